@@ -1,0 +1,29 @@
+"""The events table: the one place that owns its names. The CDK app imports them from here.
+
+This module imports nothing, so that `infra/` can use it without boto3.
+
+=========  =  =======================================================================================
+StreamId   S  partition key; one stream is one aggregate, loading it is one Query
+EventId    N  sort key; 1, 2, 3 ... without gaps; its uniqueness is the optimistic lock
+EventName  S  what happened, past tense; EventBridge's detail-type
+Payload    S  JSON text, kept exactly as sent
+Metadata   S  JSON object; left out when empty
+EventUid   S  the writer's UUID or ours; a retried append is known by it
+Timestamp  N  microseconds since 1970 UTC; strictly increasing inside a stream
+GSIKey     N  random 0..N-1; spreads the time index over N partitions
+=========  =  =======================================================================================
+"""
+
+from typing import Final
+
+STREAM_ID: Final = "StreamId"
+EVENT_ID: Final = "EventId"
+EVENT_NAME: Final = "EventName"
+PAYLOAD: Final = "Payload"
+METADATA: Final = "Metadata"
+EVENT_UID: Final = "EventUid"
+TIMESTAMP: Final = "Timestamp"
+GSI_KEY: Final = "GSIKey"
+
+BY_TIME: Final = "ByTime"
+"""The time index: partition key GSIKey, sort key Timestamp, projection ALL."""

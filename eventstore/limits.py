@@ -1,0 +1,80 @@
+"""Every limit of the event store: its value, its unit and where it comes from.
+
+The values are checked before anything is sent, so that what is refused is refused whole.
+"""
+
+from typing import Final
+
+# --- streams and events (ours unless a service is named) ------------------------------------------
+
+STREAM_ID_MAX_BYTES: Final = 1_024
+"""UTF-8 bytes of a stream id. DynamoDB takes 2,048 for a partition key but 1,024 for a sort key;
+the lower one leaves room to use stream ids as sort keys of read models."""
+
+RESERVED_STREAM_ID_PREFIX: Final = "$"
+"""Stream ids that begin so are kept for the store's own items."""
+
+EVENT_NAME_MAX_CHARS: Final = 256
+"""Characters of an event's name (ours). EventBridge's detail-type holds 128 of them: see
+`DETAIL_TYPE_MAX_CHARS`."""
+
+JSON_MAX_DEPTH: Final = 100
+"""Levels of nesting of a payload or its metadata (ours: common parsers of consumers stop between
+a hundred and a thousand levels)."""
+
+VERSION_MAX: Final = 10**15
+"""The highest EventId (ours: keeps version numbers exact in every JSON reader, i.e. below 2^53)."""
+
+# --- DynamoDB (Developer Guide, "Quotas") ---------------------------------------------------------
+
+ITEM_MAX_BYTES: Final = 400 * 1_024
+"""Bytes of one item, attribute names included (DynamoDB: 400 KB)."""
+
+TRANSACTION_MAX_EVENTS: Final = 100
+"""Events in one append or one transaction (DynamoDB TransactWriteItems: 100 items)."""
+
+TRANSACTION_MAX_BYTES: Final = 4 * 1_024 * 1_024
+"""Bytes of all items of one transaction (DynamoDB TransactWriteItems: 4 MB)."""
+
+WRITES_PER_SHARD_PER_SECOND: Final = 1_000
+"""Write units a second that one partition of the index takes (DynamoDB: 1,000 WCU a partition)."""
+
+WRITE_UNIT_BYTES: Final = 1_024
+"""Bytes that one write capacity unit covers (DynamoDB: 1 KB)."""
+
+SHARDS_MAX: Final = 1_000
+"""Shards of the time index (ours: every read of all streams queries each of them)."""
+
+# --- reading --------------------------------------------------------------------------------------
+
+SETTLING_S: Final = 10.0
+"""Seconds until an event counts as settled (ours): the time for which a writer may be late between
+stamping and writing, plus the replication lag of the index."""
+
+# --- EventBridge (User Guide, "Quotas" and "PutEvents") -------------------------------------------
+
+PUT_EVENTS_MAX_ENTRIES: Final = 10
+"""Entries of one PutEvents call (EventBridge: 10)."""
+
+PUT_EVENTS_MAX_BYTES: Final = 256 * 1_024
+"""Bytes of one PutEvents call and so of one entry, as EventBridge counts them. The service takes
+1 MB since January 2026; 256 KB is the default here since many rule targets still stop there."""
+
+DETAIL_TYPE_MAX_CHARS: Final = 128
+"""Characters of an entry's detail-type (EventBridge: 128). A longer event name is cut in the
+detail-type and stands whole in the detail's `type`."""
+
+# --- HTTP (API Gateway and Lambda quotas) ---------------------------------------------------------
+
+PAGE_MAX_EVENTS: Final = 1_000
+"""Events of one page of the HTTP API (ours)."""
+
+PAGE_DEFAULT_EVENTS: Final = 100
+"""Events of one page when no limit is given (ours)."""
+
+RESPONSE_MAX_BYTES: Final = 5 * 1_024 * 1_024
+"""Bytes of events in one HTTP answer (ours; a Lambda's answer may have 6 MB). A page ends early
+rather than pass it; its `next` goes on from there."""
+
+REQUEST_MAX_BYTES: Final = 6 * 1_024 * 1_024
+"""Bytes of one HTTP request as Lambda takes it (Lambda: 6 MB a synchronous invocation)."""
