@@ -30,6 +30,10 @@ VERSION_MAX: Final = 10**15
 ITEM_MAX_BYTES: Final = 400 * 1_024
 """Bytes of one item, attribute names included (DynamoDB: 400 KB)."""
 
+EVENT_OVERHEAD_BYTES: Final = 128
+"""Bytes of an event's item besides the stream id, name, payload and metadata: attribute names, uid
+and numbers (ours, rounded up; a test holds it against DynamoDB's own count)."""
+
 TRANSACTION_MAX_EVENTS: Final = 100
 """Events in one append or one transaction (DynamoDB TransactWriteItems: 100 items)."""
 
@@ -44,6 +48,10 @@ WRITE_UNIT_BYTES: Final = 1_024
 
 SHARDS_MAX: Final = 1_000
 """Shards of the time index (ours: every read of all streams queries each of them)."""
+
+UID_SKEW_S: Final = 7_200.0
+"""Seconds by which a client's clock may be ahead of a writer's for a retried append with ANY or EXISTS
+to be known by its UUIDv7 (ours): so far back, and no further, the stream is searched for it."""
 
 # --- reading --------------------------------------------------------------------------------------
 

@@ -1,0 +1,78 @@
+"""An event store on DynamoDB: streams with optimistic locking, publication, and replay of everything.
+
+::
+
+    from eventstore import NewEvent
+    from eventstore.adapters.dynamodb import DynamoDBEventStore
+
+    store = DynamoDBEventStore(client=boto3.client("dynamodb"), table_name="...", write_shards=1)
+    store.append("order-1", [NewEvent.of("OrderPlaced", {"total": 12})], expected=0)
+
+Tests of your own code run on `eventstore.adapters.memory.MemoryEventStore`, which keeps the same contract.
+"""
+
+from eventstore.errors import (
+    DuplicateEventUid,
+    EmptyAppend,
+    EventStoreError,
+    EventTooLarge,
+    ExpectedVersionAhead,
+    InvalidEventName,
+    InvalidEventUid,
+    InvalidExpectedVersion,
+    InvalidInput,
+    InvalidJson,
+    InvalidLimit,
+    InvalidPosition,
+    InvalidRange,
+    InvalidStreamId,
+    MalformedItem,
+    RepeatedStream,
+    StoreUnavailable,
+    StreamNotFound,
+    TooManyEvents,
+    TransactionTooLarge,
+    VersionConflict,
+)
+from eventstore.events import Event, Head, NewEvent
+from eventstore.execute import Executed, execute
+from eventstore.positions import Position
+from eventstore.store import ANY, EXISTS, AllEvents, Append, Appended, EventStore, Expect, Expected
+
+__all__ = [
+    "ANY",
+    "EXISTS",
+    "AllEvents",
+    "Append",
+    "Appended",
+    "DuplicateEventUid",
+    "EmptyAppend",
+    "Event",
+    "EventStore",
+    "EventStoreError",
+    "EventTooLarge",
+    "Executed",
+    "Expect",
+    "Expected",
+    "ExpectedVersionAhead",
+    "Head",
+    "InvalidEventName",
+    "InvalidEventUid",
+    "InvalidExpectedVersion",
+    "InvalidInput",
+    "InvalidJson",
+    "InvalidLimit",
+    "InvalidPosition",
+    "InvalidRange",
+    "InvalidStreamId",
+    "MalformedItem",
+    "NewEvent",
+    "Position",
+    "RepeatedStream",
+    "StoreUnavailable",
+    "StreamNotFound",
+    "TooManyEvents",
+    "TransactionTooLarge",
+    "VersionConflict",
+    "execute",
+]

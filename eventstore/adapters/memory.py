@@ -1,0 +1,168 @@
+"""The event store in memory: the whole contract, for tests and for trying things out."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from itertools import islice
+from operator import attrgetter
+
+from eventstore.appends import check_times, check_transaction, check_versions, stamp
+from eventstore.errors import ExpectedVersionAhead, VersionConflict
+from eventstore.events import Event, Head, NewEvent, check_stream_id
+from eventstore.limits import SETTLING_S
+from eventstore.positions import Position
+from eventstore.store import AllEvents, Append, Appended, Expect, Expected
+from eventstore.uids import uuid7
+
+_position = attrgetter("position")
+
+
+class MemoryEventStore:
+    """An `EventStore` that keeps its events in this process; safe to use from several threads.
+
+    Args:
+        clock_us: tells the time in microseconds since 1970.
+        random_bytes: gives the random part of event uids.
+        settling_s: seconds until an event counts as settled.
+
+    Consistency: every read sees every append that has returned.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock_us: Callable[[], int] = lambda: time.time_ns() // 1_000,
+        random_bytes: Callable[[int], bytes] = os.urandom,
+        settling_s: float = SETTLING_S,
+    ) -> None:
+        self._clock_us = clock_us
+        self._random_bytes = random_bytes
+        self._settling_us = round(settling_s * 1_000_000)
+        self._streams: dict[str, list[Event]] = {}
+        self._by_time: list[Event] = []
+        self._uids: dict[tuple[str, str], int] = {}
+        self._lock = threading.Lock()
+
+    def append(self, stream_id: str, events: Sequence[NewEvent], *, expected: Expected) -> Appended:
+        """Append 1-100 events to one stream; see `EventStore.append`."""
+        return self.transact([Append(stream_id, tuple(events), expected)])[0]
+
+    def transact(self, appends: Sequence[Append]) -> tuple[Appended, ...]:
+        """Append to several streams, all or nothing; see `EventStore.transact`."""
+        check_transaction(appends)
+        with self._lock:
+            earlier = [self._earlier(append) for append in appends]
+            if all(earlier):
+                return tuple(
+                    Appended(append.stream_id, events, repeated=True)
+                    for append, events in zip(appends, earlier, strict=True)
+                )
+            stamped = [self._stamp(append) for append in appends]
+            for events in stamped:
+                self._write(events)
+        return tuple(
+            Appended(append.stream_id, events, repeated=False)
+            for append, events in zip(appends, stamped, strict=True)
+        )
+
+    def head(self, stream_id: str) -> Head:
+        """Tell a stream's last version; see `EventStore.head`."""
+        check_stream_id(stream_id)
+        with self._lock:
+            return self._head(stream_id)
+
+    def read_stream(
+        self,
+        stream_id: str,
+        *,
+        from_version: int = 1,
+        to_version: int | None = None,
+        backward: bool = False,
+        limit: int | None = None,
+        consistent: bool = True,
+    ) -> Iterator[Event]:
+        """Read the events of one stream in order; see `EventStore.read_stream`."""
+        check_stream_id(stream_id)
+        check_versions(from_version=from_version, to_version=to_version, limit=limit)
+        with self._lock:
+            events = self._streams.get(stream_id, [])[from_version - 1 : to_version]
+        return islice(reversed(events) if backward else iter(events), limit)
+
+    def read_all(
+        self,
+        *,
+        from_: datetime | None = None,
+        to: datetime | None = None,
+        after: Position | None = None,
+        limit: int | None = None,
+        unsettled: bool = False,
+    ) -> AllEvents:
+        """Read the events of all streams in time order; see `EventStore.read_all`."""
+        from_us, end_us = check_times(from_=from_, to=to, after=after, limit=limit)
+        settled_until_us = self._clock_us() - self._settling_us
+        if not unsettled:
+            end_us = settled_until_us if end_us is None else min(end_us, settled_until_us)
+        start = max(Position(from_us, "", 0), after or Position(0, "", 0))
+        return AllEvents(islice(self._all(start, end_us), limit), settled_until_us)
+
+    def _all(self, start: Position, end_us: int | None) -> Iterator[Event]:
+        last = start
+        while True:
+            # Looked up anew for each event: a stream that appears meanwhile is read as well.
+            with self._lock:
+                at = bisect_left(self._by_time, last, key=_position)
+                event = next((event for event in self._by_time[at : at + 2] if event.position > last), None)
+            if event is None or (end_us is not None and event.timestamp_us >= end_us):
+                return
+            yield event
+            last = event.position
+
+    def _stamp(self, append: Append) -> tuple[Event, ...]:
+        head = self._head(append.stream_id)
+        _check_head(append, head)
+        now_us = self._clock_us()
+        uids = [event.uid or uuid7(now_us=now_us, random_bytes=self._random_bytes) for event in append.events]
+        return stamp(append, head=head, now_us=now_us, uids=uids)
+
+    def _write(self, events: tuple[Event, ...]) -> None:
+        for event in events:
+            self._streams.setdefault(event.stream_id, []).append(event)
+            self._uids.setdefault((event.stream_id, event.uid), event.event_id)
+            insort(self._by_time, event, key=_position)
+
+    def _head(self, stream_id: str) -> Head:
+        stream = self._streams.get(stream_id)
+        return stream[-1].head if stream else Head(stream_id, 0, 0)
+
+    def _earlier(self, append: Append) -> tuple[Event, ...] | None:
+        """Find the events that an earlier try of this append has written."""
+        first_uid = append.events[0].uid
+        if first_uid is None:
+            return None
+        expected = append.expected.version if isinstance(append.expected, Head) else append.expected
+        if isinstance(expected, Expect):
+            first_id = self._uids.get((append.stream_id, first_uid), 0)
+        else:
+            first_id = expected + 1
+        if not first_id:
+            return None
+        there = self._streams.get(append.stream_id, [])[first_id - 1 : first_id - 1 + len(append.events)]
+        return tuple(there) if [e.uid for e in there] == [e.uid for e in append.events] else None
+
+
+def _check_head(append: Append, head: Head) -> None:
+    expected, actual = append.expected, head.version
+    if isinstance(expected, Head):
+        expected = expected.version
+    if isinstance(expected, Expect):
+        if expected is Expect.EXISTS and not actual:
+            raise VersionConflict(stream_id=append.stream_id, expected=str(expected), actual=actual)
+    elif expected > actual:
+        raise ExpectedVersionAhead(stream_id=append.stream_id, expected=expected, actual=actual)
+    elif expected < actual:
+        raise VersionConflict(stream_id=append.stream_id, expected=expected, actual=actual)

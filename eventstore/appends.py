@@ -1,0 +1,167 @@
+"""What every store checks of an append before it writes, and how it stamps the events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from eventstore.errors import (
+    DuplicateEventUid,
+    EmptyAppend,
+    EventTooLarge,
+    InvalidEventUid,
+    InvalidExpectedVersion,
+    InvalidInput,
+    InvalidLimit,
+    InvalidRange,
+    RepeatedStream,
+    TooManyEvents,
+    TransactionTooLarge,
+)
+from eventstore.events import Event, Head, NewEvent, check_stream_id
+from eventstore.limits import (
+    EVENT_OVERHEAD_BYTES,
+    ITEM_MAX_BYTES,
+    TRANSACTION_MAX_BYTES,
+    TRANSACTION_MAX_EVENTS,
+    VERSION_MAX,
+)
+from eventstore.positions import Position, to_us
+from eventstore.store import Append, Expect
+
+
+def check_transaction(appends: Sequence[Append]) -> None:
+    """Check everything about a transaction that can be known without the store.
+
+    Raises:
+        InvalidInput: the first fault, as a leaf that says what, where and how to mend it.
+    """
+    if not appends:
+        raise EmptyAppend("appends", "has no appends; give at least one")
+    streams: set[str] = set()
+    for append in appends:
+        check_stream_id(append.stream_id)
+        if append.stream_id in streams:
+            raise RepeatedStream("streamId", f"{append.stream_id!r} stands twice; put its events into one append")
+        streams.add(append.stream_id)
+        _check_expected(append)
+        if not append.events:
+            raise EmptyAppend("events", "is empty; give at least one event")
+    count = sum(len(append.events) for append in appends)
+    if count > TRANSACTION_MAX_EVENTS:
+        raise TooManyEvents("events", count=count, limit=TRANSACTION_MAX_EVENTS)
+    _check_uids(appends)
+    _check_sizes(appends)
+
+
+def stamp(append: Append, *, head: Head, now_us: int, uids: Sequence[str]) -> tuple[Event, ...]:
+    """Give new events their places behind a head: EventIds without gaps, Timestamps that only rise."""
+    first_us = max(now_us, head.timestamp_us + 1)
+    return tuple(
+        Event(
+            stream_id=append.stream_id,
+            event_id=head.version + 1 + index,
+            name=event.name,
+            payload=event.payload,
+            metadata=event.metadata,
+            uid=uids[index],
+            timestamp_us=first_us + index,
+        )
+        for index, event in enumerate(append.events)
+    )
+
+
+def event_size_bytes(stream_id: str, event: NewEvent) -> int:
+    """Tell how large an event's item becomes, at most, in bytes as DynamoDB counts them."""
+    texts = (stream_id, event.name, event.payload, event.metadata)
+    return EVENT_OVERHEAD_BYTES + sum(len(text) if text.isascii() else len(text.encode()) for text in texts)
+
+
+def check_versions(*, from_version: int, to_version: int | None, limit: int | None) -> None:
+    """Check the range and the limit of a read of a stream.
+
+    Raises:
+        InvalidRange, InvalidLimit: what is wrong and how to mend it.
+    """
+    if not 1 <= from_version <= VERSION_MAX:
+        raise InvalidRange("from", f"is {from_version}; versions run from 1 to {VERSION_MAX}")
+    if to_version is not None and to_version > VERSION_MAX:
+        raise InvalidRange("to", f"is {to_version}; versions run from 1 to {VERSION_MAX}")
+    if to_version is not None and to_version < from_version:
+        raise InvalidRange("from", f"is {from_version}, after to = {to_version}; exchange them")
+    check_limit(limit)
+
+
+def check_times(
+    *, from_: datetime | None, to: datetime | None, after: Position | None, limit: int | None
+) -> tuple[int, int | None]:
+    """Check the range and the limit of a read of all streams; return it as microseconds [from, to).
+
+    Raises:
+        InvalidRange, InvalidLimit: what is wrong and how to mend it.
+    """
+    try:
+        from_us = 0 if from_ is None else to_us(from_, field="from")
+        end_us = None if to is None else to_us(to, field="to")
+    except ValueError as error:
+        raise InvalidRange("from" if from_ and from_.tzinfo is None else "to", str(error)) from error
+    if end_us is not None and end_us < from_us:
+        raise InvalidRange("from", "is after to; exchange them")
+    check_limit(limit)
+    return max(from_us, after.timestamp_us if after else 0), end_us
+
+
+def check_limit(limit: int | None) -> None:
+    """Check that a limit, where there is one, is at least 1.
+
+    Raises:
+        InvalidLimit: it is lower.
+    """
+    if limit is not None and limit < 1:
+        raise InvalidLimit("limit", f"is {limit}; ask for at least 1 event, or leave it out for all")
+
+
+def _check_expected(append: Append) -> None:
+    expected, field = append.expected, "expectedVersion"
+    if isinstance(expected, Expect):
+        return
+    if isinstance(expected, Head):
+        if expected.stream_id != append.stream_id:
+            raise InvalidExpectedVersion(
+                field, f"is the head of stream {expected.stream_id!r}; give this stream's own head"
+            )
+        expected = expected.version
+    if isinstance(expected, bool) or not isinstance(expected, int):
+        raise InvalidExpectedVersion(
+            field, "has to be a version (0 for a stream without events), a Head, ANY or EXISTS"
+        )
+    if not 0 <= expected <= VERSION_MAX - TRANSACTION_MAX_EVENTS:
+        raise InvalidExpectedVersion(field, f"is {expected}; versions run from 0 to {VERSION_MAX}")
+
+
+def _check_uids(appends: Sequence[Append]) -> None:
+    uids = [event.uid for append in appends for event in append.events]
+    given = [uid for uid in uids if uid is not None]
+    if given and len(given) < len(uids):
+        raise InvalidEventUid("eventUid", "is missing on some of the events; give every event one, or none")
+    if len(set(given)) < len(given):
+        twice = next(uid for uid in given if given.count(uid) > 1)
+        raise DuplicateEventUid("eventUid", f"{twice} stands on two events; give each event its own")
+
+
+def _check_sizes(appends: Sequence[Append]) -> None:
+    total_bytes = 0
+    for append in appends:
+        for index, event in enumerate(append.events):
+            size_bytes = event_size_bytes(append.stream_id, event)
+            if size_bytes > ITEM_MAX_BYTES:
+                raise _where(
+                    EventTooLarge("payload", size_bytes=size_bytes, limit_bytes=ITEM_MAX_BYTES), index
+                )
+            total_bytes += size_bytes
+    if total_bytes > TRANSACTION_MAX_BYTES:
+        raise TransactionTooLarge("events", size_bytes=total_bytes, limit_bytes=TRANSACTION_MAX_BYTES)
+
+
+def _where(error: InvalidInput, index: int) -> InvalidInput:
+    return error.under(f"events[{index}]")

@@ -1,0 +1,190 @@
+"""The errors of the event store: one tree, and every leaf carries its data.
+
+::
+
+    EventStoreError
+    ├── InvalidInput (ValueError)          what was given can't be taken; nothing was written
+    │   ├── InvalidStreamId
+    │   ├── InvalidEventName
+    │   ├── InvalidJson                    a payload or metadata
+    │   ├── InvalidEventUid
+    │   ├── DuplicateEventUid
+    │   ├── InvalidExpectedVersion
+    │   ├── InvalidPosition
+    │   ├── InvalidRange
+    │   ├── InvalidLimit
+    │   ├── EmptyAppend
+    │   ├── RepeatedStream                 one stream twice in one transaction
+    │   ├── TooManyEvents
+    │   ├── EventTooLarge
+    │   └── TransactionTooLarge
+    ├── VersionConflict                    another writer was first; nothing was written
+    │   └── ExpectedVersionAhead           the expected version does not exist (yet)
+    ├── StreamNotFound
+    ├── StoreUnavailable                   throttled or unreachable after all tries; safe to try again
+    └── MalformedItem                      an item of the table that is not an event
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+
+class EventStoreError(Exception):
+    """Any error that this library raises on purpose."""
+
+
+class InvalidInput(EventStoreError, ValueError):
+    """What was given can't be taken; nothing was written.
+
+    `field` is where (a path such as ``events[2].payload``), `reason` what is wrong and how to mend it.
+    """
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+    def under(self, parent: str) -> Self:
+        """Say where the field stands, for example under ``events[2]``; returns the same error."""
+        self.field = f"{parent}.{self.field}"
+        self.args = (f"{self.field}: {self.reason}",)
+        return self
+
+
+class InvalidStreamId(InvalidInput):
+    """A stream id that is empty, too long, reserved, or has control characters."""
+
+
+class InvalidEventName(InvalidInput):
+    """An event name that is empty, too long, or has control characters."""
+
+
+class InvalidJson(InvalidInput):
+    """A payload or metadata that is not JSON as RFC 8259 has it, or nested too deeply."""
+
+
+class InvalidEventUid(InvalidInput):
+    """An event uid that is not a UUID."""
+
+
+class DuplicateEventUid(InvalidInput):
+    """The same event uid twice in one append."""
+
+
+class InvalidExpectedVersion(InvalidInput):
+    """An expected version that is neither a version, a Head of the same stream, ANY nor EXISTS."""
+
+
+class InvalidPosition(InvalidInput):
+    """A position that this library did not make."""
+
+
+class InvalidRange(InvalidInput):
+    """A range whose beginning lies after its end, or outside of what can exist."""
+
+
+class InvalidLimit(InvalidInput):
+    """A limit that is not within its bounds."""
+
+
+class EmptyAppend(InvalidInput):
+    """An append without events."""
+
+
+class RepeatedStream(InvalidInput):
+    """One stream twice in one transaction."""
+
+
+class TooManyEvents(InvalidInput):
+    """More events than one transaction takes."""
+
+    def __init__(self, field: str, *, count: int, limit: int) -> None:
+        super().__init__(field, f"has {count} events; one transaction takes {limit}. Append them in several calls")
+        self.count = count
+        self.limit = limit
+
+
+class EventTooLarge(InvalidInput):
+    """An event whose item would be larger than DynamoDB takes."""
+
+    def __init__(self, field: str, *, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(
+            field,
+            f"makes an item of {size_bytes:,} bytes; an item takes {limit_bytes:,}. "
+            "Store the large part elsewhere (S3) and keep its address in the payload",
+        )
+        self.size_bytes = size_bytes
+        self.limit_bytes = limit_bytes
+
+
+class TransactionTooLarge(InvalidInput):
+    """Events that together are larger than one transaction takes."""
+
+    def __init__(self, field: str, *, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(
+            field,
+            f"makes a transaction of {size_bytes:,} bytes; one takes {limit_bytes:,}. Append them in several calls",
+        )
+        self.size_bytes = size_bytes
+        self.limit_bytes = limit_bytes
+
+
+class VersionConflict(EventStoreError):
+    """Another writer was first: the stream is not where the append expected it. Nothing was written.
+
+    `expected` is the version (or "any" / "exists") that was asked for, `actual` the stream's version
+    when the conflict was seen; by now it may be higher. Load what is new, decide again, append again:
+    `eventstore.execute` does.
+    """
+
+    def __init__(self, *, stream_id: str, expected: int | str, actual: int) -> None:
+        super().__init__(
+            f"stream {stream_id!r} is at version {actual}, not at {expected}; "
+            "read what is new, check your conditions again and append again"
+        )
+        self.stream_id = stream_id
+        self.expected = expected
+        self.actual = actual
+
+
+class ExpectedVersionAhead(VersionConflict):
+    """The expected version does not exist: it lies ahead of the stream's head. Nothing was written."""
+
+    def __init__(self, *, stream_id: str, expected: int | str, actual: int) -> None:
+        super().__init__(stream_id=stream_id, expected=expected, actual=actual)
+        self.args = (
+            f"stream {stream_id!r} is at version {actual}; the expected version {expected} does not exist. "
+            "Load the stream and expect the version of its last event",
+        )
+
+
+class StreamNotFound(EventStoreError):
+    """The stream has no events."""
+
+    def __init__(self, *, stream_id: str) -> None:
+        super().__init__(f"stream {stream_id!r} has no events; it begins with its first append")
+        self.stream_id = stream_id
+
+
+class StoreUnavailable(EventStoreError):
+    """The store was throttled or could not be reached, after all tries.
+
+    An append may or may not have been written: append again with the same event uids (or the same
+    expected version) and it's written once.
+    """
+
+    def __init__(self, *, operation: str, reason: str) -> None:
+        super().__init__(f"{operation} did not succeed: {reason}. Try again; a retried append is written once")
+        self.operation = operation
+        self.reason = reason
+
+
+class MalformedItem(EventStoreError):
+    """An item of the table that is not an event of this store (written by hand or by another program)."""
+
+    def __init__(self, *, stream_id: str, event_id: int, reason: str) -> None:
+        super().__init__(f"item ({stream_id!r}, {event_id}) is not an event: {reason}")
+        self.stream_id = stream_id
+        self.event_id = event_id
+        self.reason = reason

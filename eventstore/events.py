@@ -1,0 +1,138 @@
+"""Events: as a writer makes them, and as the store keeps them."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from eventstore.errors import InvalidEventName, InvalidInput, InvalidStreamId
+from eventstore.json_text import check_json, to_json
+from eventstore.limits import EVENT_NAME_MAX_CHARS, RESERVED_STREAM_ID_PREFIX, STREAM_ID_MAX_BYTES
+from eventstore.positions import Position, from_us
+from eventstore.uids import check_uid
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEvent:
+    """An event to be appended: checked when it is made, so that an append can't fail half-way.
+
+    Args:
+        name: what happened, past tense, for example ``OrderPlaced``; 1-256 characters.
+        payload: JSON text of any JSON value; kept exactly as given.
+        metadata: JSON text of an object (correlationId, causationId, and what you like).
+        uid: a UUID that makes a retry of this append harmless at any later time; without one, the
+            store makes a UUIDv7 for each append.
+
+    Raises:
+        InvalidEventName, InvalidJson, InvalidEventUid: what is wrong and how to mend it.
+    """
+
+    name: str
+    payload: str = "null"
+    metadata: str = "{}"
+    uid: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not 1 <= len(self.name) <= EVENT_NAME_MAX_CHARS:
+            raise InvalidEventName("eventName", f"has to have 1 to {EVENT_NAME_MAX_CHARS} characters")
+        _check_characters(self.name, "eventName", InvalidEventName)
+        check_json(self.payload, field="payload")
+        if self.metadata != "{}":
+            check_json(self.metadata, field="metadata", only_object=True)
+        if self.uid is not None:
+            object.__setattr__(self, "uid", check_uid(self.uid, field="eventUid"))
+
+    @classmethod
+    def of(
+        cls, name: str, payload: Any = None, *, metadata: dict[str, Any] | None = None, uid: str | None = None
+    ) -> NewEvent:
+        """Make an event from plain Python values: ``NewEvent.of("OrderPlaced", {"total": 12})``."""
+        return cls(
+            name=name,
+            payload=to_json(payload),
+            metadata=to_json(metadata or {}, field="metadata"),
+            uid=uid,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event as the store keeps it; it never changes and never disappears."""
+
+    stream_id: str
+    event_id: int
+    """Its place in its stream: 1, 2, 3 ... without gaps."""
+    name: str
+    payload: str
+    """JSON text, exactly as it was sent."""
+    metadata: str
+    """JSON text of an object."""
+    uid: str
+    timestamp_us: int
+    """Microseconds since 1970, UTC; strictly increasing inside a stream."""
+
+    @property
+    def position(self) -> Position:
+        """Its place in the order of all events."""
+        return Position(self.timestamp_us, self.stream_id, self.event_id)
+
+    @property
+    def head(self) -> Head:
+        """The head of its stream at the moment of this event: expect it to append without a read."""
+        return Head(self.stream_id, self.event_id, self.timestamp_us)
+
+    @property
+    def time(self) -> datetime:
+        """Its Timestamp as an aware datetime (UTC)."""
+        return from_us(self.timestamp_us)
+
+    def data(self, **options: Any) -> Any:
+        """Parse the payload: `json.loads` and its options, for example ``parse_float=Decimal``."""
+        return json.loads(self.payload, **options)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The last event of a stream that its holder has seen: the proof that spares an append its read.
+
+    Take it from a read, an append or `EventStore.head`, never from thin air: an append that expects
+    a made-up head could leave a gap.
+    """
+
+    stream_id: str
+    version: int
+    """The last EventId; 0 for a stream without events."""
+    timestamp_us: int
+    """The last event's Timestamp; 0 for a stream without events."""
+
+
+def check_stream_id(stream_id: str, *, field: str = "streamId") -> str:
+    """Return a stream id that is fit to be one.
+
+    Raises:
+        InvalidStreamId: it is empty, over 1,024 bytes of UTF-8, reserved, or has control characters.
+    """
+    if not isinstance(stream_id, str) or not stream_id:
+        raise InvalidStreamId(field, "has to be a text of at least one character")
+    _check_characters(stream_id, field, InvalidStreamId)
+    size_bytes = len(stream_id.encode())
+    if size_bytes > STREAM_ID_MAX_BYTES:
+        raise InvalidStreamId(field, f"has {size_bytes:,} bytes of UTF-8; it may have {STREAM_ID_MAX_BYTES:,}")
+    if stream_id.startswith(RESERVED_STREAM_ID_PREFIX):
+        raise InvalidStreamId(field, f"begins with {RESERVED_STREAM_ID_PREFIX!r}, which is reserved; begin otherwise")
+    return stream_id
+
+
+def _check_characters(text: str, field: str, error: type[InvalidInput]) -> None:
+    found = _CONTROL.search(text)
+    if found:
+        raise error(field, f"has the control character U+{ord(found[0]):04X} at {found.start()}; leave it out")
+    try:
+        text.encode()
+    except UnicodeEncodeError as cause:
+        raise error(field, f"has a lone surrogate at character {cause.start}; send the whole character") from cause

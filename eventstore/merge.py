@@ -1,0 +1,121 @@
+"""The k-way merge: many shards, each in time order, become one order of all events.
+
+A chunk is all that lies before the horizon: the lowest Timestamp up to which every shard has been
+read. Sorting a chunk is a merge of sorted runs (what Python's sort does best), and events of equal
+Timestamps, inside a shard or across, always meet in one chunk.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from itertools import islice
+from math import ceil, sqrt
+from operator import attrgetter
+from typing import Protocol
+
+from eventstore.events import Event
+from eventstore.positions import Position
+
+_timestamp = attrgetter("timestamp_us")
+_position = attrgetter("timestamp_us", "stream_id", "event_id")
+
+
+@dataclass(frozen=True, slots=True)
+class ShardPage:
+    """The next events of a shard, by Timestamp; `more` says that others may follow."""
+
+    events: list[Event]
+    more: bool
+
+
+class Shard(Protocol):
+    """One shard of the time index, being read from its beginning."""
+
+    def fetch(self, *, limit: int | None) -> ShardPage:
+        """Fetch the next page: at most `limit` events, or as many as a page holds."""
+        ...
+
+
+def merge(
+    shards: Sequence[Shard], *, executor: Executor, after: Position | None = None, limit: int | None = None
+) -> Iterator[Event]:
+    """Yield the events of all shards by (Timestamp, stream id, EventId), each once.
+
+    Args:
+        shards: each gives its events by rising Timestamp.
+        executor: where pages are fetched side by side.
+        after: leave out everything up to this position.
+        limit: stop behind so many events. Without one, the next page of every shard is fetched ahead;
+            with one, each shard is asked for its share only.
+
+    Memory: at most two pages a shard, plus the events of one equal Timestamp.
+    """
+    return islice(_merge(shards, executor, after, limit), limit)
+
+
+@dataclass(slots=True)
+class _Source:
+    shard: Shard
+    events: list[Event] = field(default_factory=list)
+    more: bool = True
+    coming: Future[ShardPage] | None = None
+
+    def ask(self, executor: Executor, limit: int | None) -> None:
+        if self.coming is None:
+            self.coming = executor.submit(self.shard.fetch, limit=limit)
+
+    def take_page(self) -> None:
+        assert self.coming is not None
+        page = self.coming.result()
+        self.coming = None
+        self.events += page.events
+        self.more = page.more
+
+    def take_before(self, horizon_us: int | None) -> list[Event]:
+        end = len(self.events) if horizon_us is None else bisect_left(self.events, horizon_us, key=_timestamp)
+        taken, self.events = self.events[:end], self.events[end:]
+        return taken
+
+
+def _merge(
+    shards: Sequence[Shard], executor: Executor, after: Position | None, limit: int | None
+) -> Iterator[Event]:
+    sources = [_Source(shard) for shard in shards]
+    dry, missing = sources, limit
+    while True:
+        active = sum(source.more for source in sources)
+        for source in dry:
+            source.ask(executor, _share(missing, active))
+        for source in dry:
+            source.take_page()
+            if missing is None and source.more:
+                source.ask(executor, None)
+        open_sources = [source for source in sources if source.more]
+        dry = [source for source in open_sources if not source.events]
+        if dry:
+            continue
+        horizon_us = min((source.events[-1].timestamp_us for source in open_sources), default=None)
+        chunk = [event for source in sources for event in source.take_before(horizon_us)]
+        chunk.sort(key=_position)
+        if after is not None:
+            chunk = [event for event in chunk if event.position > after]
+            if horizon_us is None or horizon_us > after.timestamp_us:
+                after = None
+        yield from chunk
+        if horizon_us is None:
+            return
+        if missing is not None:
+            missing = max(1, missing - len(chunk))
+        dry = [source for source in open_sources if source.events[-1].timestamp_us == horizon_us]
+
+
+def _share(missing: int | None, active: int) -> int | None:
+    # Random shards: the share's standard deviation is about its root; two of them make a second
+    # round rare, one event is for the look ahead at an equal Timestamp.
+    if missing is None:
+        return None
+    share = ceil(missing / max(1, active))
+    return share + max(1, ceil(2 * sqrt(share)) - 1)

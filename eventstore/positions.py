@@ -1,0 +1,66 @@
+"""A position: the place of an event in the order of all events."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
+
+from eventstore.errors import InvalidPosition
+
+_FORMAT: Final = "1"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+class Position(NamedTuple):
+    """The place of one event in the order of all events: a total order, compared as a tuple.
+
+    It names no shard, so it stays valid whatever the number of shards becomes.
+    """
+
+    timestamp_us: int
+    stream_id: str
+    event_id: int
+
+    def __str__(self) -> str:
+        """Write it as opaque text (URL-safe); `Position.parse` reads it."""
+        text = f"{_FORMAT}/{self.timestamp_us}/{self.event_id}/{self.stream_id}"
+        return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+
+    @classmethod
+    def parse(cls, text: str, *, field: str = "after") -> Position:
+        """Read what `str(position)` wrote.
+
+        Raises:
+            InvalidPosition: the text is not a position of this library.
+        """
+        try:
+            raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
+            form, timestamp_us, event_id, stream_id = raw.split("/", 3)
+            position = cls(int(timestamp_us), stream_id, int(event_id))
+        except (binascii.Error, UnicodeError, ValueError) as error:
+            raise InvalidPosition(field, _HOW) from error
+        if form != _FORMAT or str(position) != text:
+            raise InvalidPosition(field, _HOW)
+        return position
+
+
+_HOW: Final = "is not a position; give one back exactly as it came in `next` or in an event's `position`"
+
+
+def to_us(time: datetime, *, field: str = "time") -> int:
+    """Count the microseconds from 1970 (UTC) to an aware datetime, exactly.
+
+    Raises:
+        ValueError: the datetime has no time zone.
+    """
+    if time.tzinfo is None:
+        raise ValueError(f"{field} has no time zone; give an aware datetime, for example in UTC")
+    return (time - _EPOCH) // _MICROSECOND
+
+
+def from_us(timestamp_us: int) -> datetime:
+    """Turn microseconds since 1970 (UTC) into an aware datetime in UTC, exactly."""
+    return _EPOCH + timestamp_us * _MICROSECOND

@@ -1,0 +1,180 @@
+"""The port of the event store, and the words of its appends and reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Final, Protocol
+
+from eventstore.events import Event, Head, NewEvent
+from eventstore.positions import Position, from_us
+
+
+class Expect(Enum):
+    """What an append may expect of its stream when it does not expect one version."""
+
+    ANY = "any"
+    """Whatever is there: append behind the last event, whichever that is."""
+    EXISTS = "exists"
+    """At least one event."""
+
+    def __str__(self) -> str:
+        return self.value
+
+
+ANY: Final = Expect.ANY
+EXISTS: Final = Expect.EXISTS
+
+Expected = int | Head | Expect
+"""What an append expects of its stream: a version (0 = no events yet), a `Head`, `ANY` or `EXISTS`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """One stream's part of a transaction."""
+
+    stream_id: str
+    events: tuple[NewEvent, ...]
+    expected: Expected
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What an append has written: all of its events, under consecutive EventIds."""
+
+    stream_id: str
+    events: tuple[Event, ...]
+    repeated: bool
+    """True when these events had been appended before, by an earlier try with the same uids."""
+
+    @property
+    def version(self) -> int:
+        """The EventId of the last event of this append."""
+        return self.events[-1].event_id
+
+    @property
+    def head(self) -> Head:
+        """What the next append may expect, without a read."""
+        return self.events[-1].head
+
+
+@dataclass(frozen=True, slots=True)
+class AllEvents:
+    """The events of all streams in time order, being read; iterate over it once."""
+
+    events: Iterator[Event]
+    settled_until_us: int
+    """Microseconds since 1970: younger events may still be joined by others before them."""
+
+    def __iter__(self) -> Iterator[Event]:
+        return self.events
+
+    @property
+    def settled_until(self) -> datetime:
+        """`settled_until_us` as an aware datetime (UTC)."""
+        return from_us(self.settled_until_us)
+
+
+class EventStore(Protocol):
+    """An event store: append under a condition, read a stream, read all streams in time order."""
+
+    def append(self, stream_id: str, events: Sequence[NewEvent], *, expected: Expected) -> Appended:
+        """Append 1-100 events to one stream: all of them, under the expected condition, or none.
+
+        Args:
+            stream_id: 1-1,024 bytes of UTF-8, no control characters, not beginning with ``$``.
+            events: in their order; one item each of at most 400 KB, 4 MB together. Give all of them
+                a uid, or none.
+            expected: the stream's version (0 = no events yet), a `Head` from an earlier read or
+                append, `ANY`, or `EXISTS`.
+
+        Returns:
+            The events as stored. When an earlier try with the same uids had already written them,
+            those (`repeated` is true), at any later time.
+
+        Raises:
+            InvalidInput: a leaf that says what and where; nothing was written.
+            VersionConflict: the stream is elsewhere; nothing was written.
+            StoreUnavailable: not known whether it was written; the same append again is harmless.
+
+        Cost (DynamoDB, events of <= 1 KB): a `Head` or version 0: 1 request; a version: 1 read (1 RCU)
+        more; `ANY`, `EXISTS`: 1 query more (1 RCU, or with uids of your own the events of the stream
+        since the uid was made less `UID_SKEW_S`, all of them for a uid that isn't a UUIDv7). One event:
+        1 WCU + 1 for the index; n events: 2 WCU + 1 for the index each. A conflict: 1 query more.
+        """
+        ...
+
+    def transact(self, appends: Sequence[Append]) -> tuple[Appended, ...]:
+        """Append to several streams: all of it, or nothing; at most 100 events and 4 MB together.
+
+        Args, errors and costs as of `append`; each stream stands in it once. Returns one `Appended`
+        for each `Append`, in their order.
+        """
+        ...
+
+    def head(self, stream_id: str) -> Head:
+        """Tell a stream's last version and its Timestamp; version 0 for a stream without events.
+
+        Strongly consistent. Cost: 1 query, 1 RCU (for a last event of <= 4 KB).
+        """
+        ...
+
+    def read_stream(
+        self,
+        stream_id: str,
+        *,
+        from_version: int = 1,
+        to_version: int | None = None,
+        backward: bool = False,
+        limit: int | None = None,
+        consistent: bool = True,
+    ) -> Iterator[Event]:
+        """Read the events of one stream in order, page by page as they're asked for.
+
+        Args:
+            from_version: the lowest EventId to read.
+            to_version: the highest EventId to read; None for the head.
+            backward: begin with the highest.
+            limit: the number of events to read at most; None for all.
+            consistent: False reads at half the cost, and may miss the newest events.
+
+        Raises:
+            InvalidStreamId, InvalidRange, InvalidLimit: at once, before anything is read.
+            MalformedItem: at the first item that is not an event.
+
+        Cost: 1 query for each 1 MB; 1 RCU for each 4 KB (half of it with ``consistent=False``).
+        """
+        ...
+
+    def read_all(
+        self,
+        *,
+        from_: datetime | None = None,
+        to: datetime | None = None,
+        after: Position | None = None,
+        limit: int | None = None,
+        unsettled: bool = False,
+    ) -> AllEvents:
+        """Read the events of all streams in time order: by (Timestamp, stream id, EventId).
+
+        Args:
+            from_: the first Timestamp to read (aware); None for the beginning.
+            to: the first Timestamp to leave out (aware); None for now.
+            after: go on behind this position, whatever the number of shards was when it was given.
+            limit: the number of events to read at most; None for all.
+            unsettled: also give events younger than the settling time. Others may still appear
+                before them: who stores a checkpoint behind such an event can miss those.
+
+        Raises:
+            InvalidRange, InvalidLimit: at once, before anything is read.
+            MalformedItem: at the first item that is not an event.
+
+        Consistency: eventual. Settled events come complete as long as no writer takes longer than the
+        settling time between stamping and writing, and the index lags by less.
+
+        Cost: 1 query a shard for each 1 MB, 0.5 RCU for each 4 KB; with a limit each shard is asked
+        for its share of it, then the shards that ran dry for more. Memory: at most two pages a shard.
+        """
+        ...
