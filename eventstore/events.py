@@ -131,8 +131,10 @@ def check_stream_id(stream_id: str, *, field: str = "streamId") -> str:
 def _check_characters(text: str, field: str, error: type[InvalidInput]) -> None:
     found = _CONTROL.search(text)
     if found:
-        raise error(field, f"has the control character U+{ord(found[0]):04X} at {found.start()}; leave it out")
+        what = f"the control character U+{ord(found[0]):04X} at character {found.start()}"
+        raise error(field, f"has {what}; leave it out")
     try:
         text.encode()
     except UnicodeEncodeError as cause:
-        raise error(field, f"has a lone surrogate at character {cause.start}; send the whole character") from cause
+        what = f"a lone surrogate at character {cause.start}"
+        raise error(field, f"has {what}; send the whole character") from cause

@@ -56,19 +56,13 @@ class MemoryEventStore:
         """Append to several streams, all or nothing; see `EventStore.transact`."""
         check_transaction(appends)
         with self._lock:
-            earlier = [self._earlier(append) for append in appends]
-            if all(earlier):
-                return tuple(
-                    Appended(append.stream_id, events, repeated=True)
-                    for append, events in zip(appends, earlier, strict=True)
-                )
+            earlier = [events for append in appends if (events := self._earlier(append))]
+            if len(earlier) == len(appends):
+                return tuple(Appended(events[0].stream_id, events, repeated=True) for events in earlier)
             stamped = [self._stamp(append) for append in appends]
             for events in stamped:
                 self._write(events)
-        return tuple(
-            Appended(append.stream_id, events, repeated=False)
-            for append, events in zip(appends, stamped, strict=True)
-        )
+        return tuple(Appended(events[0].stream_id, events, repeated=False) for events in stamped)
 
     def head(self, stream_id: str) -> Head:
         """Tell a stream's last version; see `EventStore.head`."""

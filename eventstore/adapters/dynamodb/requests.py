@@ -71,10 +71,10 @@ def send(operation: Callable[..., Any], **request: Any) -> Any:
 
 def _raise_cancelled(error: ClientError) -> None:
     reasons: list[dict[str, Any]] = error.response.get("CancellationReasons", [])  # type: ignore[assignment]
-    codes = {reason.get("Code") for reason in reasons}
+    codes = {reason.get("Code") or "None" for reason in reasons}
     if "ConditionalCheckFailed" in codes:
         raise SlotsTaken([_item(reason) for reason in reasons]) from error
-    if codes & _PASSING and codes <= _PASSING | {"None", None}:
+    if codes & _PASSING and codes <= _PASSING | {"None"}:
         raise Busy(", ".join(sorted(codes & _PASSING))) from error
     raise error
 

@@ -99,16 +99,16 @@ class DynamoDBEventStore:
             if any(plan.earlier for plan in plans):
                 stored = self._already_stored(plans)
                 if stored:
-                    return _appended(plans, stored, repeated=True)
+                    return _appended(stored, repeated=True)
             now_us = self._clock_us()
             events = [stamp(plan.append, head=plan.head, now_us=now_us, uids=plan.uids) for plan in plans]
             try:
                 self._write([event for of in events for event in of])
-                return _appended(plans, events, repeated=False)
+                return _appended(events, repeated=False)
             except SlotsTaken as taken:
                 stored = self._stored_by_us(plans, taken.items)
                 if stored:
-                    return _appended(plans, stored, repeated=known)
+                    return _appended(stored, repeated=known)
                 conflict = self._conflict(plans, taken.items, may_retry=attempt < _MAX_TRIES)
                 if conflict:
                     raise conflict from taken.__cause__
@@ -320,9 +320,5 @@ class _Plan:
     """The EventId under which an earlier try of this append was found; 0 for none."""
 
 
-def _appended(
-    plans: list[_Plan], events: Sequence[tuple[Event, ...]], *, repeated: bool
-) -> tuple[Appended, ...]:
-    return tuple(
-        Appended(plan.append.stream_id, of, repeated=repeated) for plan, of in zip(plans, events, strict=True)
-    )
+def _appended(stored: Sequence[tuple[Event, ...]], *, repeated: bool) -> tuple[Appended, ...]:
+    return tuple(Appended(events[0].stream_id, events, repeated=repeated) for events in stored)

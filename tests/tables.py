@@ -1,0 +1,95 @@
+"""Events tables on DynamoDB Local, and a meter of what a store asks of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import boto3
+
+from eventstore.adapters.dynamodb import schema
+from eventstore.adapters.dynamodb.client import CLIENT_CONFIG
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+
+def dynamodb_client(endpoint: str) -> DynamoDBClient:
+    """Make a client of DynamoDB Local, set up as in production."""
+    return boto3.client(
+        "dynamodb",
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="local",
+        aws_secret_access_key="local",
+        config=CLIENT_CONFIG,
+    )
+
+
+def create_events_table(client: DynamoDBClient) -> str:
+    """Create an empty events table with its index and its stream; return its name."""
+    name = f"events-{uuid4()}"
+    client.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[
+            {"AttributeName": schema.STREAM_ID, "AttributeType": "S"},
+            {"AttributeName": schema.EVENT_ID, "AttributeType": "N"},
+            {"AttributeName": schema.GSI_KEY, "AttributeType": "N"},
+            {"AttributeName": schema.TIMESTAMP, "AttributeType": "N"},
+        ],
+        KeySchema=[
+            {"AttributeName": schema.STREAM_ID, "KeyType": "HASH"},
+            {"AttributeName": schema.EVENT_ID, "KeyType": "RANGE"},
+        ],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": schema.BY_TIME,
+                "KeySchema": [
+                    {"AttributeName": schema.GSI_KEY, "KeyType": "HASH"},
+                    {"AttributeName": schema.TIMESTAMP, "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "ALL"},
+            }
+        ],
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
+    )
+    return name
+
+
+@dataclass
+class Meter:
+    """Counts the requests that a client sends, the capacity they use and the items they return."""
+
+    requests: list[str] = field(default_factory=list)
+    table_units: float = 0.0
+    index_units: float = 0.0
+    items: int = 0
+
+    @classmethod
+    def on(cls, client: DynamoDBClient) -> Meter:
+        """Put a meter on a client; it counts from now on."""
+        meter = cls()
+        client.meta.events.register("provide-client-params.dynamodb.*", _ask_for_capacity)
+        client.meta.events.register("after-call.dynamodb.*", meter._count)
+        return meter
+
+    def reset(self) -> None:
+        """Count from zero."""
+        self.requests.clear()
+        self.table_units = self.index_units = 0.0
+        self.items = 0
+
+    def _count(self, model: Any, parsed: dict[str, Any], **_: Any) -> None:
+        self.requests.append(model.name)
+        self.items += len(parsed.get("Items", ()))
+        consumed = parsed.get("ConsumedCapacity") or []
+        for capacity in consumed if isinstance(consumed, list) else [consumed]:
+            self.table_units += capacity.get("Table", {}).get("CapacityUnits", 0.0)
+            indexes = capacity.get("GlobalSecondaryIndexes", {}).values()
+            self.index_units += sum(index["CapacityUnits"] for index in indexes)
+
+
+def _ask_for_capacity(params: dict[str, Any], **_: Any) -> None:
+    params["ReturnConsumedCapacity"] = "INDEXES"
