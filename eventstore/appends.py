@@ -42,7 +42,9 @@ def check_transaction(appends: Sequence[Append]) -> None:
     for append in appends:
         check_stream_id(append.stream_id)
         if append.stream_id in streams:
-            raise RepeatedStream("streamId", f"{append.stream_id!r} stands twice; put its events into one append")
+            raise RepeatedStream(
+                "streamId", f"{append.stream_id!r} stands twice; put its events into one append"
+            )
         streams.add(append.stream_id)
         _check_expected(append)
         if not append.events:

@@ -100,7 +100,9 @@ class TooManyEvents(InvalidInput):
     """More events than one transaction takes."""
 
     def __init__(self, field: str, *, count: int, limit: int) -> None:
-        super().__init__(field, f"has {count} events; one transaction takes {limit}. Append them in several calls")
+        super().__init__(
+            field, f"has {count} events; one transaction takes {limit}. Append them in several calls"
+        )
         self.count = count
         self.limit = limit
 
@@ -175,7 +177,9 @@ class StoreUnavailable(EventStoreError):
     """
 
     def __init__(self, *, operation: str, reason: str) -> None:
-        super().__init__(f"{operation} did not succeed: {reason}. Try again; a retried append is written once")
+        super().__init__(
+            f"{operation} did not succeed: {reason}. Try again; a retried append is written once"
+        )
         self.operation = operation
         self.reason = reason
 

@@ -122,9 +122,13 @@ def check_stream_id(stream_id: str, *, field: str = "streamId") -> str:
     _check_characters(stream_id, field, InvalidStreamId)
     size_bytes = len(stream_id.encode())
     if size_bytes > STREAM_ID_MAX_BYTES:
-        raise InvalidStreamId(field, f"has {size_bytes:,} bytes of UTF-8; it may have {STREAM_ID_MAX_BYTES:,}")
+        raise InvalidStreamId(
+            field, f"has {size_bytes:,} bytes of UTF-8; it may have {STREAM_ID_MAX_BYTES:,}"
+        )
     if stream_id.startswith(RESERVED_STREAM_ID_PREFIX):
-        raise InvalidStreamId(field, f"begins with {RESERVED_STREAM_ID_PREFIX!r}, which is reserved; begin otherwise")
+        raise InvalidStreamId(
+            field, f"begins with {RESERVED_STREAM_ID_PREFIX!r}, which is reserved; begin otherwise"
+        )
     return stream_id
 
 

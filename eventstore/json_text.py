@@ -76,7 +76,9 @@ def to_json(value: Any, *, field: str = "payload") -> str:
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidJson(field, f"can't be written as JSON: {error}. Give plain values, or JSON text") from error
+        raise InvalidJson(
+            field, f"can't be written as JSON: {error}. Give plain values, or JSON text"
+        ) from error
 
 
 def _check_depth(text: str, field: str) -> None:

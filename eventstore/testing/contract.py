@@ -74,7 +74,9 @@ class EventStoreContract(ABC):
         assert list(store.read_stream("order-1")) == list(appended.events)
 
     def test_append_keeps_payload_metadata_and_name_exactly(self, store: EventStore) -> None:
-        payload = '{ "big": 90071992547409931234567890, "exact": 0.1000000000000000000000000001, "ü": "\\u00fc" }'
+        payload = (
+            '{ "big": 90071992547409931234567890, "exact": 0.1000000000000000000000000001, "ü": "\\u00fc" }'
+        )
         new = NewEvent(name="Größe geändert", payload=payload, metadata='{"correlationId": "c-1"}')
 
         store.append("order-1", [new], expected=0)
@@ -354,7 +356,9 @@ class EventStoreContract(ABC):
         with pytest.raises(InvalidStreamId):
             store.read_stream(stream_id)
 
-    @pytest.mark.parametrize("stream_id", ["a", "a" * 1_024, "ü" * 512, "a/b", "a b+c%2F", "日本", "🙂", "a$"])
+    @pytest.mark.parametrize(
+        "stream_id", ["a", "a" * 1_024, "ü" * 512, "a/b", "a b+c%2F", "日本", "🙂", "a$"]
+    )
     def test_fit_stream_ids_come_back_as_they_are(
         self, store: EventStore, clock: FakeClock, stream_id: str
     ) -> None:
@@ -456,7 +460,9 @@ class EventStoreContract(ABC):
 
     @pytest.mark.parametrize("consistent", [True, False])
     @pytest.mark.parametrize("backward", [True, False])
-    @pytest.mark.parametrize(("from_version", "to_version"), [(1, None), (3, None), (1, 4), (3, 4), (8, None)])
+    @pytest.mark.parametrize(
+        ("from_version", "to_version"), [(1, None), (3, None), (1, 4), (3, 4), (8, None)]
+    )
     @pytest.mark.parametrize("limit", [None, 1, 3])
     def test_stream_reads_what_is_asked_for(
         self,
@@ -512,7 +518,9 @@ class EventStoreContract(ABC):
 
         for limit in (1, 7, 39, 40, 41):
             paged: list[Position] = []
-            while page := [e.position for e in store.read_all(after=paged[-1] if paged else None, limit=limit)]:
+            while page := [
+                e.position for e in store.read_all(after=paged[-1] if paged else None, limit=limit)
+            ]:
                 paged += page
             assert paged == whole
 

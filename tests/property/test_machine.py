@@ -1,0 +1,46 @@
+"""Any sequence of appends and reads: the model against both adapters."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from eventstore import EventStore
+from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore.adapters.memory import MemoryEventStore
+from eventstore.testing.machine import EventStoreMachine
+from tests.tables import create_events_table, dynamodb_client
+
+
+class MemoryMachine(EventStoreMachine):
+    def make_store(self, *, clock_us: Callable[[], int], settling_s: float) -> EventStore:
+        return MemoryEventStore(clock_us=clock_us, settling_s=settling_s)
+
+
+class DynamoDBMachine(EventStoreMachine):
+    endpoint: str
+
+    def make_store(self, *, clock_us: Callable[[], int], settling_s: float) -> EventStore:
+        client = dynamodb_client(self.endpoint)
+        return DynamoDBEventStore(
+            client=client,
+            table_name=create_events_table(client),
+            write_shards=3,
+            settling_s=settling_s,
+            clock_us=clock_us,
+            sleep=lambda _: None,
+        )
+
+
+TestMemoryMachine = MemoryMachine.TestCase
+TestMemoryMachine.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+
+TestDynamoDBMachine = DynamoDBMachine.TestCase
+TestDynamoDBMachine.settings = settings(
+    max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _engine(dynamodb_endpoint: str) -> None:
+    DynamoDBMachine.endpoint = dynamodb_endpoint
