@@ -1,0 +1,177 @@
+"""What each operation asks of DynamoDB, exactly: requests, capacity units, items read.
+
+DynamoDB Local tells the units of single writes and of reads as DynamoDB does. Of a transaction it tells
+a fixed number, so for those the requests are counted and the units follow from DynamoDB's price list.
+"""
+
+import random
+from collections.abc import Callable
+
+import pytest
+from botocore.exceptions import ClientError
+
+from eventstore import ANY, EXISTS, Event, EventTooLarge, Expect, Head, NewEvent, VersionConflict
+from eventstore.adapters.dynamodb.items import item_from_event
+from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore.limits import EVENT_OVERHEAD_BYTES, ITEM_MAX_BYTES
+from tests.tables import Meter, create_events_table, dynamodb_client
+
+KB = NewEvent(name="Happened", payload='"' + "x" * 860 + '"')
+assert EVENT_OVERHEAD_BYTES + 880 < 1_024
+
+
+@pytest.fixture
+def metered(dynamodb_endpoint: str) -> tuple[DynamoDBEventStore, Meter]:
+    return _metered(dynamodb_endpoint, write_shards=1)
+
+
+def _metered(
+    endpoint: str, *, write_shards: int, random_shard: Callable[[int], int] = random.randrange
+) -> tuple[DynamoDBEventStore, Meter]:
+    client = dynamodb_client(endpoint)
+    store = DynamoDBEventStore(
+        client=client,
+        table_name=create_events_table(client),
+        write_shards=write_shards,
+        settling_s=0,
+        random_shard=random_shard,
+    )
+    return store, Meter.on(client)
+
+
+def test_append_to_a_new_stream_is_one_request_and_one_unit_each(
+    metered: tuple[DynamoDBEventStore, Meter],
+) -> None:
+    store, meter = metered
+
+    store.append("s", [KB], expected=0)
+
+    assert (meter.requests, meter.table_units, meter.index_units) == (["PutItem"], 1.0, 1.0)
+
+
+def test_append_with_a_known_head_is_one_request_and_one_unit_each(
+    metered: tuple[DynamoDBEventStore, Meter],
+) -> None:
+    store, meter = metered
+    head = store.append("s", [KB], expected=0).head
+    meter.reset()
+
+    store.append("s", [KB], expected=head)
+
+    assert (meter.requests, meter.table_units, meter.index_units) == (["PutItem"], 1.0, 1.0)
+
+
+def test_append_with_a_bare_version_is_one_read_more(metered: tuple[DynamoDBEventStore, Meter]) -> None:
+    store, meter = metered
+    store.append("s", [KB], expected=0)
+    meter.reset()
+
+    store.append("s", [KB], expected=1)
+
+    assert meter.requests == ["GetItem", "PutItem"]
+    assert (meter.table_units, meter.index_units) == (2.0, 1.0)
+
+
+@pytest.mark.parametrize("expected", [ANY, EXISTS])
+def test_append_without_a_version_is_one_query_more(
+    metered: tuple[DynamoDBEventStore, Meter], expected: Expect
+) -> None:
+    store, meter = metered
+    store.append("s", [KB] * 20, expected=0)
+    meter.reset()
+
+    store.append("s", [KB], expected=expected)
+
+    assert meter.requests == ["Query", "PutItem"]
+    assert (meter.items, meter.table_units, meter.index_units) == (1, 2.0, 1.0)
+
+
+def test_append_of_ten_events_is_one_transaction(metered: tuple[DynamoDBEventStore, Meter]) -> None:
+    store, meter = metered
+
+    store.append("s", [KB] * 10, expected=0)
+
+    assert meter.requests == ["TransactWriteItems"]
+
+
+def test_conflict_is_one_query_more(metered: tuple[DynamoDBEventStore, Meter]) -> None:
+    store, meter = metered
+    store.append("s", [KB] * 5, expected=0)
+    meter.reset()
+
+    with pytest.raises(VersionConflict):
+        store.append("s", [KB], expected=0)
+
+    assert meter.requests == ["PutItem", "Query"]
+
+
+def test_repeated_append_reads_nothing_more(metered: tuple[DynamoDBEventStore, Meter]) -> None:
+    store, meter = metered
+    event = NewEvent(name="Happened", uid="01890a5d-ac96-774b-bcce-b302099a8057")
+    store.append("s", [event], expected=0)
+    meter.reset()
+
+    assert store.append("s", [event], expected=0).repeated
+
+    assert meter.requests == ["PutItem"]
+
+
+def test_load_of_a_stream_is_one_query_and_one_unit_for_each_4_kb(
+    metered: tuple[DynamoDBEventStore, Meter],
+) -> None:
+    store, meter = metered
+    store.append("s", [KB] * 40, expected=0)
+    meter.reset()
+
+    assert len(list(store.read_stream("s"))) == 40
+
+    assert meter.requests == ["Query"]
+    assert meter.table_units == 10.0
+    meter.reset()
+    list(store.read_stream("s", consistent=False))
+    assert meter.table_units == 5.0
+
+
+def test_page_of_100_events_at_ten_shards_reads_at_most_twice_as_many(dynamodb_endpoint: str) -> None:
+    rng = random.Random(20_261_123)
+    store, meter = _metered(dynamodb_endpoint, write_shards=10, random_shard=rng.randrange)
+    for stream in range(12):
+        store.append(f"s-{stream}", [KB] * 100, expected=0)
+
+    after = None
+    for _ in range(11):
+        meter.reset()
+        page = list(store.read_all(after=after, limit=100, unsettled=True))
+        assert len(page) == 100
+        assert meter.items <= 200
+        assert meter.index_units <= 0.5 * (200 / 4 + len(meter.requests))
+        after = page[-1].position
+
+
+def test_our_count_of_an_items_bytes_is_not_below_dynamodbs_and_at_most_64_above(
+    metered: tuple[DynamoDBEventStore, Meter],
+) -> None:
+    """The check before sending never lets an item pass that DynamoDB refuses, and refuses few others."""
+    store, _ = metered
+    late = Head("s", 10**15 - 200, 10**15 * 9)
+    fits = NewEvent(name="N", payload='"' + "x" * (ITEM_MAX_BYTES - EVENT_OVERHEAD_BYTES - 6) + '"')
+    assert store.append("s", [fits], expected=late).version == late.version + 1
+
+    with pytest.raises(EventTooLarge):
+        store.append("s", [NewEvent(name="N", payload=fits.payload[:-1] + 'x"')], expected=0)
+    client, table = store._client, store._table_name
+    slack = 0
+    while _takes(client, table, fits, slack):
+        slack += 1
+    assert slack <= 64
+
+
+def _takes(client: object, table: str, fits: NewEvent, more_bytes: int) -> bool:
+    event = Event("s", 10**15 - 100, "N", fits.payload + " " * more_bytes, "{}", "u" * 36, 10**15 * 9)
+    item = item_from_event(event, shard=999) | {"Metadata": {"S": "{}"}}
+    try:
+        client.put_item(TableName=table, Item=item)  # type: ignore[attr-defined]
+    except ClientError as error:
+        assert "size" in str(error)
+        return False
+    return True

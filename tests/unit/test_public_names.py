@@ -1,0 +1,44 @@
+"""The public surface: a change here is a change that users see."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import eventstore
+from eventstore import errors
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_public_names_are_pinned() -> None:
+    assert set(eventstore.__all__) == {
+        "ANY", "EXISTS", "AllEvents", "Append", "Appended", "DuplicateEventUid", "EmptyAppend", "Event",
+        "EventStore", "EventStoreError", "EventTooLarge", "Executed", "Expect", "Expected",
+        "ExpectedVersionAhead", "Head", "InvalidEventName", "InvalidEventUid", "InvalidExpectedVersion",
+        "InvalidInput", "InvalidJson", "InvalidLimit", "InvalidPosition", "InvalidRange", "InvalidStreamId",
+        "MalformedItem", "NewEvent", "Position", "RepeatedStream", "StoreUnavailable", "StreamNotFound",
+        "TooManyEvents", "TransactionTooLarge", "VersionConflict", "execute",
+    }  # fmt: skip
+
+
+def test_every_error_is_public_and_in_the_tree_that_the_docstring_draws() -> None:
+    leaves = {
+        name: kind
+        for name, kind in vars(errors).items()
+        if isinstance(kind, type) and issubclass(kind, errors.EventStoreError)
+    }
+    for name in leaves:
+        assert name in eventstore.__all__
+        assert name in (errors.__doc__ or "")
+
+
+def test_importing_the_library_imports_no_third_party() -> None:
+    code = (
+        "import sys, eventstore, eventstore.adapters.memory, eventstore.adapters.dynamodb.schema\n"
+        "print({name.split('.')[0] for name in sys.modules} - sys.stdlib_module_names - {'__main__'})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.strip() == "{'eventstore'}"
