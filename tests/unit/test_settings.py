@@ -1,0 +1,81 @@
+"""The functions' environment: typed, complete, and refused with a sentence for each fault."""
+
+from __future__ import annotations
+
+import pytest
+from settings import AppendSettings, InvalidSettings, PublishSettings, ReadSettings
+
+from eventstore.limits import PUT_EVENTS_MAX_BYTES, SETTLING_S
+
+PUBLISH = {
+    "EVENTS_TABLE": "events",
+    "EVENT_BUS": "bus",
+    "FAILED_EVENTS_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/failed",
+    "API_URL": "https://api.example.com/v1/",
+}
+
+
+def test_append_settings_are_typed() -> None:
+    settings = AppendSettings.from_environ({"EVENTS_TABLE": "events", "WRITE_SHARDS": "12"})
+    assert settings == AppendSettings(events_table="events", write_shards=12)
+
+
+def test_read_settings_are_typed_and_have_the_default_settling_time() -> None:
+    environ = {"EVENTS_TABLE": "events", "READ_SHARDS": "3"}
+    assert ReadSettings.from_environ(environ).settling_s == SETTLING_S
+    assert ReadSettings.from_environ({**environ, "SETTLING_S": "2.5"}).settling_s == 2.5
+
+
+def test_publish_settings_have_defaults_and_an_api_url_without_trailing_slash() -> None:
+    settings = PublishSettings.from_environ(PUBLISH)
+    assert settings.api_url == "https://api.example.com/v1"
+    assert settings.event_source == "eventstore"
+    assert settings.put_events_max_bytes == PUT_EVENTS_MAX_BYTES
+    assert settings.raises_when_stopped is False
+
+
+def test_partial_batch_raise_is_read() -> None:
+    assert PublishSettings.from_environ({**PUBLISH, "PARTIAL_BATCH": "raise"}).raises_when_stopped is True
+
+
+def test_all_faults_are_told_at_once() -> None:
+    with pytest.raises(InvalidSettings) as caught:
+        PublishSettings.from_environ({"PARTIAL_BATCH": "maybe", "API_URL": "nowhere"})
+    assert caught.value.faults == (
+        "EVENTS_TABLE is missing; set it in the function's environment",
+        "EVENT_BUS is missing; set it in the function's environment",
+        "FAILED_EVENTS_QUEUE_URL is missing; set it in the function's environment",
+        "API_URL is 'nowhere'; it has to be the URL of the HTTP API",
+        "PARTIAL_BATCH is 'maybe'; it has to be one of report, raise",
+    )
+
+
+@pytest.mark.parametrize("value", ["0", "1001", "-1", "1.5", "ten", "²", "1e1"])
+def test_shards_have_to_be_a_whole_number_within_bounds(value: str) -> None:
+    with pytest.raises(InvalidSettings, match="WRITE_SHARDS is .* a whole number from 1 to 1,000"):
+        AppendSettings.from_environ({"EVENTS_TABLE": "events", "WRITE_SHARDS": value})
+    with pytest.raises(InvalidSettings, match="READ_SHARDS"):
+        ReadSettings.from_environ({"EVENTS_TABLE": "events", "READ_SHARDS": value})
+
+
+@pytest.mark.parametrize("value", ["-1", "nan", "inf", "soon"])
+def test_settling_time_has_to_be_seconds(value: str) -> None:
+    with pytest.raises(InvalidSettings, match="SETTLING_S is .* a number of seconds, 0 or more"):
+        ReadSettings.from_environ({"EVENTS_TABLE": "events", "READ_SHARDS": "1", "SETTLING_S": value})
+
+
+@pytest.mark.parametrize("value", ["aws.events", "two words", "x" * 257])
+def test_event_source_that_eventbridge_refuses_is_refused_at_the_start(value: str) -> None:
+    with pytest.raises(InvalidSettings, match="EVENT_SOURCE"):
+        PublishSettings.from_environ({**PUBLISH, "EVENT_SOURCE": value})
+
+
+@pytest.mark.parametrize("value", ["1024", "1048577"])
+def test_put_events_bytes_are_within_what_eventbridge_takes(value: str) -> None:
+    with pytest.raises(InvalidSettings, match="PUT_EVENTS_MAX_BYTES is .* from 16384 to 1,048,576"):
+        PublishSettings.from_environ({**PUBLISH, "PUT_EVENTS_MAX_BYTES": value})
+
+
+def test_blank_variable_counts_as_missing() -> None:
+    with pytest.raises(InvalidSettings, match="EVENTS_TABLE is missing"):
+        AppendSettings.from_environ({"EVENTS_TABLE": " ", "WRITE_SHARDS": "1"})
