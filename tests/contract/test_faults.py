@@ -1,0 +1,190 @@
+"""What goes wrong between the store and DynamoDB: answers that get lost, throttling, other transactions."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.exceptions import ClientError, ReadTimeoutError
+
+from eventstore import ANY, Append, MalformedItem, NewEvent, StoreUnavailable
+from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from tests.tables import create_events_table, dynamodb_client
+
+UIDS = [f"01890a5d-ac96-774b-bcce-b302099a805{n}" for n in range(10)]
+
+
+@dataclass
+class Wire:
+    """The client's HTTP session, with faults put into it in turn."""
+
+    send_for_real: Callable[[Any], Any]
+    faults: list[str] = field(default_factory=list)
+    sent: int = 0
+
+    def send(self, request: Any) -> Any:
+        self.sent += 1
+        fault = self.faults.pop(0) if self.faults else ""
+        if fault.endswith("Exception"):
+            return _answer(request, fault)
+        answer = self.send_for_real(request)
+        if fault == "lost answer":
+            raise ReadTimeoutError(endpoint_url=request.url)
+        return answer
+
+
+def _answer(request: Any, code: str) -> AWSResponse:
+    body: dict[str, Any] = {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": code}
+    if code == "TransactionCanceledException":
+        body["CancellationReasons"] = [{"Code": "TransactionConflict"}, {"Code": "None"}]
+    raw = io.BytesIO(json.dumps(body).encode())
+    raw.stream = lambda: iter([raw.getvalue()])  # type: ignore[attr-defined]
+    return AWSResponse(request.url, 400, {"content-type": "application/x-amz-json-1.0"}, raw)
+
+
+@pytest.fixture
+def store(dynamodb_endpoint: str) -> DynamoDBEventStore:
+    client = dynamodb_client(dynamodb_endpoint)
+    return DynamoDBEventStore(client=client, table_name=create_events_table(client), sleep=lambda _: None)
+
+
+@pytest.fixture
+def wire(store: DynamoDBEventStore, monkeypatch: pytest.MonkeyPatch) -> Wire:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    endpoint = store._client._endpoint  # type: ignore[attr-defined]
+    wire = Wire(endpoint.http_session.send)
+    monkeypatch.setattr(endpoint.http_session, "send", wire.send)
+    return wire
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("expected", [0, ANY])
+def test_append_whose_answer_got_lost_is_written_once(
+    store: DynamoDBEventStore, wire: Wire, count: int, expected: Any
+) -> None:
+    if expected is ANY:
+        wire.faults = ["", "lost answer"]
+    else:
+        wire.faults = ["lost answer"]
+
+    appended = store.append("s", [NewEvent(name="Happened")] * count, expected=expected)
+
+    assert not wire.faults
+    assert not appended.repeated
+    assert tuple(store.read_stream("s")) == appended.events
+    assert appended.version == count
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_append_that_was_not_answered_at_all_can_be_made_again(
+    store: DynamoDBEventStore, wire: Wire, count: int
+) -> None:
+    events = [NewEvent(name="Happened", uid=uid) for uid in UIDS[:count]]
+    wire.faults = ["lost answer"] * 3
+    with pytest.raises(StoreUnavailable) as caught:
+        store.append("s", events, expected=0)
+    assert isinstance(caught.value.__cause__, ReadTimeoutError)
+
+    again = store.append("s", events, expected=0)
+
+    assert again.repeated
+    assert tuple(store.read_stream("s")) == again.events
+    assert again.version == count
+
+
+def test_throttled_append_is_tried_three_times_and_writes_nothing(
+    store: DynamoDBEventStore, wire: Wire
+) -> None:
+    wire.faults = ["ProvisionedThroughputExceededException"] * 3
+
+    with pytest.raises(StoreUnavailable, match="append again|Try again"):
+        store.append("s", [NewEvent(name="Happened")], expected=0)
+
+    assert wire.sent == 3
+    assert store.head("s").version == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "count"), [("TransactionConflictException", 1), ("TransactionCanceledException", 2)]
+)
+def test_append_in_the_way_of_another_transaction_is_tried_again(
+    store: DynamoDBEventStore, wire: Wire, fault: str, count: int
+) -> None:
+    wire.faults = [fault] * 5
+
+    assert store.append("s", [NewEvent(name="Happened")] * count, expected=0).version == count
+    assert not wire.faults
+
+
+def test_append_that_stays_in_the_way_of_other_transactions_gives_up(
+    store: DynamoDBEventStore, wire: Wire
+) -> None:
+    wire.faults = ["TransactionCanceledException"] * 1_000
+
+    with pytest.raises(StoreUnavailable, match="TransactionConflict"):
+        store.transact([Append(stream, (NewEvent(name="Happened"),), 0) for stream in "ab"])
+
+    wire.faults.clear()
+    assert store.head("a").version == store.head("b").version == 0
+
+
+def test_engine_that_is_not_there_is_unavailable() -> None:
+    store = DynamoDBEventStore(client=dynamodb_client("http://127.0.0.1:9"), table_name="events")
+
+    with pytest.raises(StoreUnavailable):
+        store.head("s")
+    with pytest.raises(StoreUnavailable):
+        list(store.read_all())
+
+
+def test_missing_table_is_said_in_dynamodbs_own_words(dynamodb_endpoint: str) -> None:
+    store = DynamoDBEventStore(client=dynamodb_client(dynamodb_endpoint), table_name="no-such-table")
+
+    with pytest.raises(ClientError, match="ResourceNotFound"):
+        store.append("s", [NewEvent(name="Happened")], expected=0)
+
+
+@pytest.mark.parametrize("missing", ["EventName", "Payload", "EventUid", "Timestamp"])
+def test_item_that_is_not_an_event_is_named(store: DynamoDBEventStore, missing: str) -> None:
+    store.append("s", [NewEvent(name="Happened")], expected=0)
+    item = store._client.get_item(
+        TableName=store._table_name, Key={"StreamId": {"S": "s"}, "EventId": {"N": "1"}}
+    )["Item"]
+    del item[missing]
+    store._client.put_item(TableName=store._table_name, Item=item)
+
+    with pytest.raises(MalformedItem) as caught:
+        list(store.read_stream("s"))
+    assert (caught.value.stream_id, caught.value.event_id) == ("s", 1)
+    assert missing in caught.value.reason
+
+
+@pytest.mark.parametrize(("write", "read"), [(0, 1), (2, 1), (1, 1_001)])
+def test_shards_that_would_lose_events_are_refused(dynamodb_endpoint: str, write: int, read: int) -> None:
+    with pytest.raises(ValueError, match="never be read"):
+        DynamoDBEventStore(
+            client=dynamodb_client(dynamodb_endpoint), table_name="t", write_shards=write, read_shards=read
+        )
+
+
+def test_events_stay_readable_when_the_shards_change(dynamodb_endpoint: str) -> None:
+    client = dynamodb_client(dynamodb_endpoint)
+    table = create_events_table(client)
+
+    def store(write_shards: int, read_shards: int) -> DynamoDBEventStore:
+        return DynamoDBEventStore(
+            client=client, table_name=table, write_shards=write_shards, read_shards=read_shards, settling_s=0
+        )
+
+    for n, (write, read) in enumerate([(1, 1), (8, 8), (2, 8)]):
+        for stream in range(10):
+            store(write, read).append(f"{n}-{stream}", [NewEvent(name="Happened")], expected=0)
+    before = list(store(8, 8).read_all(limit=15))[-1].position
+
+    assert len(list(store(2, 8).read_all(unsettled=True))) == 30
+    assert len(list(store(2, 20).read_all(after=before, unsettled=True))) == 15
