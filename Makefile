@@ -1,0 +1,91 @@
+# `make run` and `make test` need Python >= 3.11 and make; everything else is installed into .venv and .local, once.
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+TESTS ?= tests
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+VENV_READY := $(VENV)/.ready
+RUN_READY := $(VENV)/.run-ready
+TEST_READY := $(VENV)/.test-ready
+CDK_READY := .local/cdk/.ready
+DYNAMODB_READY := .local/dynamodb/.ready
+
+RUN_REQUIREMENTS := requirements.txt eventstore/local/requirements.txt
+TEST_REQUIREMENTS := $(RUN_REQUIREMENTS) tests/requirements.txt $(wildcard lambdas/requirements-*.txt)
+
+##@ Try it
+.PHONY: run
+run: $(RUN_READY) $(CDK_READY) ## Deploy to a local cloud, show the main job, stay up until Ctrl-C (RUN_ONCE=1: end after the show)
+	@exec $(BIN)/python -m eventstore.local run
+
+.PHONY: load
+load: $(RUN_READY) ## Append a file of events to the running local cloud: make load FILE=events.ndjson
+	@exec $(BIN)/python -m eventstore.local load "$(FILE)"
+
+##@ Work on it
+.PHONY: test
+test: $(TEST_READY) $(CDK_READY) $(DYNAMODB_READY) ## Run all tests, end to end included (TESTS=tests/unit: only those)
+	@exec $(BIN)/python -m pytest $(TESTS)
+
+.PHONY: check
+check: $(TEST_READY) $(CDK_READY) $(DYNAMODB_READY) ## Lint, types, layers, and all tests but the end-to-end ones
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	PYTHONPATH=. $(BIN)/lint-imports --no-logo
+	$(BIN)/python -m pytest --ignore=tests/e2e tests
+
+.PHONY: openapi
+openapi: $(TEST_READY) ## Write docs/openapi.json anew from the code
+	$(BIN)/python -m eventstore.http.openapi
+
+.PHONY: clean
+clean: ## Remove everything that was installed or built
+	rm -rf $(VENV) .local cdk.out build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help
+help: ## Show this
+	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# pip's own output, shortened: one line a package, then a line for the wait at the end.
+SHOW_PIP := '/^Collecting / {printf "  %3d %s\n", ++n, $$2; fflush()} /^Installing coll/ {print "      unpacking ..."; fflush()}'
+
+# --- what is installed, each once, and again only when its pins change ---------------------------------------------
+
+$(VENV_READY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "This needs Python 3.11 or later, and $(PYTHON) is `$(PYTHON) --version 2>&1 | tail -1`." >&2; \
+		echo "Name one that is: make PYTHON=/path/to/python3.13 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+		echo "$(PYTHON) has no venv module. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@echo "Creating $(VENV) with `$(PYTHON) --version` ..."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(RUN_READY): $(VENV_READY) $(RUN_REQUIREMENTS)
+	@echo "Installing the CDK, the local cloud and Node into $(VENV), once ..."
+	@rm -f $@
+	@{ $(BIN)/python -m pip install --progress-bar off --requirement eventstore/local/requirements.txt \
+		&& touch $@; } | awk $(SHOW_PIP)
+	@test -e $@
+
+$(TEST_READY): $(RUN_READY) $(TEST_REQUIREMENTS)
+	@echo "Installing what the tests and checks need into $(VENV), once ..."
+	@rm -f $@
+	@{ $(BIN)/python -m pip install --progress-bar off --requirement tests/requirements.txt \
+		&& touch $@; } | awk $(SHOW_PIP)
+	@test -e $@
+
+.local/%/.ready: eventstore/local/npm/%/package.json eventstore/local/npm/%/package-lock.json | $(RUN_READY)
+	@echo "Installing `sed -n 's/.*"\([a-z-]*\)": "\([0-9.]*\)".*/\1 \2/p' $<` from npm into .local/$* ..."
+	@mkdir -p .local/$*
+	@cp $^ .local/$*/
+	@cd .local/$* && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent --no-fund --no-audit
+	@touch $@
