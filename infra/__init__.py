@@ -1,0 +1,1 @@
+"""The CDK app: settings, two stacks, and the constructs that they compose."""

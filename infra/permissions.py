@@ -1,0 +1,58 @@
+"""What each function may do, all of it: its role has these statements and no others.
+
+docs/permissions.md tells the same in prose. `PutItem` authorises appends of several events too: DynamoDB has
+no action for `TransactWriteItems`, but asks for that of each item's operation.
+"""
+
+from aws_cdk import aws_iam as iam
+
+
+def append(*, table_arn: str) -> list[iam.PolicyStatement]:
+    """Append, and read back what is in the way. Not the index: an append never needs it."""
+    return [_allow("Append", table_arn, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query")]
+
+
+def read(*, table_arn: str, index_arn: str) -> list[iam.PolicyStatement]:
+    """Read streams from the table, and all streams from the index by time; write nothing."""
+    return [
+        _allow("ReadStreams", table_arn, "dynamodb:GetItem", "dynamodb:Query"),
+        _allow("ReadAll", index_arn, "dynamodb:Query"),
+    ]
+
+
+def publish(
+    *,
+    table_arn: str,
+    stream_arn: str,
+    bus_arn: str,
+    failed_events_queue_arn: str,
+    dropped_batches_queue_arn: str,
+) -> list[iam.PolicyStatement]:
+    """Take the records of one stream, read events again, publish them, park what can't be published."""
+    return [
+        _allow(
+            "ReadStreamRecords",
+            stream_arn,
+            "dynamodb:DescribeStream",
+            "dynamodb:GetRecords",
+            "dynamodb:GetShardIterator",
+            # Lambda checks for all four; this one, to take effect, would need "*", and is not called.
+            "dynamodb:ListStreams",
+        ),
+        _allow("ReadEvents", table_arn, "dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query"),
+        _allow("Publish", bus_arn, "events:PutEvents"),
+        _allow("Park", failed_events_queue_arn, "sqs:SendMessage"),
+        _allow("NameDroppedBatches", dropped_batches_queue_arn, "sqs:SendMessage"),
+    ]
+
+
+def run(*, log_group_arn: str) -> list[iam.PolicyStatement]:
+    """What every function needs: to write its own log, and its traces."""
+    return [
+        _allow("WriteLog", log_group_arn, "logs:CreateLogStream", "logs:PutLogEvents"),
+        _allow("WriteTraces", "*", "xray:PutTelemetryRecords", "xray:PutTraceSegments"),
+    ]
+
+
+def _allow(sid: str, resource: str, *actions: str) -> iam.PolicyStatement:
+    return iam.PolicyStatement(sid=sid, actions=[*actions], resources=[resource])

@@ -1,0 +1,41 @@
+"""What can be replaced at any time: the functions, the API, the publication and the dashboard."""
+
+from aws_cdk import CfnOutput, Stack
+from aws_cdk import aws_cloudwatch as cloudwatch
+from constructs import Construct
+
+from infra.constructs.http_api import HttpApi
+from infra.constructs.publication import Publication
+from infra.constructs.streams import AppendFunction, ReadFunction
+from infra.data_stack import DataStack
+from infra.settings import Settings
+
+
+class ServiceStack(Stack):
+    """Append and read over HTTP, publication from the table to the bus, and one dashboard for all of it."""
+
+    def __init__(self, scope: Construct, id: str, *, data: DataStack, settings: Settings) -> None:
+        super().__init__(scope, id, description="Event store: API, functions and publication.")
+        table, alarms = data.events_table, data.alarms
+        append = AppendFunction(self, "Append", events_table=table, settings=settings, alarms=alarms)
+        read = ReadFunction(self, "Read", events_table=table, settings=settings, alarms=alarms)
+        api = HttpApi(
+            self, "Http", functions={"append": append, "read": read}, settings=settings, alarms=alarms
+        )
+        publication = Publication(
+            self,
+            "Publication",
+            events_table=table,
+            bus=data.bus,
+            api_url=api.url,
+            settings=settings,
+            alarms=alarms,
+        )
+        cloudwatch.Dashboard(
+            self,
+            "Dashboard",
+            widgets=[feature.widgets() for feature in (api, append, read, publication, table)],
+        )
+        CfnOutput(self, "ApiUrl", value=api.url)
+        CfnOutput(self, "FailedEventsQueueUrl", value=publication.failed_events.queue_url)
+        CfnOutput(self, "DroppedBatchesQueueUrl", value=publication.dropped_batches.queue_url)
