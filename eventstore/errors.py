@@ -22,7 +22,10 @@
     │   └── ExpectedVersionAhead           the expected version does not exist (yet)
     ├── StreamNotFound
     ├── StoreUnavailable                   throttled or unreachable after all tries; safe to try again
-    └── MalformedItem                      an item of the table that is not an event
+    ├── MalformedItem                      an item of the table that is not an event
+    ├── NotPublishable                     an event that can't be put on a bus, not even by reference
+    ├── FailedEventsUnavailable            the queue of failed events could not be reached; safe to try again
+    └── PublicationStopped                 a batch was published only in part; the rest has to be tried again
 """
 
 from __future__ import annotations
@@ -189,6 +192,38 @@ class MalformedItem(EventStoreError):
 
     def __init__(self, *, stream_id: str, event_id: int, reason: str) -> None:
         super().__init__(f"item ({stream_id!r}, {event_id}) is not an event: {reason}")
+        self.stream_id = stream_id
+        self.event_id = event_id
+        self.reason = reason
+
+
+class NotPublishable(EventStoreError):
+    """An event that can't be put on a bus, not even by reference."""
+
+    def __init__(self, *, stream_id: str, event_id: int, reason: str) -> None:
+        super().__init__(f"event {event_id} of stream {stream_id!r} can't be published: {reason}")
+        self.stream_id = stream_id
+        self.event_id = event_id
+        self.reason = reason
+
+
+class FailedEventsUnavailable(EventStoreError):
+    """The queue of failed events could not be reached; safe to try again."""
+
+    def __init__(self, *, reason: str) -> None:
+        super().__init__(f"the queue of failed events can't be reached: {reason}. Try again")
+        self.reason = reason
+
+
+class PublicationStopped(EventStoreError):
+    """A batch was published only in part: everything from `sequence_number` on has to be tried again."""
+
+    def __init__(self, *, sequence_number: str, stream_id: str, event_id: int, reason: str) -> None:
+        super().__init__(
+            f"publication stopped at event {event_id} of stream {stream_id!r}: {reason}. "
+            f"Try again from sequence number {sequence_number}"
+        )
+        self.sequence_number = sequence_number
         self.stream_id = stream_id
         self.event_id = event_id
         self.reason = reason

@@ -72,6 +72,33 @@ DETAIL_TYPE_MAX_CHARS: Final = 128
 """Characters of an entry's detail-type (EventBridge: 128). A longer event name is cut in the
 detail-type and stands whole in the detail's `type`."""
 
+PUT_EVENTS_INTEGER_MAX: Final = 2**63 - 1
+"""The highest integer in an entry's detail, the lowest being one below its negative (EventBridge: 64
+bit). An event with a larger one goes out by reference."""
+
+# --- publication (ours) ---------------------------------------------------------------------------
+
+REORDER_WINDOW_S: Final = 5.0
+"""Seconds by which the Timestamps of two events of one stream may differ while the table's stream still
+delivers the later one first. Two such records part company inside DynamoDB's replication to the stream,
+mostly below a second, or where a partition has just been split; five leave room. The Timestamps are
+compared, never the clock, so a backlog of hours changes nothing."""
+
+READ_BACK_MAX_EVENTS: Final = 1_000
+"""Events of one hole that are read back whole. A wider one comes from a record that was repeated long
+after its time; of it, only what lies within the reorder window is published again."""
+
+STREAMS_REMEMBERED: Final = 10_000
+"""Streams whose published events a publisher remembers, about 2 MB of memory."""
+
+PUBLISH_MAX_TRIES: Final = 5
+"""Tries of one event before its batch stops and is left to the stream's own retry; with pauses of up
+to 0.1, 0.2, 0.4 and 0.8 s between them."""
+
+PUBLISH_RESERVE_S: Final = 10.0
+"""Seconds before the function's deadline at which a batch stops: what one read (9.75 s with all of its
+tries) or one call to EventBridge or SQS takes at most. Give the function several times as much."""
+
 # --- HTTP (API Gateway and Lambda quotas) ---------------------------------------------------------
 
 PAGE_MAX_EVENTS: Final = 1_000

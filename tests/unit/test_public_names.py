@@ -14,10 +14,11 @@ def test_public_names_are_pinned() -> None:
     assert set(eventstore.__all__) == {
         "ANY", "EXISTS", "AllEvents", "Append", "Appended", "DuplicateEventUid", "EmptyAppend", "Event",
         "EventStore", "EventStoreError", "EventTooLarge", "Executed", "Expect", "Expected",
-        "ExpectedVersionAhead", "Head", "InvalidEventName", "InvalidEventUid", "InvalidExpectedVersion",
-        "InvalidInput", "InvalidJson", "InvalidLimit", "InvalidPosition", "InvalidRange", "InvalidStreamId",
-        "MalformedItem", "NewEvent", "Position", "RepeatedStream", "StoreUnavailable", "StreamNotFound",
-        "TooManyEvents", "TransactionTooLarge", "VersionConflict", "execute",
+        "ExpectedVersionAhead", "FailedEventsUnavailable", "Head", "InvalidEventName", "InvalidEventUid",
+        "InvalidExpectedVersion", "InvalidInput", "InvalidJson", "InvalidLimit", "InvalidPosition",
+        "InvalidRange", "InvalidStreamId", "MalformedItem", "NewEvent", "NotPublishable", "Position",
+        "PublicationStopped", "RepeatedStream", "StoreUnavailable", "StreamNotFound", "TooManyEvents",
+        "TransactionTooLarge", "VersionConflict", "execute",
     }  # fmt: skip
 
 

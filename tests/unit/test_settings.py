@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from settings import AppendSettings, InvalidSettings, PublishSettings, ReadSettings
 
 from eventstore.limits import PUT_EVENTS_MAX_BYTES, SETTLING_S
+from settings import AppendSettings, InvalidSettings, PublishSettings, ReadSettings
 
 PUBLISH = {
     "EVENTS_TABLE": "events",

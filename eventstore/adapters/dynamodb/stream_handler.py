@@ -1,0 +1,62 @@
+"""The publisher as a Lambda function behind the table's stream: partial batch responses, logs, metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from eventstore.adapters.dynamodb.stream_records import stream_records
+from eventstore.publish import Publication, Publisher
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools import Logger, Metrics
+
+StreamHandler: TypeAlias = Callable[[dict[str, Any], Any], dict[str, Any]]
+
+
+def stream_handler(
+    publisher: Publisher, *, logger: Logger, metrics: Metrics, raises_when_stopped: bool = False
+) -> StreamHandler:
+    """Make the function's handler: a batch of the table's stream in, a partial batch response out.
+
+    A batch that stopped answers with the lowest sequence number that isn't done; Lambda goes on from there.
+    With `raises_when_stopped` it raises PublicationStopped instead, so that the whole batch is repeated: for
+    a Lambda service that takes a partial batch response for success.
+
+    Each invocation makes one line of metrics (Published, Parked, and PublicationLag of its slowest event),
+    and a line in the log for each event that was parked and for the stop; never a payload.
+    """
+
+    @logger.inject_lambda_context
+    def handler(trigger: dict[str, Any], context: Any) -> dict[str, Any]:
+        done = publisher.publish(
+            stream_records(trigger),
+            remaining_time_s=lambda: context.get_remaining_time_in_millis() / 1_000,
+        )
+        _count(metrics, done)
+        for failed in done.parked:
+            told = {"stream_id": failed.stream_id, "event_id": failed.event_id, "reason": failed.reason}
+            logger.error("event parked", extra=told)
+        stopped = done.stopped
+        if stopped is None:
+            return {"batchItemFailures": []}
+        told = {
+            "stream_id": stopped.stream_id,
+            "event_id": stopped.event_id,
+            "reason": stopped.reason,
+            "from_sequence_number": stopped.sequence_number,
+        }
+        logger.warning("batch stopped", extra=told)
+        if raises_when_stopped:
+            raise stopped
+        return {"batchItemFailures": [{"itemIdentifier": stopped.sequence_number}]}
+
+    return handler
+
+
+def _count(metrics: Metrics, done: Publication) -> None:
+    metrics.add_metric(name="Published", unit="Count", value=done.published)
+    metrics.add_metric(name="Parked", unit="Count", value=len(done.parked))
+    if done.max_lag_us is not None:
+        metrics.add_metric(name="PublicationLag", unit="Milliseconds", value=done.max_lag_us / 1_000)
+    metrics.flush_metrics()

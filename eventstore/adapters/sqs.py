@@ -1,0 +1,56 @@
+"""The failed events on SQS: one message for each, with the event's address and the reason."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from eventstore.errors import FailedEventsUnavailable
+from eventstore.publish import FailedEvent
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+CLIENT_CONFIG: Final = Config(
+    # One try: the publisher tries again itself.
+    connect_timeout=1.0,
+    read_timeout=5.0,
+    retries={"mode": "standard", "total_max_attempts": 1},
+)
+"""Give it to boto3: ``boto3.client("sqs", config=CLIENT_CONFIG)``."""
+
+_REASON_MAX_CHARS: Final = 1_000
+
+
+class SqsFailedEvents:
+    """`FailedEvents` in an SQS queue: messages such as ``{"streamId": ..., "eventId": 3, "reason": ...}``.
+
+    Args:
+        client: boto3's SQS client, best made with `CLIENT_CONFIG`.
+        queue_url: the queue of the deployed stack.
+    """
+
+    def __init__(self, *, client: SQSClient, queue_url: str) -> None:
+        self._client = client
+        self._queue_url = queue_url
+
+    def park(self, failed: FailedEvent) -> None:
+        """Send the address of a failed event to the queue; at least once.
+
+        Raises:
+            FailedEventsUnavailable: it isn't known to be there; safe to try again.
+
+        Cost: 1 request.
+        """
+        message = {
+            "streamId": failed.stream_id,
+            "eventId": failed.event_id,
+            "reason": failed.reason[:_REASON_MAX_CHARS],
+        }
+        try:
+            self._client.send_message(QueueUrl=self._queue_url, MessageBody=json.dumps(message))
+        except (BotoCoreError, ClientError) as error:
+            raise FailedEventsUnavailable(reason=str(error)) from error

@@ -1,0 +1,152 @@
+"""An event as an entry of an event bus: CloudEvents 1.0 as JSON, the payload exactly as it was sent.
+
+::
+
+    {"specversion": "1.0", "id": "order-1/2", "source": "eventstore", "type": "OrderPaid",
+     "subject": "order-1", "time": "2026-01-31T12:00:00.000001Z", "datacontenttype": "application/json",
+     "streamid": "order-1", "eventid": 2, "correlationid": "...", "causationid": "...",
+     "data": {"total": 12}}
+
+`source` and `id` together name an event once and for ever: a consumer that has seen them may pass over
+a repeat. `eventid` is a number so that consumers and rules can compare it; CloudEvents has integers of
+32 bit, so a strict reader would first stumble at event 2,147,483,648 of one stream (JSON itself is exact
+up to 2^53, far above). `correlationid` and `causationid` are the metadata's `correlationId` and
+`causationId` when those are texts.
+
+An event that the bus can't carry goes out by reference: with `dataref`, the address where the HTTP API
+has it, in place of `data`. That is one over the byte limit, or with an integer beyond 64 bit.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import quote
+
+from eventstore.errors import InvalidJson, NotPublishable
+from eventstore.events import Event
+from eventstore.json_text import check_json
+from eventstore.limits import DETAIL_TYPE_MAX_CHARS, PUT_EVENTS_INTEGER_MAX, PUT_EVENTS_MAX_BYTES
+
+_TIME_BYTES: Final = 14
+_NINETEEN_DIGITS: Final = re.compile(r"\d{19}")
+_FROM_METADATA: Final = {"correlationid": "correlationId", "causationid": "causationId"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One event as it goes to an event bus."""
+
+    stream_id: str
+    event_id: int
+    timestamp_us: int
+    source: str
+    detail_type: str
+    """The event's name, cut to 128 characters; it stands whole in the detail's `type`."""
+    detail: str
+    """The CloudEvent, JSON text."""
+
+    size_bytes: int = field(init=False)
+    """Its size as EventBridge counts it: the time as 14, source, detail-type and detail in UTF-8."""
+
+    def __post_init__(self) -> None:
+        texts = (self.source, self.detail_type, self.detail)
+        object.__setattr__(self, "size_bytes", _TIME_BYTES + sum(map(_size_bytes, texts)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryFormat:
+    """Writes events as entries.
+
+    Args:
+        source: the entries' source, and the CloudEvents' `source`.
+        api_url: the HTTP API's address without a trailing slash, for events that go out by reference.
+        max_bytes: an entry has to stay below it.
+    """
+
+    source: str
+    api_url: str
+    max_bytes: int = PUT_EVENTS_MAX_BYTES
+
+    def entry(self, event: Event) -> Entry:
+        """Write an event as an entry, by reference when its data can't go with it.
+
+        Raises:
+            NotPublishable: its payload or metadata is not JSON, its Timestamp is no time, or it is too
+                large even by reference. No append of this library makes such an event.
+        """
+        try:
+            check_json(event.payload, field="payload")
+            attributes = self._attributes(event)
+        except (InvalidJson, OverflowError) as error:
+            raise _not_publishable(event, str(error)) from error
+        if _fits_64_bit(event.payload):
+            entry = self._entry(event, attributes, f'"data":{event.payload}')
+            if entry.size_bytes < self.max_bytes:
+                return entry
+        entry = self._entry(event, attributes, f'"dataref":{json.dumps(self._address(event))}')
+        if entry.size_bytes < self.max_bytes:
+            return entry
+        reason = f"it makes an entry of {entry.size_bytes:,} bytes even without data; shorten its metadata"
+        raise _not_publishable(event, reason)
+
+    def _attributes(self, event: Event) -> dict[str, Any]:
+        attributes: dict[str, Any] = {
+            "specversion": "1.0",
+            "id": f"{event.stream_id}/{event.event_id}",
+            "source": self.source,
+            "type": event.name,
+            "subject": event.stream_id,
+            "time": event.time.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+            "datacontenttype": "application/json",
+            "streamid": event.stream_id,
+            "eventid": event.event_id,
+        }
+        if event.metadata != "{}":
+            check_json(event.metadata, field="metadata", only_object=True)
+            # Only texts are looked at; as floats, numbers of any length can be passed over.
+            metadata = json.loads(event.metadata, parse_int=float)
+            for attribute, key in _FROM_METADATA.items():
+                if isinstance(metadata.get(key), str) and metadata[key]:
+                    attributes[attribute] = metadata[key]
+        return attributes
+
+    def _entry(self, event: Event, attributes: dict[str, Any], data: str) -> Entry:
+        head = json.dumps(attributes, ensure_ascii=False, separators=(",", ":"))
+        return Entry(
+            stream_id=event.stream_id,
+            event_id=event.event_id,
+            timestamp_us=event.timestamp_us,
+            source=self.source,
+            detail_type=event.name[:DETAIL_TYPE_MAX_CHARS],
+            detail=f"{head[:-1]},{data}}}",
+        )
+
+    def _address(self, event: Event) -> str:
+        version = event.event_id
+        return f"{self.api_url}/streams/{quote(event.stream_id, safe='')}/events?from={version}&to={version}"
+
+
+def _fits_64_bit(payload: str) -> bool:
+    if not _NINETEEN_DIGITS.search(payload):
+        return True
+    fits = True
+
+    def look(integer: str) -> None:
+        nonlocal fits
+        # The length is looked at first: Python refuses to make numbers of thousands of digits.
+        if len(integer) > 20 or not -PUT_EVENTS_INTEGER_MAX - 1 <= int(integer) <= PUT_EVENTS_INTEGER_MAX:
+            fits = False
+
+    json.loads(payload, parse_int=look, parse_float=str)
+    return fits
+
+
+def _not_publishable(event: Event, reason: str) -> NotPublishable:
+    return NotPublishable(stream_id=event.stream_id, event_id=event.event_id, reason=reason)
+
+
+def _size_bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())

@@ -1,0 +1,287 @@
+"""Publication: the records of the table's stream go to an event bus, each stream's events in their order.
+
+What holds, and where it's done:
+
+- Every event is published or parked at least once: each entry's result is read, and what is neither is
+  reported, to be tried again.
+- No event goes out before an earlier one of its stream: a batch is put in order and filled up from the
+  table (`publication_order`), no call holds two events of one stream, and what fails for a passing reason
+  stops the batch.
+- One bad event never blocks: it's parked in the queue of failed events, and the next ones go on.
+
+docs/adr/0004-publication-order.md has the reasons, and what they cost.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Final, Protocol
+
+from eventstore.cloudevents import Entry, EntryFormat
+from eventstore.errors import FailedEventsUnavailable, MalformedItem, NotPublishable, PublicationStopped
+from eventstore.events import Event
+from eventstore.limits import (
+    PUBLISH_MAX_TRIES,
+    PUBLISH_RESERVE_S,
+    PUT_EVENTS_MAX_ENTRIES,
+    REORDER_WINDOW_S,
+)
+from eventstore.publication_order import (
+    PublicationOrder,
+    PublishedStreams,
+    StreamReader,
+    StreamRecord,
+    Trouble,
+)
+
+_FIRST_PAUSE_S: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class FailedEvent:
+    """The address of an event that can't be published as it is; the event itself stays in the table."""
+
+    stream_id: str
+    event_id: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why an entry was not taken; `permanent` when it never will be."""
+
+    reason: str
+    permanent: bool
+
+
+class EventBus(Protocol):
+    """Where events are published."""
+
+    def put(self, entries: Sequence[Entry]) -> Sequence[Refusal | None]:
+        """Put 1-10 entries on the bus; return for each, in their order, None or why it wasn't taken."""
+        ...
+
+
+class FailedEvents(Protocol):
+    """Where events are parked that can't be published."""
+
+    def park(self, failed: FailedEvent) -> None:
+        """Keep the address of a failed event.
+
+        Raises:
+            FailedEventsUnavailable: it isn't known to be kept; safe to try again.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """What became of a batch."""
+
+    published: int
+    """Events that the bus has taken, those read back included."""
+    parked: tuple[FailedEvent, ...]
+    max_lag_us: int | None
+    """The longest time from an event's Timestamp to its publication; None when none was published."""
+    stopped: PublicationStopped | None
+    """Set when a rest of the batch has to be tried again, from its sequence number on."""
+
+
+class Publisher:
+    """Publishes batches of records; keep it as long as the process lives, for it remembers streams.
+
+    Not for several threads at once.
+
+    Args:
+        reader: reads events back from the table, strongly consistent.
+        bus: takes the entries.
+        failed_events: takes the addresses of events that can't be published.
+        entry_format: writes events as entries; its byte limit is also that of one call.
+        reorder_window_s: by how much the Timestamps of two events of one stream may differ whose records
+            arrive in the wrong order. 0 trusts the table's stream from batch to batch and spares the reads.
+        clock_us, jitter, sleep: time and chance, to be replaced in tests.
+    """
+
+    def __init__(
+        self,
+        *,
+        reader: StreamReader,
+        bus: EventBus,
+        failed_events: FailedEvents,
+        entry_format: EntryFormat,
+        reorder_window_s: float = REORDER_WINDOW_S,
+        clock_us: Callable[[], int] = lambda: time.time_ns() // 1_000,
+        jitter: Callable[[], float] = random.random,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._bus = bus
+        self._failed_events = failed_events
+        self._format = entry_format
+        self._clock_us = clock_us
+        self._jitter = jitter
+        self._sleep = sleep
+        self._published = PublishedStreams()
+        self._order = PublicationOrder(
+            reader=reader, published=self._published, window_us=round(reorder_window_s * 1_000_000)
+        )
+
+    def publish(
+        self, records: Sequence[StreamRecord], *, remaining_time_s: Callable[[], float]
+    ) -> Publication:
+        """Publish a batch: each stream's events in order and, as far as that allows, as they arrived.
+
+        Args:
+            records: in the order of the table's stream, by rising sequence number.
+            remaining_time_s: how long this may still take; the batch stops `PUBLISH_RESERVE_S` before.
+
+        Returns:
+            What became of the batch. When it stopped: at the lowest sequence number that is neither
+            published nor parked. A retry from there passes over what this process has already done.
+
+        Cost: PutEvents calls: the larger of records / 10 and the most events of one stream, as far as the
+        byte limit allows. Reads: see `PublicationOrder.plan`.
+        """
+        plan = self._order.plan(records, in_time=lambda: remaining_time_s() >= PUBLISH_RESERVE_S)
+        queues = {
+            stream_id: deque(_Pending(placed.place, self._work(placed.event)) for placed in queue)
+            for stream_id, queue in plan.queues.items()
+        }
+        batch = _Batch(queues, set(plan.done))
+        trouble = self._send_all(batch, remaining_time_s) or plan.trouble
+        return Publication(
+            published=batch.published,
+            parked=tuple(batch.parked),
+            max_lag_us=batch.max_lag_us,
+            stopped=_stopped(records, batch, trouble) if trouble else None,
+        )
+
+    def _work(self, event: Event | MalformedItem) -> Entry | FailedEvent:
+        try:
+            if isinstance(event, Event):
+                return self._format.entry(event)
+            return FailedEvent(event.stream_id, event.event_id, event.reason)
+        except NotPublishable as error:
+            return FailedEvent(error.stream_id, error.event_id, error.reason)
+
+    def _send_all(self, batch: _Batch, remaining_time_s: Callable[[], float]) -> Trouble | None:
+        """Send until all is done, a try too many has failed, or the time is up."""
+        while batch.queues:
+            if remaining_time_s() < PUBLISH_RESERVE_S:
+                first = min(batch.heads(), key=_place)
+                return Trouble(first.work.stream_id, first.work.event_id, "the function's time was up")
+            failed = self._send(batch)
+            if failed:
+                worst = max(failed, key=lambda pending: pending.tries)
+                if worst.tries == PUBLISH_MAX_TRIES:
+                    return Trouble(worst.work.stream_id, worst.work.event_id, worst.last_refusal)
+                self._sleep(_FIRST_PAUSE_S * 2 ** (worst.tries - 1) * self._jitter())
+        return None
+
+    def _send(self, batch: _Batch) -> list[_Pending]:
+        """Make one call, to the bus or the failed events; return what failed for a passing reason."""
+        failed = []
+        for pending, refusal in self._call(batch):
+            if refusal is None:
+                self._finish(batch, pending)
+            elif refusal.permanent:
+                pending.work = FailedEvent(pending.work.stream_id, pending.work.event_id, refusal.reason)
+                pending.tries = 0
+            else:
+                pending.tries += 1
+                pending.last_refusal = refusal.reason
+                failed.append(pending)
+        return failed
+
+    def _call(self, batch: _Batch) -> list[tuple[_Pending, Refusal | None]]:
+        for pending in batch.heads():
+            if isinstance(pending.work, FailedEvent):
+                return [(pending, self._park(pending.work))]
+        call = self._next_call(batch)
+        entries = [pending.work for pending in call if isinstance(pending.work, Entry)]
+        return list(zip(call, self._bus.put(entries), strict=True))
+
+    def _park(self, failed: FailedEvent) -> Refusal | None:
+        try:
+            self._failed_events.park(failed)
+        except FailedEventsUnavailable as error:
+            return Refusal(str(error), permanent=False)
+        return None
+
+    def _next_call(self, batch: _Batch) -> list[_Pending]:
+        """Choose the entries of the next call: of each stream at most its next event.
+
+        Within one call an entry can fail while a later one passes, so two events of one stream never share
+        a call. Streams whose rest is as long as the calls that are left come first, the others as they
+        arrived: that makes the fewest calls there can be.
+        """
+        lengths = [len(queue) for queue in batch.queues.values()]
+        calls_left = max(ceil(sum(lengths) / PUT_EVENTS_MAX_ENTRIES), *lengths)
+        by_urgency = sorted(
+            batch.queues.values(), key=lambda queue: (len(queue) < calls_left, queue[0].place)
+        )
+        call: list[_Pending] = []
+        size_bytes = 0
+        for queue in by_urgency:
+            assert isinstance(queue[0].work, Entry)
+            entry_bytes = queue[0].work.size_bytes
+            if len(call) < PUT_EVENTS_MAX_ENTRIES and size_bytes + entry_bytes < self._format.max_bytes:
+                call.append(queue[0])
+                size_bytes += entry_bytes
+        return sorted(call, key=_place)
+
+    def _finish(self, batch: _Batch, pending: _Pending) -> None:
+        work = pending.work
+        queue = batch.queues[work.stream_id]
+        queue.popleft()
+        if not queue:
+            del batch.queues[work.stream_id]
+        self._published.add(work.stream_id, work.event_id)
+        batch.done.add((work.stream_id, work.event_id))
+        if isinstance(work, FailedEvent):
+            batch.parked.append(work)
+        else:
+            batch.published += 1
+            batch.max_lag_us = max(batch.max_lag_us or 0, self._clock_us() - work.timestamp_us)
+
+
+@dataclass(slots=True)
+class _Pending:
+    """An event on its way, at the place of the batch that it takes."""
+
+    place: int
+    work: Entry | FailedEvent
+    tries: int = 0
+    last_refusal: str = ""
+
+
+@dataclass(slots=True)
+class _Batch:
+    queues: dict[str, deque[_Pending]]
+    """Of each stream what is still to be done."""
+    done: set[tuple[str, int]]
+    """Streams and events that were published or parked."""
+    published: int = 0
+    parked: list[FailedEvent] = field(default_factory=list)
+    max_lag_us: int | None = None
+
+    def heads(self) -> list[_Pending]:
+        return [queue[0] for queue in self.queues.values()]
+
+
+def _place(pending: _Pending) -> int:
+    return pending.place
+
+
+def _stopped(records: Sequence[StreamRecord], batch: _Batch, trouble: Trouble) -> PublicationStopped:
+    first = next(record for record in records if (record.stream_id, record.event_id) not in batch.done)
+    return PublicationStopped(
+        sequence_number=first.sequence_number,
+        stream_id=trouble.stream_id,
+        event_id=trouble.event_id,
+        reason=trouble.reason,
+    )

@@ -1,0 +1,33 @@
+"""The publish function: settings, clients, publisher, handler."""
+
+import os
+
+import boto3
+from aws_lambda_powertools import Logger, Metrics
+
+from eventstore.adapters import eventbridge, sqs
+from eventstore.adapters.dynamodb.client import CLIENT_CONFIG
+from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore.adapters.dynamodb.stream_handler import stream_handler
+from eventstore.cloudevents import EntryFormat
+from eventstore.publish import Publisher
+from settings import PublishSettings
+
+settings = PublishSettings.from_environ(os.environ)
+publisher = Publisher(
+    reader=DynamoDBEventStore(
+        client=boto3.client("dynamodb", config=CLIENT_CONFIG), table_name=settings.events_table
+    ),
+    bus=eventbridge.EventBridgeBus(
+        client=boto3.client("events", config=eventbridge.CLIENT_CONFIG), bus_name=settings.event_bus
+    ),
+    failed_events=sqs.SqsFailedEvents(
+        client=boto3.client("sqs", config=sqs.CLIENT_CONFIG), queue_url=settings.failed_events_queue_url
+    ),
+    entry_format=EntryFormat(
+        source=settings.event_source, api_url=settings.api_url, max_bytes=settings.put_events_max_bytes
+    ),
+)
+handler = stream_handler(
+    publisher, logger=Logger(), metrics=Metrics(), raises_when_stopped=settings.raises_when_stopped
+)

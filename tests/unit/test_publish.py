@@ -1,0 +1,447 @@
+"""The publisher: order, calls, retries, parking and the stop, each by its rule."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from math import ceil
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventstore import ANY, Event, MalformedItem, NewEvent, StoreUnavailable
+from eventstore.adapters.memory import MemoryEventStore
+from eventstore.cloudevents import EntryFormat
+from eventstore.limits import PUBLISH_MAX_TRIES, PUBLISH_RESERVE_S, PUT_EVENTS_MAX_BYTES
+from eventstore.publication_order import PublishedStreams, StreamRecord
+from eventstore.publish import FailedEvent, Publication, Publisher
+from tests.buses import MALFORMED, THROTTLED, Address, CountingReader, RecordingBus, RecordingFailedEvents
+
+SECOND_US = 1_000_000
+NOON_US = 1_769_860_800 * SECOND_US
+
+
+class Shop:
+    """A store, its publisher and everything around them; time stands still unless it's moved."""
+
+    def __init__(self, *, reorder_window_s: float = 5.0, max_bytes: int = PUT_EVENTS_MAX_BYTES) -> None:
+        self.now_us = NOON_US
+        self.remaining_s = [60.0]
+        self.pauses_s: list[float] = []
+        self.store = MemoryEventStore(clock_us=lambda: self.now_us)
+        self.reader = CountingReader(self.store)
+        self.bus = RecordingBus()
+        self.failed = RecordingFailedEvents()
+        self.reorder_window_s = reorder_window_s
+        self.max_bytes = max_bytes
+        self.publisher = self.new_publisher()
+
+    def new_publisher(self) -> Publisher:
+        return Publisher(
+            reader=self.reader,
+            bus=self.bus,
+            failed_events=self.failed,
+            entry_format=EntryFormat(
+                source="shop", api_url="https://api.example.com", max_bytes=self.max_bytes
+            ),
+            reorder_window_s=self.reorder_window_s,
+            clock_us=lambda: self.now_us,
+            jitter=lambda: 1.0,
+            sleep=self.pauses_s.append,
+        )
+
+    def has(self, stream_id: str, *, events: int, apart_s: float = 0.0, size_bytes: int = 0) -> list[Event]:
+        """Append events to a stream, some seconds apart."""
+        appended: list[Event] = []
+        for _ in range(events):
+            new = NewEvent(name="Happened", payload=f'"{"x" * size_bytes}"')
+            appended += self.store.append(stream_id, [new], expected=ANY).events
+            self.now_us += round(apart_s * SECOND_US)
+        return appended
+
+    def publish(self, events: Iterable[Event | MalformedItem]) -> Publication:
+        records = [
+            StreamRecord(f"1000000000000000000000{place:06}", event.stream_id, event.event_id, event)
+            for place, event in enumerate(events)
+        ]
+        return self.publisher.publish(records, remaining_time_s=self._remaining_s)
+
+    def _remaining_s(self) -> float:
+        return self.remaining_s.pop(0) if len(self.remaining_s) > 1 else self.remaining_s[0]
+
+
+def ids(addresses: Sequence[Address], stream_id: str) -> list[int]:
+    return [event_id for stream, event_id in addresses if stream == stream_id]
+
+
+def sequence_number(place: int) -> str:
+    return f"1000000000000000000000{place:06}"
+
+
+# --- calls ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 10, 11, 25, 100])
+def test_events_of_different_streams_take_one_call_for_ten(count: int) -> None:
+    shop = Shop()
+    done = shop.publish([shop.has(f"order-{n}", events=1)[0] for n in range(count)])
+    assert len(shop.bus.calls) == ceil(count / 10)
+    assert done.published == count
+    assert shop.reader.queries == 0
+
+
+@given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=40), seed=st.randoms(use_true_random=False))
+def test_calls_are_as_few_as_ten_entries_and_one_event_of_a_stream_allow(
+    lengths: list[int], seed: st.DataObject
+) -> None:
+    shop = Shop()
+    events = [event for n, length in enumerate(lengths) for event in shop.has(f"s{n}", events=length)]
+    seed.shuffle(events)  # type: ignore[attr-defined]
+    done = shop.publish(events)
+    assert done.stopped is None
+    assert len(shop.bus.calls) == max(ceil(len(events) / 10), *lengths)
+    assert all(max(Counter(stream for stream, _ in call).values()) == 1 for call in shop.bus.asked)
+    assert all(len(call) <= 10 for call in shop.bus.calls)
+    for n, length in enumerate(lengths):
+        assert ids(shop.bus.taken, f"s{n}") == list(range(1, length + 1))
+
+
+def test_calls_stay_below_the_byte_limit() -> None:
+    shop = Shop()
+    events = [shop.has(f"order-{n}", events=1, size_bytes=100_000)[0] for n in range(6)]
+    shop.publish(events)
+    assert [len(call) for call in shop.bus.calls] == [2, 2, 2]
+
+
+@given(sizes=st.lists(st.integers(0, 20_000), min_size=1, max_size=30))
+def test_no_call_reaches_the_byte_limit_and_none_is_half_empty_for_nothing(sizes: list[int]) -> None:
+    shop = Shop(max_bytes=32 * 1_024)
+    events = [shop.has(f"s{n}", events=1, size_bytes=size)[0] for n, size in enumerate(sizes)]
+    shop.publish(events)
+    assert all(sum(entry.size_bytes for entry in call) < 32 * 1_024 for call in shop.bus.calls)
+    for one, next_one in pairwise(shop.bus.calls):
+        smallest = min(entry.size_bytes for entry in next_one)
+        full = sum(entry.size_bytes for entry in one) + smallest >= 32 * 1_024
+        assert full or len(one) == 10
+    assert sorted(shop.bus.taken) == sorted((event.stream_id, 1) for event in events)
+
+
+# --- order inside a batch -------------------------------------------------------------------------
+
+
+def test_batch_keeps_its_arrival_order_but_for_the_order_of_each_stream() -> None:
+    shop = Shop()
+    a1, a2 = shop.has("a", events=2)
+    (b1,) = shop.has("b", events=1)
+    (c1,) = shop.has("c", events=1)
+    shop.publish([b1, a2, a1, c1])
+    assert shop.bus.asked == [[("b", 1), ("a", 1), ("c", 1)], [("a", 2)]]
+
+
+def test_repeated_records_of_a_batch_are_published_once() -> None:
+    shop = Shop()
+    events = shop.has("a", events=3)
+    done = shop.publish([*events, *events])
+    assert shop.bus.taken == [("a", 1), ("a", 2), ("a", 3)]
+    assert done.published == 3
+
+
+def test_hole_inside_a_batch_is_read_back_however_long_ago_it_was() -> None:
+    shop = Shop()
+    events = shop.has("a", events=7, apart_s=3_600)
+    shop.publish(events[:5])
+    shop.publisher = shop.new_publisher()
+    shop.reader.queries = 0
+    shop.publish([events[4], events[6]])
+    assert ids(shop.bus.taken, "a") == [1, 2, 3, 4, 5, 5, 6, 7]
+    assert shop.reader.queries == 2  # one looks before 5, one fills the hole
+
+
+def test_hole_wider_than_what_is_read_back_is_filled_within_the_window_only() -> None:
+    shop = Shop()
+    events = shop.has("a", events=1_500, apart_s=1)
+    shop.publish([events[0], events[-1]])
+    assert ids(shop.bus.taken, "a") == [1, 1495, 1496, 1497, 1498, 1499, 1500]
+
+
+# --- predecessors across batches ------------------------------------------------------------------
+
+
+def test_predecessors_within_the_window_go_out_first() -> None:
+    shop = Shop()
+    events = shop.has("a", events=8, apart_s=1)
+    shop.publish([events[7]])
+    assert ids(shop.bus.taken, "a") == [3, 4, 5, 6, 7, 8]
+
+
+def test_predecessor_older_than_the_window_costs_one_event_to_read_and_is_not_repeated() -> None:
+    shop = Shop()
+    events = shop.has("a", events=4, apart_s=6)
+    shop.publish([events[3]])
+    assert ids(shop.bus.taken, "a") == [4]
+    assert (shop.reader.queries, shop.reader.events) == (1, 1)
+
+
+def test_timestamps_are_compared_and_not_the_clock_so_a_backlog_changes_nothing() -> None:
+    shop = Shop()
+    events = shop.has("a", events=3, apart_s=1)
+    shop.now_us += 20 * 3_600 * SECOND_US
+    shop.publish([events[2]])
+    assert ids(shop.bus.taken, "a") == [1, 2, 3]
+
+
+def test_remembered_streams_cost_no_read_and_first_events_neither() -> None:
+    shop = Shop()
+    events = shop.has("a", events=6, apart_s=0.1)
+    for event in events:
+        shop.publish([event])
+    assert shop.reader.queries == 0
+    assert ids(shop.bus.taken, "a") == [1, 2, 3, 4, 5, 6]
+
+
+def test_only_what_came_after_the_remembered_event_is_read_back() -> None:
+    shop = Shop()
+    events = shop.has("a", events=9, apart_s=0.1)
+    shop.publish(events[:4])
+    shop.publish([events[7]])
+    assert ids(shop.bus.taken, "a") == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert shop.reader.events == 3
+
+
+def test_record_that_comes_late_is_passed_over_when_this_process_has_published_its_event() -> None:
+    shop = Shop()
+    events = shop.has("a", events=3, apart_s=0.1)
+    shop.publish([events[2]])
+    done = shop.publish([events[0], events[1]])
+    assert ids(shop.bus.taken, "a") == [1, 2, 3]
+    assert (done.published, done.stopped) == (0, None)
+
+
+def test_record_older_than_all_this_process_has_published_is_never_passed_over() -> None:
+    shop = Shop()
+    events = shop.has("a", events=3, apart_s=60)
+    shop.publish([events[2]])
+    shop.publish([events[1]])
+    assert ids(shop.bus.taken, "a") == [3, 2]
+
+
+def test_without_a_window_only_holes_are_read_back() -> None:
+    shop = Shop(reorder_window_s=0)
+    events = shop.has("a", events=5, apart_s=0.1)
+    shop.publish([events[1]])
+    assert shop.reader.queries == 0
+    shop.publish([events[2], events[4]])
+    assert ids(shop.bus.taken, "a") == [2, 3, 4, 5]
+    assert shop.reader.queries == 1
+
+
+def test_event_that_is_missing_in_the_table_does_not_stop_the_next() -> None:
+    shop = Shop()
+    events = shop.has("a", events=3, apart_s=0.1)
+    shop.store._streams["a"][1:2] = []  # as if an operator had deleted event 2
+    del shop.store._streams["a"][1:]
+    shop.publish([events[2]])
+    assert ids(shop.bus.taken, "a")[-1] == 3
+
+
+def test_memory_forgets_the_stream_used_longest_ago() -> None:
+    memory = PublishedStreams(max_streams=2)
+    memory.add("a", 1)
+    memory.add("b", 1)
+    memory.add("a", 2)
+    memory.add("c", 1)
+    assert [memory.has("a", 1), memory.has("a", 2), memory.has("b", 1), memory.has("c", 1)] == [
+        True,
+        True,
+        False,
+        True,
+    ]
+
+
+def test_memory_keeps_the_last_run_of_a_stream() -> None:
+    memory = PublishedStreams()
+    for event_id in (5, 6, 9, 8, 3):
+        memory.add("a", event_id)
+    assert [n for n in range(1, 12) if memory.has("a", n)] == [8, 9]
+    assert (memory.last_before("a", 10), memory.last_before("a", 7)) == (9, 0)
+
+
+# --- failures -------------------------------------------------------------------------------------
+
+
+def test_passing_failure_is_retried_in_place_with_growing_pauses() -> None:
+    shop = Shop()
+    events = [*shop.has("a", events=2), *shop.has("b", events=2)]
+    shop.bus.refusals = {("a", 1): [THROTTLED] * 3}
+    done = shop.publish(events)
+    assert ids(shop.bus.taken, "a") == [1, 2]
+    assert ids(shop.bus.taken, "b") == [1, 2]
+    assert shop.pauses_s == [0.1, 0.2, 0.4]
+    assert (done.published, done.stopped) == (4, None)
+
+
+def test_only_what_failed_is_sent_again() -> None:
+    shop = Shop()
+    shop.bus.refusals = {("s3", 1): [THROTTLED]}
+    shop.publish([shop.has(f"s{n}", events=1)[0] for n in range(5)])
+    assert shop.bus.asked[1] == [("s3", 1)]
+
+
+def test_batch_stops_after_the_last_try_and_nothing_of_that_stream_goes_out() -> None:
+    shop = Shop()
+    events = [*shop.has("b", events=1), *shop.has("a", events=3), *shop.has("c", events=1)]
+    shop.bus.refusals = {("a", 2): [THROTTLED] * PUBLISH_MAX_TRIES}
+    done = shop.publish(events)
+    assert ids(shop.bus.taken, "a") == [1]
+    assert len(shop.pauses_s) == PUBLISH_MAX_TRIES - 1
+    assert done.stopped
+    assert done.stopped.sequence_number == sequence_number(2)
+    assert (done.stopped.stream_id, done.stopped.event_id) == ("a", 2)
+    assert "ThrottlingException" in done.stopped.reason
+
+
+def test_retry_after_a_stop_repeats_nothing_that_this_process_has_published() -> None:
+    shop = Shop()
+    events = [*shop.has("a", events=2), *[shop.has(f"s{n}", events=1)[0] for n in range(20)]]
+    shop.bus.refusals = {("a", 2): [THROTTLED] * PUBLISH_MAX_TRIES}
+    assert shop.publish(events).stopped
+    assert shop.publish(events[1:]).stopped is None
+    assert len(shop.bus.taken) == len(set(shop.bus.taken)) == 22
+
+
+def test_stop_reports_the_lowest_sequence_number_of_repeated_and_shuffled_records() -> None:
+    shop = Shop()
+    a1, a2, a3 = shop.has("a", events=3)
+    (b1,) = shop.has("b", events=1)
+    shop.bus.refusals = {("a", 2): [THROTTLED] * PUBLISH_MAX_TRIES}
+    done = shop.publish([a1, b1, a3, a2, a2])
+    assert done.stopped
+    assert done.stopped.sequence_number == sequence_number(2)
+
+
+def test_permanent_failure_is_parked_at_once_and_the_next_events_flow() -> None:
+    shop = Shop()
+    events = shop.has("a", events=3)
+    shop.bus.refusals = {("a", 2): [MALFORMED]}
+    done = shop.publish(events)
+    assert ids(shop.bus.taken, "a") == [1, 3]
+    assert done.parked == tuple(shop.failed.parked) == (FailedEvent("a", 2, "MalformedDetail: no"),)
+    assert (shop.pauses_s, done.stopped, done.published) == ([], None, 2)
+
+
+def test_parked_event_counts_as_done_for_the_next_batch() -> None:
+    shop = Shop()
+    events = shop.has("a", events=3)
+    shop.bus.refusals = {("a", 2): [MALFORMED]}
+    shop.publish(events[:2])
+    shop.publish(events[1:])
+    assert ids(shop.bus.taken, "a") == [1, 3]
+    assert len(shop.failed.parked) == 1
+    assert shop.reader.queries == 0
+
+
+def test_item_that_is_not_an_event_is_parked_and_does_not_block() -> None:
+    shop = Shop()
+    events = shop.has("a", events=3)
+    bad = MalformedItem(stream_id="a", event_id=2, reason="'Payload' is missing")
+    done = shop.publish([events[0], bad, events[2]])
+    assert ids(shop.bus.taken, "a") == [1, 3]
+    assert done.parked == (FailedEvent("a", 2, "'Payload' is missing"),)
+
+
+def test_event_too_large_even_by_reference_is_parked() -> None:
+    shop = Shop()
+    (event,) = shop.store.append(
+        "a", [NewEvent.of("Happened", metadata={"correlationId": "x" * 300_000})], expected=0
+    ).events
+    done = shop.publish([event])
+    assert [failed.event_id for failed in done.parked] == [1]
+    assert "shorten its metadata" in done.parked[0].reason
+    assert shop.bus.calls == []
+
+
+def test_bad_item_in_a_hole_is_parked_and_what_lies_below_is_still_read() -> None:
+    class Broken(CountingReader):
+        def read_stream(self, stream_id, **options):  # type: ignore[no-untyped-def]
+            for event in super().read_stream(stream_id, **options):
+                if event.event_id == 3:
+                    raise MalformedItem(stream_id=stream_id, event_id=3, reason="'Payload' is missing")
+                yield event
+
+    shop = Shop()
+    events = shop.has("a", events=5, apart_s=0.1)
+    shop.reader = Broken(shop.store)
+    shop.publisher = shop.new_publisher()
+    done = shop.publish([events[4]])
+    assert ids(shop.bus.taken, "a") == [1, 2, 4, 5]
+    assert [failed.event_id for failed in done.parked] == [3]
+
+
+def test_first_event_behind_a_bad_item_still_looks_for_what_precedes() -> None:
+    shop = Shop()
+    events = shop.has("a", events=4, apart_s=0.1)
+    bad = MalformedItem(stream_id="a", event_id=3, reason="'Payload' is missing")
+    shop.publish([bad, events[3]])
+    assert ids(shop.bus.taken, "a") == [1, 2, 4]
+
+
+def test_parking_that_fails_is_retried_and_then_stops_the_batch() -> None:
+    shop = Shop()
+    events = shop.has("a", events=2)
+    shop.bus.refusals = {("a", 1): [MALFORMED, MALFORMED]}
+    shop.failed.unavailable_times = PUBLISH_MAX_TRIES
+    done = shop.publish(events)
+    assert done.stopped
+    assert done.stopped.sequence_number == sequence_number(0)
+    assert "queue of failed events" in done.stopped.reason
+    assert shop.bus.taken == []
+    assert shop.publish(events).stopped is None
+    assert ids(shop.bus.taken, "a") == [2]
+
+
+def test_read_back_that_fails_stops_behind_the_streams_before_it() -> None:
+    shop = Shop()
+    (b1,) = shop.has("b", events=1)
+    events = shop.has("a", events=2)
+    (c1,) = shop.has("c", events=1)
+    shop.reader.errors = [StoreUnavailable(operation="Query", reason="throttled")]
+    done = shop.publish([b1, events[1], c1])
+    assert shop.bus.taken == [("b", 1)]
+    assert done.stopped
+    assert done.stopped.sequence_number == sequence_number(1)
+    assert "throttled" in done.stopped.reason
+
+
+def test_batch_stops_before_the_deadline() -> None:
+    shop = Shop()
+    events = [shop.has(f"s{n}", events=1)[0] for n in range(30)]
+    in_time, too_late = PUBLISH_RESERVE_S + 1, PUBLISH_RESERVE_S - 1
+    shop.remaining_s = [in_time] * 30 + [in_time, in_time, too_late]  # 30 streams are planned, 2 calls made
+    done = shop.publish(events)
+    assert len(shop.bus.calls) == 2
+    assert done.stopped
+    assert done.stopped.sequence_number == sequence_number(20)
+    assert "time was up" in done.stopped.reason
+
+
+def test_no_read_begins_when_the_time_is_up() -> None:
+    shop = Shop()
+    events = shop.has("a", events=2)
+    shop.remaining_s = [PUBLISH_RESERVE_S - 1]
+    done = shop.publish(events[1:])
+    assert (shop.reader.queries, shop.bus.calls) == (0, [])
+    assert done.stopped
+    assert done.stopped.sequence_number == sequence_number(0)
+
+
+def test_lag_is_the_longest_time_from_timestamp_to_publication() -> None:
+    shop = Shop()
+    events = [*shop.has("a", events=1, apart_s=3), *shop.has("b", events=1, apart_s=1)]
+    assert shop.publish(events).max_lag_us == 4 * SECOND_US
+
+
+def test_empty_batch_is_done() -> None:
+    shop = Shop()
+    assert shop.publish([]) == Publication(published=0, parked=(), max_lag_us=None, stopped=None)
