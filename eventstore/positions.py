@@ -12,6 +12,7 @@ from eventstore.errors import InvalidPosition
 _FORMAT: Final = "1"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
+_LAST_US: Final = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
 
 
 class Position(NamedTuple):
@@ -42,7 +43,8 @@ class Position(NamedTuple):
             position = cls(int(timestamp_us), stream_id, int(event_id))
         except (binascii.Error, UnicodeError, ValueError) as error:
             raise InvalidPosition(field, _HOW) from error
-        if form != _FORMAT or str(position) != text:
+        made_here = form == _FORMAT and str(position) == text and 0 <= position.timestamp_us <= _LAST_US
+        if not made_here:
             raise InvalidPosition(field, _HOW)
         return position
 

@@ -1,0 +1,1 @@
+"""The HTTP API: paths, models, routes and problems."""

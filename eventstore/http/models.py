@@ -1,0 +1,280 @@
+"""The JSON of the API: what is sent and what is answered. OpenAPI is made from these classes.
+
+Limits of values stand in the schemas only; they are checked by the domain, which says what is wrong.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from eventstore.events import Event, NewEvent
+from eventstore.http.times import format_time
+from eventstore.limits import EVENT_NAME_MAX_CHARS, TRANSACTION_MAX_EVENTS, VERSION_MAX
+from eventstore.store import ANY, EXISTS, Appended, Expected
+
+_Name = Annotated[
+    str,
+    Meta(
+        description="What happened, past tense.",
+        examples=["OrderPlaced"],
+        extra_json_schema={"minLength": 1, "maxLength": EVENT_NAME_MAX_CHARS},
+    ),
+]
+_Payload = Annotated[
+    Raw,
+    Meta(
+        description="Any JSON value. Kept as text: every number and every space stays as it was sent.",
+        examples=[{"total": 12.50}],
+    ),
+]
+_Metadata = Annotated[
+    Raw,
+    Meta(
+        description="What is known besides what happened: correlationId, causationId, or anything.",
+        examples=[{"correlationId": "c-1"}],
+        extra_json_schema={"type": "object"},
+    ),
+]
+_Uid = Annotated[
+    str,
+    Meta(
+        description="The event's own UUID.",
+        examples=["01890a5d-ac96-774b-bcce-b302099a8057"],
+        extra_json_schema={"format": "uuid"},
+    ),
+]
+_Time = Annotated[
+    str,
+    Meta(
+        description="UTC, to the microsecond; it only rises inside a stream.",
+        examples=["2026-01-31T09:30:00.123456Z"],
+        extra_json_schema={"format": "date-time"},
+    ),
+]
+_StreamId = Annotated[str, Meta(examples=["order-1"])]
+_EventId = Annotated[
+    int, Meta(description="The event's place in its stream: 1, 2, 3 ... without gaps.", examples=[3])
+]
+_Position = Annotated[
+    str,
+    Meta(
+        description="A place in the order of all events: opaque, stays valid. Give it as `after`.",
+        examples=["MS8xNzY5ODUxODAwMTIzNDU2LzMvb3JkZXItMQ"],
+    ),
+]
+_Version = Annotated[
+    int, Meta(extra_json_schema={"minimum": 0, "maximum": VERSION_MAX - TRANSACTION_MAX_EVENTS})
+]
+
+
+class EventToAppend(Struct, rename="camel", forbid_unknown_fields=True):
+    """An event to be appended."""
+
+    event_name: _Name
+    payload: _Payload
+    metadata: _Metadata | UnsetType = UNSET
+    event_uid: (
+        Annotated[
+            _Uid,
+            Meta(
+                description="A UUID of your own, the same on every try: then a retry appends nothing twice, "
+                "at any later time. Give it to all events of an append, or to none.",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+class AppendRequest(Struct, rename="camel", forbid_unknown_fields=True):
+    """Events to append to one stream, all of them or none."""
+
+    expected_version: Annotated[
+        _Version | Literal["any", "exists"],
+        Meta(
+            description="Where you know the stream to be: the eventId of its last event, 0 for a stream "
+            "without events; `any` appends behind whatever is there, `exists` behind at least one event.",
+            examples=[0],
+        ),
+    ]
+    events: Annotated[
+        list[EventToAppend], Meta(extra_json_schema={"minItems": 1, "maxItems": TRANSACTION_MAX_EVENTS})
+    ]
+
+
+class AppendedEvent(Struct, rename="camel"):
+    """What the store has given an appended event."""
+
+    event_id: _EventId
+    event_uid: _Uid
+    timestamp: _Time
+
+
+class AppendAnswer(Struct, rename="camel"):
+    """What was appended, by this request or an earlier try of it."""
+
+    stream_id: _StreamId
+    version: Annotated[
+        int,
+        Meta(description="The eventId of the last event appended: the next append expects it.", examples=[3]),
+    ]
+    events: list[AppendedEvent]
+
+
+class StoredEvent(Struct, rename="camel"):
+    """An event; it never changes."""
+
+    stream_id: _StreamId
+    event_id: _EventId
+    event_name: _Name
+    payload: _Payload
+    metadata: _Metadata
+    event_uid: _Uid
+    timestamp: _Time
+
+
+class PositionedEvent(StoredEvent, rename="camel"):
+    """An event and its place among the events of all streams."""
+
+    position: _Position
+
+
+class StreamPage(Struct, rename="camel"):
+    """Events of one stream, in order."""
+
+    stream_id: _StreamId
+    events: list[StoredEvent]
+    next: Annotated[
+        int | None,
+        Meta(
+            description="The version that the next page begins with: give it as `from`, or as `to` when "
+            "reading backward, and leave the rest as it is. Null: the range has no more events.",
+            examples=[101],
+        ),
+    ]
+
+
+class StreamDescription(Struct, rename="camel"):
+    """Where a stream is."""
+
+    stream_id: _StreamId
+    version: Annotated[int, Meta(description="The eventId of its last event.", examples=[3])]
+    first_timestamp: _Time
+    last_timestamp: _Time
+
+
+class AllEventsPage(Struct, rename="camel"):
+    """Events of all streams in time order: by (timestamp, streamId, eventId)."""
+
+    events: list[PositionedEvent]
+    next: Annotated[
+        _Position | None,
+        Meta(
+            description="Give it as `after` for the next page. Null: everything settled in the range has "
+            "been given; for what settles later, ask again after a while with `checkpoint` as `after`.",
+        ),
+    ]
+    checkpoint: Annotated[
+        _Position | None,
+        Meta(
+            description="How far this page has looked: the position of its last event, or, with `name`, of "
+            "the last event it left out; the `after` you gave when there was none. Store it once the page's "
+            "events are handled, and go on with it as `after`. Null: nothing has settled yet; go on without.",
+        ),
+    ]
+    settled_until: Annotated[
+        _Time,
+        Meta(
+            description="Events from this time on are held back, since others may still appear before them.",
+        ),
+    ]
+
+
+class Problem(Struct, rename="camel", omit_defaults=True):
+    """What went wrong, as RFC 9457 has it. Nothing was written unless the type says otherwise."""
+
+    type: Annotated[
+        str,
+        Meta(
+            description="Which problem it is; it never changes.",
+            examples=["urn:eventstore:problem:version-conflict"],
+        ),
+    ]
+    title: str
+    status: int
+    detail: Annotated[str, Meta(description="What is wrong here, and how to mend it.")]
+    field: Annotated[
+        str | UnsetType,
+        Meta(description="Where: a field of the body or a parameter.", examples=["events[2].payload"]),
+    ] = UNSET
+    stream_id: str | UnsetType = UNSET
+    event_id: int | UnsetType = UNSET
+    expected: Annotated[
+        int | str | UnsetType, Meta(description="The version that the append expected.", examples=[3])
+    ] = UNSET
+    actual: Annotated[
+        int | UnsetType, Meta(description="The stream's version when the conflict was seen.", examples=[5])
+    ] = UNSET
+    count: int | UnsetType = UNSET
+    limit: int | UnsetType = UNSET
+    size_bytes: int | UnsetType = UNSET
+    limit_bytes: int | UnsetType = UNSET
+    allow: Annotated[list[str] | UnsetType, Meta(description="The methods that the path takes.")] = UNSET
+
+
+_EXPECTATIONS: Final = {"any": ANY, "exists": EXISTS}
+
+
+def expected_of(request: AppendRequest) -> Expected:
+    """Return what the append expects in the words of the store."""
+    expected = request.expected_version
+    return _EXPECTATIONS[expected] if isinstance(expected, str) else expected
+
+
+def new_event(event: EventToAppend) -> NewEvent:
+    """Make a new event of what was sent, its payload untouched.
+
+    Raises:
+        InvalidEventName, InvalidJson, InvalidEventUid: what is wrong and how to mend it.
+    """
+    return NewEvent(
+        name=event.event_name,
+        payload=bytes(event.payload).decode(),
+        metadata="{}" if event.metadata is UNSET else bytes(event.metadata).decode(),
+        uid=None if event.event_uid is UNSET else event.event_uid,
+    )
+
+
+def append_answer(appended: Appended) -> AppendAnswer:
+    """Say what was appended."""
+    return AppendAnswer(
+        stream_id=appended.stream_id,
+        version=appended.version,
+        events=[
+            AppendedEvent(event_id=of.event_id, event_uid=of.uid, timestamp=format_time(of.timestamp_us))
+            for of in appended.events
+        ],
+    )
+
+
+def stored_event(event: Event) -> StoredEvent:
+    """Say what an event is, its payload untouched."""
+    return StoredEvent(**_fields(event))
+
+
+def positioned_event(event: Event) -> PositionedEvent:
+    """Say what an event is and where it stands among all of them."""
+    return PositionedEvent(**_fields(event), position=str(event.position))
+
+
+def _fields(event: Event) -> dict[str, Any]:
+    return {
+        "stream_id": event.stream_id,
+        "event_id": event.event_id,
+        "event_name": event.name,
+        "payload": Raw(event.payload),
+        "metadata": Raw(event.metadata),
+        "event_uid": event.uid,
+        "timestamp": format_time(event.timestamp_us),
+    }

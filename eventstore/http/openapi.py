@@ -1,0 +1,340 @@
+"""The OpenAPI document, made from the code: ``python -m eventstore.http.openapi`` writes docs/."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from functools import cache
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from eventstore import errors as domain
+from eventstore.http import errors as http
+from eventstore.http import examples
+from eventstore.http.models import (
+    AllEventsPage,
+    AppendAnswer,
+    AppendRequest,
+    Problem,
+    StreamDescription,
+    StreamPage,
+)
+from eventstore.http.problems import problem, problem_type
+from eventstore.http.routes import OPERATIONS, Operation
+from eventstore.limits import (
+    PAGE_DEFAULT_EVENTS,
+    PAGE_MAX_EVENTS,
+    REQUEST_MAX_BYTES,
+    RESPONSE_MAX_BYTES,
+    STREAM_ID_MAX_BYTES,
+    TRANSACTION_MAX_EVENTS,
+    VERSION_MAX,
+)
+
+API_VERSION: Final = "1.0.0"
+
+_ABOUT: Final = f"""\
+Streams of events with optimistic locking, and all events in time order.
+
+A stream's version is the eventId of its last event; a stream without events has version 0. Payloads and \
+metadata come back exactly as they were sent, every digit of every number included: read them with a \
+parser that keeps them.
+
+Every error is a problem (RFC 9457) with a stable `type`; docs/problems.md lists them all. What a gateway \
+answers before the API is reached (401, 403, 429, a body it does not take) has the gateway's own form. How \
+to authenticate depends on the deployment: IAM unless it was chosen otherwise.
+
+A page ends early when its events reach {RESPONSE_MAX_BYTES // 1_048_576} MB; its `next` goes on from \
+there. Unknown fields, unknown query parameters and repeated ones are refused. Send `x-correlation-id` to \
+find a request in the logs; every answer has one.
+"""
+
+_STREAM_ID: Final = f"""\
+Any text of 1 to {STREAM_ID_MAX_BYTES:,} bytes of UTF-8 without control characters, not beginning with \
+`$`. Escape it once (encodeURIComponent, urllib.parse.quote with safe=''): slashes, spaces and percent \
+signs come through. A question mark does not, even escaped: API Gateway would cut the path off there.
+"""
+
+_AMBIGUOUS: Final = """\
+The gateway unescapes slashes before the API sees them, so the id of a stream that ends with `/events` \
+can't be told from the events of another: read such a stream with \
+`/streams/{streamId}/events?direction=backward&limit=1` instead.
+"""
+
+_POLLING: Final = f"""\
+Settled events only: those older than the settling time, which come complete and in an order that never \
+changes as long as no writer takes longer than it, and the index lags by less. `settledUntil` says how far \
+that is.
+
+To read everything once: ask with `after` = the `next` of the page before, until `next` is null.
+
+To follow: handle a page's events, store its `checkpoint`, ask with `after` = that; when `next` is null, \
+wait a little before asking again. Whoever does that gets every event, in order, at least once; after a \
+failure, some of them again: (streamId, eventId) names an event. A checkpoint stays valid whatever is \
+deployed.
+
+With `name` a request looks at {PAGE_MAX_EVENTS:,} events at most, so a page may have few events or none \
+while `next` is set: go on until it is null.
+"""
+
+
+def _parameter(
+    name: str, schema: dict[str, Any], description: str, *, example: Any = None, where: str = "query"
+) -> dict[str, Any]:
+    parameter = {
+        "name": name,
+        "in": where,
+        "required": where == "path",
+        "description": description,
+        "schema": schema,
+    }
+    return parameter if example is None else {**parameter, "example": example}
+
+
+_VERSION: Final = {"type": "integer", "minimum": 1, "maximum": VERSION_MAX}
+_TIME: Final = {"type": "string", "format": "date-time"}
+_STREAM_PARAMETER: Final = _parameter(
+    "streamId", {"type": "string", "minLength": 1}, _STREAM_ID, example="order-1", where="path"
+)
+_LIMIT: Final = _parameter(
+    "limit",
+    {"type": "integer", "minimum": 1, "maximum": PAGE_MAX_EVENTS, "default": PAGE_DEFAULT_EVENTS},
+    "How many events a page has at most.",
+)
+
+_OPERATIONS: Final[dict[str, dict[str, Any]]] = {
+    "appendEvents": {
+        "summary": "Append events to a stream, all of them or none",
+        "description": (
+            f"Appends 1 to {TRANSACTION_MAX_EVENTS} events under one condition: that the stream is where "
+            "you expect it. A retry with the same event uids appends nothing twice, at any later time; it "
+            "answers as the first try did, with the header `Idempotent-Replay: true`. A request takes "
+            f"{REQUEST_MAX_BYTES // 1_048_576} MB as Lambda counts them: the body stands there as a JSON "
+            "string, in which each of its quotation marks has two bytes."
+        ),
+        "parameters": [_STREAM_PARAMETER],
+    },
+    "readStream": {
+        "summary": "Read a stream",
+        "description": (
+            "Gives the stream's events in order, each page from where the one before has ended. A stream "
+            "without events is an empty page, so that a new aggregate loads like any other."
+        ),
+        "parameters": [
+            _STREAM_PARAMETER,
+            _parameter("from", _VERSION, "The lowest eventId to read, whatever the direction."),
+            _parameter("to", _VERSION, "The highest eventId to read, whatever the direction."),
+            _LIMIT,
+            _parameter(
+                "direction",
+                {"enum": ["forward", "backward"], "default": "forward"},
+                "Backward begins with the highest eventId.",
+            ),
+            _parameter(
+                "consistency",
+                {"enum": ["strong", "eventual"], "default": "strong"},
+                "Eventual costs half as much and may miss the newest events.",
+            ),
+        ],
+    },
+    "describeStream": {
+        "summary": "Tell a stream's version, and when it began and last changed",
+        "description": f"Strongly consistent. A stream without events is not found.\n\n{_AMBIGUOUS}",
+        "parameters": [_STREAM_PARAMETER],
+    },
+    "readAll": {
+        "summary": "Read the events of all streams in time order",
+        "description": _POLLING,
+        "parameters": [
+            _parameter(
+                "from",
+                _TIME,
+                "The first time to read. RFC 3339 with any offset, to the microsecond.",
+                example="2026-01-31T10:30:00+01:00",
+            ),
+            _parameter("to", _TIME, "The first time to leave out; none by default."),
+            _parameter(
+                "after",
+                {"type": "string"},
+                "Go on behind this position: a `next`, a `checkpoint` or an event's `position`.",
+            ),
+            _LIMIT,
+            _parameter(
+                "name",
+                {"type": "string", "minLength": 1},
+                "Give only events of this name.",
+                example="OrderPaid",
+            ),
+        ],
+    },
+    "getOpenApi": {
+        "summary": "Get this document",
+        "description": "The same as docs/openapi.json of the version that is deployed.",
+        "parameters": [],
+    },
+}
+
+_MODELS: Final[dict[str, type[msgspec.Struct]]] = {
+    "appendEvents": AppendAnswer,
+    "readStream": StreamPage,
+    "describeStream": StreamDescription,
+    "readAll": AllEventsPage,
+}
+
+# What any request may meet.
+_ALWAYS: Final = (
+    http.NotFound,
+    http.MethodNotAllowed,
+    http.UnknownParameter,
+    http.InvalidParameter,
+    Exception,
+)
+_ON_STREAMS: Final = (domain.InvalidStreamId, domain.MalformedItem, domain.StoreUnavailable)
+
+PROBLEMS: Final[dict[str, tuple[type[Exception], ...]]] = {
+    "appendEvents": (
+        *_ALWAYS,
+        *_ON_STREAMS,
+        http.MalformedJson,
+        http.UnknownField,
+        http.MissingField,
+        http.WrongType,
+        http.UnsupportedMediaType,
+        http.RequestTooLarge,
+        domain.InvalidExpectedVersion,
+        domain.EmptyAppend,
+        domain.TooManyEvents,
+        domain.EventTooLarge,
+        domain.TransactionTooLarge,
+        domain.InvalidEventName,
+        domain.InvalidJson,
+        domain.InvalidEventUid,
+        domain.DuplicateEventUid,
+        domain.VersionConflict,
+        domain.ExpectedVersionAhead,
+    ),
+    "readStream": (
+        *_ALWAYS,
+        *_ON_STREAMS,
+        http.RepeatedParameter,
+        domain.InvalidRange,
+        domain.InvalidLimit,
+    ),
+    "describeStream": (*_ALWAYS, *_ON_STREAMS, domain.StreamNotFound),
+    "readAll": (
+        *_ALWAYS,
+        http.RepeatedParameter,
+        http.InvalidTime,
+        domain.InvalidRange,
+        domain.InvalidLimit,
+        domain.InvalidPosition,
+        domain.MalformedItem,
+        domain.StoreUnavailable,
+    ),
+    "getOpenApi": _ALWAYS,
+}
+"""What each operation may answer instead of what was asked for; `Exception` is any bug of ours."""
+
+
+@cache
+def openapi_document() -> dict[str, Any]:
+    """Make the document: OpenAPI 3.1, with an example of every answer and of every problem."""
+    paths: dict[str, dict[str, Any]] = {}
+    answers, errors = examples.answers(), examples.errors()
+    for operation in OPERATIONS:
+        item = paths.setdefault(operation.path, {})
+        item[operation.method.lower()] = _operation(operation, answers, errors)
+    models = [AppendRequest, *_MODELS.values(), Problem]
+    _, schemas = msgspec.json.schema_components(models, ref_template="#/components/schemas/{name}")
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Event store", "version": API_VERSION, "description": _ABOUT},
+        "servers": [{"url": ".", "description": "Where this document was found."}],
+        "paths": paths,
+        "components": {"schemas": schemas},
+    }
+
+
+def _operation(
+    operation: Operation, answers: dict[str, Any], errors: dict[type[Exception], Exception]
+) -> dict[str, Any]:
+    name = operation.name
+    answered = {"operationId": name, **_OPERATIONS[name]}
+    if name == "appendEvents":
+        content = {"schema": _reference(AppendRequest), "example": examples.APPEND}
+        answered["requestBody"] = {"required": True, "content": {"application/json": content}}
+    responses = {"201" if operation.method == "POST" else "200": _answer(name, answers)}
+    return {**answered, "responses": {**responses, **_problem_answers(PROBLEMS[name], errors)}}
+
+
+def _answer(name: str, answers: dict[str, Any]) -> dict[str, Any]:
+    if name not in _MODELS:
+        return {
+            "description": "The document.",
+            "headers": _headers(),
+            "content": {"application/json": {"schema": {"type": "object"}}},
+        }
+    model = _MODELS[name]
+    return {
+        "description": model.__doc__,
+        "headers": _headers(**(_APPEND_HEADERS if name == "appendEvents" else {})),
+        "content": {"application/json": {"schema": _reference(model), "example": answers[name]}},
+    }
+
+
+def _problem_answers(
+    kinds: Iterable[type[Exception]], errors: dict[type[Exception], Exception]
+) -> dict[str, Any]:
+    found: dict[int, dict[str, Any]] = {}
+    for error in (errors[kind] for kind in kinds):
+        kind = problem_type(error)
+        found.setdefault(kind.status, {})[kind.name] = {
+            "summary": kind.title,
+            "value": msgspec.to_builtins(problem(error)),
+        }
+    return {
+        str(status): {
+            "description": HTTPStatus(status).phrase,
+            "headers": _headers(**_PROBLEM_HEADERS.get(status, {})),
+            "content": {"application/problem+json": {"schema": _reference(Problem), "examples": examples_of}},
+        }
+        for status, examples_of in sorted(found.items())
+    }
+
+
+def _reference(model: type[msgspec.Struct]) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{model.__name__}"}
+
+
+def _headers(**more: str) -> dict[str, Any]:
+    described = {"x-correlation-id": "The id under which the logs have this request.", **more}
+    return {
+        name.replace("_", "-"): {"description": description, "schema": {"type": "string"}}
+        for name, description in described.items()
+    }
+
+
+_APPEND_HEADERS: Final = {
+    "location": "Where the appended events can be read, relative to the request's URL.",
+    "idempotent_replay": "`true` when an earlier try had already appended the events.",
+}
+_PROBLEM_HEADERS: Final[dict[int, dict[str, str]]] = {
+    405: {"allow": "The methods that the path takes."},
+    503: {"retry_after": "Seconds to wait."},
+}
+
+
+def main(folder: Path = Path("docs")) -> None:
+    """Write the documents that are made from the code."""
+    from eventstore.http.problems_page import problems_page  # noqa: PLC0415 - it takes PROBLEMS from here
+
+    document = json.dumps(openapi_document(), indent=2, ensure_ascii=False)
+    (folder / "openapi.json").write_text(f"{document}\n", encoding="utf-8")
+    (folder / "problems.md").write_text(problems_page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

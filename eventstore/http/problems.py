@@ -1,0 +1,236 @@
+"""Problems (RFC 9457): the one table of what each error is called over HTTP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from eventstore import errors as domain
+from eventstore.http import errors as http
+from eventstore.http.models import Problem
+from eventstore.limits import (
+    EVENT_NAME_MAX_CHARS,
+    JSON_MAX_DEPTH,
+    PAGE_MAX_EVENTS,
+    RESERVED_STREAM_ID_PREFIX,
+    STREAM_ID_MAX_BYTES,
+)
+
+_URN: Final = "urn:eventstore:problem:"
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemType:
+    """A problem type; its name, once given, never changes."""
+
+    name: str
+    status: int
+    title: str
+    mend: str
+
+    @property
+    def urn(self) -> str:
+        """The problem's `type`."""
+        return f"{_URN}{self.name}"
+
+
+INTERNAL: Final = ProblemType(
+    "internal",
+    500,
+    "The request failed on our side",
+    "Try again; if it stays, give the operator the answer's x-correlation-id, under which the logs say more.",
+)
+
+PROBLEM_TYPES: Final[dict[type[Exception], ProblemType]] = {
+    http.MalformedJson: ProblemType(
+        "malformed-json",
+        400,
+        "The body is not JSON",
+        "Send a JSON object in UTF-8; `detail` says where it breaks.",
+    ),
+    http.UnknownField: ProblemType(
+        "unknown-field",
+        400,
+        "A field that the API does not have",
+        "Leave the field out, or mend its spelling.",
+    ),
+    http.MissingField: ProblemType("missing-field", 400, "A field is missing", "Give the field."),
+    http.WrongType: ProblemType(
+        "wrong-type", 400, "A field has another type", "Send the JSON type that `detail` names."
+    ),
+    domain.InvalidExpectedVersion: ProblemType(
+        "invalid-expected-version",
+        400,
+        "Invalid expected version",
+        "Send the eventId of the stream's last event (0 for a stream without events), `any` or `exists`.",
+    ),
+    domain.EmptyAppend: ProblemType(
+        "empty-append", 400, "An append without events", "Send at least one event."
+    ),
+    domain.TooManyEvents: ProblemType(
+        "too-many-events",
+        400,
+        "More events than one append takes",
+        "Append them in several calls, each expecting the `version` of the answer before it.",
+    ),
+    domain.EventTooLarge: ProblemType(
+        "event-too-large",
+        400,
+        "An event is too large",
+        "Store the large part elsewhere, for example in S3, and keep its address in the payload.",
+    ),
+    domain.TransactionTooLarge: ProblemType(
+        "transaction-too-large",
+        400,
+        "The events are too large together",
+        "Append them in several calls, each expecting the `version` of the answer before it.",
+    ),
+    domain.InvalidEventName: ProblemType(
+        "invalid-event-name",
+        400,
+        "Invalid event name",
+        f"Send 1 to {EVENT_NAME_MAX_CHARS} characters, none of them a control character.",
+    ),
+    domain.InvalidJson: ProblemType(
+        "invalid-payload",
+        400,
+        "Invalid payload or metadata",
+        "Send JSON as RFC 8259 has it: no NaN or Infinity, no halves of characters (lone surrogates), at "
+        f"most {JSON_MAX_DEPTH} levels; metadata is an object.",
+    ),
+    domain.InvalidEventUid: ProblemType(
+        "invalid-event-uid",
+        400,
+        "Invalid event uid",
+        "Send a UUID with every event of the append, or with none.",
+    ),
+    domain.DuplicateEventUid: ProblemType(
+        "duplicate-event-uid", 400, "One event uid stands on two events", "Give each event a UUID of its own."
+    ),
+    domain.InvalidStreamId: ProblemType(
+        "invalid-stream-id",
+        400,
+        "Invalid stream id",
+        f"Use 1 to {STREAM_ID_MAX_BYTES:,} bytes of UTF-8, escaped in the path, without control characters "
+        f"and question marks, not beginning with `{RESERVED_STREAM_ID_PREFIX}`.",
+    ),
+    domain.InvalidPosition: ProblemType(
+        "invalid-position",
+        400,
+        "Invalid position",
+        "Give a `position`, `next` or `checkpoint` back exactly as it came.",
+    ),
+    domain.InvalidRange: ProblemType(
+        "invalid-range", 400, "Invalid range", "Let `from` be before `to`, and versions 1 or more."
+    ),
+    http.InvalidTime: ProblemType(
+        "invalid-time",
+        400,
+        "Invalid time",
+        "Write it as RFC 3339 with an offset: 2026-01-31T09:30:00.123456Z.",
+    ),
+    domain.InvalidLimit: ProblemType(
+        "invalid-limit",
+        400,
+        "Limit out of bounds",
+        f"Ask for 1 to {PAGE_MAX_EVENTS:,} events a page and follow `next`.",
+    ),
+    http.UnknownParameter: ProblemType(
+        "unknown-parameter",
+        400,
+        "A query parameter that the operation does not have",
+        "Leave it out, or mend its spelling.",
+    ),
+    http.RepeatedParameter: ProblemType(
+        "repeated-parameter", 400, "A query parameter is given twice", "Give each query parameter once."
+    ),
+    http.InvalidParameter: ProblemType(
+        "invalid-parameter",
+        400,
+        "A query parameter has a value that it can't have",
+        "Give one of those that `detail` names.",
+    ),
+    domain.StreamNotFound: ProblemType(
+        "stream-not-found",
+        404,
+        "The stream has no events",
+        "Mend the id, or begin the stream with expectedVersion 0.",
+    ),
+    http.NotFound: ProblemType(
+        "not-found", 404, "There is nothing at this path", "Use one of the paths that `detail` names."
+    ),
+    http.MethodNotAllowed: ProblemType(
+        "method-not-allowed", 405, "The path does not take this method", "Use one of those in `allow`."
+    ),
+    domain.VersionConflict: ProblemType(
+        "version-conflict",
+        409,
+        "Another writer was first",
+        "Read what is new, from `expected` + 1 on, check your conditions again, and append again expecting "
+        "the version of the last event you read.",
+    ),
+    domain.ExpectedVersionAhead: ProblemType(
+        "expected-version-ahead",
+        409,
+        "The expected version does not exist",
+        "Load the stream and expect the eventId of its last event; a version is never guessed.",
+    ),
+    http.RequestTooLarge: ProblemType(
+        "request-too-large", 413, "The body is too large", "Append the events in several calls."
+    ),
+    http.UnsupportedMediaType: ProblemType(
+        "unsupported-media-type",
+        415,
+        "The body is not declared as JSON",
+        "Send content-type: application/json, not compressed.",
+    ),
+    domain.MalformedItem: ProblemType(
+        "malformed-item",
+        500,
+        "The table holds an item that is not an event",
+        "Nothing is wrong with the request: the operator has to mend or delete the item that `detail` names.",
+    ),
+    domain.StoreUnavailable: ProblemType(
+        "unavailable",
+        503,
+        "The store can't be reached just now",
+        "Try again after `Retry-After` seconds. An append may have been written: repeat it with the same "
+        "event uids, or the same expected version, and it is written once.",
+    ),
+}
+"""By error; an error that is not here is `INTERNAL`, and nothing of it is told."""
+
+
+def problem_type(error: Exception) -> ProblemType:
+    """Tell which problem an error is."""
+    return PROBLEM_TYPES.get(type(error), INTERNAL)
+
+
+def problem(error: Exception) -> Problem:
+    """Write an error as a problem: what is wrong, where, how to mend it, and the error's own data."""
+    kind = problem_type(error)
+    # Of the store's own troubles only the way out is told; what lies behind them is for the log.
+    told = kind is not INTERNAL and not isinstance(error, domain.StoreUnavailable)
+    data = {name: _plain(value) for name, value in vars(error).items() if name in _MEMBERS} if told else {}
+    return Problem(
+        type=kind.urn,
+        title=kind.title,
+        status=kind.status,
+        detail=_plain(_sentence(error)) if told else kind.mend,
+        **data,
+    )
+
+
+_MEMBERS: Final = frozenset(Problem.__struct_fields__)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, domain.InvalidInput):
+        return f"{error.field} {error.reason}."
+    text = str(error)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _plain(value: Any) -> Any:
+    """Return a text without halves of characters, which a request may have had and an answer can't."""
+    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value

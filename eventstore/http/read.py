@@ -1,0 +1,183 @@
+"""The operations that read: a stream, where a stream is, all streams in time order, and what the API is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from eventstore.errors import InvalidLimit, InvalidRange, StreamNotFound
+from eventstore.events import Event
+from eventstore.http.app import Handler
+from eventstore.http.errors import InvalidParameter
+from eventstore.http.models import (
+    AllEventsPage,
+    PositionedEvent,
+    StoredEvent,
+    StreamDescription,
+    StreamPage,
+    positioned_event,
+    stored_event,
+)
+from eventstore.http.requests import Request
+from eventstore.http.responses import Response, answer, size_in_answer_bytes
+from eventstore.http.times import format_time, parse_time
+from eventstore.limits import PAGE_DEFAULT_EVENTS, PAGE_MAX_EVENTS, RESPONSE_MAX_BYTES, VERSION_MAX
+from eventstore.positions import Position
+from eventstore.store import EventStore
+
+
+def read_handlers(store: EventStore) -> Mapping[str, Handler]:
+    """Make the handlers of the operations that read."""
+    reads = _Reads(store)
+    return {
+        "readStream": reads.read_stream,
+        "describeStream": reads.describe_stream,
+        "readAll": reads.read_all,
+        "getOpenApi": _get_openapi,
+    }
+
+
+class _Reads:
+    def __init__(self, store: EventStore) -> None:
+        self._store = store
+
+    def read_stream(self, request: Request, stream_id: str) -> Response:
+        """Answer with a page of a stream.
+
+        Cost: that of `EventStore.read_stream`, with one event more than the page holds, to see whether any
+        follows.
+        """
+        given = request.parameters("from", "to", "limit", "direction", "consistency")
+        limit = _limit(given)
+        from_version, to_version = _version(given, "from"), _version(given, "to")
+        if from_version and to_version and from_version > to_version:
+            raise InvalidRange("from", f"is {from_version}, after to = {to_version}; exchange them")
+        backward = _choice(given, "direction", "forward", "backward")
+        found = self._store.read_stream(
+            stream_id,
+            from_version=from_version or 1,
+            to_version=to_version,
+            backward=backward,
+            limit=limit + 1,
+            consistent=not _choice(given, "consistency", "strong", "eventual"),
+        )
+        events, following = _page(found, limit)
+        next_version = following.event_id if following else None
+        return answer(200, StreamPage(stream_id=stream_id, events=events, next=next_version))
+
+    def describe_stream(self, request: Request, stream_id: str) -> Response:
+        """Answer with a stream's version and the times of its first and last event.
+
+        Cost: 2 queries of 1 event each, strongly consistent (1 RCU each for events of <= 4 KB).
+        """
+        request.parameters()
+        head = self._store.head(stream_id)
+        if not head.version:
+            raise StreamNotFound(stream_id=stream_id)
+        first = next(self._store.read_stream(stream_id, limit=1))
+        return answer(
+            200,
+            StreamDescription(
+                stream_id=stream_id,
+                version=head.version,
+                first_timestamp=format_time(first.timestamp_us),
+                last_timestamp=format_time(head.timestamp_us),
+            ),
+        )
+
+    def read_all(self, request: Request, _stream_id: str) -> Response:
+        """Answer with a page of all streams in time order, of settled events only.
+
+        Cost: that of `EventStore.read_all` with a limit of one event more than the page holds. With `name`
+        the limit is PAGE_MAX_EVENTS + 1, whatever the page's own is, and at most RESPONSE_MAX_BYTES of events
+        are looked at.
+        """
+        given = request.parameters("from", "to", "after", "limit", "name")
+        limit, name = _limit(given), given.get("name")
+        after = Position.parse(given["after"]) if "after" in given else None
+        looked_at_limit = limit if name is None else PAGE_MAX_EVENTS
+        found = self._store.read_all(
+            from_=parse_time(given["from"], field="from") if "from" in given else None,
+            to=parse_time(given["to"], field="to") if "to" in given else None,
+            after=after,
+            limit=looked_at_limit + 1,
+        )
+        events: list[PositionedEvent] = []
+        checkpoint, more, size_bytes = after, False, 0
+        for looked_at, event in enumerate(found):
+            model = positioned_event(event)
+            size_bytes += size_in_answer_bytes(model)
+            more = looked_at == looked_at_limit or len(events) == limit
+            more = more or (looked_at > 0 and size_bytes > RESPONSE_MAX_BYTES)
+            if more:
+                break
+            if name is None or event.name == name:
+                events.append(model)
+            checkpoint = event.position
+        position = str(checkpoint) if checkpoint else None
+        return answer(
+            200,
+            AllEventsPage(
+                events=events,
+                next=position if more else None,
+                checkpoint=position,
+                settled_until=format_time(found.settled_until_us),
+            ),
+        )
+
+
+def _get_openapi(request: Request, _stream_id: str) -> Response:
+    # Imported and built at the first request for it, so that no other request waits for it.
+    from eventstore.http.openapi import openapi_document  # noqa: PLC0415
+
+    request.parameters()
+    return answer(200, openapi_document())
+
+
+def _page(found: Iterable[Event], limit: int) -> tuple[list[StoredEvent], Event | None]:
+    """Fill a page; return it and the event that the next page begins with, if there is one."""
+    page: list[StoredEvent] = []
+    size_bytes = 0
+    for event in found:
+        model = stored_event(event)
+        size_bytes += size_in_answer_bytes(model)
+        if len(page) == limit or (page and size_bytes > RESPONSE_MAX_BYTES):
+            return page, event
+        page.append(model)
+    return page, None
+
+
+def _limit(given: Mapping[str, str]) -> int:
+    text = given.get("limit", str(PAGE_DEFAULT_EVENTS))
+    limit = _integer(text)
+    if limit is None or not 1 <= limit <= PAGE_MAX_EVENTS:
+        raise InvalidLimit("limit", f"is {_shown(text)}; ask for 1 to {PAGE_MAX_EVENTS:,} events a page")
+    return limit
+
+
+def _version(given: Mapping[str, str], field: str) -> int | None:
+    if field not in given:
+        return None
+    version = _integer(given[field])
+    if version is None or not 1 <= version <= VERSION_MAX:
+        raise InvalidRange(field, f"is {_shown(given[field])}; versions run from 1 to {VERSION_MAX}")
+    return version
+
+
+def _choice(given: Mapping[str, str], field: str, usual: str, other: str) -> bool:
+    """Tell whether the other of two values was chosen."""
+    value = given.get(field, usual)
+    if value not in (usual, other):
+        raise InvalidParameter(field, f"is {_shown(value)}; it may be {usual} or {other}")
+    return value == other
+
+
+_DIGITS_MAX: Final = 20
+
+
+def _integer(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _DIGITS_MAX else None
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= _DIGITS_MAX else f"{text[:_DIGITS_MAX]}..."

@@ -1,0 +1,116 @@
+"""A request as API Gateway's HTTP API hands it to a function (payload format 2.0)."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import unquote_plus
+
+from eventstore.http.errors import (
+    InvalidParameter,
+    MalformedJson,
+    RepeatedParameter,
+    RequestTooLarge,
+    UnknownParameter,
+    UnsupportedMediaType,
+)
+from eventstore.limits import REQUEST_MAX_BYTES
+
+_UTF8: Final = frozenset({"charset=utf-8", 'charset="utf-8"', "charset=utf8"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request, its path and query still escaped as they came."""
+
+    method: str
+    path: str
+    """Without the stage."""
+    query: str = ""
+    headers: Mapping[str, str]
+    """By lower-case names."""
+    body: str | None = None
+    body_is_base64: bool = False
+    request_id: str
+    """API Gateway's own."""
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, Any]) -> Request:
+        """Take a request out of an event of payload format 2.0."""
+        context = event["requestContext"]
+        return cls(
+            method=context["http"]["method"],
+            path=_without_stage(event["rawPath"], context["stage"]),
+            query=event.get("rawQueryString", ""),
+            headers={name.lower(): value for name, value in event.get("headers", {}).items()},
+            body=event.get("body"),
+            body_is_base64=event.get("isBase64Encoded", False),
+            request_id=context["requestId"],
+        )
+
+    def json_text(self) -> str:
+        """Return the body's text, which is declared as JSON but not yet checked to be.
+
+        Raises:
+            UnsupportedMediaType, RequestTooLarge, MalformedJson: what is wrong and how to mend it.
+        """
+        _check_media_type(self.headers)
+        body = self.body or ""
+        if self.body_is_base64:
+            body = _decode(body)
+        # A body's text can have halves of characters when an escape in the event had them.
+        size_bytes = len(body) if body.isascii() else len(body.encode(errors="surrogatepass"))
+        if size_bytes > REQUEST_MAX_BYTES:
+            raise RequestTooLarge(size_bytes=size_bytes, limit_bytes=REQUEST_MAX_BYTES)
+        return body
+
+    def parameters(self, *known: str) -> dict[str, str]:
+        """Return the query parameters by name, each given at most once and never empty.
+
+        Raises:
+            UnknownParameter, RepeatedParameter, InvalidParameter: what is wrong and how to mend it.
+        """
+        values: dict[str, str] = {}
+        for pair in filter(None, self.query.split("&")):
+            try:
+                name, value = (unquote_plus(part, errors="strict") for part in pair.partition("=")[::2])
+            except UnicodeDecodeError as error:
+                raise InvalidParameter("query", f"has escapes that are not UTF-8: {pair[:100]}") from error
+            if name not in known:
+                has = f"it has {', '.join(known)}" if known else "it has none"
+                raise UnknownParameter(name[:100] or "query", f"is not a parameter of this operation; {has}")
+            if name in values:
+                raise RepeatedParameter(name, "is given twice; give it once")
+            if not value:
+                raise InvalidParameter(name, "is empty; give it a value, or leave it out")
+            values[name] = value
+        return values
+
+
+def _without_stage(path: str, stage: str) -> str:
+    prefix = f"/{stage}"
+    if stage != "$default" and (path == prefix or path.startswith(f"{prefix}/")):
+        return path[len(prefix) :] or "/"
+    return path
+
+
+def _check_media_type(headers: Mapping[str, str]) -> None:
+    given = headers.get("content-type", "")
+    media_type, *parameters = (part.strip().lower() for part in given.split(";"))
+    charset_is_other = any(part.startswith("charset=") and part not in _UTF8 for part in parameters)
+    if media_type not in {"", "application/json"} or charset_is_other:
+        raise UnsupportedMediaType(header="content-type", value=given)
+    encoding = headers.get("content-encoding", "identity")
+    if encoding.lower() != "identity":
+        raise UnsupportedMediaType(header="content-encoding", value=encoding)
+
+
+def _decode(body: str) -> str:
+    try:
+        return base64.b64decode(body, validate=True).decode()
+    except UnicodeDecodeError as error:
+        raise MalformedJson("body", f"is not UTF-8 at byte {error.start}; encode it as UTF-8") from error
+    except ValueError as error:
+        raise MalformedJson("body", f"is not base64, as the event says it is: {error}") from error

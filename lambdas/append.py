@@ -1,0 +1,21 @@
+"""The append function: settings, client, store, handler."""
+
+import os
+
+import boto3
+from aws_lambda_powertools import Logger, Metrics
+
+from eventstore.adapters.dynamodb.client import CLIENT_CONFIG
+from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore.http.app import Api
+from eventstore.http.append import append_handlers
+from eventstore.http.lambda_handler import lambda_handler
+from settings import AppendSettings
+
+settings = AppendSettings.from_environ(os.environ)
+store = DynamoDBEventStore(
+    client=boto3.client("dynamodb", config=CLIENT_CONFIG),
+    table_name=settings.events_table,
+    write_shards=settings.write_shards,
+)
+handler = lambda_handler(Api(append_handlers(store)), logger=Logger(), metrics=Metrics())
