@@ -1,0 +1,179 @@
+"""The publish function: its real module, from the trigger's payload to answer, metrics and logs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from eventstore import PublicationStopped
+from tests.fake_aws import (
+    ENVIRON,
+    FakeEventBridge,
+    FakeSqs,
+    LambdaContext,
+    client_error,
+    load_publish_function,
+)
+
+TESTS = Path(__file__).parents[1]
+INSERTS: dict[str, Any] = json.loads((TESTS / "events" / "dynamodb_stream_inserts.json").read_text())
+OTHERS: dict[str, Any] = json.loads((TESTS / "events" / "dynamodb_stream_other_changes.json").read_text())
+
+
+class NoReads:
+    """A DynamoDB client for batches that need no read."""
+
+
+def throttled_at(event_id: int) -> Callable[[Any], str | None]:
+    def fault(entry: Any) -> str | None:
+        return "ThrottlingException" if json.loads(entry["Detail"])["eventid"] == event_id else None
+
+    return fault
+
+
+@pytest.fixture
+def events() -> FakeEventBridge:
+    return FakeEventBridge()
+
+
+@pytest.fixture
+def sqs() -> FakeSqs:
+    return FakeSqs()
+
+
+@pytest.fixture
+def function(
+    capsys: pytest.CaptureFixture[str],
+    events: FakeEventBridge,
+    sqs: FakeSqs,
+    request: pytest.FixtureRequest,
+) -> ModuleType:
+    # A logger keeps the standard output it first finds, and there is one for each service's name.
+    return load_publish_function(
+        events=events, sqs=sqs, dynamodb=NoReads(), POWERTOOLS_SERVICE_NAME=request.node.name
+    )
+
+
+def printed(capsys: pytest.CaptureFixture[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Tell the lines of metrics and of the log."""
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return [line for line in lines if "_aws" in line], [line for line in lines if "_aws" not in line]
+
+
+def test_function_is_a_composition_root_of_at_most_40_lines() -> None:
+    source = TESTS.parent / "lambdas" / "publish.py"
+    assert len(source.read_text().splitlines()) <= 40
+
+
+def test_inserts_go_out_in_order_on_the_bus_of_the_settings(
+    function: ModuleType, events: FakeEventBridge
+) -> None:
+    assert function.handler(INSERTS, LambdaContext()) == {"batchItemFailures": []}
+    details = [[json.loads(entry["Detail"])["id"] for entry in call] for call in events.calls]
+    assert details == [["order-1/1", "órden/2/1"], ["order-1/2"]]
+    entry = events.calls[0][0]
+    assert {name: entry[name] for name in ("EventBusName", "Source", "DetailType")} == {
+        "EventBusName": "events-bus",
+        "Source": "shop",
+        "DetailType": "OrderPlaced",
+    }
+    assert entry["Time"].isoformat() == "2026-01-31T12:00:00+00:00"
+    assert '"data":{"total": 12345678901234567890123456789012345.678}' in events.calls[0][1]["Detail"]
+
+
+def test_other_changes_do_nothing(function: ModuleType, events: FakeEventBridge) -> None:
+    assert function.handler(OTHERS, LambdaContext()) == {"batchItemFailures": []}
+    assert events.calls == []
+
+
+def test_metrics_are_one_line_an_invocation(function: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    function.handler(INSERTS, LambdaContext())
+    (line,), _ = printed(capsys)
+    assert line["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "EventStore"
+    units = {one["Name"]: one["Unit"] for one in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]}
+    assert units == {"Published": "Count", "Parked": "Count", "PublicationLag": "Milliseconds"}
+    assert line["service"] == "test_metrics_are_one_line_an_invocation"
+    assert (line["Published"], line["Parked"]) == ([3], [0])
+    assert line["PublicationLag"][0] > 0
+
+
+def test_stop_reports_the_checkpoint_and_says_so_in_the_log(
+    function: ModuleType, events: FakeEventBridge, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events.entry_fault = throttled_at(2)
+    answer = function.handler(INSERTS, LambdaContext())
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "4421584500000000017450439092"}]}
+    (metrics,), (log,) = printed(capsys)
+    assert metrics["Published"] == [2]
+    assert (log["level"], log["message"]) == ("WARNING", "batch stopped")
+    assert (log["stream_id"], log["event_id"]) == ("order-1", 2)
+    assert log["from_sequence_number"] == "4421584500000000017450439092"
+    assert "ThrottlingException" in log["reason"]
+    assert log["function_request_id"] == LambdaContext().aws_request_id
+
+
+def test_stop_raises_where_a_partial_answer_would_be_taken_for_success(
+    events: FakeEventBridge, sqs: FakeSqs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    function = load_publish_function(events=events, sqs=sqs, dynamodb=NoReads(), PARTIAL_BATCH="raise")
+    events.entry_fault = throttled_at(2)
+    with pytest.raises(PublicationStopped, match="4421584500000000017450439092"):
+        function.handler(INSERTS, LambdaContext())
+    assert len(printed(capsys)[0]) == 1
+    events.entry_fault = lambda entry: None
+    assert function.handler(INSERTS, LambdaContext()) == {"batchItemFailures": []}
+
+
+def test_bad_item_is_parked_as_its_address_and_told_in_the_log(
+    function: ModuleType, events: FakeEventBridge, sqs: FakeSqs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trigger = deepcopy(INSERTS)
+    del trigger["Records"][0]["dynamodb"]["NewImage"]["Payload"]
+    assert function.handler(trigger, LambdaContext()) == {"batchItemFailures": []}
+    (message,) = sqs.messages
+    assert (message["streamId"], message["eventId"]) == ("order-1", 1)
+    assert "Payload" in message["reason"]
+    (metrics,), (log,) = printed(capsys)
+    assert (metrics["Published"], metrics["Parked"]) == ([2], [1])
+    assert (log["level"], log["message"]) == ("ERROR", "event parked")
+    assert (log["stream_id"], log["event_id"]) == ("order-1", 1)
+
+
+def test_failed_parking_keeps_the_record_in_the_stream(
+    function: ModuleType, events: FakeEventBridge, sqs: FakeSqs
+) -> None:
+    def fault() -> None:
+        raise client_error("QueueDoesNotExist", "SendMessage")
+
+    sqs.fault = fault
+    events.entry_fault = lambda entry: "MalformedDetail"
+    answer = function.handler(INSERTS, LambdaContext())
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "4421584500000000017450439091"}]}
+
+
+def test_nothing_is_sent_when_lambda_is_about_to_end_the_function(
+    function: ModuleType, events: FakeEventBridge
+) -> None:
+    answer = function.handler(INSERTS, LambdaContext(remaining_time_s=lambda: 1.0))
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "4421584500000000017450439091"}]}
+    assert events.calls == []
+
+
+def test_logs_and_metrics_never_hold_a_payload(
+    function: ModuleType, events: FakeEventBridge, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events.entry_fault = lambda entry: "MalformedDetail"
+    function.handler(INSERTS, LambdaContext())
+    assert "12.50" not in capsys.readouterr().out
+
+
+def test_missing_setting_ends_the_function_at_its_start() -> None:
+    with pytest.raises(ValueError, match="EVENT_BUS is missing"):
+        load_publish_function(events=FakeEventBridge(), sqs=FakeSqs(), dynamodb=NoReads(), EVENT_BUS="")
+    assert ENVIRON["EVENT_BUS"]
