@@ -78,7 +78,7 @@ class MemoryEventStore:
         to_version: int | None = None,
         backward: bool = False,
         limit: int | None = None,
-        consistent: bool = True,
+        consistent: bool = True,  # noqa: ARG002 - memory is never behind
     ) -> Iterator[Event]:
         """Read the events of one stream in order; see `EventStore.read_stream`."""
         check_stream_id(stream_id)

@@ -7,7 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import pairwise, product
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -184,7 +185,7 @@ class EventStoreContract(ABC):
     def test_execute_decides_again_when_another_writer_came_first(self, store: EventStore) -> None:
         """Eight writers draw from a stock of five: five get one, three are told that there's none."""
 
-        def stock(left: int, event: Event) -> int:
+        def stock(left: int, _: Event) -> int:
             return left - 1
 
         def draw(left: int) -> list[NewEvent]:
@@ -347,26 +348,21 @@ class EventStoreContract(ABC):
 
     # --- what is refused --------------------------------------------------------------------------
 
-    @pytest.mark.parametrize(
-        "stream_id", ["", "$reserved", "a" * 1_025, "ü" * 513, "tab\there", "null\x00", "half-\ud800"]
-    )
-    def test_unfit_stream_ids_are_refused(self, store: EventStore, stream_id: str) -> None:
-        with pytest.raises(InvalidStreamId):
-            store.append(stream_id, some_events(), expected=0)
-        with pytest.raises(InvalidStreamId):
-            store.read_stream(stream_id)
+    def test_unfit_stream_ids_are_refused(self, store: EventStore) -> None:
+        for stream_id in ("", "$reserved", "a" * 1_025, "ü" * 513, "tab\there", "null\x00", "half-\ud800"):
+            with pytest.raises(InvalidStreamId):
+                store.append(stream_id, some_events(), expected=0)
+            with pytest.raises(InvalidStreamId):
+                store.read_stream(stream_id)
 
-    @pytest.mark.parametrize(
-        "stream_id", ["a", "a" * 1_024, "ü" * 512, "a/b", "a b+c%2F", "日本", "🙂", "a$"]
-    )
-    def test_fit_stream_ids_come_back_as_they_are(
-        self, store: EventStore, clock: FakeClock, stream_id: str
-    ) -> None:
-        store.append(stream_id, some_events(), expected=0)
+    def test_fit_stream_ids_come_back_as_they_are(self, store: EventStore, clock: FakeClock) -> None:
+        stream_ids = ["a", "a" * 1_024, "ü" * 512, "a/b", "a b+c%2F", "日本", "🙂", "a$"]
+        for stream_id in stream_ids:
+            store.append(stream_id, some_events(), expected=0)
+            assert store.head(stream_id).version == 1
         clock.move(HOUR)
 
-        assert store.head(stream_id).version == 1
-        assert [event.stream_id for event in store.read_all()] == [stream_id]
+        assert sorted(event.stream_id for event in store.read_all()) == sorted(stream_ids)
 
     def test_append_without_events_is_refused(self, store: EventStore) -> None:
         with pytest.raises(EmptyAppend):
@@ -406,10 +402,11 @@ class EventStoreContract(ABC):
 
         assert store.append("big", [large] * 10, expected=0).version == 10
 
-    @pytest.mark.parametrize("expected", [-1, 1.0, "1", None, True, 10**15])
-    def test_unfit_expected_versions_are_refused(self, store: EventStore, expected: Expected) -> None:
-        with pytest.raises(InvalidExpectedVersion):
-            store.append("order-1", some_events(), expected=expected)
+    def test_unfit_expected_versions_are_refused(self, store: EventStore) -> None:
+        unfit: list[Any] = [-1, 1.0, "1", None, True, 10**15]
+        for expected in unfit:
+            with pytest.raises(InvalidExpectedVersion):
+                store.append("order-1", some_events(), expected=expected)
 
     def test_head_of_another_stream_is_refused(self, store: EventStore) -> None:
         head = store.append("order-1", some_events(2), expected=0).head
@@ -429,14 +426,10 @@ class EventStoreContract(ABC):
         with pytest.raises(RepeatedStream):
             store.transact([Append("a", tuple(some_events()), 0), Append("a", tuple(some_events()), 1)])
 
-    @pytest.mark.parametrize(
-        ("from_version", "to_version"), [(0, None), (-1, None), (3, 2), (1, 0), (10**16, None)]
-    )
-    def test_unfit_version_ranges_are_refused_before_reading(
-        self, store: EventStore, from_version: int, to_version: int | None
-    ) -> None:
-        with pytest.raises(InvalidRange):
-            store.read_stream("order-1", from_version=from_version, to_version=to_version)
+    def test_unfit_version_ranges_are_refused_before_reading(self, store: EventStore) -> None:
+        for first, last in [(0, None), (-1, None), (3, 2), (1, 0), (10**16, None), (1, 10**16)]:
+            with pytest.raises(InvalidRange):
+                store.read_stream("order-1", from_version=first, to_version=last)
 
     def test_unfit_time_ranges_are_refused_before_reading(self, store: EventStore) -> None:
         now = datetime.now(UTC)
@@ -445,12 +438,12 @@ class EventStoreContract(ABC):
         with pytest.raises(InvalidRange):
             store.read_all(from_=now.replace(tzinfo=None))
 
-    @pytest.mark.parametrize("limit", [0, -1])
-    def test_unfit_limits_are_refused_before_reading(self, store: EventStore, limit: int) -> None:
-        with pytest.raises(InvalidLimit):
-            store.read_stream("order-1", limit=limit)
-        with pytest.raises(InvalidLimit):
-            store.read_all(limit=limit)
+    def test_unfit_limits_are_refused_before_reading(self, store: EventStore) -> None:
+        for limit in (0, -1):
+            with pytest.raises(InvalidLimit):
+                store.read_stream("order-1", limit=limit)
+            with pytest.raises(InvalidLimit):
+                store.read_all(limit=limit)
 
     # --- read a stream ----------------------------------------------------------------------------
 
@@ -458,34 +451,22 @@ class EventStoreContract(ABC):
         assert list(store.read_stream("nowhere")) == []
         assert store.head("nowhere") == Head("nowhere", 0, 0)
 
-    @pytest.mark.parametrize("consistent", [True, False])
-    @pytest.mark.parametrize("backward", [True, False])
-    @pytest.mark.parametrize(
-        ("from_version", "to_version"), [(1, None), (3, None), (1, 4), (3, 4), (8, None)]
-    )
-    @pytest.mark.parametrize("limit", [None, 1, 3])
-    def test_stream_reads_what_is_asked_for(
-        self,
-        store: EventStore,
-        consistent: bool,
-        backward: bool,
-        from_version: int,
-        to_version: int | None,
-        limit: int | None,
-    ) -> None:
+    def test_stream_reads_what_is_asked_for(self, store: EventStore) -> None:
         store.append("order-1", some_events(7), expected=0)
+        ranges = [(1, None), (3, None), (1, 4), (3, 4), (8, None)]
 
-        read = store.read_stream(
-            "order-1",
-            from_version=from_version,
-            to_version=to_version,
-            backward=backward,
-            limit=limit,
-            consistent=consistent,
-        )
-
-        there = [n for n in range(1, 8) if from_version <= n <= (to_version or 7)]
-        assert [event.event_id for event in read] == (there[::-1] if backward else there)[:limit]
+        for (first, last), backward, limit in product(ranges, [True, False], [None, 1, 3]):
+            there = [n for n in range(1, 8) if first <= n <= (last or 7)]
+            for consistent in (True, False):
+                read = store.read_stream(
+                    "order-1",
+                    from_version=first,
+                    to_version=last,
+                    backward=backward,
+                    limit=limit,
+                    consistent=consistent,
+                )
+                assert [event.event_id for event in read] == (there[::-1] if backward else there)[:limit]
 
     @pytest.mark.parametrize("backward", [True, False])
     def test_stream_of_several_mb_reads_whole(self, store: EventStore, backward: bool) -> None:
@@ -556,6 +537,7 @@ class EventStoreContract(ABC):
         reading = store.read_all()
         assert [event.stream_id for event in reading] == ["old"]
         assert reading.settled_until == from_us(clock()) - timedelta(seconds=SETTLING_S)
+        assert [event.stream_id for event in store.read_all(to=from_us(clock()) + HOUR)] == ["old"]
         assert [event.stream_id for event in store.read_all(unsettled=True)] == ["old", "young"]
 
     def test_streams_that_appear_during_a_read_are_read_or_come_after_it(

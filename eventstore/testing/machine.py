@@ -8,7 +8,7 @@
 
     TestMyMachine = MyMachine.TestCase
 
-Needs hypothesis.
+Needs pytest and hypothesis.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -95,13 +96,11 @@ class EventStoreMachine(RuleBasedStateMachine):
         expected = actual + off
         if expected < 0:
             return
-        try:
+        with pytest.raises(VersionConflict) as caught:
             self.store.append(stream, _made(events, with_uids=True), expected=expected)
-        except VersionConflict as conflict:
-            assert (conflict.stream_id, conflict.expected, conflict.actual) == (stream, expected, actual)
-            assert isinstance(conflict, ExpectedVersionAhead) == (expected > actual)
-        else:
-            raise AssertionError(f"an append that expected {expected} was taken at {actual}")
+        conflict = caught.value
+        assert (conflict.stream_id, conflict.expected, conflict.actual) == (stream, expected, actual)
+        assert isinstance(conflict, ExpectedVersionAhead) == (expected > actual)
 
     @rule(data=st.data())
     def append_again(self, data: st.DataObject) -> None:

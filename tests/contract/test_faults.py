@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from eventstore import ANY, Append, MalformedItem, NewEvent, StoreUnavailable
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from tests.tables import create_events_table, dynamodb_client
+from tests.tables import dynamodb_client, events_table
 
 UIDS = [f"01890a5d-ac96-774b-bcce-b302099a805{n}" for n in range(10)]
 
@@ -48,9 +48,10 @@ def _answer(request: Any, code: str) -> AWSResponse:
 
 
 @pytest.fixture
-def store(dynamodb_endpoint: str) -> DynamoDBEventStore:
+def store(dynamodb_endpoint: str) -> Iterator[DynamoDBEventStore]:
     client = dynamodb_client(dynamodb_endpoint)
-    return DynamoDBEventStore(client=client, table_name=create_events_table(client), sleep=lambda _: None)
+    with events_table(client) as table:
+        yield DynamoDBEventStore(client=client, table_name=table, settling_s=0, sleep=lambda _: None)
 
 
 @pytest.fixture
@@ -172,19 +173,20 @@ def test_shards_that_would_lose_events_are_refused(dynamodb_endpoint: str, write
         )
 
 
-def test_events_stay_readable_when_the_shards_change(dynamodb_endpoint: str) -> None:
-    client = dynamodb_client(dynamodb_endpoint)
-    table = create_events_table(client)
-
-    def store(write_shards: int, read_shards: int) -> DynamoDBEventStore:
+def test_events_stay_readable_when_the_shards_change(store: DynamoDBEventStore) -> None:
+    def with_shards(write_shards: int, read_shards: int) -> DynamoDBEventStore:
         return DynamoDBEventStore(
-            client=client, table_name=table, write_shards=write_shards, read_shards=read_shards, settling_s=0
+            client=store._client,
+            table_name=store._table_name,
+            write_shards=write_shards,
+            read_shards=read_shards,
+            settling_s=0,
         )
 
     for n, (write, read) in enumerate([(1, 1), (8, 8), (2, 8)]):
         for stream in range(10):
-            store(write, read).append(f"{n}-{stream}", [NewEvent(name="Happened")], expected=0)
-    before = list(store(8, 8).read_all(limit=15))[-1].position
+            with_shards(write, read).append(f"{n}-{stream}", [NewEvent(name="Happened")], expected=0)
+    before = list(with_shards(8, 8).read_all(limit=15, unsettled=True))[-1].position
 
-    assert len(list(store(2, 8).read_all(unsettled=True))) == 30
-    assert len(list(store(2, 20).read_all(after=before, unsettled=True))) == 15
+    assert len(list(with_shards(2, 8).read_all(unsettled=True))) == 30
+    assert len(list(with_shards(2, 20).read_all(after=before, unsettled=True))) == 15

@@ -1,6 +1,7 @@
 """Any sequence of appends and reads: the model against both adapters."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -9,7 +10,7 @@ from eventstore import EventStore
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.adapters.memory import MemoryEventStore
 from eventstore.testing.machine import EventStoreMachine
-from tests.tables import create_events_table, dynamodb_client
+from tests.tables import dynamodb_client, events_table
 
 
 class MemoryMachine(EventStoreMachine):
@@ -20,11 +21,18 @@ class MemoryMachine(EventStoreMachine):
 class DynamoDBMachine(EventStoreMachine):
     endpoint: str
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.tables = ExitStack()
+
+    def teardown(self) -> None:
+        self.tables.close()
+
     def make_store(self, *, clock_us: Callable[[], int], settling_s: float) -> EventStore:
         client = dynamodb_client(self.endpoint)
         return DynamoDBEventStore(
             client=client,
-            table_name=create_events_table(client),
+            table_name=self.tables.enter_context(events_table(client)),
             write_shards=3,
             settling_s=settling_s,
             clock_us=clock_us,

@@ -8,6 +8,7 @@ from eventstore import Event, InvalidEventName, InvalidEventUid, InvalidJson, Ne
 from eventstore.json_text import check_json
 
 LONE = "lone surrogate"
+texts = st.text(st.characters(exclude_categories=["Cs"]))
 
 
 @pytest.mark.parametrize("name", ["", "x" * 257, "a\nb", "\x7f", "half-\ud800"])
@@ -94,16 +95,13 @@ def test_values_that_json_does_not_know_are_refused(value: object) -> None:
 
 @given(
     st.recursive(
-        st.none() | st.booleans() | st.integers() | st.text(),
-        lambda c: st.lists(c) | st.dictionaries(st.text(), c),
+        st.none() | st.booleans() | st.integers() | texts,
+        lambda c: st.lists(c) | st.dictionaries(texts, c),
     )
 )
 def test_payload_of_plain_values_is_read_back_as_them(value: object) -> None:
-    try:
-        event = NewEvent.of("Happened", value)
-    except InvalidJson as error:
-        assert LONE in str(error)
-        return
+    event = NewEvent.of("Happened", value)
+
     assert Event("s", 1, event.name, event.payload, event.metadata, "", 0).data() == value
 
 

@@ -31,13 +31,14 @@ def test_text_that_is_no_position_is_refused(text: str) -> None:
 
 
 def test_order_is_by_time_then_stream_then_event() -> None:
-    ordered = [Position(1, "b", 9), Position(2, "a", 2), Position(2, "a", 10), Position(2, "b", 1)]
-    assert sorted(reversed(ordered)) == ordered
+    first, second = Position(1, "b", 9), Position(2, "a", 2)
+    third, fourth = Position(2, "a", 10), Position(2, "b", 1)
+    assert sorted([fourth, third, second, first]) == [first, second, third, fourth]
 
 
-@given(st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(2999, 1, 1), timezones=st.just(UTC)))
-def test_times_are_exact_to_the_microsecond(time: datetime) -> None:
-    assert from_us(to_us(time)) == time
+@given(st.integers(0, 32_503_680_000_000_000))
+def test_times_are_exact_to_the_microsecond(timestamp_us: int) -> None:
+    assert to_us(from_us(timestamp_us)) == timestamp_us
 
 
 def test_times_of_other_zones_are_the_same_instant() -> None:

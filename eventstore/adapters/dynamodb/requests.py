@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
+from botocore import exceptions
+from botocore.exceptions import ClientError
 
 from eventstore.errors import StoreUnavailable
 
@@ -23,7 +24,7 @@ _UNAVAILABLE: Final = frozenset(
         "TransactionInProgressException",
     }
 )
-_NOT_THERE: Final[tuple[type[BotoCoreError], ...]] = (ConnectionError, HTTPClientError)
+_NOT_THERE: Final = (exceptions.ConnectionError, exceptions.HTTPClientError)
 
 # Reasons of a cancelled transaction that are not about the events themselves: it may work in a moment.
 _PASSING: Final = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
