@@ -88,8 +88,8 @@ class Package:
 
     def fingerprint(self) -> str:
         """The hash of all that goes in, this recipe included."""
-        digest = hashlib.sha256(self.target.description.encode())
-        for path in (Path(__file__).resolve(), self._requirements, *self._sources()):
+        digest = hashlib.sha256(self.target.description.encode() + Path(__file__).read_bytes())
+        for path in (self._requirements, *self._sources()):
             content = path.read_bytes()
             digest.update(f"\n{path.relative_to(_ROOT).as_posix()} {len(content)}\n".encode())
             digest.update(content)

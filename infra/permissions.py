@@ -8,14 +8,14 @@ from aws_cdk import aws_iam as iam
 
 
 def append(*, table_arn: str) -> list[iam.PolicyStatement]:
-    """Append, and read back what is in the way. Not the index: an append never needs it."""
+    """Append, and read the head of a stream and what is in the way. Not the index: no append needs it."""
     return [_allow("Append", table_arn, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query")]
 
 
 def read(*, table_arn: str, index_arn: str) -> list[iam.PolicyStatement]:
     """Read streams from the table, and all streams from the index by time; write nothing."""
     return [
-        _allow("ReadStreams", table_arn, "dynamodb:GetItem", "dynamodb:Query"),
+        _allow("ReadStreams", table_arn, "dynamodb:Query"),
         _allow("ReadAll", index_arn, "dynamodb:Query"),
     ]
 
@@ -39,7 +39,7 @@ def publish(
             # Lambda checks for all four; this one, to take effect, would need "*", and is not called.
             "dynamodb:ListStreams",
         ),
-        _allow("ReadEvents", table_arn, "dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query"),
+        _allow("ReadEvents", table_arn, "dynamodb:Query"),
         _allow("Publish", bus_arn, "events:PutEvents"),
         _allow("Park", failed_events_queue_arn, "sqs:SendMessage"),
         _allow("NameDroppedBatches", dropped_batches_queue_arn, "sqs:SendMessage"),

@@ -69,8 +69,8 @@ class EventsTable(Construct):
             ),
             threshold=alarms.settings.throttled_requests,
             description=(
-                "DynamoDB throttles the events table or its index: the dashboard shows which. An index wants more "
-                "shards (eventsPerSecond, readShards); the table has a hot stream, or grew too fast."
+                "DynamoDB throttles the events table or its index: the dashboard shows which. An index wants "
+                "more shards (eventsPerSecond, readShards); the table has a hot stream, or grew too fast."
             ),
         )
 

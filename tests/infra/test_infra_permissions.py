@@ -1,0 +1,126 @@
+"""What each function may do: exactly this, and what its code calls is within it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from eventstore import ANY, EXISTS, EventStoreError, NewEvent
+from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from tests.infra.conftest import Synthesized
+
+TABLE = "EventsTable4B7491D3.Arn"
+INDEX = f"{TABLE}/index/ByTime"
+STREAM = "EventsTable4B7491D3.StreamArn"
+BUS = "BusEA82B648.Arn"
+FAILED_EVENTS = "PublicationFailedEvents1C4EF162.Arn"
+DROPPED_BATCHES = "PublicationDroppedBatches865B39F1.Arn"
+
+
+def traces_and_log_of(function: str) -> set[tuple[str, str]]:
+    return {
+        *((action, f"log of {function}") for action in ("logs:CreateLogStream", "logs:PutLogEvents")),
+        *((action, "*") for action in ("xray:PutTelemetryRecords", "xray:PutTraceSegments")),
+    }
+
+
+ALLOWED = {
+    "append": {
+        *((f"dynamodb:{action}", TABLE) for action in ("GetItem", "PutItem", "Query")),
+        *traces_and_log_of("append"),
+    },
+    "read": {
+        *(("dynamodb:Query", resource) for resource in (TABLE, INDEX)),
+        *traces_and_log_of("read"),
+    },
+    "publish": {
+        *(
+            (f"dynamodb:{action}", STREAM)
+            for action in ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")
+        ),
+        ("dynamodb:Query", TABLE),
+        ("events:PutEvents", BUS),
+        *(("sqs:SendMessage", queue) for queue in (FAILED_EVENTS, DROPPED_BATCHES)),
+        *traces_and_log_of("publish"),
+    },
+}
+
+
+def allowed(app: Synthesized, name: str) -> set[tuple[str, str]]:
+    """Every (action, resource) of the role of a function."""
+    function = next(
+        of for of in app.properties("AWS::Lambda::Function") if of["Handler"] == f"{name}.handler"
+    )
+    own_log = f"{app.resolve(function['LoggingConfig']['LogGroup'])}.Arn"
+    role = app.resources("AWS::IAM::Role")[app.resolve(function["Role"]).removesuffix(".Arn")]["Properties"]
+    assert "ManagedPolicyArns" not in role
+    found = set()
+    for policy in role["Policies"]:
+        for statement in policy["PolicyDocument"]["Statement"]:
+            assert statement.keys() == {"Sid", "Effect", "Action", "Resource"}
+            assert statement["Effect"] == "Allow"
+            actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+            resource = app.resolve(statement["Resource"])
+            found |= {(action, f"log of {name}" if resource == own_log else resource) for action in actions}
+    return found
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+def test_a_function_may_do_exactly_what_it_needs(name: str, app: Synthesized) -> None:
+    assert allowed(app, name) == ALLOWED[name]
+
+
+def test_no_function_gets_permissions_elsewhere(app: Synthesized) -> None:
+    assert len(app.resources("AWS::IAM::Role")) == 3
+    assert not app.resources("AWS::IAM::Policy")
+    assert not app.resources("AWS::IAM::ManagedPolicy")
+
+
+class RecordingClient:
+    """A DynamoDB client whose table is empty; remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.calls: set[tuple[str, str]] = set()
+
+    def _record(self, action: str, request: dict[str, Any]) -> dict[str, Any]:
+        self.calls.add((f"dynamodb:{action}", INDEX if "IndexName" in request else TABLE))
+        return {"Items": []}
+
+    def query(self, **request: Any) -> dict[str, Any]:
+        return self._record("Query", request)
+
+    def get_item(self, **request: Any) -> dict[str, Any]:
+        return self._record("GetItem", request)
+
+    def put_item(self, **request: Any) -> dict[str, Any]:
+        return self._record("PutItem", request)
+
+    def transact_write_items(self, *, TransactItems: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
+        """DynamoDB authorises a transaction by the action of each of its items."""
+        for item in TransactItems:
+            (operation,) = item
+            self._record(f"{operation}Item", item[operation])
+        return {}
+
+
+def test_appending_calls_nothing_that_its_role_does_not_allow() -> None:
+    client = RecordingClient()
+    store = DynamoDBEventStore(client=client, table_name="events", write_shards=1)  # type: ignore[arg-type]
+    event = NewEvent(name="OrderPlaced", payload="{}")
+    for expected in (0, 7, ANY, EXISTS):
+        for events in ([event], [event, event]):
+            with suppress(EventStoreError):
+                store.append("order-1", events, expected=expected)
+    assert {("dynamodb:PutItem", TABLE), ("dynamodb:GetItem", TABLE)} <= client.calls <= ALLOWED["append"]
+
+
+def test_reading_calls_nothing_that_the_roles_of_readers_do_not_allow() -> None:
+    client = RecordingClient()
+    store = DynamoDBEventStore(client=client, table_name="events", write_shards=1)  # type: ignore[arg-type]
+    store.head("order-1")
+    assert [*store.read_stream("order-1")] == []
+    assert client.calls <= ALLOWED["publish"]
+    assert [*store.read_all()] == []
+    assert client.calls == {("dynamodb:Query", TABLE), ("dynamodb:Query", INDEX)} <= ALLOWED["read"]

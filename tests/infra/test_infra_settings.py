@@ -1,0 +1,157 @@
+"""Settings: what is taken, what is refused, and what the refusal says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from eventstore.limits import SHARDS_MAX
+from infra.settings import JwtAuth, Settings, SettingsError, write_shards_for
+from tests.infra.conftest import ENVIRONMENTS, context
+
+
+def settings(**overrides: object) -> Settings:
+    return Settings.from_context(context(**overrides))
+
+
+def environment_without(key: str, **changes: object) -> dict[str, Any]:
+    of_cdk_json = context()
+    of_cdk_json["environments"]["dev"].pop(key, None)
+    of_cdk_json["environments"]["dev"] |= changes
+    return of_cdk_json
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_every_environment_of_cdk_json_is_valid(environment: str) -> None:
+    assert settings(environment=environment).environment == environment
+
+
+def test_dev_is_the_default() -> None:
+    assert settings() == settings(environment="dev")
+
+
+def test_a_value_of_the_command_line_is_text_and_goes_before_the_file() -> None:
+    assert settings(settlingS="2.5") == replace(settings(), settling_s=2.5)
+
+
+@pytest.mark.parametrize(
+    ("events_per_second", "average_item_kb", "shards"),
+    [
+        (1, 1, 1),
+        (1_000, 1, 1),
+        (1_001, 1, 2),
+        (1_000, 1.1, 2),
+        (5_000, 2.5, 15),
+        (1, 0.2, 1),
+        (999, 400, 400),
+    ],
+)
+def test_write_shards_are_what_the_index_needs(
+    events_per_second: int, average_item_kb: float, shards: int
+) -> None:
+    assert write_shards_for(events_per_second=events_per_second, average_item_kb=average_item_kb) == shards
+
+
+def test_write_shards_follow_from_events_per_second_and_item_size() -> None:
+    found = settings(environment="local", eventsPerSecond=3_000, averageItemKb=2.5, readShards=9)
+    assert (found.write_shards, found.read_shards) == (9, 9)
+
+
+def test_write_shards_can_be_given() -> None:
+    assert settings(environment="local", writeShards="1").write_shards == 1
+
+
+def test_fewer_read_shards_than_write_shards_are_refused() -> None:
+    with pytest.raises(SettingsError, match=r"readShards .* is 4, but 7 shards .* raise it to 7"):
+        settings(environment="prod", writeShards=7)
+
+
+def test_lowered_write_shards_leave_the_recorded_read_shards() -> None:
+    found = settings(environment="prod", eventsPerSecond=100)
+    assert (found.write_shards, found.read_shards) == (1, 4)
+
+
+@pytest.mark.parametrize("read_shards", [1, 4, 400])
+def test_read_shards_of_retained_data_are_taken_from_the_file_alone(read_shards: int) -> None:
+    with pytest.raises(SettingsError, match="records which shards were ever written"):
+        settings(environment="prod", writeShards=1, readShards=read_shards)
+
+
+def test_more_shards_than_a_store_can_have_are_refused() -> None:
+    with pytest.raises(SettingsError, match=f"needs 40,000 shards; one store has {SHARDS_MAX:,}"):
+        settings(eventsPerSecond=100_000, averageItemKb=400)
+
+
+def test_auth_is_iam_in_dev_and_prod() -> None:
+    assert {settings(environment=name).api.auth for name in ("dev", "prod")} == {"iam"}
+
+
+def test_no_auth_is_asked_for_in_as_many_words() -> None:
+    assert settings(auth="none").api.auth == "none"
+    with pytest.raises(SettingsError, match="auth .* is missing"):
+        Settings.from_context(environment_without("auth"))
+
+
+def test_jwt_auth_needs_issuer_and_audience() -> None:
+    with pytest.raises(SettingsError, match=r"jwtIssuer .* https URL"):
+        settings(auth="jwt", jwtAudience="orders")
+    with pytest.raises(SettingsError, match="jwtAudience .* names none"):
+        settings(auth="jwt", jwtIssuer="https://id.example.com/", jwtAudience=" , ")
+    found = settings(auth="jwt", jwtIssuer="https://id.example.com/", jwtAudience="orders, billing")
+    assert found.api.auth == JwtAuth(issuer="https://id.example.com/", audiences=("orders", "billing"))
+
+
+def test_an_alarm_can_be_off() -> None:
+    assert settings(alarmConflictPercent="off").alarms.conflict_percent is None
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"environment": "staging"}, "Unknown environment 'staging': cdk.json has dev, prod, local"),
+        ({"writeShard": 2}, "Unknown setting 'writeShard' .* Did you mean writeShards"),
+        ({"eventsPerSecond": 0}, "eventsPerSecond .* is 0; it must be a number from 1 to 1,000,000"),
+        ({"eventsPerSecond": "many"}, "eventsPerSecond .* is 'many'"),
+        ({"eventsPerSecond": "1.5"}, "eventsPerSecond .* a whole number"),
+        ({"eventsPerSecond": True}, "eventsPerSecond .* is True"),
+        ({"averageItemKb": 401}, "averageItemKb .* is 401; .* to 400"),
+        ({"settlingS": "nan"}, "settlingS .* is 'nan'"),
+        ({"settlingS": -1}, "settlingS .* is -1"),
+        ({"settlingS": [1]}, r"settlingS .* is \[1\]"),
+        ({"auth": "open"}, "auth .* is 'open'; it must be one of: iam, jwt, none"),
+        ({"retainData": "yes"}, "retainData .* one of: true, false"),
+        ({"logRetentionDays": 8}, "logRetentionDays .* is 8; CloudWatch offers: 1, 3, 5, 7, 14"),
+        ({"publishMaxRecordAgeS": 86_400}, "publishMaxRecordAgeS .* to 82,800"),
+        ({"putEventsMaxBytes": 1_048_577}, "putEventsMaxBytes .* to 1,048,576"),
+        ({"partialBatch": "retry"}, "partialBatch .* one of: report, raise"),
+        ({"eventSource": "aws.events"}, "eventSource .* EventBridge's own"),
+        ({"eventSource": ""}, "eventSource .* is ''"),
+        ({"alarmConflictPercent": 101}, "alarmConflictPercent .* from 1 to 100"),
+        ({"alarmEmail": "nobody"}, "alarmEmail .* e-mail address"),
+        ({"alarmTopicArn": "alarms"}, "alarmTopicArn .* ARN of an SNS topic"),
+        ({"alarmEmail": "a@b.c", "alarmTopicArn": "arn:aws:sns:eu-west-1:1:a"}, "keep one of them"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_what_where_and_how_to_mend_it(
+    overrides: dict[str, object], message: str
+) -> None:
+    with pytest.raises(SettingsError, match=message) as refused:
+        settings(**overrides)
+    assert "cdk.json" in str(refused.value)
+
+
+def test_an_unknown_key_in_the_file_is_refused() -> None:
+    with pytest.raises(SettingsError, match="Unknown setting 'settlingMs'"):
+        Settings.from_context(environment_without("settlingMs", settlingMs=10))
+
+
+def test_keys_of_the_cdk_itself_are_left_alone() -> None:
+    own = {"aws:cdk:enable-path-metadata": True, "@aws-cdk/core:newStyle": True, "cli-telemetry": False}
+    assert settings(**own) == settings()
+
+
+def test_without_cdk_json_the_message_names_it() -> None:
+    with pytest.raises(SettingsError, match=r"cdk\.json must hold them"):
+        Settings.from_context({})

@@ -1,0 +1,423 @@
+"""The templates: what CloudFormation will be told."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_cdk import App, Stack, Validations
+from aws_cdk import aws_sqs as sqs
+from cdk_nag import AwsSolutionsChecks
+
+from eventstore.http.paths import API_ROUTES
+from tests.infra.conftest import ROOT, Synthesized
+
+EMF_METRICS = {"Appended", "Conflicts", "Published", "Parked", "PublicationLag"}
+
+
+def only(found: list[Any]) -> Any:
+    assert len(found) == 1
+    return found[0]
+
+
+# --- what holds the events -------------------------------------------------------------------------
+
+
+def test_logical_ids_of_what_holds_state_never_change(app: Synthesized) -> None:
+    """A changed id replaces the resource: CloudFormation would leave the events behind in the old one."""
+    assert {
+        kind: [*app.resources(kind)]
+        for kind in ("AWS::DynamoDB::GlobalTable", "AWS::Events::EventBus", "AWS::SQS::Queue")
+    } == {
+        "AWS::DynamoDB::GlobalTable": ["EventsTable4B7491D3"],
+        "AWS::Events::EventBus": ["BusEA82B648"],
+        "AWS::SQS::Queue": ["PublicationFailedEvents1C4EF162", "PublicationDroppedBatches865B39F1"],
+    }
+
+
+def test_table_has_the_keys_index_and_stream_of_the_schema(app: Synthesized) -> None:
+    table = only(app.properties("AWS::DynamoDB::GlobalTable"))
+    assert "TableName" not in table
+    assert {of["AttributeName"]: of["AttributeType"] for of in table["AttributeDefinitions"]} == {
+        "StreamId": "S",
+        "EventId": "N",
+        "GSIKey": "N",
+        "Timestamp": "N",
+    }
+    assert table["KeySchema"] == [
+        {"AttributeName": "StreamId", "KeyType": "HASH"},
+        {"AttributeName": "EventId", "KeyType": "RANGE"},
+    ]
+    assert table["GlobalSecondaryIndexes"] == [
+        {
+            "IndexName": "ByTime",
+            "KeySchema": [
+                {"AttributeName": "GSIKey", "KeyType": "HASH"},
+                {"AttributeName": "Timestamp", "KeyType": "RANGE"},
+            ],
+            "Projection": {"ProjectionType": "ALL"},
+        }
+    ]
+    assert table["StreamSpecification"] == {"StreamViewType": "NEW_IMAGE"}
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+
+
+def test_table_is_encrypted_and_restorable_and_in_one_region(app: Synthesized) -> None:
+    table = only(app.properties("AWS::DynamoDB::GlobalTable"))
+    assert table["SSESpecification"] == {"SSEEnabled": True, "SSEType": "KMS"}
+    replica = only(table["Replicas"])
+    assert replica["Region"] == {"Ref": "AWS::Region"}
+    assert replica["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+
+
+@pytest.mark.parametrize(("environment", "retained"), [("dev", True), ("prod", True), ("local", False)])
+def test_data_outlives_its_stacks_but_for_the_local_cloud(
+    environment: str, retained: bool, apps: Mapping[str, Synthesized]
+) -> None:
+    app = apps[environment]
+    for kind in ("AWS::DynamoDB::GlobalTable", "AWS::Events::EventBus", "AWS::SQS::Queue"):
+        for resource in app.resources(kind).values():
+            assert resource["DeletionPolicy"] == ("Retain" if retained else "Delete")
+            assert resource["UpdateReplacePolicy"] == ("Retain" if retained else "Delete")
+    replica = only(only(app.properties("AWS::DynamoDB::GlobalTable"))["Replicas"])
+    assert replica["DeletionProtectionEnabled"] is retained
+    data, service = app.stacks
+    assert (data.termination_protection, service.termination_protection) == (retained, False)
+
+
+def test_outputs_tell_what_a_user_needs(app: Synthesized) -> None:
+    told = {
+        name
+        for name, output in (app.data["Outputs"] | app.service["Outputs"]).items()
+        if "Export" not in output
+    }
+    assert told == {
+        *("EventsTableName", "EventBusName", "EventBusArn"),
+        *("ApiUrl", "FailedEventsQueueUrl", "DroppedBatchesQueueUrl"),
+    }
+
+
+def test_stacks_are_bound_to_no_account_or_region(app: Synthesized) -> None:
+    assert {stack.environment for stack in app.stacks} == {"aws://unknown-account/unknown-region"}
+
+
+# --- functions -------------------------------------------------------------------------------------
+
+
+def functions(app: Synthesized) -> dict[str, dict[str, Any]]:
+    return {of["Handler"].removesuffix(".handler"): of for of in app.properties("AWS::Lambda::Function")}
+
+
+def test_functions_are_traced_and_run_python_3_13(app: Synthesized) -> None:
+    assert set(functions(app)) == {"append", "read", "publish"}
+    for function in functions(app).values():
+        assert function["Runtime"] == "python3.13"
+        assert function["TracingConfig"] == {"Mode": "Active"}
+        assert "FunctionName" not in function
+
+
+@pytest.mark.parametrize("environment", ["dev", "prod"])
+def test_functions_run_on_arm64_on_aws(environment: str, apps: Mapping[str, Synthesized]) -> None:
+    assert [of["Architectures"] for of in functions(apps[environment]).values()] == [["arm64"]] * 3
+
+
+def test_each_function_has_its_own_log_group_and_role(app: Synthesized) -> None:
+    groups = [function["LoggingConfig"]["LogGroup"]["Ref"] for function in functions(app).values()]
+    roles = [app.resolve(function["Role"]) for function in functions(app).values()]
+    assert len({*groups}) == len({*roles}) == 3
+    assert {*groups} < app.resources("AWS::Logs::LogGroup").keys()
+
+
+@pytest.mark.parametrize(("environment", "days"), [("dev", 14), ("prod", 90), ("local", 1)])
+def test_every_log_group_has_the_retention_of_its_environment(
+    environment: str, days: int, apps: Mapping[str, Synthesized]
+) -> None:
+    groups = apps[environment].properties("AWS::Logs::LogGroup")
+    assert [group["RetentionInDays"] for group in groups] == [days] * 4  # three functions and the API
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        (
+            "prod",
+            {
+                "append": {"WRITE_SHARDS": "4"},
+                "read": {"READ_SHARDS": "4", "SETTLING_S": "10"},
+                "publish": {
+                    "EVENT_SOURCE": "eventstore",
+                    "PUT_EVENTS_MAX_BYTES": "262144",
+                    "PARTIAL_BATCH": "report",
+                },
+            },
+        ),
+        ("local", {"publish": {"PARTIAL_BATCH": "raise"}}),
+    ],
+)
+def test_functions_get_their_settings(
+    environment: str, expected: dict[str, dict[str, str]], apps: Mapping[str, Synthesized]
+) -> None:
+    found = functions(apps[environment])
+    for name, variables in expected.items():
+        assert found[name]["Environment"]["Variables"].items() >= variables.items()
+
+
+def test_functions_get_the_resources_they_work_with(prod: Synthesized) -> None:
+    variables = {
+        name: {
+            key: prod.resolve(value)
+            for key, value in function["Environment"]["Variables"].items()
+            if not isinstance(value, str)
+        }
+        for name, function in functions(prod).items()
+    }
+    assert variables == {
+        "append": {"EVENTS_TABLE": "EventsTable4B7491D3"},
+        "read": {"EVENTS_TABLE": "EventsTable4B7491D3"},
+        "publish": {
+            "EVENTS_TABLE": "EventsTable4B7491D3",
+            "EVENT_BUS": "BusEA82B648",
+            "FAILED_EVENTS_QUEUE_URL": "PublicationFailedEvents1C4EF162",
+            "API_URL": "HttpApi4E1D4184.ApiEndpoint",
+        },
+    }
+
+
+# --- publication -----------------------------------------------------------------------------------
+
+
+def test_mapping_keeps_order_and_loses_no_record(app: Synthesized) -> None:
+    mapping = only(app.properties("AWS::Lambda::EventSourceMapping"))
+    assert app.resolve(mapping.pop("EventSourceArn")) == "EventsTable4B7491D3.StreamArn"
+    assert app.resolve(mapping.pop("FunctionName")).startswith("PublicationPublisherFunction")
+    destination = mapping.pop("DestinationConfig")["OnFailure"]["Destination"]
+    assert app.resolve(destination) == "PublicationDroppedBatches865B39F1.Arn"
+    assert mapping == {  # and no MaximumRetryAttempts: retries end with the record's age
+        "BatchSize": 100,
+        "BisectBatchOnFunctionError": True,
+        "FilterCriteria": {"Filters": [{"Pattern": '{"eventName":["INSERT"]}'}]},
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        "MaximumBatchingWindowInSeconds": 0,
+        "MaximumRecordAgeInSeconds": 82_800,
+        "ParallelizationFactor": 1,
+        "StartingPosition": "TRIM_HORIZON",
+    }
+
+
+def test_queues_are_encrypted_and_refuse_plain_http_and_keep_for_14_days(app: Synthesized) -> None:
+    for queue in app.properties("AWS::SQS::Queue"):
+        assert queue["SqsManagedSseEnabled"] is True
+        assert queue["MessageRetentionPeriod"] == 14 * 24 * 3_600
+        assert "QueueName" not in queue
+    policies = app.properties("AWS::SQS::QueuePolicy")
+    assert {app.resolve(policy["Queues"][0]) for policy in policies} == {*app.resources("AWS::SQS::Queue")}
+    for policy in policies:
+        statement = only(policy["PolicyDocument"]["Statement"])
+        assert (statement["Effect"], statement["Action"]) == ("Deny", "sqs:*")
+        assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+# --- the API ---------------------------------------------------------------------------------------
+
+
+def routes(app: Synthesized) -> dict[str, dict[str, Any]]:
+    return {route["RouteKey"]: route for route in app.properties("AWS::ApiGatewayV2::Route")}
+
+
+def function_of(app: Synthesized, route: dict[str, Any]) -> str:
+    integration = app.resolve(route["Target"]).removeprefix("integrations/")
+    uri = app.resources("AWS::ApiGatewayV2::Integration")[integration]["Properties"]["IntegrationUri"]
+    handler = app.resources("AWS::Lambda::Function")[app.resolve(uri).removesuffix(".Arn")]
+    return str(handler["Properties"]["Handler"]).removesuffix(".handler")
+
+
+def test_routes_are_those_of_the_library_and_a_default(app: Synthesized) -> None:
+    assert {key: function_of(app, route) for key, route in routes(app).items()} == {
+        "$default": "read",
+        **{f"{route.method} {route.path}": route.function for route in API_ROUTES},
+    }
+
+
+def test_the_api_may_invoke_the_function_of_each_route(app: Synthesized) -> None:
+    """`$default` needs `*/*`: its ARN has no path, so that `*/*/*` would not match it."""
+    permissions = app.properties("AWS::Lambda::Permission")
+    sources = [
+        app.resolve(permission["SourceArn"]).partition("HttpApi4E1D4184")[2] for permission in permissions
+    ]
+    assert sorted(sources) == sorted(["/*/*", *(f"/*/*{route.path}" for route in API_ROUTES)])
+    assert {permission["Principal"] for permission in permissions} == {"apigateway.amazonaws.com"}
+
+
+def test_every_route_asks_for_iam_by_default(prod: Synthesized) -> None:
+    assert {route["AuthorizationType"] for route in routes(prod).values()} == {"AWS_IAM"}
+
+
+def test_every_route_asks_for_a_token_with_jwt(synthesize: Callable[..., Synthesized]) -> None:
+    app = synthesize(auth="jwt", jwtIssuer="https://id.example.com/", jwtAudience="orders,billing")
+    authorizers = app.resources("AWS::ApiGatewayV2::Authorizer")
+    assert {
+        (route["AuthorizationType"], app.resolve(route["AuthorizerId"])) for route in routes(app).values()
+    } == {("JWT", name) for name in authorizers}
+    assert only([*authorizers.values()])["Properties"]["JwtConfiguration"] == {
+        "Audience": ["orders", "billing"],
+        "Issuer": "https://id.example.com/",
+    }
+
+
+def test_only_the_local_api_is_open(apps: Mapping[str, Synthesized]) -> None:
+    open_to_all = {
+        name
+        for name, app in apps.items()
+        if any(of["AuthorizationType"] == "NONE" for of in routes(app).values())
+    }
+    assert open_to_all == {"local"}
+
+
+def test_the_api_is_throttled_and_writes_an_access_log_in_json(prod: Synthesized) -> None:
+    stage = only(prod.properties("AWS::ApiGatewayV2::Stage"))
+    assert stage["DefaultRouteSettings"] == {"ThrottlingBurstLimit": 4_000, "ThrottlingRateLimit": 2_000}
+    assert prod.resolve(stage["AccessLogSettings"]["DestinationArn"]).removesuffix(".Arn") in prod.resources(
+        "AWS::Logs::LogGroup"
+    )
+    assert json.loads(stage["AccessLogSettings"]["Format"])["requestId"] == "$context.requestId"
+
+
+# --- alarms and the dashboard ----------------------------------------------------------------------
+
+
+def measured(alarm: dict[str, Any]) -> str:
+    """What an alarm looks at: the metrics of its expression, or its one metric, and the statistic."""
+    of_math = [of["MetricStat"] for of in alarm.get("Metrics", []) if "MetricStat" in of]
+    parts = of_math or [{"Metric": alarm, "Stat": alarm["Statistic"]}]
+    return " + ".join(
+        f"{of['Metric']['Namespace']}/{of['Metric']['MetricName']} {of['Stat']}" for of in parts
+    )
+
+
+def test_every_feature_has_its_alarms(prod: Synthesized) -> None:
+    alarms = prod.resources("AWS::CloudWatch::Alarm")
+    assert {
+        name[:-8]: (measured(of["Properties"]), of["Properties"]["Threshold"]) for name, of in alarms.items()
+    } == {
+        "EventsThrottled": (
+            " + ".join(f"AWS/DynamoDB/{of}ThrottleEvents Sum" for of in ("Read", "Read", "Write", "Write")),
+            10,
+        ),
+        "AppendConflicting": ("EventStore/Conflicts Sum + EventStore/Appended Sum", 20),
+        "AppendErrors": ("AWS/Lambda/Errors Sum", 1),
+        "ReadErrors": ("AWS/Lambda/Errors Sum", 1),
+        "PublicationPublisherErrors": ("AWS/Lambda/Errors Sum", 1),
+        "HttpServerErrors": ("AWS/ApiGateway/5xx Sum", 5),
+        "PublicationLate": ("AWS/Lambda/IteratorAge Maximum", 60_000),
+        "PublicationFailedEventsNotEmpty": ("AWS/SQS/ApproximateNumberOfMessagesVisible Maximum", 1),
+        "PublicationDroppedBatchesNotEmpty": ("AWS/SQS/ApproximateNumberOfMessagesVisible Maximum", 1),
+    }
+    assert {of["Properties"]["TreatMissingData"] for of in alarms.values()} == {"notBreaching"}
+    assert all(of["Properties"]["AlarmDescription"] for of in alarms.values())
+
+
+def test_throttles_of_table_and_index_are_both_counted(prod: Synthesized) -> None:
+    alarm = next(of for name, of in prod.resources("AWS::CloudWatch::Alarm").items() if "Throttled" in name)
+    stats = [of["MetricStat"]["Metric"] for of in alarm["Properties"]["Metrics"] if "MetricStat" in of]
+    assert [[of["Name"] for of in metric["Dimensions"]] for metric in stats] == [
+        ["TableName"],
+        ["GlobalSecondaryIndexName", "TableName"],
+    ] * 2
+
+
+def test_the_local_cloud_gets_no_alarm_with_metric_math(apps: Mapping[str, Synthesized]) -> None:
+    """Its CloudFormation refuses `Metrics` on an alarm, and the deployment would fail."""
+    alarms = apps["local"].properties("AWS::CloudWatch::Alarm")
+    assert len(alarms) == 7
+    assert not any("Metrics" in alarm for alarm in alarms)
+
+
+def test_metrics_on_the_dashboard_are_those_that_the_code_emits(prod: Synthesized) -> None:
+    body = prod.resolve(only(prod.properties("AWS::CloudWatch::Dashboard"))["DashboardBody"])
+    shown = [metric for widget in json.loads(body)["widgets"] for metric in widget["properties"]["metrics"]]
+    ours = [metric for metric in shown if metric[0] == "EventStore"]
+    assert {metric[1] for metric in ours} == EMF_METRICS
+    assert {tuple(metric[2:4]) for metric in ours} == {
+        ("service", "eventstore-prod-append"),
+        ("service", "eventstore-prod-publish"),
+    }
+    services = {of["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] for of in functions(prod).values()}
+    assert services > {metric[3] for metric in ours}
+    assert {
+        of["Environment"]["Variables"]["POWERTOOLS_METRICS_NAMESPACE"] for of in functions(prod).values()
+    } == {"EventStore"}
+
+
+def test_metric_names_stand_in_the_code_that_emits_them() -> None:
+    sources = [*(ROOT / "eventstore").rglob("*.py"), *(ROOT / "lambdas").glob("*.py")]
+    nodes = (node for source in sources for node in ast.walk(ast.parse(source.read_text("utf-8"))))
+    assert {
+        node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    } >= EMF_METRICS
+
+
+def test_an_alarm_address_gets_a_topic_that_alarms_may_publish_to(
+    synthesize: Callable[..., Synthesized],
+) -> None:
+    app = synthesize(alarmEmail="ops@example.com")
+    subscription = only(app.properties("AWS::SNS::Subscription"))
+    assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "ops@example.com")
+    statements = only(app.properties("AWS::SNS::TopicPolicy"))["PolicyDocument"]["Statement"]
+    allowed = only([statement for statement in statements if statement["Effect"] == "Allow"])
+    assert (allowed["Action"], allowed["Principal"]) == (
+        "sns:Publish",
+        {"Service": "cloudwatch.amazonaws.com"},
+    )
+    topic = app.resolve(subscription["TopicArn"])
+    assert {app.resolve(only(of["AlarmActions"])) for of in app.properties("AWS::CloudWatch::Alarm")} == {
+        topic
+    }
+
+
+def test_alarms_go_to_a_topic_that_exists(synthesize: Callable[..., Synthesized]) -> None:
+    arn = "arn:aws:sns:eu-west-1:111111111111:alarms"
+    app = synthesize(alarmTopicArn=arn)
+    assert not app.resources("AWS::SNS::Topic")
+    assert {only(of["AlarmActions"]) for of in app.properties("AWS::CloudWatch::Alarm")} == {arn}
+
+
+# --- cdk-nag ---------------------------------------------------------------------------------------
+
+
+def test_cdk_nag_finds_no_fault_and_the_cdk_gives_no_warning(app: Synthesized) -> None:
+    """That `app` exists says the first half: synth raises where a rule is broken."""
+    assert app.warnings() == []
+
+
+def test_cdk_nag_would_stop_the_synth(tmp_path: Path) -> None:
+    app = App(outdir=str(tmp_path))
+    sqs.Queue(Stack(app, "Careless"), "Queue")
+    Validations.of(app).add_plugins(AwsSolutionsChecks())
+    with pytest.raises(RuntimeError, match="AwsSolutions-SQS4"):
+        app.synth()
+
+
+@pytest.mark.parametrize(("environment", "extra"), [("dev", set()), ("prod", set()), ("local", {"APIG4"})])
+def test_rules_are_acknowledged_only_where_named_here(
+    environment: str, extra: set[str], apps: Mapping[str, Synthesized]
+) -> None:
+    acknowledged = [
+        (rule.rpartition("AwsSolutions-")[2], construct.node.path.partition("/")[2])
+        for stack in apps[environment].stacks
+        for construct in stack.node.find_all()
+        for entry in construct.node.metadata
+        if entry.type == "aws:cdk:acknowledged-rules"
+        for rule in entry.data
+    ]
+    roles = ("Append/Role", "Read/Role", "Publication/Publisher/Role")
+    of_functions = ("Append/Function", "Read/Function", "Publication/Publisher/Function")
+    assert {*acknowledged} == {
+        *(("IAM5[Resource::*]", role) for role in roles),
+        *(("L1", function) for function in of_functions),
+        *(("SQS3", queue) for queue in ("Publication/FailedEvents", "Publication/DroppedBatches")),
+        *((rule, "Http/Api") for rule in extra),
+    }
