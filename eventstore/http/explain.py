@@ -30,6 +30,11 @@ _LIST: Final = "has to be an array of events, such as [{...}]"
 _OBJECT: Final = 'has to be a JSON object, such as {"expectedVersion": 0, "events": [...]}'
 _EVENT: Final = 'has to be a JSON object, such as {"eventName": "OrderPlaced", "payload": {}}'
 
+_TEXTS: Final[tuple[tuple[str, type[InvalidInput], str], ...]] = (
+    ("eventName", InvalidEventName, "has to be a text, such as OrderPlaced"),
+    ("eventUid", InvalidEventUid, "has to be a UUID as text; leave it out to have one made"),
+)
+
 
 def explain(body: str, *, refused: str) -> InvalidInput:
     """Find the first fault of a body that could not be decoded as an `AppendRequest`.
@@ -87,12 +92,13 @@ def _event_faults(event: Any, path: str) -> Iterator[InvalidInput]:
         return
     required, optional = ("eventName", "payload"), ("metadata", "eventUid")
     yield from _field_faults(event, f"{path}.", required=required, optional=optional)
-    if not isinstance(event["eventName"], str):
-        yield InvalidEventName(f"{path}.eventName", "has to be a text, such as OrderPlaced")
-    if not isinstance(event.get("eventUid", ""), str):
-        yield InvalidEventUid(f"{path}.eventUid", "has to be a UUID as text; leave it out to have one made")
-    for field in (*required, *optional):
-        yield from _value_faults(event.get(field), f"{path}.{field}")
+    for name, kind, why in _TEXTS:
+        text = event.get(name, "")
+        if not isinstance(text, str):
+            yield kind(f"{path}.{name}", why)
+        yield from (kind(fault.field, fault.reason) for fault in _value_faults(text, f"{path}.{name}"))
+    for name in ("payload", "metadata"):
+        yield from _value_faults(event.get(name), f"{path}.{name}")
 
 
 def _field_faults(

@@ -1,0 +1,159 @@
+"""API Gateway's part in the tests: requests become events of payload format 2.0, answers are read back.
+
+Every answer is held against the OpenAPI document: its status, its problem type, its headers and its body.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from jsonschema import Draft202012Validator
+
+from eventstore import EventStore
+from eventstore.http.app import Api
+from eventstore.http.append import append_handlers
+from eventstore.http.openapi import openapi_document
+from eventstore.http.read import read_handlers
+from eventstore.http.requests import Request
+from eventstore.http.responses import Response
+from eventstore.http.routes import OPERATIONS
+
+EVENTS = Path(__file__).parents[1] / "events"
+_ESCAPES = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
+
+
+def event(name: str) -> dict[str, Any]:
+    """Read an event from tests/events."""
+    found: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text())
+    return found
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a client gets."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+    @property
+    def problem(self) -> str:
+        """The name of the problem type."""
+        assert self.headers["content-type"] == "application/problem+json"
+        name: str = self.json["type"].removeprefix("urn:eventstore:problem:")
+        return name
+
+
+class Gateway:
+    """Sends requests through the API as API Gateway does.
+
+    Args:
+        unescapes: whether it unescapes the path (all but %25) before a function sees it, as HTTP APIs do.
+        stage: the stage in the URL; ``$default`` has none there.
+    """
+
+    def __init__(self, store: EventStore, *, unescapes: bool = True, stage: str = "$default") -> None:
+        self._api = Api({**append_handlers(store), **read_handlers(store)})
+        self._unescapes = unescapes
+        self._stage = stage
+        self.last: Response | None = None
+
+    def get(self, path: str, **query: object) -> Answer:
+        return self.send("GET", path, query=urlencode(query))
+
+    def append(
+        self, stream_id: str, *events: Mapping[str, Any], expected: object = 0, **more: object
+    ) -> Answer:
+        body = {"expectedVersion": expected, "events": events, **more}
+        return self.post(stream_id, json.dumps(body))
+
+    def post(self, stream_id: str, body: str | None, **headers: str) -> Answer:
+        """Append with a body as it is."""
+        return self.send("POST", f"/streams/{quote(stream_id, safe='')}/events", body=body, headers=headers)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: str = "",
+        body: str | None = None,
+        body_is_base64: bool = False,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Send a request whose path and query are escaped already."""
+        raw_path = _unescape(path) if self._unescapes else path
+        prefix = "" if self._stage == "$default" else f"/{self._stage}"
+        sent = copy.deepcopy(_template())
+        sent |= {"rawPath": prefix + raw_path, "rawQueryString": query, "isBase64Encoded": body_is_base64}
+        sent["headers"] |= {name.replace("_", "-"): value for name, value in (headers or {}).items()}
+        sent["requestContext"]["http"] |= {"method": method, "path": prefix + raw_path}
+        sent["requestContext"]["stage"] = self._stage
+        if body is None:
+            del sent["body"]
+        else:
+            sent["body"] = body
+        request = Request.from_event(sent)
+        self.last = response = self._api(request)
+        answer = Answer(response.status, response.headers, response.body.decode())
+        _check_documented(method, request.path, answer)
+        return answer
+
+
+@cache
+def _template() -> dict[str, Any]:
+    return event("http_append")
+
+
+def _unescape(path: str) -> str:
+    """Unescape a path as an HTTP API does: everything but %25."""
+
+    def unescape(found: re.Match[str]) -> str:
+        parts = re.split("%25", found[0])
+        return "%25".join(bytes.fromhex(part.replace("%", "")).decode(errors="replace") for part in parts)
+
+    return _ESCAPES.sub(unescape, path)
+
+
+def _check_documented(method: str, path: str, answer: Answer) -> None:
+    template = next((of.path for of in OPERATIONS if re.fullmatch(_pattern(of.path), path)), None)
+    operations = openapi_document()["paths"].get(template, {})
+    operation = operations.get(method.lower())
+    if operation is None:
+        # Nothing is documented where there is nothing; the problem's form still is.
+        assert answer.problem in {"not-found", "method-not-allowed"}
+        _validator("Problem").validate(answer.json)
+        return
+    documented = operation["responses"][str(answer.status)]
+    (media_type, content), *_ = documented["content"].items()
+    assert answer.headers["content-type"] == media_type
+    if media_type == "application/problem+json":
+        assert answer.problem in content["examples"], (
+            f"{answer.problem} is not documented for {method} {path}"
+        )
+    if "$ref" in content["schema"]:
+        _validator(content["schema"]["$ref"].rpartition("/")[2]).validate(answer.json)
+    extra = set(answer.headers) - {"content-type", "cache-control", "x-content-type-options"}
+    assert extra <= set(documented["headers"]), f"{extra} are not documented for {method} {path}"
+
+
+def _pattern(template: str) -> str:
+    return template.replace("{streamId}", ".*").replace("/openapi.json", r"/openapi\.json")
+
+
+@cache
+def _validator(schema: str) -> Draft202012Validator:
+    components = openapi_document()["components"]
+    return Draft202012Validator({"$ref": f"#/components/schemas/{schema}", "components": components})

@@ -1,0 +1,108 @@
+"""The documents are made from the code, and say everything that the code can answer."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from eventstore import errors as domain
+from eventstore.adapters.memory import MemoryEventStore
+from eventstore.http import errors as http
+from eventstore.http.openapi import PROBLEMS, main, openapi_document
+from eventstore.http.problems import PROBLEM_TYPES
+from eventstore.http.routes import OPERATIONS
+from tests.http.gateway import Gateway
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+# What the HTTP API never meets: it appends to one stream a request, and publishes nothing.
+ELSEWHERE = {
+    domain.FailedEventsUnavailable,
+    domain.NotPublishable,
+    domain.PublicationStopped,
+    domain.RepeatedStream,
+}
+
+
+def test_documents_have_not_drifted_from_the_code(tmp_path: Path) -> None:
+    main(tmp_path)
+    for name in ("openapi.json", "problems.md"):
+        written = (DOCS / name).read_text(encoding="utf-8")
+        assert written == (tmp_path / name).read_text(encoding="utf-8"), (
+            "run `python -m eventstore.http.openapi`"
+        )
+
+
+def test_document_is_openapi_3_1() -> None:
+    document = openapi_document()
+    assert document["openapi"] == "3.1.0"
+    assert list(OpenAPIV31SpecValidator(document).iter_errors()) == []
+
+
+def test_document_is_served_as_it_is_in_docs() -> None:
+    answer = Gateway(MemoryEventStore()).get("/openapi.json")
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
+    assert answer.json == json.loads((DOCS / "openapi.json").read_text(encoding="utf-8"))
+
+
+def test_examples_are_valid_by_their_schemas() -> None:
+    document = openapi_document()
+    checked = 0
+    for content in _contents(document["paths"]):
+        schema = {**content["schema"], "components": document["components"]}
+        examples = [of["value"] for of in content.get("examples", {}).values()]
+        for example in [*examples, *([content["example"]] if "example" in content else [])]:
+            Draft202012Validator(schema).validate(example)
+            checked += 1
+    assert checked > 60
+
+
+def test_every_operation_is_documented() -> None:
+    documented = {
+        (method.upper(), path, of["operationId"])
+        for path, item in openapi_document()["paths"].items()
+        for method, of in item.items()
+    }
+    assert documented == {(of.method, of.path, of.name) for of in OPERATIONS}
+
+
+def test_every_error_is_a_problem_of_its_own_type() -> None:
+    leaves = set(_leaves(domain.EventStoreError)) - ELSEWHERE
+    assert {of for of in leaves if of.__module__ in {domain.__name__, http.__name__}} <= set(PROBLEM_TYPES)
+    names = [kind.name for kind in PROBLEM_TYPES.values()]
+    assert len(set(names)) == len(names)
+
+
+def test_every_problem_is_documented_for_an_operation() -> None:
+    assert {error for errors in PROBLEMS.values() for error in errors} == {*PROBLEM_TYPES, Exception}
+
+
+def test_only_the_document_itself_pays_for_being_built() -> None:
+    code = (
+        "import sys; from eventstore.http import append, read, lambda_handler; "
+        "print([m for m in sys.modules if m.split('.')[0] in {'boto3', 'pydantic'} "
+        "or m in {'eventstore.http.openapi', 'eventstore.http.examples', 'eventstore.adapters.memory'}])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def _leaves(error: type[Exception]) -> Iterator[type[Exception]]:
+    if not error.__subclasses__() or error is domain.VersionConflict:
+        yield error
+    for inner in error.__subclasses__():
+        yield from _leaves(inner)
+
+
+def _contents(value: object) -> Iterator[dict[str, dict[str, object]]]:
+    if isinstance(value, dict):
+        if isinstance(value.get("content"), dict):
+            yield from value["content"].values()
+        for inner in value.values():
+            yield from _contents(inner)

@@ -1,0 +1,66 @@
+"""When the store fails: nothing leaks to the client, everything goes to the log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from eventstore import MalformedItem, StoreUnavailable
+from eventstore.adapters.memory import MemoryEventStore
+from tests.http.gateway import Answer, Gateway
+
+SECRET = "arn:aws:dynamodb:eu-central-1:123456789012:table/events"
+PLACED = {"eventName": "OrderPlaced", "payload": {}}
+
+
+class Failing(MemoryEventStore):
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self._error = error
+
+    def transact(self, *_: Any) -> Any:
+        raise self._error
+
+    def head(self, *_: Any) -> Any:
+        raise self._error
+
+    def read_stream(self, *_: Any, **__: Any) -> Any:
+        raise self._error
+        yield
+
+    def read_all(self, **_: Any) -> Any:
+        raise self._error
+
+
+def all_answers(error: Exception) -> list[Answer]:
+    gateway = Gateway(Failing(error))
+    answers = [gateway.append("s", PLACED)]
+    for path in ("/streams/s", "/streams/s/events", "/events"):
+        answers.append(gateway.get(path))
+        assert gateway.last is not None
+        assert gateway.last.error is error
+    return answers
+
+
+def test_unavailable_store_is_told_with_when_to_try_again() -> None:
+    for answer in all_answers(StoreUnavailable(operation="Query", reason=f"throttled: {SECRET}")):
+        assert (answer.status, answer.problem) == (503, "unavailable")
+        assert answer.headers["retry-after"] == "1"
+        assert "repeat it with the same event uids" in answer.json["detail"]
+        assert SECRET not in answer.text
+
+
+@pytest.mark.parametrize("error", [RuntimeError(SECRET), KeyError(SECRET)])
+def test_bug_is_told_without_anything_of_it(error: Exception) -> None:
+    for answer in all_answers(error):
+        assert (answer.status, answer.problem) == (500, "internal")
+        assert "x-correlation-id" in answer.json["detail"]
+        assert SECRET not in answer.text
+
+
+def test_malformed_item_is_named_so_that_it_can_be_mended() -> None:
+    error = MalformedItem(stream_id="s", event_id=7, reason="EventName is missing")
+    for answer in all_answers(error):
+        assert (answer.status, answer.problem) == (500, "malformed-item")
+        assert (answer.json["streamId"], answer.json["eventId"]) == ("s", 7)
