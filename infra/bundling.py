@@ -24,15 +24,8 @@ _ROOT: Final = Path(__file__).resolve().parent.parent
 _LAMBDAS: Final = _ROOT / "lambdas"
 _LIBRARY: Final = _ROOT / "eventstore"
 _DEVELOPMENT_PARTS: Final = frozenset({"cli", "local", "testing"})
-_PIP_INSTALL: Final = (
-    sys.executable,
-    "-m",
-    "pip",
-    "install",
-    "--quiet",
-    "--no-compile",
-    "--only-binary=:all:",
-)
+_PIP: Final = (sys.executable, "-m", "pip", "--no-color", "--no-input", "--disable-pip-version-check")
+_INSTALL: Final = (*_PIP, "install", "--quiet", "--no-compile", "--only-binary=:all:")
 _PIN: Final = re.compile(r"^([\w.-]+)==", re.MULTILINE)
 _LICENCE: Final = re.compile(r"licen[cs]e|notice|copying|authors", re.IGNORECASE)
 
@@ -119,7 +112,7 @@ class Package:
                 yield path
 
     def _install_wheels(self, directory: Path) -> None:
-        command = (*_PIP_INSTALL, f"--target={directory}", f"--requirement={self._requirements}")
+        command = (*_INSTALL, f"--target={directory}", f"--requirement={self._requirements}")
         pip = subprocess.run(
             (*command, *self.target.pip_arguments), capture_output=True, text=True, check=False
         )
