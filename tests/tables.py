@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import boto3
+from botocore.config import Config
 
 from eventstore.adapters.dynamodb import schema
 from eventstore.adapters.dynamodb.client import CLIENT_CONFIG
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
 
 
 def dynamodb_client(endpoint: str) -> DynamoDBClient:
-    """Make a client of DynamoDB Local, set up as in production."""
+    """Make a client of DynamoDB Local, set up as in production but for its patience: the engine is slow."""
     return boto3.client(
         "dynamodb",
         endpoint_url=endpoint,
         region_name="us-east-1",
         aws_access_key_id="local",
         aws_secret_access_key="local",
-        config=CLIENT_CONFIG,
+        config=CLIENT_CONFIG.merge(Config(read_timeout=30)),
     )
 
 
