@@ -140,7 +140,7 @@ class Settings:
                 batch_size=reader.integer("publishBatchSize", low=1, high=10_000),
                 window_s=reader.integer("publishWindowS", low=0, high=300),
                 max_record_age_s=reader.integer("publishMaxRecordAgeS", low=60, high=RECORD_AGE_MAX_S),
-                put_events_max_bytes=reader.integer("putEventsMaxBytes", low=1_024, high=1_024 * 1_024),
+                put_events_max_bytes=reader.integer("putEventsMaxBytes", low=16 * 1_024, high=1_024 * 1_024),
                 partial_batch=reader.choice("partialBatch", "report", "raise"),
             ),
             alarms=_alarms(reader),
