@@ -1,0 +1,209 @@
+"""A file of events: one JSON object a line, checked before anything is sent, its payloads never converted."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from eventstore.appends import event_size_bytes
+from eventstore.errors import EventTooLarge, InvalidInput
+from eventstore.events import NewEvent, check_stream_id
+from eventstore.http.errors import InvalidTime
+from eventstore.http.times import parse_time
+from eventstore.limits import ITEM_MAX_BYTES
+
+LINE_MAX_BYTES: Final = 4 * 1_024 * 1_024
+"""Bytes of one line (ours): an event has at most 400 KB, whatever the escapes and spaces around it."""
+
+BAD_LINES_TOLD: Final = 20
+"""Bad lines that are told one by one; the others are counted."""
+
+_REQUIRED: Final = frozenset({"streamId", "eventName", "payload"})
+_OPTIONAL: Final = frozenset({"occurredAt", "eventUid"})
+_SPACE: Final = re.compile(r"[ \t\n\r]*")
+
+
+class BadFile(RuntimeError):
+    """A file that can't be loaded; nothing of it was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that is no event."""
+
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line that is an event; `event.uid` is the file's own, if it has one."""
+
+    number: int
+    stream_id: str
+    event: NewEvent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """What a file was found to hold."""
+
+    events: int
+    streams: int
+
+
+def check_file(path: Path) -> Contents:
+    """Read a whole file and check every line of it.
+
+    Memory: one line, the stream ids, and the uids of lines that have one.
+
+    Raises:
+        BadFile: it can't be read twice, has no events, or has bad lines: the first `BAD_LINES_TOLD` of them
+            with number and reason.
+    """
+    if not path.is_file():
+        raise BadFile(f"{path} is not a file. Name one: make load FILE=events.ndjson")
+    streams: set[str] = set()
+    uids: dict[str, int] = {}
+    bad: list[BadLine] = []
+    events = bad_count = 0
+    for line in read_lines(path):
+        found = line if isinstance(line, BadLine) else _repeated_uid(line, uids)
+        if isinstance(line, Line):
+            events += 1
+            streams.add(line.stream_id)
+        if found is not None:
+            bad_count += 1
+            bad += [found] if bad_count <= BAD_LINES_TOLD else []
+    if bad_count:
+        told = [f"{path}:{line.number}: {line.reason}" for line in bad]
+        more = f"; the first {BAD_LINES_TOLD} are above" if bad_count > BAD_LINES_TOLD else ""
+        raise BadFile("\n".join([*told, f"{bad_count:,} bad lines{more}. Nothing was sent."]))
+    if not events:
+        raise BadFile(f"{path} has no events.")
+    return Contents(events=events, streams=len(streams))
+
+
+def read_lines(path: Path) -> Iterator[Line | BadLine]:
+    """Read the lines of a file in order; empty ones are passed over. Memory: one line."""
+    with path.open("rb") as file:
+        number = 0
+        while raw := file.readline(LINE_MAX_BYTES + 1):
+            number += 1
+            if len(raw) > LINE_MAX_BYTES:
+                yield BadLine(number, f"is longer than {LINE_MAX_BYTES:,} bytes; write one event a line")
+                while raw and not raw.endswith(b"\n"):
+                    raw = file.readline(LINE_MAX_BYTES)
+            elif raw.strip():
+                yield _line(raw, number)
+
+
+def _line(raw: bytes, number: int) -> Line | BadLine:
+    try:
+        # Some editors begin a file with a byte order mark.
+        members = json_members(raw.decode("utf-8-sig" if number == 1 else "utf-8"))
+        return _event(members, number)
+    except UnicodeDecodeError as error:
+        return BadLine(number, f"is not UTF-8 at byte {error.start}")
+    except json.JSONDecodeError as error:
+        return BadLine(number, f"is not a JSON object: {error.msg} at character {error.pos}")
+    except RecursionError:
+        return BadLine(number, "payload: is nested too deeply; flatten it")
+    except (InvalidInput, InvalidTime, _Unfit) as error:
+        return BadLine(number, str(error))
+
+
+def json_members(text: str) -> dict[str, str]:
+    """Split a JSON object into the texts of its members, each exactly as it stands there.
+
+    Raises:
+        json.JSONDecodeError: it's not a JSON object, or a name stands twice.
+    """
+    members: dict[str, str] = {}
+    at = _skip(text, 0)
+    at = _expect(text, at, "{")
+    while not text.startswith("}", at):
+        if members:
+            at = _expect(text, at, ",")
+        name, end = _SCANNER.raw_decode(text, at)
+        if not isinstance(name, str) or not text.startswith('"', at):
+            raise json.JSONDecodeError("expecting a name in double quotes", text, at)
+        if name in members:
+            raise json.JSONDecodeError(f"{name!r} stands twice", text, at)
+        begin = _expect(text, _skip(text, end), ":")
+        _, end = _SCANNER.raw_decode(text, begin)
+        members[name] = text[begin:end]
+        at = _skip(text, end)
+    if _skip(text, at + 1) != len(text):
+        raise json.JSONDecodeError("there is more behind the object", text, at + 1)
+    return members
+
+
+class _Unfit(ValueError):
+    pass
+
+
+def _event(members: dict[str, str], number: int) -> Line:
+    missing, unknown = _REQUIRED - members.keys(), members.keys() - _REQUIRED - _OPTIONAL
+    if missing or unknown:
+        faults = [f"{name} is missing" for name in sorted(missing)]
+        faults += [f"{name} is not known" for name in sorted(unknown)]
+        raise _Unfit(
+            f"{', '.join(faults)}; a line has streamId, eventName, payload, and may have occurredAt, eventUid"
+        )
+    stream_id = check_stream_id(_text(members, "streamId"))
+    if "?" in stream_id:
+        raise _Unfit("streamId: has a question mark, which the HTTP API can't take in a path; leave it out")
+    metadata = "{}"
+    if "occurredAt" in members:
+        parse_time(_text(members, "occurredAt"), field="occurredAt")
+        metadata = f'{{"occurredAt":{members["occurredAt"]}}}'
+    event = NewEvent(
+        name=_text(members, "eventName"),
+        payload=members["payload"],
+        metadata=metadata,
+        uid=_text(members, "eventUid") if "eventUid" in members else None,
+    )
+    size_bytes = event_size_bytes(stream_id, event)
+    if size_bytes > ITEM_MAX_BYTES:
+        raise EventTooLarge("payload", size_bytes=size_bytes, limit_bytes=ITEM_MAX_BYTES)
+    return Line(number, stream_id, event)
+
+
+def _text(members: dict[str, str], name: str) -> str:
+    value = json.loads(members[name])
+    if not isinstance(value, str):
+        raise _Unfit(f"{name}: has to be a text in double quotes")
+    return value
+
+
+def _repeated_uid(line: Line, uids: dict[str, int]) -> BadLine | None:
+    uid = line.event.uid
+    if uid is None:
+        return None
+    first = uids.setdefault(uid, line.number)
+    return None if first == line.number else BadLine(line.number, f"eventUid: stands on line {first} too")
+
+
+def _skip(text: str, at: int) -> int:
+    space = _SPACE.match(text, at)
+    assert space is not None
+    return space.end()
+
+
+def _expect(text: str, at: int, what: str) -> int:
+    if not text.startswith(what, at):
+        raise json.JSONDecodeError(f"expecting {what!r}", text, at)
+    return _skip(text, at + len(what))
+
+
+def _refuse_constant(name: str) -> Any:
+    raise _Unfit(f"has {name}, which JSON does not know; write null or a string")
+
+
+# Numbers are only passed over, never built.
+_SCANNER: Final = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_refuse_constant)
