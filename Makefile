@@ -25,6 +25,7 @@ run: $(RUN_READY) $(CDK_READY) ## Deploy to a local cloud, show the main job, st
 
 .PHONY: load
 load: $(RUN_READY) ## Append a file of events to the running local cloud: make load FILE=events.ndjson
+	@test -n "$(FILE)" || { echo "Name a file of events: make load FILE=events.ndjson" >&2; exit 2; }
 	@exec $(BIN)/python -m eventstore.local load "$(FILE)"
 
 ##@ Work on it

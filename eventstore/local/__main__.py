@@ -13,10 +13,11 @@ from types import FrameType
 from typing import Final
 
 from eventstore.local.api import ApiError
-from eventstore.local.cloud import FOLDER, Cloud, LocalCloudError, local_cloud, log_tail
+from eventstore.local.cloud import Cloud, local_cloud
 from eventstore.local.deploy import Deployment, deploy
 from eventstore.local.events_file import BadFile
 from eventstore.local.load import load_file
+from eventstore.local.processes import FOLDER, LocalCloudError, log_tail
 from eventstore.local.screen import phase, say, say_error
 from eventstore.local.show import RACED, ShowFailed, show
 from eventstore.local.state import only_one, published_state, running_state
@@ -26,8 +27,10 @@ _INTERRUPTED: Final = 130
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; return the exit code."""
-    for ending in (signal.SIGTERM, signal.SIGHUP):
+    for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, _interrupt)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # not under nohup
+        signal.signal(signal.SIGHUP, _interrupt)
     options = _parser().parse_args(arguments)
     try:
         if options.command == "run":
@@ -70,14 +73,14 @@ def _stay_up(cloud: Cloud, deployment: Deployment) -> None:
         f'   curl "$API/streams/{RACED}/events"\n'
         '   curl "$API/events?limit=5"\n'
         "   make load FILE=events.ndjson\n\n"
-        f"Every AWS service answers at {cloud.endpoint}; its log is {cloud.folder / 'cloud.log'}."
+        f"Every AWS service answers at {cloud.endpoint}; its log is {cloud.log}."
     )
     try:
         while cloud.is_up():
             time.sleep(0.5)
     except KeyboardInterrupt:
         return
-    raise LocalCloudError(f"The local cloud has died.\n{log_tail(cloud.folder / 'cloud.log')}")
+    raise LocalCloudError(f"The local cloud has died.\n{log_tail(cloud.log)}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -93,7 +96,9 @@ def _parser() -> argparse.ArgumentParser:
         help="end after the show (also: RUN_ONCE=1)",
     )
     load = commands.add_parser("load", help="append a file of events, one JSON object a line")
-    load.add_argument("file", type=Path)
+    load.add_argument(
+        "file", type=Path, help="streamId, eventName, payload; may have occurredAt and eventUid"
+    )
     load.add_argument("--url", help="the API (default: that of the running local cloud)")
     load.add_argument("--parallel", type=int, default=8, help="streams loaded side by side (default: 8)")
     return parser

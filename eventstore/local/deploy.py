@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from eventstore.local.cloud import ACCOUNT, FOLDER, REGION, ROOT, Cloud, LocalCloudError, log_tail
+from eventstore.local.cloud import ACCOUNT, REGION, Cloud
+from eventstore.local.processes import FOLDER, ROOT, LocalCloudError, log_tail
 
 Report = Callable[[str], None]
 """Takes a line about what is going on."""

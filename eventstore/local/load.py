@@ -243,7 +243,7 @@ def _tell(loaded: Loaded, *, streams: int, seconds: float) -> None:
         say_error(f"... and {len(loaded.reasons) - FAILED_STREAMS_TOLD:,} more streams")
     say(
         f"{loaded.appended:,} events appended, {loaded.already_there:,} already there, "
-        f"{loaded.failed:,} failed in {len(loaded.reasons):,} of {streams:,} streams; "
+        f"{loaded.failed:,} failed; {streams:,} streams, {len(loaded.reasons):,} of them failed; "
         f"{seconds:.1f} s, {loaded.events / seconds:,.0f} events/s"
     )
     if loaded.failed:

@@ -164,7 +164,7 @@ def _create_meanwhile(api: Api) -> None:
 
 
 def _delivered(subscriber: Subscriber, appended: Sequence[dict[str, Any]]) -> None:
-    say("\n5. What the rule delivered to the subscriber's queue (the local bus rewrites numbers: 49.90 as 49.9)")
+    say("\n5. What the rule delivered to the subscriber's queue (this local bus writes 49.90 as 49.9)")
     missing = {(event["streamId"], event["eventId"]): event for event in appended}
     deadline = time.monotonic() + _WAIT_S
     for delivered in subscriber.deliveries(until=lambda: not missing or time.monotonic() > deadline):

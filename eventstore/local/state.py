@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from eventstore.local.cloud import Cloud, LocalCloudError
+from eventstore.local.cloud import Cloud
 from eventstore.local.deploy import Deployment
+from eventstore.local.processes import LocalCloudError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +50,7 @@ def only_one(folder: Path) -> Iterator[None]:
 @contextmanager
 def published_state(cloud: Cloud, deployment: Deployment) -> Iterator[State]:
     """Tell other commands where the cloud is, for as long as the block lasts."""
-    state = State(pid=cloud.pid, endpoint=cloud.endpoint, **asdict(deployment))
+    state = State(pid=cloud.process.pid, endpoint=cloud.endpoint, **asdict(deployment))
     path = _path(cloud.folder)
     path.write_text(json.dumps(asdict(state), indent=2) + "\n")
     try:

@@ -1,0 +1,21 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.dynamodb_local import dynamodb_local
+
+
+@pytest.fixture(scope="session")
+def dynamodb_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """DynamoDB Local: the one that DYNAMODB_ENDPOINT names, or one of this session's own."""
+    running = os.environ.get("DYNAMODB_ENDPOINT")
+    if running:
+        yield running
+        return
+    with dynamodb_local(tmp_path_factory.mktemp("dynamodb") / "dynamodb.log") as endpoint:
+        yield endpoint
