@@ -240,8 +240,13 @@ class Publisher:
         queue.popleft()
         if not queue:
             del batch.queues[work.stream_id]
-        self._published.add(work.stream_id, work.event_id)
         batch.done.add((work.stream_id, work.event_id))
+        # What precedes an item that is no event was not looked for: only behind a known one does it tell
+        # that all before it is done.
+        if isinstance(work, Entry) or self._published.last_before(work.stream_id, work.event_id) == (
+            work.event_id - 1
+        ):
+            self._published.add(work.stream_id, work.event_id)
         if isinstance(work, FailedEvent):
             batch.parked.append(work)
         else:

@@ -125,6 +125,7 @@ def load_publish_function(
     sqs: FakeSqs,
     dynamodb: Any,
     sleep: Callable[[float], None] = lambda pause_s: None,
+    jitter: Callable[[], float] = lambda: 1.0,
     **environ: str,
 ) -> ModuleType:
     """Start an execution environment of the publish function: its real module, on these clients."""
@@ -138,5 +139,5 @@ def load_publish_function(
         patch("boto3.client", lambda service, **_: clients[service]),
     ):
         spec.loader.exec_module(module)
-    module.publisher._sleep = sleep
+    module.publisher._sleep, module.publisher._jitter = sleep, jitter
     return module

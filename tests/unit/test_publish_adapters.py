@@ -22,7 +22,7 @@ from eventstore.publish import FailedEvent
 from tests.fake_aws import FakeEventBridge, client_error
 
 QUEUE_URL = "https://sqs.eu-central-1.amazonaws.com/123456789012/failed"
-KEYS = {"region_name": "eu-central-1", "aws_access_key_id": "x", "aws_secret_access_key": "x"}
+KEYS: Any = {"region_name": "eu-central-1", "aws_access_key_id": "x", "aws_secret_access_key": "x"}
 
 
 def entries(count: int, *, size_bytes: int = 0) -> list[Entry]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
+import subprocess
+import sys
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -48,27 +51,38 @@ def sqs() -> FakeSqs:
 
 
 @pytest.fixture
-def function(
-    capsys: pytest.CaptureFixture[str],
-    events: FakeEventBridge,
-    sqs: FakeSqs,
-    request: pytest.FixtureRequest,
-) -> ModuleType:
-    # A logger keeps the standard output it first finds, and there is one for each service's name.
-    return load_publish_function(
-        events=events, sqs=sqs, dynamodb=NoReads(), POWERTOOLS_SERVICE_NAME=request.node.name
-    )
+def function(events: FakeEventBridge, sqs: FakeSqs) -> ModuleType:
+    return load_publish_function(events=events, sqs=sqs, dynamodb=NoReads())
 
 
-def printed(capsys: pytest.CaptureFixture[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Tell the lines of metrics and of the log."""
+def metrics_of(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """Tell the lines of metrics that were printed."""
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    return [line for line in lines if "_aws" in line], [line for line in lines if "_aws" not in line]
+    return [line for line in lines if "_aws" in line]
+
+
+def told(log: logging.LogRecord, *names: str) -> tuple[Any, ...]:
+    """Tell the fields of a line of the log."""
+    return tuple(vars(log)[name] for name in names)
 
 
 def test_function_is_a_composition_root_of_at_most_40_lines() -> None:
     source = TESTS.parent / "lambdas" / "publish.py"
     assert len(source.read_text().splitlines()) <= 40
+
+
+def test_function_imports_nothing_but_boto3_powertools_and_its_own() -> None:
+    code = (
+        "import sys, boto3, aws_lambda_powertools; before = set(sys.modules); import publish\n"
+        "own = {'eventstore', 'publish', 'settings'}\n"
+        "print({name.split('.')[0] for name in set(sys.modules) - before} - sys.stdlib_module_names - own)\n"
+        "print(sorted(name for name in sys.modules if name.startswith('eventstore.http')))"
+    )
+    environ = {**ENVIRON, "PYTHONPATH": f"{TESTS.parent}:{TESTS.parent / 'lambdas'}"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == ["set()", "[]"]
 
 
 def test_inserts_go_out_in_order_on_the_bus_of_the_settings(
@@ -94,28 +108,34 @@ def test_other_changes_do_nothing(function: ModuleType, events: FakeEventBridge)
 
 def test_metrics_are_one_line_an_invocation(function: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     function.handler(INSERTS, LambdaContext())
-    (line,), _ = printed(capsys)
+    (line,) = metrics_of(capsys)
     assert line["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "EventStore"
     units = {one["Name"]: one["Unit"] for one in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]}
     assert units == {"Published": "Count", "Parked": "Count", "PublicationLag": "Milliseconds"}
-    assert line["service"] == "test_metrics_are_one_line_an_invocation"
+    assert line["service"] == "publish"
     assert (line["Published"], line["Parked"]) == ([3], [0])
     assert line["PublicationLag"][0] > 0
 
 
 def test_stop_reports_the_checkpoint_and_says_so_in_the_log(
-    function: ModuleType, events: FakeEventBridge, capsys: pytest.CaptureFixture[str]
+    function: ModuleType,
+    events: FakeEventBridge,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     events.entry_fault = throttled_at(2)
     answer = function.handler(INSERTS, LambdaContext())
     assert answer == {"batchItemFailures": [{"itemIdentifier": "4421584500000000017450439092"}]}
-    (metrics,), (log,) = printed(capsys)
+    (metrics,) = metrics_of(capsys)
     assert metrics["Published"] == [2]
-    assert (log["level"], log["message"]) == ("WARNING", "batch stopped")
-    assert (log["stream_id"], log["event_id"]) == ("order-1", 2)
-    assert log["from_sequence_number"] == "4421584500000000017450439092"
-    assert "ThrottlingException" in log["reason"]
-    assert log["function_request_id"] == LambdaContext().aws_request_id
+    (log,) = caplog.records
+    assert (log.levelname, log.getMessage()) == ("WARNING", "batch stopped")
+    assert told(log, "stream_id", "event_id", "from_sequence_number", "reason") == (
+        "order-1",
+        2,
+        "4421584500000000017450439092",
+        "ThrottlingException: ThrottlingException says EventBridge",
+    )
 
 
 def test_stop_raises_where_a_partial_answer_would_be_taken_for_success(
@@ -125,13 +145,16 @@ def test_stop_raises_where_a_partial_answer_would_be_taken_for_success(
     events.entry_fault = throttled_at(2)
     with pytest.raises(PublicationStopped, match="4421584500000000017450439092"):
         function.handler(INSERTS, LambdaContext())
-    assert len(printed(capsys)[0]) == 1
+    assert len(metrics_of(capsys)) == 1
     events.entry_fault = lambda entry: None
     assert function.handler(INSERTS, LambdaContext()) == {"batchItemFailures": []}
 
 
 def test_bad_item_is_parked_as_its_address_and_told_in_the_log(
-    function: ModuleType, events: FakeEventBridge, sqs: FakeSqs, capsys: pytest.CaptureFixture[str]
+    function: ModuleType,
+    sqs: FakeSqs,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     trigger = deepcopy(INSERTS)
     del trigger["Records"][0]["dynamodb"]["NewImage"]["Payload"]
@@ -139,10 +162,11 @@ def test_bad_item_is_parked_as_its_address_and_told_in_the_log(
     (message,) = sqs.messages
     assert (message["streamId"], message["eventId"]) == ("order-1", 1)
     assert "Payload" in message["reason"]
-    (metrics,), (log,) = printed(capsys)
+    (metrics,) = metrics_of(capsys)
     assert (metrics["Published"], metrics["Parked"]) == ([2], [1])
-    assert (log["level"], log["message"]) == ("ERROR", "event parked")
-    assert (log["stream_id"], log["event_id"]) == ("order-1", 1)
+    (log,) = caplog.records
+    assert (log.levelname, log.getMessage()) == ("ERROR", "event parked")
+    assert told(log, "stream_id", "event_id", "reason") == ("order-1", 1, message["reason"])
 
 
 def test_failed_parking_keeps_the_record_in_the_stream(
@@ -166,11 +190,16 @@ def test_nothing_is_sent_when_lambda_is_about_to_end_the_function(
 
 
 def test_logs_and_metrics_never_hold_a_payload(
-    function: ModuleType, events: FakeEventBridge, capsys: pytest.CaptureFixture[str]
+    function: ModuleType,
+    events: FakeEventBridge,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     events.entry_fault = lambda entry: "MalformedDetail"
     function.handler(INSERTS, LambdaContext())
-    assert "12.50" not in capsys.readouterr().out
+    assert len(caplog.records) == 3
+    written = capsys.readouterr().out + "".join(str(vars(log)) for log in caplog.records)
+    assert "12.50" not in written
 
 
 def test_missing_setting_ends_the_function_at_its_start() -> None:

@@ -1,0 +1,84 @@
+"""What publication costs at the table: requests and capacity units, as DynamoDB Local counts them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from eventstore import Event, NewEvent
+from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore.cloudevents import EntryFormat
+from eventstore.publication_order import StreamRecord
+from eventstore.publish import Publisher
+from tests.buses import RecordingBus, RecordingFailedEvents
+from tests.tables import Meter, create_events_table, dynamodb_client
+
+
+class Costs:
+    """A store on DynamoDB Local, its publisher, and a meter on what both ask."""
+
+    def __init__(self, endpoint: str) -> None:
+        client = dynamodb_client(endpoint)
+        self.client = client
+        self.now_us = 1_769_860_800_000_000
+        self.table_name = create_events_table(client)
+        self.store = DynamoDBEventStore(
+            client=client, table_name=self.table_name, clock_us=lambda: self.now_us
+        )
+        self.meter = Meter.on(client)
+        self.bus = RecordingBus()
+        self.publisher = Publisher(
+            reader=self.store,
+            bus=self.bus,
+            failed_events=RecordingFailedEvents(),
+            entry_format=EntryFormat(source="shop", api_url="https://api.example.com"),
+        )
+
+    def append(self, *, events: int, apart_s: float) -> list[Event]:
+        appended: list[Event] = []
+        for _ in range(events):
+            appended += self.store.append("a", [NewEvent.of("Happened")], expected=len(appended)).events
+            self.now_us += round(apart_s * 1_000_000)
+        self.meter.reset()
+        return appended
+
+    def publish(self, *events: Event) -> None:
+        records = [
+            StreamRecord(str(place), event.stream_id, event.event_id, event)
+            for place, event in enumerate(events)
+        ]
+        assert self.publisher.publish(records, remaining_time_s=lambda: 60.0).stopped is None
+
+
+@pytest.fixture
+def costs(dynamodb_endpoint: str) -> Iterator[Costs]:
+    costs = Costs(dynamodb_endpoint)
+    yield costs
+    costs.client.delete_table(TableName=costs.table_name)
+
+
+def test_first_event_of_a_stream_and_a_remembered_stream_cost_no_read(costs: Costs) -> None:
+    first, second = costs.append(events=2, apart_s=1)
+    costs.publish(first)
+    costs.publish(second)
+    assert costs.meter.requests == []
+
+
+def test_preceding_event_older_than_the_window_costs_one_query_and_one_unit(costs: Costs) -> None:
+    events = costs.append(events=3, apart_s=60)
+    costs.publish(events[2])
+    assert (costs.meter.requests, costs.meter.table_units, costs.meter.items) == (["Query"], 1.0, 1)
+
+
+def test_preceding_events_within_the_window_cost_one_query_more(costs: Costs) -> None:
+    events = costs.append(events=6, apart_s=0.1)
+    costs.publish(events[5])
+    assert (costs.meter.requests, costs.meter.table_units) == (["Query", "Query"], 2.0)
+    assert [event_id for _, event_id in costs.bus.taken] == [1, 2, 3, 4, 5, 6]
+
+
+def test_hole_inside_a_batch_costs_one_query(costs: Costs) -> None:
+    events = costs.append(events=5, apart_s=60)
+    costs.publish(events[0], events[4])
+    assert (costs.meter.requests, costs.meter.table_units, costs.meter.items) == (["Query"], 1.0, 3)
