@@ -9,7 +9,7 @@ import pytest
 
 from tests.simulator.history import History, read_history, write_history
 from tests.simulator.publication import CachedReads, Simulation
-from tests.tables import create_events_table, dynamodb_client
+from tests.tables import dynamodb_client, events_table
 
 
 @pytest.fixture(scope="session")
@@ -22,13 +22,10 @@ def simulated(dynamodb_endpoint: str) -> Iterator[tuple[History, Simulation]]:
         aws_access_key_id="local",
         aws_secret_access_key="local",
     )
-    table_name = create_events_table(client)
-    try:
+    with events_table(client) as table_name:
         write_history(client, table_name, seed=2_026, appends=140)
         history = read_history(client, streams, table_name)
         yield history, Simulation(history, CachedReads(client))
-    finally:
-        client.delete_table(TableName=table_name)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,20 +13,18 @@ from eventstore.cloudevents import EntryFormat
 from eventstore.publication_order import StreamRecord
 from eventstore.publish import Publisher
 from tests.buses import RecordingBus, RecordingFailedEvents
-from tests.tables import Meter, create_events_table, dynamodb_client
+from tests.tables import Meter, dynamodb_client, events_table
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 
 class Costs:
     """A store on DynamoDB Local, its publisher, and a meter on what both ask."""
 
-    def __init__(self, endpoint: str) -> None:
-        client = dynamodb_client(endpoint)
-        self.client = client
+    def __init__(self, client: DynamoDBClient, table_name: str) -> None:
         self.now_us = 1_769_860_800_000_000
-        self.table_name = create_events_table(client)
-        self.store = DynamoDBEventStore(
-            client=client, table_name=self.table_name, clock_us=lambda: self.now_us
-        )
+        self.store = DynamoDBEventStore(client=client, table_name=table_name, clock_us=lambda: self.now_us)
         self.meter = Meter.on(client)
         self.bus = RecordingBus()
         self.publisher = Publisher(
@@ -53,9 +52,9 @@ class Costs:
 
 @pytest.fixture
 def costs(dynamodb_endpoint: str) -> Iterator[Costs]:
-    costs = Costs(dynamodb_endpoint)
-    yield costs
-    costs.client.delete_table(TableName=costs.table_name)
+    client = dynamodb_client(dynamodb_endpoint)
+    with events_table(client) as table_name:
+        yield Costs(client, table_name)
 
 
 def test_first_event_of_a_stream_and_a_remembered_stream_cost_no_read(costs: Costs) -> None:
