@@ -42,16 +42,28 @@ class Answer:
 
 
 class Api:
-    """A client of one deployed API; may be used by many threads at once."""
+    """A client of one deployed API; may be used by many threads at once.
+
+    Args:
+        url: the API's address.
+        connections: requests that are under way at once, at most.
+        pause, transport: to be replaced in tests.
+    """
 
     def __init__(
-        self, url: str, *, connections: int = 16, pause: Callable[[float], None] = time.sleep
+        self,
+        url: str,
+        *,
+        connections: int = 16,
+        pause: Callable[[float], None] = time.sleep,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._http = httpx.Client(
             base_url=url,
             timeout=httpx.Timeout(60, connect=5),
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
             trust_env=False,
+            transport=transport,
         )
         self._pause = pause
 

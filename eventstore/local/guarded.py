@@ -1,8 +1,8 @@
 """Runs a command that is tied to the life of the process that starts it.
 
 Run as the leader of a new process group, with a pipe as standard input: `eventstore.local.processes` does.
-When the other end of the pipe closes, for whatever reason (the starter wants it, has crashed, was killed), the
-whole group is killed: the command, and every process that it has started.
+When the other end of the pipe closes, for whatever reason (the starter wants it, has crashed, was killed),
+the whole group is killed: the command, and every process that it has started.
 """
 
 import os
@@ -13,7 +13,8 @@ import threading
 
 
 def _end_group_with_stdin() -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 1):
+        pass
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 

@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Final
 from uuid import UUID, uuid5
@@ -212,15 +213,14 @@ def _count_ours(api: Api, stream_id: str, batch: Sequence[Placed], *, version: i
         raise _Refused(f"it is at version {version}, so the file's event {first} would leave a gap")
     last = min(version, batch[-1].place)
     stored = api.read_stream(stream_id, **{"from": first, "to": last, "limit": last - first + 1})["events"]
-    for ours, theirs in zip(batch, stored, strict=False):
-        if theirs["eventUid"] != ours.uid:
-            raise _Refused(
-                f"it holds another event at version {ours.place}, {theirs['eventName']!r} with uid "
-                f"{theirs['eventUid']}. Nothing is overwritten: load into streams that hold no other events"
-            )
-    if not stored:
-        raise _Refused(f"it is at version {version}, but the API gives no event {first}")
-    return len(stored)
+    both = zip(batch, stored, strict=False)
+    ours = sum(1 for _ in takewhile(lambda pair: pair[0].uid == pair[1]["eventUid"], both))
+    if not ours:
+        raise _Refused(
+            f"it holds another event at version {first}, {stored[0]['eventName']!r} with uid "
+            f"{stored[0]['eventUid']}. Nothing is overwritten: load into streams that hold no other events"
+        )
+    return ours
 
 
 def _progress() -> Progress:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -128,6 +129,8 @@ def _end(process: subprocess.Popen[bytes], name: str) -> None:
     assert process.stdin is not None
     process.stdin.close()
     deadline = time.monotonic() + _ENDS_WITHIN_S
+    if process.poll() is not None and group_is_alive(process.pid):
+        os.killpg(process.pid, signal.SIGKILL)  # the server has ended by itself, and left others behind
     while process.poll() is None or group_is_alive(process.pid):
         if time.monotonic() > deadline:
             raise LocalCloudError(f"Processes of {name} are left: see `ps -g {process.pid}`.")
