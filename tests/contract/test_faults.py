@@ -165,6 +165,16 @@ def test_item_that_is_not_an_event_is_named(store: DynamoDBEventStore, missing: 
     assert missing in caught.value.reason
 
 
+def test_item_whose_key_is_no_event_id_is_named(store: DynamoDBEventStore) -> None:
+    store._client.put_item(
+        TableName=store._table_name, Item={"StreamId": {"S": "s"}, "EventId": {"N": "1.5"}}
+    )
+
+    with pytest.raises(MalformedItem) as caught:
+        list(store.read_stream("s"))
+    assert (caught.value.stream_id, caught.value.event_id) == ("s", 2)
+
+
 @pytest.mark.parametrize(("write", "read"), [(0, 1), (2, 1), (1, 1_001)])
 def test_shards_that_would_lose_events_are_refused(dynamodb_endpoint: str, write: int, read: int) -> None:
     with pytest.raises(ValueError, match="never be read"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
+from math import ceil
 from typing import Any
 
 from eventstore.adapters.dynamodb.schema import (
@@ -56,7 +58,8 @@ def event_from_item(item: Mapping[str, Any]) -> Event:
     except (KeyError, ValueError) as error:
         raise MalformedItem(
             stream_id=item[STREAM_ID]["S"],
-            event_id=int(item[EVENT_ID]["N"]),
+            # A number that is no whole one can't be an EventId, but it can be a key.
+            event_id=ceil(Decimal(item[EVENT_ID]["N"])),
             reason=f"{error} is missing or of another type; mend or delete the item",
         ) from error
 
