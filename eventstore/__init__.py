@@ -18,6 +18,7 @@ from eventstore.errors import (
     EventTooLarge,
     ExpectedVersionAhead,
     FailedEventsUnavailable,
+    IndexingStopped,
     InvalidEventName,
     InvalidEventUid,
     InvalidExpectedVersion,
@@ -34,11 +35,13 @@ from eventstore.errors import (
     StoreUnavailable,
     StreamNotFound,
     TooManyEvents,
+    TranchesChanged,
     TransactionTooLarge,
     VersionConflict,
 )
 from eventstore.events import Event, Head, NewEvent
 from eventstore.execute import Executed, execute
+from eventstore.log import BlockPosition, EventLog, LogEntry, LogPage, LogPosition, read_log
 from eventstore.positions import Position
 from eventstore.store import ANY, EXISTS, AllEvents, Append, Appended, EventStore, Expect, Expected
 
@@ -48,9 +51,11 @@ __all__ = [
     "AllEvents",
     "Append",
     "Appended",
+    "BlockPosition",
     "DuplicateEventUid",
     "EmptyAppend",
     "Event",
+    "EventLog",
     "EventStore",
     "EventStoreError",
     "EventTooLarge",
@@ -60,6 +65,7 @@ __all__ = [
     "ExpectedVersionAhead",
     "FailedEventsUnavailable",
     "Head",
+    "IndexingStopped",
     "InvalidEventName",
     "InvalidEventUid",
     "InvalidExpectedVersion",
@@ -69,6 +75,9 @@ __all__ = [
     "InvalidPosition",
     "InvalidRange",
     "InvalidStreamId",
+    "LogEntry",
+    "LogPage",
+    "LogPosition",
     "MalformedItem",
     "NewEvent",
     "NotPublishable",
@@ -78,7 +87,9 @@ __all__ = [
     "StoreUnavailable",
     "StreamNotFound",
     "TooManyEvents",
+    "TranchesChanged",
     "TransactionTooLarge",
     "VersionConflict",
     "execute",
+    "read_log",
 ]

@@ -25,7 +25,9 @@
     ├── MalformedItem                      an item of the table that is not an event
     ├── NotPublishable                     an event that can't be put on a bus, not even by reference
     ├── FailedEventsUnavailable            the queue of failed events could not be reached; safe to try again
-    └── PublicationStopped                 a batch was published only in part; the rest has to be tried again
+    ├── TranchesChanged                    the log was begun with another number of tranches
+    ├── PublicationStopped                 a batch was published only in part; the rest has to be tried again
+    └── IndexingStopped                    a batch was logged only in part; the rest has to be tried again
 """
 
 from __future__ import annotations
@@ -129,7 +131,8 @@ class TransactionTooLarge(InvalidInput):
     def __init__(self, field: str, *, size_bytes: int, limit_bytes: int) -> None:
         super().__init__(
             field,
-            f"makes a transaction of {size_bytes:,} bytes; one takes {limit_bytes:,}. Append them in several calls",
+            f"makes a transaction of {size_bytes:,} bytes; one takes {limit_bytes:,}. "
+            "Append them in several calls",
         )
         self.size_bytes = size_bytes
         self.limit_bytes = limit_bytes
@@ -158,10 +161,11 @@ class ExpectedVersionAhead(VersionConflict):
 
     def __init__(self, *, stream_id: str, expected: int | str, actual: int) -> None:
         super().__init__(stream_id=stream_id, expected=expected, actual=actual)
-        self.args = (
+        message = (
             f"stream {stream_id!r} is at version {actual}; the expected version {expected} does not exist. "
-            "Load the stream and expect the version of its last event",
+            "Load the stream and expect the version of its last event"
         )
+        self.args = (message,)
 
 
 class StreamNotFound(EventStoreError):
@@ -227,3 +231,29 @@ class PublicationStopped(EventStoreError):
         self.stream_id = stream_id
         self.event_id = event_id
         self.reason = reason
+
+
+class IndexingStopped(EventStoreError):
+    """A batch was logged only in part: everything from `sequence_number` on has to be tried again."""
+
+    def __init__(self, *, sequence_number: str, stream_id: str, event_id: int, reason: str) -> None:
+        super().__init__(
+            f"the log stopped at event {event_id} of stream {stream_id!r}: {reason}. "
+            f"Try again from sequence number {sequence_number}"
+        )
+        self.sequence_number = sequence_number
+        self.stream_id = stream_id
+        self.event_id = event_id
+        self.reason = reason
+
+
+class TranchesChanged(EventStoreError):
+    """The log was begun with another number of tranches: its order would break. Nothing was written."""
+
+    def __init__(self, *, begun_with: int, given: int) -> None:
+        super().__init__(
+            f"the log was begun with {begun_with} tranches and can't go on with {given}: "
+            f"set the number of tranches back to {begun_with}"
+        )
+        self.begun_with = begun_with
+        self.given = given

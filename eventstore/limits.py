@@ -99,6 +99,19 @@ PUBLISH_RESERVE_S: Final = 10.0
 """Seconds before the function's deadline at which a batch stops: what one read (9.75 s with all of its
 tries) or one call to EventBridge or SQS takes at most. Give the function several times as much."""
 
+# --- the log (ours) -------------------------------------------------------------------------------
+
+LOG_TRANCHES: Final = 4
+"""Tranches of the log: so many workers can read it side by side, and it takes some 4,000 blocks a second.
+More of them make smaller blocks, which cost more. Fixed once a log has been begun."""
+
+LOG_TRANCHES_MAX: Final = 256
+"""The most tranches that a log can have: a position names a place in each of them."""
+
+LOG_BLOCK_MAX_BYTES: Final = 64 * 1_024
+"""Bytes of the entries of one block, far below an item's 400 KB: a reader who goes on inside of a block
+reads all of it again."""
+
 # --- HTTP (API Gateway and Lambda quotas) ---------------------------------------------------------
 
 PAGE_MAX_EVENTS: Final = 1_000

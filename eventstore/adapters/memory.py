@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from operator import attrgetter
@@ -15,6 +15,7 @@ from eventstore.appends import check_times, check_transaction, check_versions, s
 from eventstore.errors import ExpectedVersionAhead, VersionConflict
 from eventstore.events import Event, Head, NewEvent, check_stream_id
 from eventstore.limits import SETTLING_S
+from eventstore.log import EventLog, LogPage, LogPosition, read_log, tranche_of
 from eventstore.positions import Position
 from eventstore.store import AllEvents, Append, Appended, Expect, Expected
 from eventstore.uids import uuid7
@@ -29,6 +30,7 @@ class MemoryEventStore:
         clock_us: tells the time in microseconds since 1970.
         random_bytes: gives the random part of event uids.
         settling_s: seconds until an event counts as settled.
+        log: is told of each append at once, and read by `read_log`.
 
     Consistency: every read sees every append that has returned.
     """
@@ -39,10 +41,12 @@ class MemoryEventStore:
         clock_us: Callable[[], int] = lambda: time.time_ns() // 1_000,
         random_bytes: Callable[[int], bytes] = os.urandom,
         settling_s: float = SETTLING_S,
+        log: EventLog | None = None,
     ) -> None:
         self._clock_us = clock_us
         self._random_bytes = random_bytes
         self._settling_us = round(settling_s * 1_000_000)
+        self._log = log
         self._streams: dict[str, list[Event]] = {}
         self._by_time: list[Event] = []
         self._uids: dict[tuple[str, str], int] = {}
@@ -104,6 +108,14 @@ class MemoryEventStore:
         start = max(Position(from_us, "", 0), after or Position(0, "", 0))
         return AllEvents(islice(self._all(start, end_us), limit), settled_until_us)
 
+    def read_log(
+        self, *, after: LogPosition | None = None, limit: int = 1_000, tranches: Collection[int] | None = None
+    ) -> LogPage:
+        """Read what comes next in the log; see `eventstore.read_log`. Needs a store made with a log."""
+        if self._log is None:
+            raise ValueError("this store was made without a log; make it with log=MemoryEventLog()")
+        return read_log(self._log, after=after, limit=limit, tranches=tranches)
+
     def _all(self, start: Position, end_us: int | None) -> Iterator[Event]:
         last = start
         while True:
@@ -128,6 +140,8 @@ class MemoryEventStore:
             self._streams.setdefault(event.stream_id, []).append(event)
             self._uids.setdefault((event.stream_id, event.uid), event.event_id)
             insort(self._by_time, event, key=_position)
+        if self._log is not None:
+            self._log.append_block(tranche_of(events[0].stream_id, tranches=self._log.tranches), events)
 
     def _head(self, stream_id: str) -> Head:
         stream = self._streams.get(stream_id)

@@ -12,13 +12,14 @@ ROOT = Path(__file__).parents[2]
 
 def test_public_names_are_pinned() -> None:
     assert set(eventstore.__all__) == {
-        "ANY", "EXISTS", "AllEvents", "Append", "Appended", "DuplicateEventUid", "EmptyAppend", "Event",
-        "EventStore", "EventStoreError", "EventTooLarge", "Executed", "Expect", "Expected",
-        "ExpectedVersionAhead", "FailedEventsUnavailable", "Head", "InvalidEventName", "InvalidEventUid",
-        "InvalidExpectedVersion", "InvalidInput", "InvalidJson", "InvalidLimit", "InvalidPosition",
-        "InvalidRange", "InvalidStreamId", "MalformedItem", "NewEvent", "NotPublishable", "Position",
-        "PublicationStopped", "RepeatedStream", "StoreUnavailable", "StreamNotFound", "TooManyEvents",
-        "TransactionTooLarge", "VersionConflict", "execute",
+        "ANY", "EXISTS", "AllEvents", "Append", "Appended", "BlockPosition", "DuplicateEventUid",
+        "EmptyAppend", "Event", "EventLog", "EventStore", "EventStoreError", "EventTooLarge", "Executed",
+        "Expect", "Expected", "ExpectedVersionAhead", "FailedEventsUnavailable", "Head", "IndexingStopped",
+        "InvalidEventName", "InvalidEventUid", "InvalidExpectedVersion", "InvalidInput", "InvalidJson",
+        "InvalidLimit", "InvalidPosition", "InvalidRange", "InvalidStreamId", "LogEntry", "LogPage",
+        "LogPosition", "MalformedItem", "NewEvent", "NotPublishable", "Position", "PublicationStopped",
+        "RepeatedStream", "StoreUnavailable", "StreamNotFound", "TooManyEvents", "TranchesChanged",
+        "TransactionTooLarge", "VersionConflict", "execute", "read_log",
     }  # fmt: skip
 
 
@@ -35,7 +36,8 @@ def test_every_error_is_public_and_in_the_tree_that_the_docstring_draws() -> Non
 
 def test_importing_the_library_imports_no_third_party() -> None:
     code = (
-        "import sys, eventstore, eventstore.adapters.memory, eventstore.adapters.dynamodb.schema\n"
+        "import sys, eventstore, eventstore.adapters.memory, eventstore.adapters.memory_log\n"
+        "import eventstore.adapters.dynamodb.schema, eventstore.adapters.dynamodb.log_schema\n"
         "print({name.split('.')[0] for name in sys.modules} - sys.stdlib_module_names - {'__main__'})"
     )
     done = subprocess.run(

@@ -1,0 +1,32 @@
+"""The log's table: the one place that owns its names. The CDK app imports them from here.
+
+This module imports nothing, so that `infra/` can use it without boto3.
+
+One item is one block of entries:
+
+========  =  ========================================================================================
+Tranche   N  partition key; a stream lives in one tranche: crc32 of its id, modulo the tranches
+Block     N  sort key; 1, 2, 3 ... without gaps; its uniqueness decides between two writers
+Entries   S  JSON array of [StreamId, EventId, EventName, Timestamp], in order
+BlockUid  S  the writer's own; a put whose answer got lost is known by it
+========  =  ========================================================================================
+
+And one item, of tranche -1, says how many tranches there are:
+
+========  =  ========================================================================================
+Tranche   N  -1
+Block     N  0
+Tranches  N  the number that the log was begun with; no other is ever written to it
+========  =  ========================================================================================
+"""
+
+from typing import Final
+
+TRANCHE: Final = "Tranche"
+BLOCK: Final = "Block"
+ENTRIES: Final = "Entries"
+BLOCK_UID: Final = "BlockUid"
+TRANCHES: Final = "Tranches"
+
+NO_TRANCHE: Final = -1
+"""The partition of the item that says how many tranches the log has."""

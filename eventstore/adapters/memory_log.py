@@ -1,0 +1,63 @@
+"""The log in memory: the whole contract, for tests and for trying things out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+from eventstore.events import Event
+from eventstore.limits import LOG_TRANCHES
+from eventstore.log import BlockPosition, LogEntry, check_block, check_read
+
+
+class MemoryEventLog:
+    """An `EventLog` that keeps its blocks in this process; safe to use from several threads.
+
+    Give it to a `MemoryEventStore`, which then logs each append at once, or feed it yourself.
+    """
+
+    def __init__(self, *, tranches: int = LOG_TRANCHES) -> None:
+        self._blocks: list[list[tuple[LogEntry, ...]]] = [[] for _ in range(tranches)]
+        self._lock = threading.Lock()
+
+    @property
+    def tranches(self) -> int:
+        """How many tranches it has."""
+        return len(self._blocks)
+
+    def append_block(self, tranche: int, events: Sequence[Event]) -> int:
+        """Put a block of entries behind the last one of a tranche; see `EventLog.append_block`."""
+        check_block(tranche, events, tranches=self.tranches)
+        with self._lock:
+            blocks = self._blocks[tranche]
+            number, last = len(blocks) + 1, len(events) - 1
+            blocks.append(
+                tuple(
+                    LogEntry(
+                        stream_id=event.stream_id,
+                        event_id=event.event_id,
+                        name=event.name,
+                        timestamp_us=event.timestamp_us,
+                        tranche=tranche,
+                        block=number,
+                        index=index,
+                        ends_block=index == last,
+                    )
+                    for index, event in enumerate(events)
+                )
+            )
+            return number
+
+    def read_tranche(
+        self, tranche: int, *, after: BlockPosition | None = None, limit: int | None = None
+    ) -> Iterator[LogEntry]:
+        """Read the entries of a tranche in their order; see `EventLog.read_tranche`."""
+        place = check_read(tranche, after=after, limit=limit, tranches=self.tranches)
+        return islice(self._entries(tranche, place), limit)
+
+    def _entries(self, tranche: int, place: BlockPosition) -> Iterator[LogEntry]:
+        behind = place.entries
+        for number in range(place.block, len(self._blocks[tranche]) + 1):
+            yield from self._blocks[tranche][number - 1][behind:]
+            behind = 0

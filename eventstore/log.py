@@ -1,0 +1,258 @@
+"""The log: the order in which the events of all streams were put down once and for all.
+
+It keeps addresses, not events: of each event its stream, EventId, name and Timestamp. It's fed by the table's
+stream, and written in *blocks* to a few *tranches*. A stream lives in one tranche; inside of a tranche the
+order is persisted, the same for every reader, and nothing ever appears before what was read. Across tranches
+there's no order.
+
+An entry can stand in the log twice, since what feeds it is delivered at least once. The first entries of a
+stream's events are in the stream's order and without holes; a reader drops an entry whose EventId isn't above
+the last one it has seen of that stream.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import ceil
+from typing import Final, NamedTuple, Protocol
+from zlib import crc32
+
+from eventstore.errors import InvalidLimit, InvalidPosition, InvalidRange
+from eventstore.events import Event
+
+_FORMAT: Final = "1"
+_HOW: Final = "is not a position of this log; give one back exactly as a page of the log had it"
+
+
+class BlockPosition(NamedTuple):
+    """A place in a tranche: behind all blocks before `block`, and behind so many `entries` of that one."""
+
+    block: int
+    entries: int
+
+
+BEGINNING: Final = BlockPosition(1, 0)
+"""Before the first entry of a tranche."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """The address of an event, at its place in the log."""
+
+    stream_id: str
+    event_id: int
+    name: str
+    timestamp_us: int
+    """Microseconds since 1970, UTC: the event's own."""
+    tranche: int
+    block: int
+    """The number of its block in its tranche: 1, 2, 3 ... without gaps."""
+    index: int
+    """Its place in its block: 0, 1, 2 ..."""
+    ends_block: bool
+    """Whether it's the last of its block."""
+
+    @property
+    def position(self) -> BlockPosition:
+        """The place behind it: read its tranche `after` this to go on."""
+        return (
+            BlockPosition(self.block + 1, 0) if self.ends_block else BlockPosition(self.block, self.index + 1)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LogPosition:
+    """A place in the log: one in each tranche; it belongs to a log of that many tranches.
+
+    Outside of a process it's opaque text: `str(position)`, `LogPosition.parse(text)`.
+    """
+
+    places: tuple[BlockPosition, ...]
+
+    @classmethod
+    def beginning(cls, tranches: int) -> LogPosition:
+        """The place before everything in a log of so many tranches."""
+        return cls((BEGINNING,) * tranches)
+
+    def behind(self, entry: LogEntry) -> LogPosition:
+        """This position, but behind an entry in the entry's tranche."""
+        places = list(self.places)
+        places[entry.tranche] = entry.position
+        return replace(self, places=tuple(places))
+
+    def __str__(self) -> str:
+        """Write it as opaque text (URL-safe); `LogPosition.parse` reads it."""
+        text = "/".join([_FORMAT, *(f"{place.block}.{place.entries}" for place in self.places)])
+        return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+
+    @classmethod
+    def parse(cls, text: str, *, field: str = "after") -> LogPosition:
+        """Read what `str(position)` wrote.
+
+        Raises:
+            InvalidPosition: the text is not a position of a log.
+        """
+        try:
+            raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
+            form, *places = raw.split("/")
+            position = cls(tuple(BlockPosition(*map(int, place.split("."))) for place in places))
+        except (binascii.Error, UnicodeError, ValueError, TypeError) as error:
+            raise InvalidPosition(field, _HOW) from error
+        made_here = form == _FORMAT and str(position) == text
+        if not made_here or any(place < BEGINNING or place.entries < 0 for place in position.places):
+            raise InvalidPosition(field, _HOW)
+        return position
+
+
+class EventLog(Protocol):
+    """The log of one store: blocks of entries in a fixed number of tranches."""
+
+    @property
+    def tranches(self) -> int:
+        """How many tranches it has: fixed when its first block is written."""
+        ...
+
+    def append_block(self, tranche: int, events: Sequence[Event]) -> int:
+        """Put a block of entries behind the last block of a tranche; return its number.
+
+        Args:
+            tranche: the tranche of all these events' streams (`tranche_of`).
+            events: at least one, each stream's in order; what they carry besides their address isn't kept.
+                `entry_size_bytes` of all of them together stays below `LOG_BLOCK_MAX_BYTES`.
+
+        Raises:
+            StoreUnavailable: not known whether it was written; the same again may stand in the log twice,
+                which readers expect.
+            TranchesChanged: the log was begun with another number of tranches; nothing was written.
+
+        Cost (DynamoDB): 1 request; 1 WCU a KB, which is about 12 entries. When another writer was first: 1
+        query more and the put again. In a process's first call 1 more to check the number of tranches
+        (1 WCU), and for each tranche 1 query more (the last block: 1 RCU each 4 KB).
+        """
+        ...
+
+    def read_tranche(
+        self, tranche: int, *, after: BlockPosition | None = None, limit: int | None = None
+    ) -> Iterator[LogEntry]:
+        """Read the entries of a tranche in their order, as they're asked for.
+
+        Args:
+            after: go on behind this place; None for the beginning.
+            limit: the number of entries to read at most; None for all.
+
+        Strongly consistent: sees every block that was written before, and none that could be followed by an
+        earlier one.
+
+        Raises:
+            InvalidRange, InvalidLimit: at once, before anything is read.
+            StoreUnavailable: throttled or unreachable; safe to go on behind the last entry.
+
+        Cost (DynamoDB): 1 query, and 1 RCU each 4 KB of blocks (about 50 entries); 1 RCU when nothing is
+        new. Many small blocks can take a second query.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """Entries of the log, and the place behind them."""
+
+    entries: tuple[LogEntry, ...]
+    """Of each tranche the next ones, in their order; the tranches one after the other."""
+    position: LogPosition
+    """Store it when the entries are handled, and read on `after` it."""
+
+
+def read_log(
+    log: EventLog,
+    *,
+    after: LogPosition | None = None,
+    limit: int = 1_000,
+    tranches: Collection[int] | None = None,
+) -> LogPage:
+    """Read what comes next in the log, from every tranche its share.
+
+    Args:
+        after: go on behind this position; None for the beginning.
+        limit: the number of entries to read at most; a page with fewer has reached the end of the log as it
+            was at that moment.
+        tranches: read only these; the position stays where it is in the others.
+
+    Raises:
+        InvalidPosition, InvalidLimit: what is wrong and how to mend it.
+        StoreUnavailable: throttled or unreachable; safe to try again.
+
+    Consistency: strong in each tranche; see `EventLog.read_tranche`, also for the cost of each tranche.
+    """
+    position = after or LogPosition.beginning(log.tranches)
+    if len(position.places) != log.tranches:
+        raise InvalidPosition(
+            "after", f"is of a log with {len(position.places)} tranches, not {log.tranches}"
+        )
+    if limit < 1:
+        raise InvalidLimit("limit", f"is {limit}; it has to be 1 or more")
+    # Who is furthest behind comes first, so that a small page passes over no tranche for ever.
+    unread = sorted(range(log.tranches), key=lambda tranche: position.places[tranche])
+    if tranches is not None:
+        unread = [tranche for tranche in unread if tranche in tranches]
+    entries: list[LogEntry] = []
+    while unread and len(entries) < limit:
+        share = ceil((limit - len(entries)) / len(unread))
+        more = []
+        for tranche in unread:
+            wanted = min(share, limit - len(entries))
+            if not wanted:
+                break
+            page = list(log.read_tranche(tranche, after=position.places[tranche], limit=wanted))
+            entries += page
+            if page:
+                position = position.behind(page[-1])
+            if len(page) == wanted:
+                more.append(tranche)
+        unread = more
+    return LogPage(tuple(entries), position)
+
+
+def tranche_of(stream_id: str, *, tranches: int) -> int:
+    """Tell in which tranche a stream lives: the same on every machine and for ever."""
+    return crc32(stream_id.encode()) % tranches
+
+
+def check_block(tranche: int, events: Sequence[Event], *, tranches: int) -> None:
+    """Check what every log needs of a block: a stream in a second tranche would lose its order.
+
+    Raises:
+        ValueError: there are no events, or one of another tranche.
+    """
+    if not events:
+        raise ValueError("a block has at least one entry")
+    for event in events:
+        own = tranche_of(event.stream_id, tranches=tranches)
+        if own != tranche:
+            raise ValueError(f"stream {event.stream_id!r} lives in tranche {own}, not in {tranche}")
+
+
+def check_read(
+    tranche: int, *, after: BlockPosition | None, limit: int | None, tranches: int
+) -> BlockPosition:
+    """Check what every log needs of a read; return the place to read from.
+
+    Raises:
+        InvalidRange, InvalidLimit: what is wrong and how to mend it.
+    """
+    if not 0 <= tranche < tranches:
+        raise InvalidRange("tranche", f"is {tranche}; this log has 0 to {tranches - 1}")
+    if limit is not None and limit < 1:
+        raise InvalidLimit("limit", f"is {limit}; it has to be 1 or more, or None for all")
+    return after or BEGINNING
+
+
+def entry_size_bytes(event: Event) -> int:
+    """Tell how many bytes an event's entry takes in a block, at most."""
+    return 64 + sum(
+        len(json.dumps(text, ensure_ascii=False).encode()) for text in (event.stream_id, event.name)
+    )
