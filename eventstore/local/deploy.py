@@ -95,6 +95,8 @@ def _run(cloud: Cloud, report: Report, *commands: _Command) -> None:
     finally:
         for process in processes:
             process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
 
 
 def _start(cloud: Cloud, command: _Command) -> subprocess.Popen[str]:

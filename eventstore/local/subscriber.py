@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from eventstore.local.cloud import Cloud
@@ -54,17 +53,12 @@ class Subscriber:
             events.delete_rule(Name=name, EventBusName=bus)
             sqs.delete_queue(QueueUrl=queue_url)
 
-    def bodies(self, *, until: Callable[[], bool]) -> Iterator[str]:
-        """Receive messages, as the text they came as, until nothing more is wanted; each is deleted."""
-        while not until():
-            received = self.sqs.receive_message(
-                QueueUrl=self.queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=1
-            )
-            for message in received.get("Messages", ()):
-                yield message["Body"]
-                self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])
-
-    def deliveries(self, *, until: Callable[[], bool]) -> Iterator[dict[str, Any]]:
-        """Receive EventBridge events; a number with a fraction is a Decimal, with the digits it came with."""
-        for body in self.bodies(until=until):
-            yield json.loads(body, parse_float=Decimal)
+    def receive(self) -> list[str]:
+        """Wait a second at most; return the bodies of up to ten messages, which are then deleted."""
+        received = self.sqs.receive_message(
+            QueueUrl=self.queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=1
+        )
+        messages = received.get("Messages", [])
+        for message in messages:
+            self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])
+        return [message["Body"] for message in messages]
