@@ -23,6 +23,7 @@
     ├── StreamNotFound
     ├── StoreUnavailable                   throttled or unreachable after all tries; safe to try again
     ├── MalformedItem                      an item of the table that is not an event
+    ├── MalformedBlock                     a block of the log that is missing or can't be read
     ├── NotPublishable                     an event that can't be put on a bus, not even by reference
     ├── FailedEventsUnavailable            the queue of failed events could not be reached; safe to try again
     ├── TranchesChanged                    the log was begun with another number of tranches
@@ -198,6 +199,19 @@ class MalformedItem(EventStoreError):
         super().__init__(f"item ({stream_id!r}, {event_id}) is not an event: {reason}")
         self.stream_id = stream_id
         self.event_id = event_id
+        self.reason = reason
+
+
+class MalformedBlock(EventStoreError):
+    """A block of the log that is missing or can't be read: its table was changed by hand or another program."""
+
+    def __init__(self, *, tranche: int, block: int, reason: str) -> None:
+        super().__init__(
+            f"block {block} of the log's tranche {tranche}: {reason}. "
+            "Restore the log's table, or take the rest of the history from the streams themselves"
+        )
+        self.tranche = tranche
+        self.block = block
         self.reason = reason
 
 

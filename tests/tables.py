@@ -11,7 +11,7 @@ from uuid import uuid4
 import boto3
 from botocore.config import Config
 
-from eventstore.adapters.dynamodb import schema
+from eventstore.adapters.dynamodb import log_schema, schema
 from eventstore.adapters.dynamodb.client import CLIENT_CONFIG
 
 if TYPE_CHECKING:
@@ -65,6 +65,28 @@ def create_events_table(client: DynamoDBClient) -> str:
 def events_table(client: DynamoDBClient) -> Iterator[str]:
     """Have an empty events table for a while: DynamoDB Local slows down with every table that's left."""
     name = create_events_table(client)
+    try:
+        yield name
+    finally:
+        client.delete_table(TableName=name)
+
+
+@contextmanager
+def log_table(client: DynamoDBClient) -> Iterator[str]:
+    """Have an empty log's table for a while."""
+    name = f"log-{uuid4()}"
+    client.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[
+            {"AttributeName": log_schema.TRANCHE, "AttributeType": "N"},
+            {"AttributeName": log_schema.BLOCK, "AttributeType": "N"},
+        ],
+        KeySchema=[
+            {"AttributeName": log_schema.TRANCHE, "KeyType": "HASH"},
+            {"AttributeName": log_schema.BLOCK, "KeyType": "RANGE"},
+        ],
+    )
     try:
         yield name
     finally:

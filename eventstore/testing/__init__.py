@@ -1,13 +1,18 @@
-"""What an adapter of `EventStore` is tested with, and what your own tests can use.
+"""What an adapter of `EventStore` or `EventLog` is tested with, and what your own tests can use.
 
 Needs pytest (and hypothesis for `machine`). Run the contract on an adapter of your own::
 
     class TestMyStore(EventStoreContract):
         def make_store(self, *, clock_us, settling_s):
             return MyStore(...)
+
+    class TestMyLog(EventLogContract):
+        def make_log(self, *, tranches):
+            return MyLog(...)
 """
 
 from eventstore.testing.clock import FakeClock
 from eventstore.testing.contract import EventStoreContract
+from eventstore.testing.log_contract import EventLogContract
 
-__all__ = ["EventStoreContract", "FakeClock"]
+__all__ = ["EventLogContract", "EventStoreContract", "FakeClock"]

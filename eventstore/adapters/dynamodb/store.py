@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +20,7 @@ from eventstore.appends import check_times, check_transaction, check_versions, s
 from eventstore.errors import ExpectedVersionAhead, StoreUnavailable, VersionConflict
 from eventstore.events import Event, Head, NewEvent, check_stream_id
 from eventstore.limits import SETTLING_S, SHARDS_MAX, UID_SKEW_S, VERSION_MAX
+from eventstore.log import EventLog, LogPage, LogPosition, read_log
 from eventstore.merge import merge
 from eventstore.positions import Position
 from eventstore.store import AllEvents, Append, Appended, Expect, Expected
@@ -43,6 +44,7 @@ class DynamoDBEventStore:
         read_shards: how many are read; at least the highest `write_shards` there ever was. None for
             `write_shards`.
         settling_s: seconds until an event counts as settled.
+        log: the store's log, which `read_log` reads; the deployed indexer writes it.
         clock_us, random_bytes, random_shard, jitter, sleep: time and chance, to be replaced in tests.
 
     Consistency: streams are read strongly consistent unless asked otherwise; all events eventually.
@@ -57,6 +59,7 @@ class DynamoDBEventStore:
         write_shards: int = 1,
         read_shards: int | None = None,
         settling_s: float = SETTLING_S,
+        log: EventLog | None = None,
         clock_us: Callable[[], int] = lambda: time.time_ns() // 1_000,
         random_bytes: Callable[[int], bytes] = os.urandom,
         random_shard: Callable[[int], int] = random.randrange,
@@ -74,6 +77,7 @@ class DynamoDBEventStore:
         self._write_shards = write_shards
         self._read_shards = read_shards
         self._settling_us = round(settling_s * 1_000_000)
+        self._log = log
         self._clock_us = clock_us
         self._random_bytes = random_bytes
         self._random_shard = random_shard
@@ -164,6 +168,14 @@ class DynamoDBEventStore:
         if not unsettled:
             end_us = settled_until_us if end_us is None else min(end_us, settled_until_us)
         return AllEvents(self._query_shards(from_us, end_us, after, limit), settled_until_us)
+
+    def read_log(
+        self, *, after: LogPosition | None = None, limit: int = 1_000, tranches: Collection[int] | None = None
+    ) -> LogPage:
+        """Read what comes next in the log; see `eventstore.read_log`. Needs a store made with a log."""
+        if self._log is None:
+            raise ValueError("this store was made without a log; make it with log=DynamoDBEventLog(...)")
+        return read_log(self._log, after=after, limit=limit, tranches=tranches)
 
     def _query_shards(
         self, from_us: int, end_us: int | None, after: Position | None, limit: int | None

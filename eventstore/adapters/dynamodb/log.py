@@ -1,0 +1,212 @@
+"""The log on DynamoDB: a conditional put for each block, queries to read."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from math import ceil
+from typing import TYPE_CHECKING, Any, Final
+
+from eventstore.adapters.dynamodb.log_schema import (
+    BLOCK,
+    BLOCK_UID,
+    ENTRIES,
+    NO_TRANCHE,
+    TRANCHE,
+    TRANCHES,
+)
+from eventstore.adapters.dynamodb.requests import SlotsTaken, send
+from eventstore.errors import MalformedBlock, StoreUnavailable, TranchesChanged
+from eventstore.events import Event
+from eventstore.limits import LOG_TRANCHES, LOG_TRANCHES_MAX
+from eventstore.log import BlockPosition, LogEntry, check_block, check_read
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+_FREE: Final = f"attribute_not_exists({TRANCHE})"
+_BLOCK_NAME: Final = {"#block": BLOCK}  # a word that DynamoDB's expressions keep for themselves
+_MAX_TRIES: Final = 20
+_FIRST_BLOCKS: Final = 8
+
+
+class DynamoDBEventLog:
+    """An `EventLog` in a DynamoDB table, which `log_schema` describes.
+
+    Args:
+        client: a boto3 DynamoDB client, set up with `eventstore.adapters.dynamodb.client.CLIENT_CONFIG`.
+        table_name: the log's table.
+        tranches: as many as the log was begun with; writing to it with another number is refused.
+        random_bytes, jitter, sleep: chance and time, to be replaced in tests.
+
+    Keep it as long as the process lives: it remembers each tranche's last block.
+    """
+
+    def __init__(
+        self,
+        *,
+        client: DynamoDBClient,
+        table_name: str,
+        tranches: int = LOG_TRANCHES,
+        random_bytes: Callable[[int], bytes] = os.urandom,
+        jitter: Callable[[], float] = random.random,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        if not 1 <= tranches <= LOG_TRANCHES_MAX:
+            raise ValueError(f"tranches is {tranches}; it has to be from 1 to {LOG_TRANCHES_MAX}")
+        self._client = client
+        self._table_name = table_name
+        self._tranches = tranches
+        self._random_bytes = random_bytes
+        self._jitter = jitter
+        self._sleep = sleep
+        self._last: dict[int, int] = {}
+        self._tranches_are_checked = False
+
+    @property
+    def tranches(self) -> int:
+        """How many tranches it has."""
+        return self._tranches
+
+    def append_block(self, tranche: int, events: Sequence[Event]) -> int:
+        """Put a block of entries behind the last one of a tranche; see `EventLog.append_block`."""
+        check_block(tranche, events, tranches=self._tranches)
+        self._check_tranches()
+        uid = base64.urlsafe_b64encode(self._random_bytes(12)).decode()
+        item: dict[str, Any] = {
+            TRANCHE: {"N": str(tranche)},
+            ENTRIES: {"S": _text(events)},
+            BLOCK_UID: {"S": uid},
+        }
+        last = self._last[tranche] if tranche in self._last else self._find_last(tranche)
+        for attempt in range(_MAX_TRIES):
+            # A block that's there never disappears, so the one behind a known last leaves no gap.
+            number = last + 1
+            if self._put(item | {BLOCK: {"N": str(number)}}, uid):
+                self._last[tranche] = number
+                return number
+            self._sleep(min(0.2, 0.005 * 2**attempt) * self._jitter())
+            last = self._find_last(tranche)
+        reason = f"other writers were first {_MAX_TRIES} times in tranche {tranche}"
+        raise StoreUnavailable(operation="append to the log", reason=reason)
+
+    def read_tranche(
+        self, tranche: int, *, after: BlockPosition | None = None, limit: int | None = None
+    ) -> Iterator[LogEntry]:
+        """Read the entries of a tranche in their order; see `EventLog.read_tranche`."""
+        place = check_read(tranche, after=after, limit=limit, tranches=self._tranches)
+        return islice(self._entries(tranche, place, limit), limit)
+
+    def _entries(self, tranche: int, place: BlockPosition, limit: int | None) -> Iterator[LogEntry]:
+        number, behind, given = place.block, place.entries, 0
+        blocks = None if limit is None else min(limit, _FIRST_BLOCKS)
+        while True:
+            answer = self._query(tranche, from_block=number, limit=blocks)
+            first = number
+            for item in answer["Items"]:
+                entries = _entries_of(tranche, number, item)
+                yield from entries[behind:]
+                given += len(entries) - behind
+                number, behind = number + 1, 0
+            if "LastEvaluatedKey" not in answer:
+                return
+            if limit is not None:
+                # As many more blocks as it takes when they hold what these held.
+                blocks = max(1, ceil((limit - given) * (number - first) / max(given, 1)))
+
+    def _query(self, tranche: int, *, from_block: int, limit: int | None) -> Any:
+        request: dict[str, Any] = {
+            "TableName": self._table_name,
+            "KeyConditionExpression": f"{TRANCHE} = :tranche AND #block >= :block",
+            "ExpressionAttributeNames": _BLOCK_NAME,
+            "ExpressionAttributeValues": {
+                ":tranche": {"N": str(tranche)},
+                ":block": {"N": str(from_block)},
+            },
+            "ConsistentRead": True,
+        }
+        if limit is not None:
+            request["Limit"] = limit
+        return send(self._client.query, **request)
+
+    def _find_last(self, tranche: int) -> int:
+        answer = send(
+            self._client.query,
+            TableName=self._table_name,
+            KeyConditionExpression=f"{TRANCHE} = :tranche",
+            ExpressionAttributeValues={":tranche": {"N": str(tranche)}},
+            ProjectionExpression="#block",
+            ExpressionAttributeNames=_BLOCK_NAME,
+            ScanIndexForward=False,
+            Limit=1,
+            ConsistentRead=True,
+        )
+        return next((int(item[BLOCK]["N"]) for item in answer["Items"]), 0)
+
+    def _put(self, item: dict[str, Any], uid: str) -> bool:
+        """Put a block; tell whether it's there now, be it by an earlier try whose answer got lost."""
+        try:
+            send(
+                self._client.put_item,
+                TableName=self._table_name,
+                Item=item,
+                ConditionExpression=_FREE,
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except SlotsTaken as taken:
+            in_the_way = taken.items[0] or {}
+            return bool(in_the_way.get(BLOCK_UID) == {"S": uid})
+        return True
+
+    def _check_tranches(self) -> None:
+        """Say how many tranches the log has, the first time ever; else refuse another number."""
+        if self._tranches_are_checked:
+            return
+        given = {"N": str(self._tranches)}
+        try:
+            send(
+                self._client.put_item,
+                TableName=self._table_name,
+                Item={TRANCHE: {"N": str(NO_TRANCHE)}, BLOCK: {"N": "0"}, TRANCHES: given},
+                ConditionExpression=f"{_FREE} OR {TRANCHES} = :given",
+                ExpressionAttributeValues={":given": given},
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except SlotsTaken as taken:
+            begun_with = (taken.items[0] or {}).get(TRANCHES, {}).get("N", "0")
+            raise TranchesChanged(begun_with=int(begun_with), given=self._tranches) from taken
+        self._tranches_are_checked = True
+
+
+def _text(events: Sequence[Event]) -> str:
+    rows = [[event.stream_id, event.event_id, event.name, event.timestamp_us] for event in events]
+    return json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
+
+
+def _entries_of(tranche: int, number: int, item: dict[str, Any]) -> list[LogEntry]:
+    if int(item[BLOCK]["N"]) != number:
+        raise MalformedBlock(
+            tranche=tranche, block=number, reason="it's missing, though later ones are there"
+        )
+    try:
+        rows = json.loads(item[ENTRIES]["S"])
+        return [
+            LogEntry(
+                stream_id=str(stream_id),
+                event_id=int(event_id),
+                name=str(name),
+                timestamp_us=int(timestamp_us),
+                tranche=tranche,
+                block=number,
+                index=index,
+                ends_block=index == len(rows) - 1,
+            )
+            for index, (stream_id, event_id, name, timestamp_us) in enumerate(rows)
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise MalformedBlock(tranche=tranche, block=number, reason=f"it can't be read: {error}") from error

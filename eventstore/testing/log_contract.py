@@ -1,0 +1,220 @@
+"""The contract of `EventLog`: what holds on every adapter."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from eventstore import (
+    BlockPosition,
+    Event,
+    EventLog,
+    InvalidLimit,
+    InvalidPosition,
+    InvalidRange,
+    LogEntry,
+    LogPosition,
+    read_log,
+)
+from eventstore.log import tranche_of
+
+TRANCHES = 3
+
+
+def stream_in(tranche: int, *, number: int = 0) -> str:
+    """Name a stream that lives in a tranche; other numbers are other streams."""
+    names = (f"order-{number}-{n}" for n in range(1_000))
+    return next(name for name in names if tranche_of(name, tranches=TRANCHES) == tranche)
+
+
+def logged_events(stream_id: str, count: int, *, first: int = 1) -> list[Event]:
+    """Make events of a stream as a store gives them."""
+    return [
+        Event(
+            stream_id, number, "Bestellt ✓", '{"n": 1}', "{}", f"uid-{number}", 1_769_860_800_000_000 + number
+        )
+        for number in range(first, first + count)
+    ]
+
+
+def addresses(entries: Sequence[LogEntry]) -> list[tuple[str, int]]:
+    """Tell which events entries are about."""
+    return [(entry.stream_id, entry.event_id) for entry in entries]
+
+
+class EventLogContract(ABC):
+    """Subclass it as ``Test...`` and make an empty log; pytest runs the rest."""
+
+    @abstractmethod
+    def make_log(self, *, tranches: int) -> EventLog:
+        """Make a log without blocks."""
+
+    @pytest.fixture
+    def log(self) -> EventLog:
+        return self.make_log(tranches=TRANCHES)
+
+    # --- append -----------------------------------------------------------------------------------
+
+    def test_blocks_of_a_tranche_are_numbered_from_1_without_gaps(self, log: EventLog) -> None:
+        for tranche in (0, 2):
+            stream = stream_in(tranche)
+            numbers = [log.append_block(tranche, logged_events(stream, 1, first=n)) for n in range(1, 6)]
+            assert numbers == [1, 2, 3, 4, 5]
+
+    def test_entries_come_back_as_they_were_put_down(self, log: EventLog) -> None:
+        stream = stream_in(1)
+        log.append_block(1, logged_events(stream, 2))
+        log.append_block(1, logged_events(stream, 1, first=3))
+
+        assert list(log.read_tranche(1)) == [
+            LogEntry(
+                stream_id=stream,
+                event_id=number,
+                name="Bestellt ✓",
+                timestamp_us=1_769_860_800_000_000 + number,
+                tranche=1,
+                block=block,
+                index=index,
+                ends_block=ends,
+            )
+            for number, block, index, ends in [(1, 1, 0, False), (2, 1, 1, True), (3, 2, 0, True)]
+        ]
+
+    def test_stream_ids_of_any_characters_come_back(self, log: EventLog) -> None:
+        for stream in ('quote"back\\slash', "é/ü 😀", "[1,2]"):
+            tranche = tranche_of(stream, tranches=TRANCHES)
+            log.append_block(tranche, logged_events(stream, 1))
+            assert (stream, 1) in addresses(list(log.read_tranche(tranche)))
+
+    def test_writers_side_by_side_lose_nothing_and_leave_no_gap(self, log: EventLog) -> None:
+        streams = [stream_in(0, number=number) for number in range(4)]
+
+        def write(stream: str) -> list[int]:
+            return [log.append_block(0, logged_events(stream, 2, first=n)) for n in (1, 3, 5)]
+
+        with ThreadPoolExecutor(len(streams)) as threads:
+            numbers = [number for found in threads.map(write, streams) for number in found]
+
+        assert sorted(numbers) == list(range(1, 13))
+        entries = list(log.read_tranche(0))
+        assert len(entries) == 24
+        for stream in streams:
+            assert [of for name, of in addresses(entries) if name == stream] == [1, 2, 3, 4, 5, 6]
+
+    def test_stream_of_another_tranche_is_refused(self, log: EventLog) -> None:
+        with pytest.raises(ValueError, match="lives in tranche 1, not in 0"):
+            log.append_block(0, logged_events(stream_in(1), 1))
+        assert list(log.read_tranche(0)) == []
+
+    def test_empty_block_is_refused(self, log: EventLog) -> None:
+        with pytest.raises(ValueError, match="at least one"):
+            log.append_block(0, [])
+
+    # --- read a tranche ---------------------------------------------------------------------------
+
+    def test_reading_goes_on_behind_any_entry(self, log: EventLog) -> None:
+        stream = stream_in(2)
+        for first, count in ((1, 3), (4, 1), (5, 2)):
+            log.append_block(2, logged_events(stream, count, first=first))
+        entries = list(log.read_tranche(2))
+
+        for place, entry in enumerate(entries):
+            assert list(log.read_tranche(2, after=entry.position)) == entries[place + 1 :]
+
+    def test_position_behind_a_block_needs_no_second_look_at_it(self, log: EventLog) -> None:
+        log.append_block(0, logged_events(stream_in(0), 3))
+
+        assert list(log.read_tranche(0))[-1].position == BlockPosition(2, 0)
+
+    @pytest.mark.parametrize("limit", [1, 2, 3, 7, 8, 9, 40, 41, 1_000])
+    def test_limit_counts_entries_whatever_the_blocks_hold(self, log: EventLog, limit: int) -> None:
+        stream, first = stream_in(0), 1
+        for count in (1, 1, 1, 1, 1, 1, 1, 1, 1, 30, 1, 2):
+            log.append_block(0, logged_events(stream, count, first=first))
+            first += count
+
+        found = list(log.read_tranche(0, limit=limit))
+        assert [entry.event_id for entry in found] == list(range(1, 43))[:limit]
+
+    def test_what_is_written_later_only_ever_comes_behind(self, log: EventLog) -> None:
+        first, second = stream_in(0), stream_in(0, number=1)
+        log.append_block(0, logged_events(first, 2))
+        before = list(log.read_tranche(0))
+        log.append_block(0, logged_events(second, 2))
+
+        assert list(log.read_tranche(0))[:2] == before
+        assert addresses(list(log.read_tranche(0, after=before[-1].position))) == [(second, 1), (second, 2)]
+
+    def test_tranche_without_blocks_is_empty(self, log: EventLog) -> None:
+        assert list(log.read_tranche(0)) == []
+
+    @pytest.mark.parametrize("tranche", [-1, TRANCHES])
+    def test_tranche_that_the_log_has_not_is_refused(self, log: EventLog, tranche: int) -> None:
+        with pytest.raises(InvalidRange, match="0 to 2"):
+            log.read_tranche(tranche)
+
+    def test_limit_below_1_is_refused(self, log: EventLog) -> None:
+        with pytest.raises(InvalidLimit):
+            log.read_tranche(0, limit=0)
+        with pytest.raises(InvalidLimit):
+            read_log(log, limit=0)
+
+    # --- read the log -----------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("limit", [1, 2, 5, 100])
+    def test_page_by_page_every_entry_comes_once_and_each_stream_in_order(
+        self, log: EventLog, limit: int
+    ) -> None:
+        streams = [stream_in(tranche, number=number) for tranche in (0, 1) for number in range(2)]
+        for first in (1, 3, 4):
+            for stream in streams:
+                events = logged_events(stream, 2 if first == 1 else 1, first=first)
+                log.append_block(tranche_of(stream, tranches=TRANCHES), events)
+
+        found: list[tuple[str, int]] = []
+        position: LogPosition | None = None
+        while True:
+            page = read_log(log, after=position, limit=limit)
+            found += addresses(page.entries)
+            position = LogPosition.parse(str(page.position))
+            if len(page.entries) < limit:
+                break
+        assert sorted(found) == sorted((stream, number) for stream in streams for number in (1, 2, 3, 4))
+        for stream in streams:
+            assert [number for name, number in found if name == stream] == [1, 2, 3, 4]
+        assert read_log(log, after=position).entries == ()
+
+    def test_small_pages_pass_over_no_tranche(self, log: EventLog) -> None:
+        for n in range(1, 9):
+            for tranche in range(TRANCHES):
+                log.append_block(tranche, logged_events(stream_in(tranche), 1, first=n))
+        position: LogPosition | None = None
+        seen: list[int] = []
+        for _ in range(TRANCHES):
+            page = read_log(log, after=position, limit=1)
+            position = page.position
+            seen.append(page.entries[0].tranche)
+        assert sorted(seen) == [0, 1, 2]
+
+    def test_page_takes_from_every_tranche_its_share_and_what_others_leave(self, log: EventLog) -> None:
+        log.append_block(0, logged_events(stream_in(0), 20))
+        log.append_block(1, logged_events(stream_in(1), 1))
+
+        page = read_log(log, limit=9)
+        assert len(page.entries) == 9
+        assert [entry.tranche for entry in page.entries].count(1) == 1
+
+    def test_chosen_tranches_are_read_and_the_others_stay(self, log: EventLog) -> None:
+        for tranche in range(TRANCHES):
+            log.append_block(tranche, logged_events(stream_in(tranche), 2))
+
+        page = read_log(log, tranches=[1, 2])
+        assert {entry.tranche for entry in page.entries} == {1, 2}
+        assert addresses(read_log(log, after=page.position).entries) == [(stream_in(0), 1), (stream_in(0), 2)]
+
+    def test_position_of_another_log_is_refused(self, log: EventLog) -> None:
+        with pytest.raises(InvalidPosition, match="5 tranches, not 3"):
+            read_log(log, after=LogPosition.beginning(5))

@@ -1,0 +1,231 @@
+"""The log's contract, in memory and on the strict engine; and what only the log's table can go through."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from eventstore import ANY, EventLog, MalformedBlock, NewEvent, StoreUnavailable, TranchesChanged
+from eventstore.adapters.dynamodb.log import DynamoDBEventLog
+from eventstore.adapters.dynamodb.requests import SlotsTaken
+from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore.adapters.memory import MemoryEventStore
+from eventstore.adapters.memory_log import MemoryEventLog
+from eventstore.testing import EventLogContract
+from eventstore.testing.log_contract import addresses, logged_events, stream_in
+from tests.contract.test_faults import Wire
+from tests.tables import Meter, dynamodb_client, log_table
+
+
+class TestMemoryEventLog(EventLogContract):
+    def make_log(self, *, tranches: int) -> EventLog:
+        return MemoryEventLog(tranches=tranches)
+
+
+class TestDynamoDBEventLog(EventLogContract):
+    @pytest.fixture(autouse=True)
+    def _engine(self, dynamodb_endpoint: str) -> Iterator[None]:
+        self.client = dynamodb_client(dynamodb_endpoint)
+        with ExitStack() as self.tables:
+            yield
+
+    def make_log(self, *, tranches: int) -> EventLog:
+        name = self.tables.enter_context(log_table(self.client))
+        return DynamoDBEventLog(client=self.client, table_name=name, tranches=tranches)
+
+
+def test_memory_store_logs_each_append_at_once() -> None:
+    store = MemoryEventStore(log=MemoryEventLog())
+    for stream in ("a", "b", "a"):
+        store.append(stream, [NewEvent.of("Happened")] * 2, expected=ANY)
+
+    found = addresses(store.read_log().entries)
+    assert sorted(found) == [*(("a", n) for n in (1, 2, 3, 4)), *(("b", n) for n in (1, 2))]
+    assert [number for stream, number in found if stream == "a"] == [1, 2, 3, 4]
+
+
+def test_store_without_a_log_says_how_to_make_one_with_it(dynamodb_endpoint: str) -> None:
+    with pytest.raises(ValueError, match="log=MemoryEventLog"):
+        MemoryEventStore().read_log()
+    with pytest.raises(ValueError, match="log=DynamoDBEventLog"):
+        DynamoDBEventStore(client=dynamodb_client(dynamodb_endpoint), table_name="t").read_log()
+
+
+# --- the table --------------------------------------------------------------------------------------
+
+
+class Table:
+    """A log's table, and logs on it as several processes have them."""
+
+    def __init__(self, endpoint: str, name: str) -> None:
+        self.client = dynamodb_client(endpoint)
+        self.name = name
+
+    def log(self, *, tranches: int = 3, **options: Any) -> DynamoDBEventLog:
+        return DynamoDBEventLog(client=self.client, table_name=self.name, tranches=tranches, **options)
+
+    def block(self, tranche: int, number: int) -> dict[str, Any]:
+        key = {"Tranche": {"N": str(tranche)}, "Block": {"N": str(number)}}
+        return self.client.get_item(TableName=self.name, Key=key).get("Item", {})  # type: ignore[return-value]
+
+
+@pytest.fixture
+def table(dynamodb_endpoint: str) -> Iterator[Table]:
+    with log_table(dynamodb_client(dynamodb_endpoint)) as name:
+        yield Table(dynamodb_endpoint, name)
+
+
+@pytest.fixture
+def wire(table: Table, monkeypatch: pytest.MonkeyPatch) -> Wire:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    endpoint = table.client._endpoint  # type: ignore[attr-defined]
+    wire = Wire(endpoint.http_session.send)
+    monkeypatch.setattr(endpoint.http_session, "send", wire.send)
+    return wire
+
+
+def test_block_is_one_item_as_the_schema_has_it(table: Table) -> None:
+    stream = stream_in(1)
+    table.log(random_bytes=bytes).append_block(1, logged_events(stream, 2))
+
+    item = table.block(1, 1)
+    assert item.keys() == {"Tranche", "Block", "Entries", "BlockUid"}
+    assert json.loads(item["Entries"]["S"]) == [
+        [stream, 1, "Bestellt ✓", 1_769_860_800_000_001],
+        [stream, 2, "Bestellt ✓", 1_769_860_800_000_002],
+    ]
+    assert table.block(-1, 0)["Tranches"] == {"N": "3"}
+
+
+def test_new_process_goes_behind_the_last_block(table: Table) -> None:
+    for number in (1, 2, 3):
+        assert table.log().append_block(0, logged_events(stream_in(0), 1, first=number)) == number
+
+
+def test_writer_who_comes_second_goes_behind_the_first(table: Table) -> None:
+    one, two = table.log(), table.log()
+    stream, other = stream_in(0), stream_in(0, number=1)
+    one.append_block(0, logged_events(stream, 1))
+    two.append_block(0, logged_events(other, 1))
+    two.append_block(0, logged_events(other, 1, first=2))
+
+    assert one.append_block(0, logged_events(stream, 1, first=2)) == 4
+    assert addresses(list(one.read_tranche(0))) == [(stream, 1), (other, 1), (other, 2), (stream, 2)]
+
+
+def test_put_whose_answer_got_lost_is_known_by_its_uid(table: Table, wire: Wire) -> None:
+    log = table.log()
+    log.append_block(0, logged_events(stream_in(0), 1))
+    wire.faults = ["lost answer"]
+
+    assert log.append_block(0, logged_events(stream_in(0), 1, first=2)) == 2
+    assert not wire.faults
+    assert [entry.event_id for entry in log.read_tranche(0)] == [1, 2]
+
+
+def test_put_that_was_never_answered_may_stand_twice_and_leaves_no_gap(table: Table, wire: Wire) -> None:
+    log = table.log()
+    log.append_block(0, logged_events(stream_in(0), 1))
+    wire.faults = ["lost answer"] * 3
+    with pytest.raises(StoreUnavailable):
+        log.append_block(0, logged_events(stream_in(0), 1, first=2))
+
+    assert log.append_block(0, logged_events(stream_in(0), 1, first=2)) == 3
+    assert [entry.event_id for entry in log.read_tranche(0)] == [1, 2, 2]
+
+
+def test_writer_who_is_never_first_gives_up(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    log = table.log(sleep=waited.append, jitter=lambda: 1.0)
+    log.append_block(0, logged_events(stream_in(0), 1))
+
+    def taken(*_: Any, **__: Any) -> bool:
+        return False
+
+    monkeypatch.setattr(log, "_put", taken)
+    with pytest.raises(StoreUnavailable, match="20 times in tranche 0"):
+        log.append_block(0, logged_events(stream_in(0), 1, first=2))
+    assert len(waited) == 20
+    assert max(waited) == 0.2
+
+
+def test_log_that_was_begun_with_other_tranches_is_not_written_to(table: Table) -> None:
+    table.log(tranches=3).append_block(0, logged_events(stream_in(0), 1))
+
+    with pytest.raises(TranchesChanged, match="set the number of tranches back to 3") as caught:
+        table.log(tranches=1).append_block(0, logged_events("a", 1))
+    assert (caught.value.begun_with, caught.value.given) == (3, 1)
+    assert isinstance(caught.value.__cause__, SlotsTaken)
+    assert len(list(table.log().read_tranche(0))) == 1
+
+
+@pytest.mark.parametrize("tranches", [0, 257])
+def test_number_of_tranches_has_to_be_within_its_limits(table: Table, tranches: int) -> None:
+    with pytest.raises(ValueError, match="from 1 to 256"):
+        table.log(tranches=tranches)
+
+
+def test_missing_block_is_named_not_passed_over(table: Table) -> None:
+    log = table.log()
+    for number in (1, 2, 3):
+        log.append_block(0, logged_events(stream_in(0), 1, first=number))
+    table.client.delete_item(TableName=table.name, Key={"Tranche": {"N": "0"}, "Block": {"N": "2"}})
+
+    found = log.read_tranche(0)
+    assert next(found).event_id == 1
+    with pytest.raises(MalformedBlock, match="block 2 of the log's tranche 0: it's missing"):
+        next(found)
+
+
+@pytest.mark.parametrize("entries", [None, "[", "[[1]]", '[["a", "b", "c", "d"]]', "7"])
+def test_block_that_can_not_be_read_is_named(table: Table, entries: str | None) -> None:
+    item: dict[str, Any] = {"Tranche": {"N": "0"}, "Block": {"N": "1"}}
+    if entries is not None:
+        item["Entries"] = {"S": entries}
+    table.client.put_item(TableName=table.name, Item=item)
+
+    with pytest.raises(MalformedBlock, match="it can't be read"):
+        list(table.log().read_tranche(0))
+
+
+# --- what it costs ----------------------------------------------------------------------------------
+
+
+def test_block_is_one_request_once_the_last_one_is_known(table: Table) -> None:
+    log, meter = table.log(), Meter.on(table.client)
+    log.append_block(0, logged_events(stream_in(0), 1))
+    assert meter.requests == ["PutItem", "Query", "PutItem"]
+    meter.reset()
+
+    log.append_block(0, logged_events(stream_in(0), 1, first=2))
+    assert (meter.requests, meter.table_units) == (["PutItem"], 1.0)
+
+
+def test_reading_what_is_new_is_one_query_and_one_unit_for_each_4_kb(table: Table) -> None:
+    log, meter = table.log(), Meter.on(table.client)
+    log.append_block(0, logged_events(stream_in(0), 50))
+    meter.reset()
+
+    entries = list(log.read_tranche(0, limit=1_000))
+    assert len(entries) == 50
+    assert (meter.requests, meter.table_units) == (["Query"], 1.0)
+    meter.reset()
+    assert list(log.read_tranche(0, after=entries[-1].position, limit=1_000)) == []
+    assert meter.requests == ["Query"]  # 1 unit on AWS; DynamoDB Local counts none where nothing is found
+
+
+def test_small_page_of_a_long_tranche_reads_few_blocks(table: Table) -> None:
+    log, meter = table.log(), Meter.on(table.client)
+    for number in range(1, 60):
+        log.append_block(0, logged_events(stream_in(0), 1, first=number))
+    meter.reset()
+
+    assert len(list(log.read_tranche(0, limit=3))) == 3
+    assert (len(meter.requests), meter.items) == (1, 3)
+    meter.reset()
+    assert len(list(log.read_tranche(0, limit=40))) == 40
+    assert (len(meter.requests), meter.items) == (2, 40)
