@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+import msgspec
+from msgspec import UNSET, DecodeError, Meta, Raw, Struct, UnsetType
 
+from eventstore.errors import MalformedItem
 from eventstore.events import Event, NewEvent
 from eventstore.http.times import format_time
 from eventstore.limits import EVENT_NAME_MAX_CHARS, TRANSACTION_MAX_EVENTS, VERSION_MAX
@@ -268,13 +270,29 @@ def positioned_event(event: Event) -> PositionedEvent:
     return PositionedEvent(**_fields(event), position=str(event.position))
 
 
+def _raw(event: Event, attribute: str, text: str) -> Raw:
+    # Scanned, not converted: an item written by hand must not make the whole answer unreadable.
+    try:
+        _scan(text)
+    except (DecodeError, RecursionError) as error:
+        raise MalformedItem(
+            stream_id=event.stream_id,
+            event_id=event.event_id,
+            reason=f"its {attribute} is not JSON: {error}; mend or delete the item",
+        ) from error
+    return Raw(text)
+
+
+_scan: Final = msgspec.json.Decoder(Raw).decode
+
+
 def _fields(event: Event) -> dict[str, Any]:
     return {
         "stream_id": event.stream_id,
         "event_id": event.event_id,
         "event_name": event.name,
-        "payload": Raw(event.payload),
-        "metadata": Raw(event.metadata),
+        "payload": _raw(event, "Payload", event.payload),
+        "metadata": _raw(event, "Metadata", event.metadata),
         "event_uid": event.uid,
         "timestamp": format_time(event.timestamp_us),
     }

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from eventstore import MalformedItem, StoreUnavailable
+from eventstore import AllEvents, Event, MalformedItem, StoreUnavailable
 from eventstore.adapters.memory import MemoryEventStore
 from tests.http.gateway import Answer, Gateway
 
@@ -62,5 +64,21 @@ def test_bug_is_told_without_anything_of_it(error: Exception) -> None:
 def test_malformed_item_is_named_so_that_it_can_be_mended() -> None:
     error = MalformedItem(stream_id="s", event_id=7, reason="EventName is missing")
     for answer in all_answers(error):
+        assert (answer.status, answer.problem) == (500, "malformed-item")
+        assert (answer.json["streamId"], answer.json["eventId"]) == ("s", 7)
+
+
+@pytest.mark.parametrize("broken", [{"payload": '{"total": '}, {"payload": "NaN"}, {"metadata": "1 2"}])
+def test_item_that_was_written_by_hand_does_not_make_an_unreadable_answer(broken: dict[str, str]) -> None:
+    class ByHand(MemoryEventStore):
+        def read_stream(self, *_: Any, **__: Any) -> Iterator[Event]:
+            yield replace(Event("s", 7, "Happened", "null", "{}", "", 1), **broken)  # type: ignore[arg-type]
+
+        def read_all(self, **_: Any) -> AllEvents:
+            return AllEvents(self.read_stream(), 2)
+
+    gateway = Gateway(ByHand())
+    for path in ("/streams/s/events", "/events"):
+        answer = gateway.get(path)
         assert (answer.status, answer.problem) == (500, "malformed-item")
         assert (answer.json["streamId"], answer.json["eventId"]) == ("s", 7)

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from aws_lambda_powertools import Logger, Metrics
@@ -42,7 +43,8 @@ class Function:
         clock_s = count()
         self.handler: LambdaHandler = lambda_handler(
             Api({**append_handlers(store), **read_handlers(store)}),
-            logger=Logger(service=f"test-{id(self)}", stream=self._log),
+            # Powertools keeps one logger a service for the life of the process, and its stream with it.
+            logger=Logger(service=f"test-{uuid4()}", stream=self._log),
             metrics=Metrics(namespace="EventStore", service="append"),
             clock_s=lambda: next(clock_s) / 8,
         )
