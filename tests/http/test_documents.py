@@ -24,9 +24,11 @@ DOCS = Path(__file__).parents[2] / "docs"
 # What the HTTP API never meets: it appends to one stream a request, and publishes nothing.
 ELSEWHERE = {
     domain.FailedEventsUnavailable,
+    domain.IndexingStopped,
     domain.NotPublishable,
     domain.PublicationStopped,
     domain.RepeatedStream,
+    domain.TranchesChanged,
 }
 
 
