@@ -24,6 +24,7 @@ def _refuse_constant(name: str) -> None:
 
 # Numbers are only scanned, never built: a number of 10,000 digits is as good as any other.
 _SCANNER = json.JSONDecoder(parse_float=_as_text, parse_int=_as_text, parse_constant=_refuse_constant)
+_SPACE = re.compile(r"[ \t\n\r]*")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
 
@@ -64,6 +65,19 @@ def check_json(text: str, *, field: str, only_object: bool = False) -> int:
     return size_bytes
 
 
+def json_members(text: str, *, field: str) -> dict[str, str]:
+    """Split a JSON object into the texts of its members, each exactly as it stands there.
+
+    Raises:
+        json.JSONDecodeError: it's not a JSON object, or a name stands twice.
+        InvalidJson: it has NaN or Infinity.
+    """
+    try:
+        return _members(text)
+    except _NotANumber as error:
+        raise InvalidJson(field, f"has {error}, which JSON does not know; write null or a string") from error
+
+
 def to_json(value: Any, *, field: str = "payload") -> str:
     """Write a plain Python value as compact JSON text.
 
@@ -79,6 +93,39 @@ def to_json(value: Any, *, field: str = "payload") -> str:
         raise InvalidJson(
             field, f"can't be written as JSON: {error}. Give plain values, or JSON text"
         ) from error
+
+
+def _members(text: str) -> dict[str, str]:
+    members: dict[str, str] = {}
+    at = _skip(text, 0)
+    at = _expect(text, at, "{")
+    while not text.startswith("}", at):
+        if members:
+            at = _expect(text, at, ",")
+        name, end = _SCANNER.raw_decode(text, at)
+        if not isinstance(name, str) or not text.startswith('"', at):
+            raise json.JSONDecodeError("expecting a name in double quotes", text, at)
+        if name in members:
+            raise json.JSONDecodeError(f"{name!r} stands twice", text, at)
+        begin = _expect(text, _skip(text, end), ":")
+        _, end = _SCANNER.raw_decode(text, begin)
+        members[name] = text[begin:end]
+        at = _skip(text, end)
+    if _skip(text, at + 1) != len(text):
+        raise json.JSONDecodeError("there is more behind the object", text, at + 1)
+    return members
+
+
+def _skip(text: str, at: int) -> int:
+    space = _SPACE.match(text, at)
+    assert space is not None
+    return space.end()
+
+
+def _expect(text: str, at: int, what: str) -> int:
+    if not text.startswith(what, at):
+        raise json.JSONDecodeError(f"expecting {what!r}", text, at)
+    return _skip(text, at + len(what))
 
 
 def _check_depth(text: str, field: str) -> None:

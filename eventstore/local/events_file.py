@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from eventstore.appends import event_size_bytes
 from eventstore.errors import EventTooLarge, InvalidInput
 from eventstore.events import NewEvent, check_stream_id
 from eventstore.http.errors import InvalidTime
 from eventstore.http.times import parse_time
+from eventstore.json_text import json_members
 from eventstore.limits import ITEM_MAX_BYTES
 
 LINE_MAX_BYTES: Final = 4 * 1_024 * 1_024
@@ -24,7 +24,6 @@ BAD_LINES_TOLD: Final = 20
 
 _REQUIRED: Final = frozenset({"streamId", "eventName", "payload"})
 _OPTIONAL: Final = frozenset({"occurredAt", "eventUid"})
-_SPACE: Final = re.compile(r"[ \t\n\r]*")
 
 
 class BadFile(RuntimeError):
@@ -105,7 +104,7 @@ def read_lines(path: Path) -> Iterator[Line | BadLine]:
 def _line(raw: bytes, number: int) -> Line | BadLine:
     try:
         # Some editors begin a file with a byte order mark.
-        members = json_members(raw.decode("utf-8-sig" if number == 1 else "utf-8"))
+        members = json_members(raw.decode("utf-8-sig" if number == 1 else "utf-8"), field="line")
         return _event(members, number)
     except UnicodeDecodeError as error:
         return BadLine(number, f"is not UTF-8 at byte {error.start}")
@@ -115,32 +114,6 @@ def _line(raw: bytes, number: int) -> Line | BadLine:
         return BadLine(number, "payload: is nested too deeply; flatten it")
     except (InvalidInput, InvalidTime, _Unfit) as error:
         return BadLine(number, str(error))
-
-
-def json_members(text: str) -> dict[str, str]:
-    """Split a JSON object into the texts of its members, each exactly as it stands there.
-
-    Raises:
-        json.JSONDecodeError: it's not a JSON object, or a name stands twice.
-    """
-    members: dict[str, str] = {}
-    at = _skip(text, 0)
-    at = _expect(text, at, "{")
-    while not text.startswith("}", at):
-        if members:
-            at = _expect(text, at, ",")
-        name, end = _SCANNER.raw_decode(text, at)
-        if not isinstance(name, str) or not text.startswith('"', at):
-            raise json.JSONDecodeError("expecting a name in double quotes", text, at)
-        if name in members:
-            raise json.JSONDecodeError(f"{name!r} stands twice", text, at)
-        begin = _expect(text, _skip(text, end), ":")
-        _, end = _SCANNER.raw_decode(text, begin)
-        members[name] = text[begin:end]
-        at = _skip(text, end)
-    if _skip(text, at + 1) != len(text):
-        raise json.JSONDecodeError("there is more behind the object", text, at + 1)
-    return members
 
 
 class _Unfit(ValueError):
@@ -187,23 +160,3 @@ def _repeated_uid(line: Line, uids: dict[str, int]) -> BadLine | None:
         return None
     first = uids.setdefault(uid, line.number)
     return None if first == line.number else BadLine(line.number, f"eventUid: stands on line {first} too")
-
-
-def _skip(text: str, at: int) -> int:
-    space = _SPACE.match(text, at)
-    assert space is not None
-    return space.end()
-
-
-def _expect(text: str, at: int, what: str) -> int:
-    if not text.startswith(what, at):
-        raise json.JSONDecodeError(f"expecting {what!r}", text, at)
-    return _skip(text, at + len(what))
-
-
-def _refuse_constant(name: str) -> Any:
-    raise _Unfit(f"has {name}, which JSON does not know; write null or a string")
-
-
-# Numbers are only passed over, never built.
-_SCANNER: Final = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_refuse_constant)

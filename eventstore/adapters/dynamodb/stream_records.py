@@ -44,13 +44,16 @@ def _record(change: Mapping[str, Any]) -> StreamRecord:
             "set the table's stream up with NEW_IMAGE or NEW_AND_OLD_IMAGES"
         )
     stream_id, number = change["Keys"][STREAM_ID]["S"], change["Keys"][EVENT_ID]["N"]
-    event = _event(stream_id, number, change["NewImage"])
+    event = event_or_malformed(stream_id, number, change["NewImage"])
     return StreamRecord(change["SequenceNumber"], stream_id, event.event_id, event)
 
 
-def _event(stream_id: str, number: str, item: Mapping[str, Any]) -> Event | MalformedItem:
-    # Everything that could make a later read of this event raise is caught here: what was written by
-    # hand must not stop the events of other streams.
+def event_or_malformed(stream_id: str, number: str, item: Mapping[str, Any]) -> Event | MalformedItem:
+    """Read an item whose key is `stream_id` and `number`; never raises.
+
+    Everything that could make a later read of this event raise is caught here: what was written by hand
+    must not stop the events of other streams.
+    """
     event_id = int(number) if _WHOLE.fullmatch(number) else 0
     if not 1 <= event_id <= VERSION_MAX:
         reason = f"its {EVENT_ID} is {number}; events have 1, 2, 3 ... Delete the item"

@@ -1,0 +1,167 @@
+"""The events table item by item, past the event store: to verify, mend, export and import it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Final
+
+from eventstore.adapters.dynamodb.items import event_from_item, item_from_event, key_of
+from eventstore.adapters.dynamodb.requests import SlotsTaken, send
+from eventstore.adapters.dynamodb.schema import BY_TIME, EVENT_ID, EVENT_UID, GSI_KEY, STREAM_ID, TIMESTAMP
+from eventstore.adapters.dynamodb.stream_records import event_or_malformed
+from eventstore.errors import MalformedItem
+from eventstore.events import Event
+from eventstore.limits import VERSION_MAX
+from eventstore.stored_items import ItemPage, StoredItem
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+_THERE: Final = f"attribute_exists({STREAM_ID})"
+_FREE: Final = f"attribute_not_exists({STREAM_ID})"
+
+
+class DynamoDBEventsTable:
+    """A `StoredEvents` and an `ImportTarget` on a DynamoDB table; safe to use from several threads.
+
+    Args:
+        client: boto3's DynamoDB client, best made with `client.CLIENT_CONFIG`.
+        table_name: the table of the deployed stack.
+        page_items: items of one page of a scan at most; None for as many as 1 MB holds.
+    """
+
+    def __init__(self, *, client: DynamoDBClient, table_name: str, page_items: int | None = None) -> None:
+        self._client = client
+        self._table_name = table_name
+        self._page = {} if page_items is None else {"Limit": page_items}
+
+    def scan(self, *, segment: int, segments: int, after: str | None) -> ItemPage:
+        """Read one page of a segment; see `TableScan.scan`."""
+        request: dict[str, Any] = {
+            "TableName": self._table_name,
+            "Segment": segment,
+            "TotalSegments": segments,
+            "ConsistentRead": True,
+            **self._page,
+        }
+        if after is not None:
+            request["ExclusiveStartKey"] = json.loads(after)
+        answer = send(self._client.scan, **request)
+        key = answer.get("LastEvaluatedKey")
+        return ItemPage([_stored(item) for item in answer["Items"]], json.dumps(key) if key else None)
+
+    def read_items(
+        self, stream_id: str, *, from_version: int, to_version: int | None = None
+    ) -> Iterator[StoredItem]:
+        """Read items of one stream; see `StoredEvents.read_items`."""
+        yield from self._query(
+            KeyConditionExpression=f"{STREAM_ID} = :stream AND {EVENT_ID} BETWEEN :from AND :to",
+            ExpressionAttributeValues={
+                ":stream": {"S": stream_id},
+                ":from": {"N": str(from_version)},
+                ":to": {"N": str(VERSION_MAX if to_version is None else to_version)},
+            },
+            ConsistentRead=True,
+        )
+
+    def read_index(self, shard: int, *, from_us: int, end_us: int) -> Iterator[StoredItem]:
+        """Read one shard of the time index; see `StoredEvents.read_index`."""
+        yield from self._query(
+            IndexName=BY_TIME,
+            KeyConditionExpression=f"{GSI_KEY} = :shard AND #time BETWEEN :from AND :last",
+            ExpressionAttributeNames={"#time": TIMESTAMP},
+            ExpressionAttributeValues={
+                ":shard": {"N": str(shard)},
+                ":from": {"N": str(from_us)},
+                ":last": {"N": str(end_us - 1)},
+            },
+        )
+
+    def mend(self, item: StoredItem, *, timestamp_us: int, shard: int) -> bool:
+        """Give an item its index attributes; see `StoredEvents.mend`."""
+        values = {":time": {"N": str(timestamp_us)}, ":shard": {"N": str(shard)}}
+        unchanged = [_THERE]
+        for name, old, was in (("#time", ":oldTime", item.timestamp), ("#shard", ":oldShard", item.shard)):
+            if was is None:
+                unchanged.append(f"attribute_not_exists({name})")
+            else:
+                unchanged.append(f"{name} = {old}")
+                values[old] = {"N": was}
+        try:
+            send(
+                self._client.update_item,
+                TableName=self._table_name,
+                Key=key_of(item.stream_id, item.event_id),
+                UpdateExpression="SET #time = :time, #shard = :shard",
+                ConditionExpression=" AND ".join(unchanged),
+                ExpressionAttributeNames={"#time": TIMESTAMP, "#shard": GSI_KEY},
+                ExpressionAttributeValues=values,
+            )
+        except SlotsTaken:
+            return False
+        return True
+
+    def is_empty(self) -> bool:
+        """Tell whether the table has no item at all; strongly consistent. Cost: 1 request, 1 RCU."""
+        answer = send(self._client.scan, TableName=self._table_name, Limit=1, ConsistentRead=True)
+        return not answer["Items"]
+
+    def put(self, event: Event, *, shard: int) -> Event | MalformedItem | None:
+        """Write an event at its place, if that is free; see `ImportTarget.put`."""
+        try:
+            send(
+                self._client.put_item,
+                TableName=self._table_name,
+                Item=item_from_event(event, shard=shard),
+                ConditionExpression=_FREE,
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except SlotsTaken as taken:
+            return self._in_the_way(event, taken)
+        return None
+
+    def get(self, stream_id: str, event_id: int) -> Event | None:
+        """Read one event, strongly consistent; None when it isn't there. Cost: 1 request, 1 RCU per 4 KB."""
+        answer = send(
+            self._client.get_item,
+            TableName=self._table_name,
+            Key=key_of(stream_id, event_id),
+            ConsistentRead=True,
+        )
+        return event_from_item(answer["Item"]) if "Item" in answer else None
+
+    def _in_the_way(self, event: Event, taken: SlotsTaken) -> Event | MalformedItem | None:
+        try:
+            item = taken.items[0]
+            return event_from_item(item) if item else self.get(event.stream_id, event.event_id)
+        except MalformedItem as malformed:
+            return malformed
+
+    def _query(self, **request: Any) -> Iterator[StoredItem]:
+        request["TableName"] = self._table_name
+        while True:
+            answer = send(self._client.query, **request)
+            for item in answer["Items"]:
+                yield _stored(item)
+            if "LastEvaluatedKey" not in answer:
+                return
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+
+def _stored(item: Mapping[str, Any]) -> StoredItem:
+    stream_id, number = item[STREAM_ID]["S"], item[EVENT_ID]["N"]
+    # An item without Timestamp lacks an index attribute; whether it's an event otherwise is told apart.
+    event = event_or_malformed(stream_id, number, {TIMESTAMP: {"N": "0"}, **item})
+    # `default`: attributes of other programs can be binary.
+    text = json.dumps(item, sort_keys=True, default=repr)
+    return StoredItem(
+        stream_id=stream_id,
+        event_id=event.event_id,
+        event=event,
+        uid=item.get(EVENT_UID, {}).get("S"),
+        timestamp=item.get(TIMESTAMP, {}).get("N"),
+        shard=item.get(GSI_KEY, {}).get("N"),
+        digest=int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big"),
+    )

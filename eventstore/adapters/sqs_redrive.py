@@ -1,0 +1,90 @@
+"""The queue of failed events on SQS, from its other end: received, deleted, shown again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from eventstore.errors import FailedEventsUnavailable
+from eventstore.publish import FailedEvent
+from eventstore.redrive import ParkedMessage
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+CLIENT_CONFIG: Final = Config(connect_timeout=2.0, read_timeout=10.0, retries={"mode": "standard"})
+"""Give it to boto3: ``boto3.client("sqs", config=CLIENT_CONFIG)``."""
+
+_BATCH: Final = 10
+"""Messages of one request (SQS: 10)."""
+
+_WAIT_S: Final = 2
+"""Seconds that SQS waits for a message: only then it asks all of its servers, and none means none."""
+
+
+class SqsParkedEvents:
+    """`ParkedEvents` in an SQS queue.
+
+    Args:
+        client: boto3's SQS client, best made with `CLIENT_CONFIG`.
+        queue_url: the queue of the deployed stack.
+    """
+
+    def __init__(self, *, client: SQSClient, queue_url: str) -> None:
+        self._client = client
+        self._queue_url = queue_url
+
+    def receive(self, *, hidden_s: float) -> list[ParkedMessage]:
+        """Take up to 10 messages; see `ParkedEvents.receive`. Cost: 1 request."""
+        answer = self._send(
+            self._client.receive_message,
+            MaxNumberOfMessages=_BATCH,
+            WaitTimeSeconds=_WAIT_S,
+            VisibilityTimeout=round(hidden_s),
+        )
+        return [_parked(message) for message in answer.get("Messages", [])]
+
+    def delete(self, messages: Sequence[ParkedMessage]) -> None:
+        """Delete messages; see `ParkedEvents.delete`. Cost: 1 request for each 10."""
+        self._send_all(self._client.delete_message_batch, messages, {})
+
+    def release(self, messages: Sequence[ParkedMessage]) -> None:
+        """Make messages visible again; see `ParkedEvents.release`. Cost: 1 request for each 10."""
+        self._send_all(self._client.change_message_visibility_batch, messages, {"VisibilityTimeout": 0})
+
+    def _send_all(
+        self, operation: Callable[..., Any], messages: Sequence[ParkedMessage], options: dict[str, Any]
+    ) -> None:
+        failed: list[str] = []
+        for first in range(0, len(messages), _BATCH):
+            entries = [
+                {"Id": str(number), "ReceiptHandle": message.receipt, **options}
+                for number, message in enumerate(messages[first : first + _BATCH])
+            ]
+            answer = self._send(operation, Entries=entries)
+            failed += [f"{each['Code']}: {each.get('Message', '')}" for each in answer.get("Failed", [])]
+        if failed:
+            raise FailedEventsUnavailable(reason=f"{len(failed)} messages failed, the first: {failed[0]}")
+
+    def _send(self, operation: Callable[..., Any], **request: Any) -> Any:
+        try:
+            return operation(QueueUrl=self._queue_url, **request)
+        except (BotoCoreError, ClientError) as error:
+            raise FailedEventsUnavailable(reason=str(error)) from error
+
+
+def _parked(message: Any) -> ParkedMessage:
+    failed = fault = None
+    try:
+        match json.loads(message["Body"]):
+            case {"streamId": str(stream_id), "eventId": int(event_id), "reason": str(reason)}:
+                failed = FailedEvent(stream_id, event_id, reason)
+            case _:
+                fault = "it has no text streamId, whole number eventId and text reason"
+    except ValueError as error:
+        fault = f"it is not JSON: {error}"
+    return ParkedMessage(message["MessageId"], message["ReceiptHandle"], failed, fault or "")

@@ -1,0 +1,1 @@
+"""The command line: `python -m eventstore`, commands redrive, verify, export, import (docs/operations.md)."""

@@ -1,0 +1,4 @@
+"""Transfer: a store's events into a file and back, every text and Timestamp as it was.
+
+`lines` is the file's format, `export` writes it, `importing` checks it and writes it into a store.
+"""

@@ -1,0 +1,126 @@
+"""Export: the events of a store into one file, whole or not at all."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from eventstore.errors import EventStoreError, MalformedItem
+from eventstore.events import Event
+from eventstore.stored_items import StoredItem, TableScan, scan_side_by_side
+from eventstore.transfer.lines import event_line, last_line
+
+
+class FileExists(EventStoreError):
+    """The file that an export should make is there already; it was not touched."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} exists; move it away or name another file")
+        self.path = path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """What an export has written."""
+
+    events: int
+    size_bytes: int
+    """Of the lines, uncompressed."""
+    sha256: str
+    settled_until: str
+
+
+def export(
+    events: Iterable[Event],
+    path: Path,
+    *,
+    settled_until: str,
+    from_: str | None = None,
+    to: str | None = None,
+    written: Callable[[int], None] = lambda _events: None,
+) -> Exported:
+    """Write events into a file, compressed with gzip; it appears under its name only when it's complete.
+
+    Args:
+        events: each stream's in order.
+        settled_until, from_, to: what the events are, for the last line.
+        written: is told how many events were written so far, each 1,000.
+
+    Raises:
+        FileExists: nothing was written. Whatever else happens, nothing is left under the file's name.
+    """
+    if path.exists():
+        raise FileExists(path)
+    part = path.with_name(f"{path.name}.part")
+    digest, count, size_bytes = sha256(), 0, 0
+    try:
+        with part.open("wb") as file:
+            with gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=6, mtime=0) as lines:
+                for event in events:
+                    line = event_line(event)
+                    digest.update(line)
+                    lines.write(line)
+                    count += 1
+                    size_bytes += len(line)
+                    if count % 1_000 == 0:
+                        written(count)
+                lines.write(
+                    last_line(
+                        events=count,
+                        sha256_hex=digest.hexdigest(),
+                        from_=from_,
+                        to=to,
+                        settled_until=settled_until,
+                    )
+                )
+            file.flush()
+            os.fsync(file.fileno())
+        # Unlike a rename, a link never replaces a file that has appeared meanwhile.
+        try:
+            path.hardlink_to(part)
+        except FileExistsError as error:
+            raise FileExists(path) from error
+    finally:
+        part.unlink(missing_ok=True)
+    written(count)
+    return Exported(
+        events=count, size_bytes=size_bytes, sha256=digest.hexdigest(), settled_until=settled_until
+    )
+
+
+def table_events(table: TableScan, *, segments: int, settled_until_us: int) -> Iterator[Event]:
+    """Read every event of the table that is older than `settled_until_us`: each stream in order.
+
+    The streams stand in no order, those of several segments between each other.
+
+    Raises:
+        MalformedItem: at the first item that is not an event, or has no Timestamp: `verify` names them all.
+
+    Consistency: strong. Every event that was written before the scan began and is older than
+    `settled_until_us` is there, also one that its time index doesn't have (yet). Timestamps rise inside a
+    stream, so what is left out is the end of a stream, never its middle.
+
+    Cost: 250 RCU for 1,000 events of 1 KB, 1 request for each 1 MB. Memory: two pages (1 MB) a segment.
+    """
+    starts: dict[int, str | None] = dict.fromkeys(range(segments))
+    with ThreadPoolExecutor(segments, thread_name_prefix="export") as executor:
+        for _, page in scan_side_by_side(table, executor=executor, starts=starts, segments=segments):
+            for item in page.items:
+                if item.is_events:
+                    event = _event(item)
+                    if event.timestamp_us < settled_until_us:
+                        yield event
+
+
+def _event(item: StoredItem) -> Event:
+    if isinstance(item.event, MalformedItem):
+        raise item.event
+    if item.timestamp is None:
+        reason = "it has no Timestamp; `verify --repair` gives it one where that is known"
+        raise MalformedItem(stream_id=item.stream_id, event_id=item.event_id, reason=reason)
+    return item.event

@@ -1,0 +1,307 @@
+"""Import: the events of an export into a store, each at its own place with its own Timestamp.
+
+The file is checked whole before anything is written. Then streams are written side by side, and of each
+stream event n only after n - 1 is there. Nothing is ever overwritten: an event that is there identical is
+passed over, so running an import again changes nothing; a different one ends its stream's import.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Protocol, TypeVar
+
+from eventstore.errors import EventStoreError, MalformedItem, StoreUnavailable
+from eventstore.events import Event
+from eventstore.transfer.lines import BadLine, LastLine, Line, read_lines
+
+BAD_LINES_TOLD: Final = 20
+"""Bad lines that are told one by one; the others are counted."""
+
+WINDOW_EVENTS: Final = 10_000
+WINDOW_BYTES: Final = 32 * 1_024 * 1_024
+"""Events, and bytes, that are held in memory at once (ours)."""
+
+_MAX_TRIES: Final = 6
+
+_T = TypeVar("_T")
+
+
+class BadExport(EventStoreError):
+    """A file that can't be imported; nothing was written. `lines` has the first bad ones."""
+
+    def __init__(self, path: Path, lines: Sequence[BadLine], count: int) -> None:
+        told = [f"{path}:{line.number}: {line.reason}" for line in lines]
+        more = f", the first {len(lines)} are above" if count > len(lines) else ""
+        super().__init__("\n".join([*told, f"{count:,} bad lines{more}. Nothing was written."]))
+        self.lines = tuple(lines)
+        self.count = count
+
+
+class StoreNotEmpty(EventStoreError):
+    """The store has events, and an import into such a store was not asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the store has events already. To go on with an import that was interrupted, or to add streams "
+            "to these: --into-existing, which overwrites nothing"
+        )
+
+
+class ImportTarget(Protocol):
+    """A store that events are written into at their own places."""
+
+    def is_empty(self) -> bool:
+        """Tell whether it has no event at all, strongly consistent."""
+        ...
+
+    def put(self, event: Event, *, shard: int) -> Event | MalformedItem | None:
+        """Write an event at its place if that is free; else return what is there.
+
+        Raises:
+            StoreUnavailable: not known whether it was written; the same again is harmless.
+
+        Cost: 1 request; 1 WCU for each KB and as much for the index.
+        """
+        ...
+
+    def get(self, stream_id: str, event_id: int) -> Event | None:
+        """Read one event, strongly consistent; None when it isn't there."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """What a file was found to hold."""
+
+    events: int
+    streams: int
+    settled_until: str
+
+
+@dataclass(slots=True)
+class Imported:
+    """What became of events."""
+
+    written: int = 0
+    already_there: int = 0
+    failed: int = 0
+    """Not written: an event whose place holds another one, and all later ones of its stream."""
+    reasons: list[str] = field(default_factory=list)
+    """Why streams failed, one sentence each."""
+
+    @property
+    def events(self) -> int:
+        """All of them."""
+        return self.written + self.already_there + self.failed
+
+    def add(self, other: Imported) -> None:
+        """Count others too."""
+        self.written += other.written
+        self.already_there += other.already_there
+        self.failed += other.failed
+        self.reasons += other.reasons
+
+
+def check_export(
+    path: Path, *, whole_streams: bool, checked: Callable[[int], None] = lambda _events: None
+) -> Contents:
+    """Read a file and check all of it: each line, each stream's order, the number of events, the checksum.
+
+    Args:
+        whole_streams: each stream has to begin with event 1, as into an empty store.
+        checked: is told how many events were checked so far, each 1,000.
+
+    Memory: one line, and about 200 bytes a stream.
+
+    Raises:
+        BadExport: with the first `BAD_LINES_TOLD` bad lines, by number and reason.
+    """
+    last: dict[str, tuple[int, int]] = {}
+    bad: list[BadLine] = []
+    events = bad_count = number = 0
+    end: LastLine | None = None
+    for line in read_lines(path):
+        fault = line.reason if isinstance(line, BadLine) else None
+        if end is not None:
+            fault = "stands behind the export's last line"
+        elif isinstance(line, Line):
+            events += 1
+            fault = _out_of_order(line.event, last, whole_streams=whole_streams)
+            if events % 1_000 == 0:
+                checked(events)
+        elif isinstance(line, LastLine):
+            end = line
+            fault = _last_line_fault(line, events)
+        if fault:
+            bad_count += 1
+            bad += [BadLine(line.number, fault)] if bad_count <= BAD_LINES_TOLD else []
+        number = line.number
+    if end is None:
+        bad_count += 1
+        bad.append(BadLine(number + 1, "the export's last line is missing: the file was cut off"))
+    if bad_count or end is None:
+        raise BadExport(path, bad, bad_count)
+    checked(events)
+    return Contents(events=events, streams=len(last), settled_until=end.settled_until)
+
+
+def import_events(
+    path: Path,
+    target: ImportTarget,
+    *,
+    write_shards: int,
+    into_existing: bool = False,
+    parallel: int = 16,
+    random_shard: Callable[[int], int] = random.randrange,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[Imported]:
+    """Write the events of a checked file; yield what became of each stream's events of each window.
+
+    Args:
+        path: a file that `check_export` has passed, with ``whole_streams=not into_existing``.
+        write_shards: over how many shards of the time index the events are spread.
+        into_existing: the store may have events.
+        parallel: streams that are written side by side.
+
+    Raises:
+        StoreNotEmpty: at once; nothing was written.
+        StoreUnavailable: after several tries; run it again with `into_existing` to go on.
+
+    Cost of 1,000 events of 1 KB: 1,000 requests, 1,000 WCU + 1,000 for the index. Memory: one window of the
+    file, and the streams that failed.
+    """
+    if not into_existing and not target.is_empty():
+        raise StoreNotEmpty
+    writer = _Writer(target, write_shards=write_shards, random_shard=random_shard, sleep=sleep)
+    failed: set[str] = set()
+    executor = ThreadPoolExecutor(parallel, thread_name_prefix="import")
+    try:
+        for window in _windows(path):
+            writing = {}
+            for stream_id, lines in window.items():
+                if stream_id in failed:
+                    yield Imported(failed=len(lines))
+                else:
+                    writing[executor.submit(writer.write, lines)] = stream_id
+            for future in as_completed(writing):
+                imported = future.result()
+                if imported.failed:
+                    failed.add(writing[future])
+                yield imported
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+class _Differs(Exception):
+    pass
+
+
+class _Writer:
+    def __init__(
+        self,
+        target: ImportTarget,
+        *,
+        write_shards: int,
+        random_shard: Callable[[int], int],
+        sleep: Callable[[float], None],
+    ) -> None:
+        self._target = target
+        self._write_shards = write_shards
+        self._random_shard = random_shard
+        self._sleep = sleep
+
+    def write(self, lines: Sequence[Line]) -> Imported:
+        """Write some events of one stream, in order."""
+        imported = Imported()
+        for line in lines:
+            try:
+                if line is lines[0] and line.event.event_id > 1:
+                    self._check_before(line.event)
+                if self._put(line.event):
+                    imported.written += 1
+                else:
+                    imported.already_there += 1
+            except _Differs as differs:
+                imported.failed = len(lines) - imported.events
+                reason = f"stream {line.event.stream_id!r} from line {line.number} on: {differs}"
+                imported.reasons.append(reason)
+                break
+        return imported
+
+    def _put(self, event: Event) -> bool:
+        shard = self._random_shard(self._write_shards)
+        there = self._try(lambda: self._target.put(event, shard=shard))
+        if there is None:
+            return True
+        if there != event:
+            what = (
+                there.reason if isinstance(there, MalformedItem) else f"{there.name!r} with uid {there.uid}"
+            )
+            raise _Differs(f"the store has another event {event.event_id}, {what}; nothing is overwritten")
+        return False
+
+    def _check_before(self, event: Event) -> None:
+        """Prove that an event leaves no gap behind it, nor a Timestamp that isn't lower."""
+        before_id = event.event_id - 1
+        try:
+            before = self._try(lambda: self._target.get(event.stream_id, before_id))
+        except MalformedItem as malformed:
+            raise _Differs(str(malformed)) from malformed
+        if before is None:
+            raise _Differs(f"the store has no event {before_id}, so event {event.event_id} would leave a gap")
+        if before.timestamp_us >= event.timestamp_us:
+            times = f"{event.timestamp_us}, not higher than {before.timestamp_us}"
+            raise _Differs(f"its Timestamp is {times}, that of the store's event {before_id}")
+
+    def _try(self, operation: Callable[[], _T]) -> _T:
+        for attempt in range(1, _MAX_TRIES):
+            try:
+                return operation()
+            except StoreUnavailable:
+                self._sleep(0.1 * 2**attempt)
+        return operation()
+
+
+def _windows(path: Path) -> Iterator[dict[str, list[Line]]]:
+    window: defaultdict[str, list[Line]] = defaultdict(list)
+    events = size_bytes = 0
+    for line in read_lines(path):
+        if isinstance(line, BadLine):
+            raise BadExport(path, [line], 1)
+        if isinstance(line, LastLine):
+            break
+        window[line.event.stream_id].append(line)
+        events += 1
+        size_bytes += line.size_bytes
+        if events == WINDOW_EVENTS or size_bytes >= WINDOW_BYTES:
+            yield window
+            window = defaultdict(list)
+            events = size_bytes = 0
+    yield window
+
+
+def _out_of_order(event: Event, last: dict[str, tuple[int, int]], *, whole_streams: bool) -> str | None:
+    known = event.stream_id in last
+    last_id, last_us = last.get(event.stream_id, (0, -1))
+    last[event.stream_id] = event.event_id, event.timestamp_us
+    if event.event_id != last_id + 1 and (known or whole_streams):
+        behind = f"behind event {last_id}" if known else "as its first"
+        return f"stream {event.stream_id!r} has event {event.event_id} {behind}, not {last_id + 1}"
+    if event.timestamp_us <= last_us:
+        times = f"{event.timestamp_us} is not higher than {last_us}"
+        return f"timestampUs: {times}, that of event {last_id} of stream {event.stream_id!r}"
+    return None
+
+
+def _last_line_fault(line: LastLine, events: int) -> str | None:
+    if line.events != events:
+        return f"says that the export has {line.events:,} events, the file has {events:,}"
+    if line.sha256 != line.is_sha256:
+        return f"says that the lines before it have the SHA-256 {line.sha256}, they have {line.is_sha256}"
+    return None

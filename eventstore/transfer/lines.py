@@ -1,0 +1,212 @@
+"""The format of an export: one event a line of JSON, and a last line by which the file is known to be whole.
+
+::
+
+    {"streamId":"order-1","eventId":1,"eventName":"OrderPlaced","eventUid":"...","timestampUs":1769860800000000,
+     "metadata":{},"payload":{"total":12.50}}
+    ...
+    {"export":{"format":1,"events":1,"sha256":"...","from":null,"to":null,"settledUntil":"2026-..."}}
+
+Payload and metadata stand there as the JSON text that the store has, byte by byte. A text with line breaks or
+with spaces around it can't, in one line: it stands as a JSON string in `payloadText` or `metadataText`.
+`sha256` is that of all lines before the last. The file is compressed with gzip; uncompressed it's read too.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import IO, Any, Final
+
+from eventstore.appends import event_size_bytes
+from eventstore.errors import EventTooLarge, InvalidInput, InvalidJson
+from eventstore.events import Event, NewEvent, check_stream_id
+from eventstore.json_text import json_members
+from eventstore.limits import ITEM_MAX_BYTES, VERSION_MAX
+
+FORMAT: Final = 1
+
+LINE_MAX_BYTES: Final = 4 * 1_024 * 1_024
+"""Bytes of one line (ours): an event has at most 400 KB, whatever the escapes around it."""
+
+TIMESTAMP_MAX_US: Final = 253_402_300_799_999_999
+"""The last microsecond of the year 9999."""
+
+_REQUIRED: Final = ("streamId", "eventId", "eventName", "eventUid", "timestampUs")
+_TEXTS: Final = {"payload": "payloadText", "metadata": "metadataText"}
+_LAST: Final = b'{"export":'
+_GZIP: Final = b"\x1f\x8b"
+_DIGITS: Final = re.compile(r"[0-9]{1,18}")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line that is an event."""
+
+    number: int
+    event: Event
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that is none."""
+
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastLine:
+    """What the last line says of the file, and what the file is."""
+
+    number: int
+    events: int
+    sha256: str
+    settled_until: str
+    is_sha256: str
+    """The digest of the lines that were read before it."""
+
+
+def event_line(event: Event) -> bytes:
+    """Write an event as one line."""
+    return (
+        f'{{"streamId":{_text(event.stream_id)},"eventId":{event.event_id},"eventName":{_text(event.name)},'
+        f'"eventUid":{_text(event.uid)},"timestampUs":{event.timestamp_us},'
+        f"{_json_member('metadata', event.metadata)},{_json_member('payload', event.payload)}}}\n"
+    ).encode()
+
+
+def last_line(
+    *, events: int, sha256_hex: str, from_: str | None, to: str | None, settled_until: str
+) -> bytes:
+    """Write the line that ends an export."""
+    about = {
+        "format": FORMAT,
+        "events": events,
+        "sha256": sha256_hex,
+        "from": from_,
+        "to": to,
+        "settledUntil": settled_until,
+    }
+    return f"{json.dumps({'export': about}, separators=(',', ':'))}\n".encode()
+
+
+def read_lines(path: Path) -> Iterator[Line | BadLine | LastLine]:
+    """Read the lines of an export in order. Memory: one line."""
+    digest = sha256()
+    number = 0
+    with path.open("rb") as file:
+        compressed = file.read(2) == _GZIP
+        file.seek(0)
+        lines: IO[bytes] = gzip.GzipFile(fileobj=file) if compressed else file  # type: ignore[assignment]
+        try:
+            while raw := lines.readline(LINE_MAX_BYTES + 1):
+                number += 1
+                if raw.startswith(_LAST):
+                    yield _last_line(raw, number, digest.hexdigest())
+                    continue
+                digest.update(raw)
+                yield _line(raw, number)
+                while len(raw) > LINE_MAX_BYTES and not raw.endswith(b"\n"):
+                    raw = lines.readline(LINE_MAX_BYTES + 1)
+                    digest.update(raw)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            yield BadLine(number + 1, f"the compressed file is damaged or cut off here: {error}")
+
+
+def _line(raw: bytes, number: int) -> Line | BadLine:
+    if len(raw) > LINE_MAX_BYTES:
+        return BadLine(number, f"is longer than {LINE_MAX_BYTES:,} bytes")
+    try:
+        return Line(number, _event(json_members(raw.decode(), field="line")), len(raw))
+    except UnicodeDecodeError as error:
+        return BadLine(number, f"is not UTF-8 at byte {error.start}")
+    except json.JSONDecodeError as error:
+        return BadLine(number, f"is not a JSON object: {error.msg} at character {error.pos}")
+    except RecursionError:
+        return BadLine(number, "is nested too deeply")
+    except InvalidInput as error:
+        return BadLine(number, str(error))
+
+
+def _last_line(raw: bytes, number: int, is_sha256: str) -> LastLine | BadLine:
+    try:
+        about: dict[str, Any] = json.loads(raw)["export"]
+        if about["format"] != FORMAT:
+            return BadLine(number, f"the file has format {about['format']}; this version reads {FORMAT}")
+        return LastLine(
+            number=number,
+            events=int(about["events"]),
+            sha256=str(about["sha256"]),
+            settled_until=str(about["settledUntil"]),
+            is_sha256=is_sha256,
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        return BadLine(number, f"is not the last line of an export: {error!r}")
+
+
+def _event(members: dict[str, str]) -> Event:
+    known = {*_REQUIRED, *_TEXTS, *_TEXTS.values()}
+    faults = [f"{name} is missing" for name in _REQUIRED if name not in members]
+    faults += [f"{name} is not known" for name in sorted(members.keys() - known)]
+    faults += [
+        f"give either {raw} or {text}"
+        for raw, text in _TEXTS.items()
+        if (raw in members) == (text in members)
+    ]
+    if faults:
+        raise InvalidJson("line", ", ".join(faults))
+    stream_id = check_stream_id(_string(members, "streamId"))
+    new = NewEvent(
+        name=_string(members, "eventName"),
+        payload=_json_text(members, "payload"),
+        metadata=_json_text(members, "metadata"),
+        uid=_string(members, "eventUid"),
+    )
+    size_bytes = event_size_bytes(stream_id, new)
+    if size_bytes > ITEM_MAX_BYTES:
+        raise EventTooLarge("payload", size_bytes=size_bytes, limit_bytes=ITEM_MAX_BYTES)
+    return Event(
+        stream_id=stream_id,
+        event_id=_number(members, "eventId", low=1, high=VERSION_MAX),
+        name=new.name,
+        payload=new.payload,
+        metadata=new.metadata,
+        uid=_string(members, "eventUid"),
+        timestamp_us=_number(members, "timestampUs", low=0, high=TIMESTAMP_MAX_US),
+    )
+
+
+def _json_text(members: dict[str, str], name: str) -> str:
+    return members[name] if name in members else _string(members, _TEXTS[name])
+
+
+def _string(members: dict[str, str], name: str) -> str:
+    value = json.loads(members[name], parse_int=str, parse_float=str) if members[name][0] == '"' else None
+    if not isinstance(value, str):
+        raise InvalidJson(name, "has to be a text in double quotes")
+    return value
+
+
+def _number(members: dict[str, str], name: str, *, low: int, high: int) -> int:
+    text = members[name]
+    if not _DIGITS.fullmatch(text) or not low <= int(text) <= high:
+        raise InvalidJson(name, f"is {text[:40]}; it has to be a whole number from {low} to {high:,}")
+    return int(text)
+
+
+def _json_member(name: str, text: str) -> str:
+    if "\n" in text or "\r" in text or text != text.strip(" \t"):
+        return f'"{_TEXTS[name]}":{_text(text)}'
+    return f'"{name}":{text}'
+
+
+def _text(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)

@@ -1,0 +1,69 @@
+"""What a verification finds: one kind, one place, one sentence each."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Self
+
+
+class Kind(StrEnum):
+    """What can be wrong."""
+
+    GAP = "gap"
+    """EventIds without items, before an event that is there: lost, or never written by this library."""
+    MALFORMED = "malformed"
+    """An item that is not an event of this store."""
+    NOT_INDEXED = "not-indexed"
+    """GSIKey or Timestamp is missing, so the event isn't in the time index: no read of all streams has it."""
+    UNREAD_SHARD = "unread-shard"
+    """GSIKey names a shard that readers don't ask."""
+    TIMESTAMP_ORDER = "timestamp-order"
+    """A Timestamp that is not higher than that of an earlier event of the stream."""
+    MISSING_IN_INDEX = "missing-in-index"
+    ONLY_IN_INDEX = "only-in-index"
+    INDEX_DIFFERS = "index-differs"
+    MISSING_IN_LOG = "missing-in-log"
+    ONLY_IN_LOG = "only-in-log"
+    LOG_DIFFERS = "log-differs"
+
+
+class Repair(StrEnum):
+    """What `repair` does about a finding."""
+
+    DONE = "done"
+    POSSIBLE = "possible"
+    NO = "no"
+    """It can't be rebuilt from what is there: nothing is invented."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that is wrong."""
+
+    kind: Kind
+    stream_id: str | None
+    """None when it's about a whole part of the index or the log."""
+    event_id: int | None
+    last_event_id: int | None = None
+    """The end of a gap, the event itself when it's one."""
+    detail: str
+    repair: Repair = Repair.NO
+
+    def repaired(self) -> Self:
+        """The same finding, mended."""
+        return replace(self, repair=Repair.DONE)
+
+    def line(self) -> str:
+        """Write it as one line of NDJSON."""
+        members = {
+            "kind": self.kind,
+            "streamId": self.stream_id,
+            "eventId": self.event_id,
+            "lastEventId": self.last_event_id,
+            "detail": self.detail,
+            "repair": self.repair,
+        }
+        present = {name: value for name, value in members.items() if value is not None}
+        return json.dumps(present, ensure_ascii=False, separators=(",", ":")) + "\n"

@@ -1,0 +1,154 @@
+"""The log against the table: every event has an entry, and every entry its event."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from math import ceil
+from typing import Final
+
+from eventstore.events import Event
+from eventstore.limits import LOG_BLOCK_MAX_BYTES
+from eventstore.log import EventLog, LogEntry, entry_size_bytes, tranche_of
+from eventstore.stored_items import StoredItem
+from eventstore.verification.digests import Part, PartDigests
+from eventstore.verification.findings import Finding, Kind, Repair
+from eventstore.verification.segments import HASH_SHIFT, entry_digest, stream_hash, whole
+
+STREAMS_AT_ONCE: Final = 500_000
+"""Streams whose last entry is remembered at once, about 100 MB (ours). With more, the log is read again."""
+
+Address = tuple[str, int]
+
+
+class LogComparison:
+    """Compares the log with the table, and appends what is missing there.
+
+    An entry that stands there again is no fault: what feeds the log delivers at least once. An entry that is
+    missing is appended behind the last block, as the log's own writer would have done late; a subscriber
+    that has passed a hole has fetched it from the table, and drops such an entry.
+
+    Memory: `streams_at_once` streams, and the parts that differ.
+    Cost of 1,000 events: about 20 RCU (blocks of 12 entries a KB, strongly consistent) for each
+    `streams_at_once` streams; a missing entry: 1 WCU for about 12 that are appended together.
+    """
+
+    def __init__(self, log: EventLog, *, streams_at_once: int = STREAMS_AT_ONCE) -> None:
+        self._log = log
+        self._streams_at_once = streams_at_once
+        self.tranches = log.tranches
+
+    def digests(self, *, streams: int, max_parts: int, settled_until_us: int) -> PartDigests:
+        """Digest the log as `SegmentCheck` does the table: each event once."""
+        digests = PartDigests(max_parts=max_parts, shift=HASH_SHIFT)
+        passes = max(1, ceil(streams / self._streams_at_once))
+        for chosen in range(passes):
+            for tranche in range(self.tranches):
+                seen = _SeenEvents()
+                for entry in self._log.read_tranche(tranche):
+                    place = stream_hash(entry.stream_id)
+                    # The hash's upper bits: its lower ones have chosen the tranche.
+                    mine = (place >> 16) % passes == chosen and entry.timestamp_us < settled_until_us
+                    if mine and seen.add(entry):
+                        digests.add(tranche, place, _digest(entry))
+        return digests
+
+    def compare(
+        self, parts: Sequence[Part], items: dict[Address, StoredItem], *, settled_until_us: int, repair: bool
+    ) -> Iterator[Finding]:
+        """Read the entries of some parts again, and yield what differs from the table's items."""
+        missing = dict(items)
+        for tranche in sorted({part.group for part in parts}):
+            for entry in self._log.read_tranche(tranche):
+                place = stream_hash(entry.stream_id)
+                if any(part.has(tranche, place) for part in parts) and entry.timestamp_us < settled_until_us:
+                    address = entry.stream_id, entry.event_id
+                    missing.pop(address, None)
+                    yield from _difference(entry, items.get(address))
+        events = [item.event for item in missing.values() if isinstance(item.event, Event)]
+        if repair:
+            self._append(events)
+        for event in events:
+            yield Finding(
+                kind=Kind.MISSING_IN_LOG,
+                stream_id=event.stream_id,
+                event_id=event.event_id,
+                detail=f"is in the table, not in tranche {self._tranche(event.stream_id)} of the log",
+                repair=Repair.DONE if repair else Repair.POSSIBLE,
+            )
+
+    def _append(self, events: Sequence[Event]) -> None:
+        by_tranche: defaultdict[int, list[Event]] = defaultdict(list)
+        for event in sorted(events, key=lambda event: (event.timestamp_us, event.stream_id, event.event_id)):
+            by_tranche[self._tranche(event.stream_id)].append(event)
+        for tranche, missing in by_tranche.items():
+            for block in _blocks(missing):
+                self._log.append_block(tranche, block)
+
+    def _tranche(self, stream_id: str) -> int:
+        return tranche_of(stream_id, tranches=self.tranches)
+
+
+def log_place(item: StoredItem, *, tranches: int, settled_until_us: int) -> tuple[int, int] | None:
+    """Tell the group and place of an item among the log's parts; None for one that isn't compared."""
+    time_us = whole(item.timestamp)
+    if not item.is_events or item.event_id < 1 or time_us is None or time_us >= settled_until_us:
+        return None
+    return tranche_of(item.stream_id, tranches=tranches), stream_hash(item.stream_id)
+
+
+class _SeenEvents:
+    """Tells an event's first entry from repeats: of each stream the last EventId, and the holes before it."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, int] = {}
+        self._holes: dict[str, list[range]] = {}
+
+    def add(self, entry: LogEntry) -> bool:
+        last, event_id = self._last.get(entry.stream_id, 0), entry.event_id
+        if event_id > last:
+            if event_id > last + 1:
+                self._holes.setdefault(entry.stream_id, []).append(range(last + 1, event_id))
+            self._last[entry.stream_id] = event_id
+            return True
+        holes = self._holes.get(entry.stream_id, [])
+        hole = next((hole for hole in holes if event_id in hole), None)
+        if hole is None:
+            return False
+        holes.remove(hole)
+        holes += filter(None, (range(hole.start, event_id), range(event_id + 1, hole.stop)))
+        return True
+
+
+def _difference(entry: LogEntry, item: StoredItem | None) -> Iterator[Finding]:
+    where = f"block {entry.block} of tranche {entry.tranche}, entry {entry.index}"
+    if item is None:
+        detail = f"the log has an entry ({where}) of an event that isn't in the table"
+        yield _finding(Kind.ONLY_IN_LOG, entry, detail)
+    elif isinstance(item.event, Event):
+        event = item.event
+        if (event.name, whole(item.timestamp)) != (entry.name, entry.timestamp_us):
+            has = f"{entry.name!r} at {entry.timestamp_us}, the table {event.name!r} at {item.timestamp}"
+            yield _finding(Kind.LOG_DIFFERS, entry, f"the log ({where}) has {has}")
+
+
+def _finding(kind: Kind, entry: LogEntry, detail: str) -> Finding:
+    return Finding(kind=kind, stream_id=entry.stream_id, event_id=entry.event_id, detail=detail)
+
+
+def _blocks(events: Sequence[Event]) -> Iterator[list[Event]]:
+    block: list[Event] = []
+    size_bytes = 0
+    for event in events:
+        entry_bytes = entry_size_bytes(event)
+        if block and size_bytes + entry_bytes >= LOG_BLOCK_MAX_BYTES:
+            yield block
+            block, size_bytes = [], 0
+        block.append(event)
+        size_bytes += entry_bytes
+    if block:
+        yield block
+
+
+def _digest(entry: LogEntry) -> int:
+    return entry_digest(entry.stream_id, entry.event_id, entry.name, entry.timestamp_us)

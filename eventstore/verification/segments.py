@@ -1,0 +1,280 @@
+"""One segment of the table, item by item: an event, in its place, behind the one before, in the index."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
+from typing import Any, Final, Protocol, Self
+from zlib import crc32
+
+from eventstore.errors import InvalidInput, MalformedItem
+from eventstore.events import NewEvent
+from eventstore.stored_items import StoredItem, TableScan
+from eventstore.verification.digests import PartDigests
+from eventstore.verification.findings import Finding, Kind, Repair
+
+_WHOLE: Final = re.compile(r"[0-9]{1,18}")
+TIME_SHIFT: Final = 20
+"""The time index is compared by parts of 2**20 microseconds, about a second, or wider."""
+HASH_SHIFT: Final = 20
+"""The log is compared by parts of 2**20 hashes of stream ids: 4,096 of them, or fewer."""
+
+
+class StoredEvents(TableScan, Protocol):
+    """The events table and its time index, as a verification needs them."""
+
+    def read_items(
+        self, stream_id: str, *, from_version: int, to_version: int | None = None
+    ) -> Iterator[StoredItem]:
+        """Read items of one stream by rising EventId, strongly consistent, whatever they are.
+
+        Cost: 1 query for each 1 MB; 1 RCU for each 4 KB.
+        """
+        ...
+
+    def read_index(self, shard: int, *, from_us: int, end_us: int) -> Iterator[StoredItem]:
+        """Read one shard of the time index in [from_us, end_us), eventually consistent.
+
+        Cost: 1 query for each 1 MB; 0.5 RCU for each 4 KB.
+        """
+        ...
+
+    def mend(self, item: StoredItem, *, timestamp_us: int, shard: int) -> bool:
+        """Set Timestamp and GSIKey of an item, if it's there and both are what they were; tell whether.
+
+        Cost: 1 request; 1 WCU for each KB of the item and as much for the index.
+        """
+        ...
+
+
+class Mender(Protocol):
+    """Mends what `segments` finds: see `mend.IndexMender`."""
+
+    def can_mend(self, item: StoredItem, *, behind_us: int) -> bool:
+        """Tell whether the item's index attributes can be made from what is known."""
+        ...
+
+    def mend(self, item: StoredItem, *, behind_us: int) -> StoredItem | None:
+        """Make them; return the item as it is then, None when it was changed meanwhile."""
+        ...
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a verification has looked at."""
+
+    events: int = 0
+    streams: int = 0
+    unsettled: int = 0
+    """Events too young to be compared with the index and the log."""
+    own_items: int = 0
+    """The store's own items, whose stream ids are reserved; they are passed over."""
+    findings: int = 0
+    repaired: int = 0
+
+    def add(self, other: Counts) -> None:
+        """Count all that another has counted."""
+        for name, value in asdict(other).items():
+            setattr(self, name, getattr(self, name) + value)
+
+
+@dataclass(slots=True)
+class SegmentState:
+    """All that is known between two pages of a segment: what a checkpoint keeps."""
+
+    index: PartDigests
+    log: PartDigests
+    after: str | None = None
+    done: bool = False
+    stream_id: str = ""
+    version: int = 0
+    timestamp_us: int = 0
+    findings_bytes: int = 0
+    counts: Counts = field(default_factory=Counts)
+
+    @classmethod
+    def new(cls, *, max_parts: int) -> Self:
+        """Begin a segment."""
+        return cls(
+            PartDigests(max_parts=max_parts, shift=TIME_SHIFT),
+            PartDigests(max_parts=max_parts, shift=HASH_SHIFT),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Write it as plain values."""
+        values = {name: getattr(self, name) for name in _PLAIN}
+        return {
+            **values,
+            "counts": asdict(self.counts),
+            "index": self.index.to_json(),
+            "log": self.log.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any], *, max_parts: int) -> Self:
+        """Read what `to_json` wrote."""
+        return cls(
+            PartDigests.from_json(values["index"], max_parts=max_parts),
+            PartDigests.from_json(values["log"], max_parts=max_parts),
+            counts=Counts(**values["counts"]),
+            **{name: values[name] for name in _PLAIN},
+        )
+
+
+_PLAIN: Final = ("after", "done", "stream_id", "version", "timestamp_us", "findings_bytes")
+
+
+class SegmentCheck:
+    """Checks the items of a segment in the order of the scan.
+
+    Args:
+        table: asked again where a gap is suspected: a scan may see the second event of a transaction and
+            not yet the first.
+        state: where the segment stands; kept up.
+        read_shards: the shards of the time index that readers ask.
+        settled_until_us: younger events are checked for themselves, but not compared with anything.
+        mender: decides and does repairs.
+        repair: False only says what could be repaired.
+        tranches: of the log.
+    """
+
+    def __init__(
+        self,
+        *,
+        table: StoredEvents,
+        state: SegmentState,
+        read_shards: int,
+        settled_until_us: int,
+        mender: Mender,
+        repair: bool,
+        tranches: int,
+    ) -> None:
+        self.state = state
+        self._table = table
+        self._read_shards = read_shards
+        self._settled_until_us = settled_until_us
+        self._mender = mender
+        self._repair = repair
+        self._tranches = tranches
+
+    def check(self, item: StoredItem) -> Iterator[Finding]:
+        """Check the next item; yield what is wrong with it and, before it, what is missing."""
+        state = self.state
+        if not item.is_events:
+            state.counts.own_items += 1
+            return
+        state.counts.events += 1
+        if item.stream_id != state.stream_id:
+            state.stream_id, state.version, state.timestamp_us = item.stream_id, 0, 0
+            state.counts.streams += 1
+        if item.event_id < 1:
+            assert isinstance(item.event, MalformedItem)
+            yield _finding(Kind.MALFORMED, item, item.event.reason)
+            return
+        settled = self._is_settled(item)
+        if item.event_id > state.version + 1 and settled:
+            yield from self._gaps(item)
+        yield from check_content(item)
+        fault = index_fault(item, read_shards=self._read_shards)
+        if fault:
+            finding, item = self._mend(item, fault)
+            yield finding
+        time_us = whole(item.timestamp)
+        if time_us is not None:
+            if time_us <= state.timestamp_us:
+                what = f"is {time_us}, not higher than {state.timestamp_us}, that of an earlier event"
+                yield _finding(Kind.TIMESTAMP_ORDER, item, f"Timestamp {what}")
+            state.timestamp_us = time_us
+        state.version = max(state.version, item.event_id)
+        if settled:
+            self._count(item, time_us)
+        else:
+            state.counts.unsettled += 1
+
+    def _is_settled(self, item: StoredItem) -> bool:
+        time_us = whole(item.timestamp)
+        return time_us is None or time_us < self._settled_until_us
+
+    def _count(self, item: StoredItem, time_us: int | None) -> None:
+        shard = whole(item.shard)
+        if time_us is None or shard is None or shard >= self._read_shards:
+            return
+        if time_us < self._settled_until_us:
+            self.state.index.add(shard, time_us, item.digest)
+        if self._tranches:
+            name = item.event.name if not isinstance(item.event, MalformedItem) else ""
+            place = stream_hash(item.stream_id)
+            digest = entry_digest(item.stream_id, item.event_id, name, time_us)
+            self.state.log.add(place % self._tranches, place, digest)
+
+    def _gaps(self, item: StoredItem) -> Iterator[Finding]:
+        expected = self.state.version + 1
+        between = self._table.read_items(item.stream_id, from_version=expected, to_version=item.event_id - 1)
+        for there in [*(found.event_id for found in between), item.event_id]:
+            if there > expected:
+                yield Finding(
+                    kind=Kind.GAP,
+                    stream_id=item.stream_id,
+                    event_id=expected,
+                    last_event_id=there - 1,
+                    detail=f"{there - expected:,} events are missing before event {there}",
+                )
+            expected = there + 1
+
+    def _mend(self, item: StoredItem, fault: tuple[Kind, str]) -> tuple[Finding, StoredItem]:
+        kind, detail = fault
+        finding = _finding(kind, item, detail)
+        behind_us = self.state.timestamp_us
+        if not self._mender.can_mend(item, behind_us=behind_us):
+            return finding, item
+        mended = self._mender.mend(item, behind_us=behind_us) if self._repair else None
+        if mended is None:
+            return _finding(kind, item, detail, Repair.POSSIBLE), item
+        return finding.repaired(), mended
+
+
+def check_content(item: StoredItem) -> Iterator[Finding]:
+    """Yield what keeps an item from being an event, its index attributes aside."""
+    event = item.event
+    if isinstance(event, MalformedItem):
+        yield _finding(Kind.MALFORMED, item, event.reason)
+        return
+    try:
+        NewEvent(name=event.name, payload=event.payload, metadata=event.metadata, uid=event.uid)
+    except InvalidInput as error:
+        yield _finding(Kind.MALFORMED, item, str(error))
+
+
+def index_fault(item: StoredItem, *, read_shards: int) -> tuple[Kind, str] | None:
+    """Tell what keeps an item out of the time index or away from its readers; None when nothing does."""
+    attributes = {"GSIKey": item.shard, "Timestamp": item.timestamp}
+    missing = [name for name, value in attributes.items() if value is None]
+    if missing:
+        verb = "are" if len(missing) > 1 else "is"
+        return Kind.NOT_INDEXED, f"{' and '.join(missing)} {verb} missing: no read of all streams has it"
+    shard = whole(item.shard)
+    if shard is None or shard >= read_shards:
+        return Kind.UNREAD_SHARD, f"GSIKey is {item.shard}; readers ask the shards 0 to {read_shards - 1}"
+    return None
+
+
+def whole(number: str | None) -> int | None:
+    """Read a whole number that isn't negative, as the store writes them; None for anything else."""
+    return int(number) if number is not None and _WHOLE.fullmatch(number) else None
+
+
+def stream_hash(stream_id: str) -> int:
+    """Hash a stream id to 32 bits, the same everywhere and always."""
+    return crc32(stream_id.encode())
+
+
+def entry_digest(stream_id: str, event_id: int, name: str, timestamp_us: int) -> int:
+    """Make 64 bits of what the log tells about an event."""
+    text = f"{timestamp_us}/{event_id}/{len(name)}/{name}{stream_id}"
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+def _finding(kind: Kind, item: StoredItem, detail: str, repair: Repair = Repair.NO) -> Finding:
+    return Finding(kind=kind, stream_id=item.stream_id, event_id=item.event_id, detail=detail, repair=repair)

@@ -1,0 +1,344 @@
+"""Verification in memory: what DynamoDB can't be brought to do by hand, resumption, the arithmetic of parts."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventstore import Event, MalformedItem, StoreUnavailable
+from eventstore.adapters.memory_log import MemoryEventLog
+from eventstore.log import tranche_of
+from eventstore.stored_items import StoredItem
+from eventstore.verification.checkpoints import Checkpoints, OtherVerification
+from eventstore.verification.digests import Part, PartDigests, rounds
+from eventstore.verification.findings import Kind
+from eventstore.verification.log import LogComparison
+from eventstore.verification.mend import IndexMender
+from eventstore.verification.verify import Verification
+from tests.stored_events import MemoryStoredEvents, item
+
+START_US = 1_700_000_000_000_000
+SETTLED_US = START_US + 3_600_000_000
+UID = "8f7e1c1e-5f3c-4d6f-9a46-0a2b8f6f3a10"
+
+
+def event(stream: str, number: int, *, at_us: int | None = None, uid: str = UID) -> Event:
+    at_us = START_US + number * 1_000_000 if at_us is None else at_us
+    return Event(stream, number, "Happened", '{"n":1.50}', "{}", uid, at_us)
+
+
+def stream(name: str, count: int) -> list[StoredItem]:
+    return [item(event(name, number)) for number in range(1, count + 1)]
+
+
+def table(*items: StoredItem) -> MemoryStoredEvents:
+    stored = MemoryStoredEvents()
+    stored.add(*items)
+    return stored
+
+
+class Silent:
+    def phase(self, name: str) -> None: ...
+    def seen(self, items: int, findings: int) -> None: ...
+
+
+def verify(
+    stored: MemoryStoredEvents, folder: Path, *, log: MemoryEventLog | None = None, repair: bool = False,
+    read_shards: int = 2, streams_at_once: int = 500_000, segments: int = 3,
+) -> list[dict[str, Any]]:  # fmt: skip
+    output = io.StringIO()
+    settings = {"segments": segments, "repair": repair}
+    checkpoints = Checkpoints(folder, settings=settings, settled_until_us=SETTLED_US)
+    settled_until_us = checkpoints.settled_until_us
+    mender = IndexMender(
+        table=stored,
+        read_shards=read_shards,
+        settled_until_us=settled_until_us,
+        random_shard=lambda shards: shards - 1,
+    )
+    try:
+        counts = Verification(
+            table=stored,
+            log=LogComparison(log, streams_at_once=streams_at_once) if log else None,
+            checkpoints=checkpoints,
+            read_shards=read_shards,
+            segments=segments,
+            mender=mender,
+            repair=repair,
+            sleep=lambda pause_s: None,
+        ).run(output, progress=Silent())
+    finally:
+        checkpoints.close()
+    findings = [json.loads(line) for line in output.getvalue().splitlines()]
+    assert counts.findings == len(findings)
+    return findings
+
+
+def kinds(findings: Iterable[dict[str, Any]]) -> list[tuple[str, str, int]]:
+    return sorted((each["kind"], each["streamId"], each["eventId"]) for each in findings)
+
+
+def logged(events: Iterable[Event], *, tranches: int = 2) -> MemoryEventLog:
+    log = MemoryEventLog(tranches=tranches)
+    for each in events:
+        log.append_block(tranche_of(each.stream_id, tranches=tranches), [each])
+    return log
+
+
+def test_whole_store_has_no_findings(tmp_path: Path) -> None:
+    stored = table(*stream("a", 7), *stream("b", 1), *stream("ü", 4))
+    log = logged(each.event for each in stored.items.values() if isinstance(each.event, Event))
+
+    assert verify(stored, tmp_path, log=log) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_gaps_are_named_with_their_ends(tmp_path: Path) -> None:
+    stored = table(*stream("a", 9), *stream("b", 3))
+    for missing in [("a", 2), ("a", 3), ("a", 7), ("b", 1)]:
+        del stored.items[missing]
+
+    findings = verify(stored, tmp_path)
+
+    assert sorted((each["streamId"], each["eventId"], each["lastEventId"]) for each in findings) == [
+        ("a", 2, 3), ("a", 7, 7), ("b", 1, 1),
+    ]  # fmt: skip
+    assert {each["kind"] for each in findings} == {"gap"}
+    assert {each["repair"] for each in findings} == {"no"}
+
+
+def test_event_that_only_the_scan_missed_is_no_gap(tmp_path: Path) -> None:
+    stored = table(*stream("a", 6))
+    stored.hidden_once = {("a", 3)}
+
+    assert Kind.GAP not in {each["kind"] for each in verify(stored, tmp_path)}
+
+
+def test_gap_before_an_event_that_has_not_settled_is_not_told(tmp_path: Path) -> None:
+    stored = table(*stream("a", 2), item(event("a", 4, at_us=SETTLED_US + 1)))
+
+    assert verify(stored, tmp_path) == []
+
+
+def test_timestamps_that_do_not_increase_are_named(tmp_path: Path) -> None:
+    stored = table(item(event("a", 1, at_us=START_US)), item(event("a", 2, at_us=START_US)))
+
+    (finding,) = verify(stored, tmp_path)
+
+    assert (finding["kind"], finding["eventId"], finding["repair"]) == ("timestamp-order", 2, "no")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"payload": "{"}, {"payload": "NaN"}, {"metadata": "[]"}, {"uid": "no uuid"}, {"name": ""}],
+)
+def test_contents_that_are_no_event_are_named(tmp_path: Path, change: dict[str, str]) -> None:
+    stored = table(item(replace(event("a", 1), **change)))  # type: ignore[arg-type]
+
+    (finding,) = verify(stored, tmp_path)
+
+    assert (finding["kind"], finding["eventId"]) == ("malformed", 1)
+
+
+def test_item_with_no_version_as_its_sort_key_is_named(tmp_path: Path) -> None:
+    malformed = MalformedItem(stream_id="a", event_id=-3, reason="its EventId is -3")
+    stored = table(StoredItem("a", -3, malformed, UID, str(START_US), "0", 1), *stream("b", 1))
+
+    (finding,) = verify(stored, tmp_path)
+
+    assert (finding["kind"], finding["eventId"], finding["detail"]) == ("malformed", -3, "its EventId is -3")
+
+
+def test_items_of_the_stores_own_are_passed_over(tmp_path: Path) -> None:
+    assert verify(table(item(event("$own", 5), shard=None)), tmp_path) == []
+
+
+def test_event_that_the_index_lost_is_named(tmp_path: Path) -> None:
+    stored = table(*stream("a", 5), *stream("b", 5))
+    stored.not_indexed = {("a", 4)}
+
+    assert kinds(verify(stored, tmp_path)) == [("missing-in-index", "a", 4)]
+
+
+def test_event_that_only_the_index_has_is_named(tmp_path: Path) -> None:
+    stored = table(*stream("a", 2))
+    stored.orphans = [item(event("lost", 1))]
+
+    assert kinds(verify(stored, tmp_path)) == [("only-in-index", "lost", 1)]
+
+
+def test_event_that_the_index_has_otherwise_is_named(tmp_path: Path) -> None:
+    stored = table(*stream("a", 2))
+    stored.not_indexed = {("a", 2)}
+    stored.orphans = [item(replace(event("a", 2), payload="{}"))]
+
+    assert kinds(verify(stored, tmp_path)) == [("index-differs", "a", 2)]
+
+
+def test_index_that_only_lags_is_no_finding(tmp_path: Path) -> None:
+    stored = table(*stream("a", 2))
+    stored.not_indexed = {("a", 2)}
+    read_index, asked = stored.read_index, []
+
+    def catching_up(shard: int, *, from_us: int, end_us: int) -> Iterable[StoredItem]:
+        asked.append(shard)
+        if len(asked) > 2:
+            stored.not_indexed = set()
+        return read_index(shard, from_us=from_us, end_us=end_us)
+
+    stored.read_index = catching_up  # type: ignore[method-assign, assignment]
+
+    assert verify(stored, tmp_path) == []
+
+
+def test_repair_gives_index_attributes_back_and_invents_nothing_else(tmp_path: Path) -> None:
+    stored = table(
+        *stream("a", 3),
+        item(event("a", 4), shard=None),
+        item(event("a", 5), shard="7"),
+        item(event("a", 6), timestamp=None),
+        item(event("a", 7), timestamp=None),
+        item(event("a", 9)),
+        item(event("alone", 1), timestamp=None),
+    )
+
+    found = [("gap", "a", 8), ("not-indexed", "a", 4), ("not-indexed", "a", 6), ("not-indexed", "a", 7)]
+    found += [("not-indexed", "alone", 1), ("unread-shard", "a", 5)]
+    assert kinds(verify(stored, tmp_path)) == found
+    repaired = {each["eventId"]: each["repair"] for each in verify(stored, tmp_path, repair=True)}
+    assert repaired == {8: "no", 4: "done", 5: "done", 6: "done", 7: "done", 1: "no"}
+    left = verify(stored, tmp_path)
+
+    assert kinds(left) == [("gap", "a", 8), ("not-indexed", "alone", 1)]
+    times = [int(stored.items["a", number].timestamp or 0) for number in (5, 6, 7, 9)]
+    assert times == sorted(set(times))
+    assert stored.items["a", 5].shard == "1"
+
+
+def test_missing_timestamp_becomes_the_time_in_the_uid_when_that_fits(tmp_path: Path) -> None:
+    made_ms = START_US // 1_000 + 1_500
+    uid = f"{made_ms:012x}"[:8] + "-" + f"{made_ms:012x}"[8:] + "-7abc-8abc-123456789abc"
+    stored = table(item(event("a", 1)), item(event("a", 2, uid=uid), timestamp=None))
+
+    verify(stored, tmp_path, repair=True)
+
+    assert stored.items["a", 2].timestamp == str(made_ms * 1_000)
+
+
+def test_timestamp_without_room_between_its_neighbours_stays_missing(tmp_path: Path) -> None:
+    stored = table(
+        item(event("a", 1, at_us=START_US)),
+        item(event("a", 2), timestamp=None),
+        item(event("a", 3, at_us=START_US + 1)),
+    )
+
+    (finding,) = verify(stored, tmp_path, repair=True)
+
+    assert (finding["eventId"], finding["repair"]) == (2, "no")
+    assert stored.items["a", 2].timestamp is None
+
+
+def test_log_is_compared_both_ways(tmp_path: Path) -> None:
+    stored = table(*stream("a", 4), *stream("b", 2), *stream("c", 2))
+    entries = [event("a", 1), event("a", 2), event("a", 2), event("a", 4), event("b", 1), event("b", 2)]
+    entries += [replace(event("c", 1), name="Other"), event("c", 2), event("lost", 1)]
+
+    findings = verify(stored, tmp_path, log=logged(entries))
+
+    assert kinds(findings) == [
+        ("log-differs", "c", 1), ("missing-in-log", "a", 3), ("only-in-log", "lost", 1),
+    ]  # fmt: skip
+
+
+def test_log_of_many_streams_is_read_several_times_with_the_same_findings(tmp_path: Path) -> None:
+    stored = table(*(each for n in range(30) for each in stream(f"s{n}", 2)))
+    entries = [event(f"s{n}", number) for n in range(30) for number in (1, 2) if (n, number) != (17, 2)]
+
+    assert kinds(verify(stored, tmp_path, log=logged(entries), streams_at_once=4)) == [
+        ("missing-in-log", "s17", 2)
+    ]
+
+
+def test_repair_appends_missing_log_entries_and_then_nothing_is_wrong(tmp_path: Path) -> None:
+    stored = table(*stream("a", 4), *stream("b", 2))
+    log = logged([event("a", 1), event("a", 4)])
+
+    findings = verify(stored, tmp_path, log=log, repair=True)
+
+    assert {(each["kind"], each["repair"]) for each in findings} == {("missing-in-log", "done")}
+    assert verify(stored, tmp_path, log=log) == []
+
+
+def test_interrupted_verification_goes_on_and_finds_the_same(tmp_path: Path) -> None:
+    stored = table(*(each for n in range(12) for each in stream(f"s{n}", 5)))
+    for n in range(12):
+        del stored.items[f"s{n}", 3]
+    whole = verify(stored, tmp_path / "whole", segments=2)
+    needed, stored.scans = stored.scans, 0
+    stored.fails_at_scan = 9
+    with pytest.raises(StoreUnavailable):
+        verify(stored, tmp_path / "cut", segments=2)
+    scanned = stored.scans
+
+    assert verify(stored, tmp_path / "cut", segments=2) == whole
+    assert stored.scans - scanned < needed, "it went on where it was"
+    assert len(whole) == 12
+
+
+def test_findings_of_a_page_that_was_not_finished_do_not_stand_twice(tmp_path: Path) -> None:
+    stored = table(*stream("a", 2), item(event("a", 4)))
+    stored.page_items, stored.fails_at_scan = 1, 3
+    with pytest.raises(StoreUnavailable):
+        verify(stored, tmp_path, segments=1)
+    with (tmp_path / "segment-0000.ndjson").open("a") as file:
+        file.write('{"kind":"gap","streamId":"a"')
+
+    assert kinds(verify(stored, tmp_path, segments=1)) == [("gap", "a", 3)]
+
+
+def test_folder_of_a_run_with_other_settings_is_refused(tmp_path: Path) -> None:
+    Checkpoints(tmp_path, settings={"segments": 4}, settled_until_us=1)
+
+    with pytest.raises(OtherVerification, match="segments 4, not 8"):
+        Checkpoints(tmp_path, settings={"segments": 8}, settled_until_us=1)
+
+
+members = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2**40), st.integers(0, 2**64 - 1)))
+
+
+def digests(of: Iterable[tuple[int, int, int]], *, max_parts: int = 8) -> PartDigests:
+    made = PartDigests(max_parts=max_parts, shift=2)
+    for member in of:
+        made.add(*member)
+    return made
+
+
+@given(members, st.randoms())
+def test_same_members_have_the_same_digests_in_any_order_and_grouping(of: list[Any], random: Any) -> None:
+    shuffled = random.sample(of, len(of))
+    joined = digests(shuffled[::2])
+    joined.join(digests(shuffled[1::2]))
+
+    assert digests(of).differing(joined) == []
+    assert digests(of, max_parts=1_000).differing(joined) == []
+
+
+@given(members, st.tuples(st.integers(0, 3), st.integers(0, 2**40), st.integers(1, 2**64 - 1)))
+def test_a_member_more_is_seen_in_its_part_alone(of: list[Any], more: tuple[int, int, int]) -> None:
+    parts = digests(of).differing(digests([*of, more]))
+
+    assert [part.has(more[0], more[1]) for part in parts] == [True]
+
+
+def test_rounds_hold_no_more_members_than_allowed_but_for_single_parts() -> None:
+    parts = [Part(0, n, n + 1, members) for n, members in enumerate([3, 3, 9, 1])]
+
+    assert [[part.members for part in group] for group in rounds(parts, at_once=6)] == [[3, 3], [9], [1]]
