@@ -203,7 +203,7 @@ class MalformedItem(EventStoreError):
 
 
 class MalformedBlock(EventStoreError):
-    """A block of the log that is missing or can't be read: its table was changed by hand or another program."""
+    """A block of the log that is missing or can't be read: somebody has changed the log's table."""
 
     def __init__(self, *, tranche: int, block: int, reason: str) -> None:
         super().__init__(

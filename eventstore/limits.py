@@ -112,6 +112,10 @@ LOG_BLOCK_MAX_BYTES: Final = 64 * 1_024
 """Bytes of the entries of one block, far below an item's 400 KB: a reader who goes on inside of a block
 reads all of it again."""
 
+INDEX_RESERVE_S: Final = 20.0
+"""Seconds before the function's deadline at which a batch stops being logged: what a read and a write
+(9.75 s each with all of their tries) take at most."""
+
 # --- HTTP (API Gateway and Lambda quotas) ---------------------------------------------------------
 
 PAGE_MAX_EVENTS: Final = 1_000

@@ -12,11 +12,12 @@ def append(*, table_arn: str) -> list[iam.PolicyStatement]:
     return [_allow("Append", table_arn, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query")]
 
 
-def read(*, table_arn: str, index_arn: str) -> list[iam.PolicyStatement]:
-    """Read streams from the table, and all streams from the index by time; write nothing."""
+def read(*, table_arn: str, index_arn: str, log_table_arn: str) -> list[iam.PolicyStatement]:
+    """Read streams from the table, all streams from the index by time, and the log; write nothing."""
     return [
         _allow("ReadStreams", table_arn, "dynamodb:Query"),
         _allow("ReadAll", index_arn, "dynamodb:Query"),
+        _allow("ReadLog", log_table_arn, "dynamodb:Query"),
     ]
 
 
@@ -30,18 +31,22 @@ def publish(
 ) -> list[iam.PolicyStatement]:
     """Take the records of one stream, read events again, publish them, park what can't be published."""
     return [
-        _allow(
-            "ReadStreamRecords",
-            stream_arn,
-            "dynamodb:DescribeStream",
-            "dynamodb:GetRecords",
-            "dynamodb:GetShardIterator",
-            # Lambda checks for all four; this one, to take effect, would need "*", and is not called.
-            "dynamodb:ListStreams",
-        ),
+        _read_stream_records(stream_arn),
         _allow("ReadEvents", table_arn, "dynamodb:Query"),
         _allow("Publish", bus_arn, "events:PutEvents"),
         _allow("Park", failed_events_queue_arn, "sqs:SendMessage"),
+        _allow("NameDroppedBatches", dropped_batches_queue_arn, "sqs:SendMessage"),
+    ]
+
+
+def index(
+    *, table_arn: str, stream_arn: str, log_table_arn: str, dropped_batches_queue_arn: str
+) -> list[iam.PolicyStatement]:
+    """Take the records of one stream, read events again, find the log's last blocks, and put blocks."""
+    return [
+        _read_stream_records(stream_arn),
+        _allow("ReadEvents", table_arn, "dynamodb:Query"),
+        _allow("WriteBlocks", log_table_arn, "dynamodb:PutItem", "dynamodb:Query"),
         _allow("NameDroppedBatches", dropped_batches_queue_arn, "sqs:SendMessage"),
     ]
 
@@ -52,6 +57,18 @@ def run(*, log_group_arn: str) -> list[iam.PolicyStatement]:
         _allow("WriteLog", log_group_arn, "logs:CreateLogStream", "logs:PutLogEvents"),
         _allow("WriteTraces", "*", "xray:PutTelemetryRecords", "xray:PutTraceSegments"),
     ]
+
+
+def _read_stream_records(stream_arn: str) -> iam.PolicyStatement:
+    return _allow(
+        "ReadStreamRecords",
+        stream_arn,
+        "dynamodb:DescribeStream",
+        "dynamodb:GetRecords",
+        "dynamodb:GetShardIterator",
+        # Lambda checks for all four; this one, to take effect, would need "*", and is not called.
+        "dynamodb:ListStreams",
+    )
 
 
 def _allow(sid: str, resource: str, *actions: str) -> iam.PolicyStatement:

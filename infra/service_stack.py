@@ -5,6 +5,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
 from infra.constructs.http_api import HttpApi
+from infra.constructs.indexer import Indexer
 from infra.constructs.publication import Publication
 from infra.constructs.streams import AppendFunction, ReadFunction
 from infra.data_stack import DataStack
@@ -12,13 +13,15 @@ from infra.settings import Settings
 
 
 class ServiceStack(Stack):
-    """Append and read over HTTP, publication from the table to the bus, and one dashboard for all of it."""
+    """Append and read over HTTP, publication, the log, and one dashboard for all of it."""
 
     def __init__(self, scope: Construct, id: str, *, data: DataStack, settings: Settings) -> None:
-        super().__init__(scope, id, description="Event store: API, functions and publication.")
+        super().__init__(scope, id, description="Event store: API, functions, publication and log.")
         table, alarms = data.events_table, data.alarms
         append = AppendFunction(self, "Append", events_table=table, settings=settings, alarms=alarms)
-        read = ReadFunction(self, "Read", events_table=table, settings=settings, alarms=alarms)
+        read = ReadFunction(
+            self, "Read", events_table=table, log_table=data.log_table, settings=settings, alarms=alarms
+        )
         api = HttpApi(
             self, "Http", functions={"append": append, "read": read}, settings=settings, alarms=alarms
         )
@@ -31,11 +34,12 @@ class ServiceStack(Stack):
             settings=settings,
             alarms=alarms,
         )
-        cloudwatch.Dashboard(
-            self,
-            "Dashboard",
-            widgets=[feature.widgets() for feature in (api, append, read, publication, table)],
+        indexer = Indexer(
+            self, "Log", events_table=table, log_table=data.log_table, settings=settings, alarms=alarms
         )
+        features = (api, append, read, publication, indexer, table, data.log_table)
+        cloudwatch.Dashboard(self, "Dashboard", widgets=[feature.widgets() for feature in features])
         CfnOutput(self, "ApiUrl", value=api.url)
         CfnOutput(self, "FailedEventsQueueUrl", value=publication.failed_events.queue_url)
         CfnOutput(self, "DroppedBatchesQueueUrl", value=publication.dropped_batches.queue_url)
+        CfnOutput(self, "UnloggedBatchesQueueUrl", value=indexer.dropped_batches.queue_url)

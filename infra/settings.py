@@ -5,8 +5,9 @@ the reference of what there is to set. Any single value is overridden with `-c k
 
     cdk deploy --all -c environment=prod -c auth=jwt -c jwtIssuer=https://id.example.com/ -c jwtAudience=a,b
 
-(all but `readShards` where data is retained: see `_shards`). An unknown key, a missing one and a value out of
-range are refused at synth, with a `SettingsError`. This module imports neither the CDK nor boto3.
+(all but `readShards` and `logTranches` where data is retained: see `_shards`). An unknown key, a missing one
+and a value out of range are refused at synth, with a `SettingsError`. This module imports neither the CDK nor
+boto3.
 """
 
 import math
@@ -83,6 +84,17 @@ class PublicationSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogSettings:
+    """How the records of the table's stream become blocks of the log."""
+
+    tranches: int
+    """As many as the log was begun with: the indexer refuses to write with another number."""
+    batch_size: int
+    window_s: int
+    """Seconds to gather a batch: larger blocks cost less, and come later."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AlarmSettings:
     """From what value on each alarm rings (None: no such alarm), and who hears it, if anybody."""
 
@@ -111,6 +123,7 @@ class Settings:
     """`aws`: arm64, Python 3.13. `machine`: this computer, whose Python runs the local cloud's functions."""
     api: ApiSettings
     publication: PublicationSettings
+    log: LogSettings
     alarms: AlarmSettings
 
     @staticmethod
@@ -142,6 +155,11 @@ class Settings:
                 max_record_age_s=reader.integer("publishMaxRecordAgeS", low=60, high=RECORD_AGE_MAX_S),
                 put_events_max_bytes=reader.integer("putEventsMaxBytes", low=16 * 1_024, high=1_024 * 1_024),
                 partial_batch=reader.choice("partialBatch", "report", "raise"),
+            ),
+            log=LogSettings(
+                tranches=_log_tranches(reader, retain_data=retain_data),
+                batch_size=reader.integer("logBatchSize", low=1, high=10_000),
+                window_s=reader.integer("logWindowS", low=0, high=300),
             ),
             alarms=_alarms(reader),
         )
@@ -273,6 +291,18 @@ def _shards(reader: _Reader, *, retain_data: bool) -> tuple[int, int]:
             only_in_file=retain_data,
         )
     return write_shards, read_shards
+
+
+def _log_tranches(reader: _Reader, *, retain_data: bool) -> int:
+    """The log's tranches, fixed by its first block: the file records them, as it does `readShards`."""
+    tranches = reader.integer("logTranches", low=1, high=limits.LOG_TRANCHES_MAX)
+    if retain_data and reader.is_overridden("logTranches"):
+        raise reader.error(
+            "logTranches",
+            "is given with -c, but it records what the log was begun with, for every later deployment",
+            only_in_file=True,
+        )
+    return tranches
 
 
 def _auth(reader: _Reader) -> Auth:

@@ -1,4 +1,4 @@
-"""The read function: settings, client, store, handler."""
+"""The read function: settings, client, store, log, handler."""
 
 import os
 
@@ -6,17 +6,22 @@ import boto3
 from aws_lambda_powertools import Logger, Metrics
 
 from eventstore.adapters.dynamodb.client import CLIENT_CONFIG
+from eventstore.adapters.dynamodb.log import DynamoDBEventLog
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.http.app import Api
 from eventstore.http.lambda_handler import lambda_handler
+from eventstore.http.log import log_handlers
 from eventstore.http.read import read_handlers
 from settings import ReadSettings
 
 settings = ReadSettings.from_environ(os.environ)
+client = boto3.client("dynamodb", config=CLIENT_CONFIG)
 store = DynamoDBEventStore(
-    client=boto3.client("dynamodb", config=CLIENT_CONFIG),
+    client=client,
     table_name=settings.events_table,
     read_shards=settings.read_shards,
     settling_s=settings.settling_s,
 )
-handler = lambda_handler(Api(read_handlers(store)), logger=Logger(), metrics=Metrics())
+log = DynamoDBEventLog(client=client, table_name=settings.log_table, tranches=settings.log_tranches)
+api = Api({**read_handlers(store), **log_handlers(log)})
+handler = lambda_handler(api, logger=Logger(), metrics=Metrics())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Final, Self
 
-from eventstore.limits import PUT_EVENTS_MAX_BYTES, SETTLING_S, SHARDS_MAX
+from eventstore.limits import LOG_TRANCHES_MAX, PUT_EVENTS_MAX_BYTES, SETTLING_S, SHARDS_MAX
 
 _EVENT_SOURCE: Final = re.compile(r"(?!aws\.)[/.\-_A-Za-z0-9]{1,256}")
 _URL: Final = re.compile(r"https?://\S+")
@@ -43,11 +43,15 @@ class AppendSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadSettings:
-    """What the read function needs: EVENTS_TABLE, READ_SHARDS; SETTLING_S when it isn't the default."""
+    """What the read function needs: EVENTS_TABLE, READ_SHARDS, LOG_TABLE, LOG_TRANCHES; SETTLING_S when it
+    isn't the default.
+    """
 
     events_table: str
     read_shards: int
     settling_s: float
+    log_table: str
+    log_tranches: int
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -57,6 +61,8 @@ class ReadSettings:
             events_table=variables.text("EVENTS_TABLE"),
             read_shards=variables.whole("READ_SHARDS", low=1, high=SHARDS_MAX),
             settling_s=variables.seconds("SETTLING_S", default=SETTLING_S),
+            log_table=variables.text("LOG_TABLE"),
+            log_tranches=variables.whole("LOG_TRANCHES", low=1, high=LOG_TRANCHES_MAX),
         )
         variables.check()
         return settings
@@ -99,6 +105,30 @@ class PublishSettings:
             put_events_max_bytes=variables.whole(
                 "PUT_EVENTS_MAX_BYTES", low=16 * 1_024, high=1_024 * 1_024, default=PUT_EVENTS_MAX_BYTES
             ),
+            raises_when_stopped=variables.choice("PARTIAL_BATCH", ("report", "raise")) == "raise",
+        )
+        variables.check()
+        return settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexSettings:
+    """What the index function needs: EVENTS_TABLE, LOG_TABLE, LOG_TRANCHES; PARTIAL_BATCH (report)."""
+
+    events_table: str
+    log_table: str
+    log_tranches: int
+    raises_when_stopped: bool
+    """PARTIAL_BATCH=raise, for a Lambda service that takes a partial batch response for success."""
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Read the settings; raises InvalidSettings with all faults at once."""
+        variables = _Variables(environ)
+        settings = cls(
+            events_table=variables.text("EVENTS_TABLE"),
+            log_table=variables.text("LOG_TABLE"),
+            log_tranches=variables.whole("LOG_TRANCHES", low=1, high=LOG_TRANCHES_MAX),
             raises_when_stopped=variables.choice("PARTIAL_BATCH", ("report", "raise")) == "raise",
         )
         variables.check()

@@ -8,10 +8,18 @@ from itertools import count
 from typing import Any, Final
 
 from eventstore.adapters.memory import MemoryEventStore
-from eventstore.errors import EventTooLarge, MalformedItem, StoreUnavailable, TransactionTooLarge
+from eventstore.adapters.memory_log import MemoryEventLog
+from eventstore.errors import (
+    EventTooLarge,
+    MalformedBlock,
+    MalformedItem,
+    StoreUnavailable,
+    TransactionTooLarge,
+)
 from eventstore.http.app import Api
 from eventstore.http.append import append_handlers
 from eventstore.http.errors import RequestTooLarge
+from eventstore.http.log import log_handlers
 from eventstore.http.read import read_handlers
 from eventstore.http.requests import Request
 from eventstore.limits import ITEM_MAX_BYTES, REQUEST_MAX_BYTES, TRANSACTION_MAX_BYTES
@@ -48,6 +56,7 @@ def answers() -> dict[str, Any]:
         "readStream": _request("GET", f"{_STREAM}/events", query="limit=1"),
         "describeStream": _request("GET", _STREAM),
         "readAll": _request("GET", "/events"),
+        "readLog": _request("GET", "/log"),
     }
     return {name: json.loads(api(request).body) for name, request in requests.items()}
 
@@ -64,6 +73,7 @@ def errors() -> dict[type[Exception], Exception]:
         ),
         RequestTooLarge(size_bytes=REQUEST_MAX_BYTES + 1, limit_bytes=REQUEST_MAX_BYTES),
         MalformedItem(stream_id="order-1", event_id=2, reason="EventName is missing"),
+        MalformedBlock(tranche=0, block=2, reason="it's missing, though later ones are there"),
         StoreUnavailable(operation="append", reason="throttled"),
         Exception("a bug"),
     ]
@@ -103,8 +113,9 @@ def _bad_requests() -> Iterator[Request]:
 
 def _api() -> Api:
     clock_us = count(_FIRST_US, _STEP_US)
-    store = MemoryEventStore(clock_us=lambda: next(clock_us), random_bytes=bytes)
-    return Api({**append_handlers(store), **read_handlers(store)})
+    log = MemoryEventLog()
+    store = MemoryEventStore(clock_us=lambda: next(clock_us), random_bytes=bytes, log=log)
+    return Api({**append_handlers(store), **read_handlers(store), **log_handlers(log)})
 
 
 def _request(

@@ -14,6 +14,7 @@ from eventstore.errors import MalformedItem
 from eventstore.events import Event, NewEvent
 from eventstore.http.times import format_time
 from eventstore.limits import EVENT_NAME_MAX_CHARS, TRANSACTION_MAX_EVENTS, VERSION_MAX
+from eventstore.log import LogEntry
 from eventstore.store import ANY, EXISTS, Appended, Expected
 
 _Name = Annotated[
@@ -64,6 +65,13 @@ _Position = Annotated[
     Meta(
         description="A place in the order of all events: opaque, stays valid. Give it as `after`.",
         examples=["MS8xNzY5ODUxODAwMTIzNDU2LzMvb3JkZXItMQ"],
+    ),
+]
+_LogPosition = Annotated[
+    str,
+    Meta(
+        description="A place in the log: opaque, stays valid. Give it as `after`.",
+        examples=["MS8zLjAvMS4wLzEuMC8xLjA"],
     ),
 ]
 _Version = Annotated[
@@ -193,6 +201,35 @@ class AllEventsPage(Struct, rename="camel"):
     ]
 
 
+class LoggedEntry(Struct, rename="camel"):
+    """The address of an event in the log; read its stream for the event."""
+
+    stream_id: _StreamId
+    event_id: _EventId
+    event_name: _Name
+    timestamp: _Time
+
+
+class LogEntriesPage(Struct, rename="camel"):
+    """Entries of the log, each stream's in order."""
+
+    entries: list[LoggedEntry]
+    next: Annotated[
+        _LogPosition | None,
+        Meta(
+            description="Give it as `after` for the next page. Null: the log had no more; ask again after a "
+            "while with `checkpoint` as `after`.",
+        ),
+    ]
+    checkpoint: Annotated[
+        _LogPosition,
+        Meta(
+            description="The place behind this page's entries. Store it once they are handled, and go on "
+            "with it as `after`: nothing will ever be logged before it.",
+        ),
+    ]
+
+
 class Problem(Struct, rename="camel", omit_defaults=True):
     """What went wrong, as RFC 9457 has it. Nothing was written unless the type says otherwise."""
 
@@ -284,6 +321,16 @@ def _raw(event: Event, attribute: str, text: str) -> Raw:
 
 
 _scan: Final = msgspec.json.Decoder(Raw).decode
+
+
+def logged_entry(entry: LogEntry) -> LoggedEntry:
+    """Say which event an entry of the log is about."""
+    return LoggedEntry(
+        stream_id=entry.stream_id,
+        event_id=entry.event_id,
+        event_name=entry.name,
+        timestamp=format_time(entry.timestamp_us),
+    )
 
 
 def _fields(event: Event) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from eventstore.http.models import (
     AllEventsPage,
     AppendAnswer,
     AppendRequest,
+    LogEntriesPage,
     Problem,
     StreamDescription,
     StreamPage,
@@ -37,7 +38,7 @@ from eventstore.limits import (
 API_VERSION: Final = "1.0.0"
 
 _ABOUT: Final = f"""\
-Streams of events with optimistic locking, and all events in time order.
+Streams of events with optimistic locking, all events in time order, and the log of them.
 
 A stream's version is the eventId of its last event; a stream without events has version 0. Payloads and \
 metadata come back exactly as they were sent, every digit of every number included: read them with a \
@@ -78,6 +79,16 @@ deployed.
 
 With `name` a request looks at {PAGE_MAX_EVENTS:,} events at most, so a page may have few events or none \
 while `next` is set: go on until it is null.
+"""
+
+_LOG: Final = """\
+The log is the order in which events were put down once and for all. It has each event's address: read the \
+stream for the event. Each stream's entries come in order, and nothing is ever logged before what was read; \
+streams have no order among each other. An event is logged shortly after its append.
+
+To follow: handle a page's entries, store its `checkpoint`, ask with `after` = that; when `next` is null, \
+wait a little before asking again. An entry can come twice: drop one whose eventId is not above the last one \
+of its stream. A checkpoint stays valid whatever is deployed.
 """
 
 
@@ -170,6 +181,18 @@ _OPERATIONS: Final[dict[str, dict[str, Any]]] = {
             ),
         ],
     },
+    "readLog": {
+        "summary": "Read the log: which events there are, in an order that never changes",
+        "description": _LOG,
+        "parameters": [
+            _parameter(
+                "after",
+                {"type": "string"},
+                "Go on behind this position: a `next` or a `checkpoint` of the log.",
+            ),
+            _LIMIT,
+        ],
+    },
     "getOpenApi": {
         "summary": "Get this document",
         "description": "The same as docs/openapi.json of the version that is deployed.",
@@ -182,6 +205,7 @@ _MODELS: Final[dict[str, type[msgspec.Struct]]] = {
     "readStream": StreamPage,
     "describeStream": StreamDescription,
     "readAll": AllEventsPage,
+    "readLog": LogEntriesPage,
 }
 
 # What any request may meet.
@@ -232,6 +256,14 @@ PROBLEMS: Final[dict[str, tuple[type[Exception], ...]]] = {
         domain.InvalidLimit,
         domain.InvalidPosition,
         domain.MalformedItem,
+        domain.StoreUnavailable,
+    ),
+    "readLog": (
+        *_ALWAYS,
+        http.RepeatedParameter,
+        domain.InvalidLimit,
+        domain.InvalidPosition,
+        domain.MalformedBlock,
         domain.StoreUnavailable,
     ),
     "getOpenApi": _ALWAYS,

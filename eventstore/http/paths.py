@@ -25,6 +25,7 @@ API_ROUTES: Final[tuple[ApiRoute, ...]] = (
     ApiRoute(method="POST", path="/streams/{proxy+}", function="append"),
     ApiRoute(method="GET", path="/streams/{proxy+}", function="read"),
     ApiRoute(method="GET", path="/events", function="read"),
+    ApiRoute(method="GET", path="/log", function="read"),
     ApiRoute(method="GET", path="/openapi.json", function="read"),
 )
 

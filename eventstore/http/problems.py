@@ -190,6 +190,13 @@ PROBLEM_TYPES: Final[dict[type[Exception], ProblemType]] = {
         "The table holds an item that is not an event",
         "Nothing is wrong with the request: the operator has to mend or delete the item that `detail` names.",
     ),
+    domain.MalformedBlock: ProblemType(
+        "malformed-block",
+        500,
+        "The log is damaged",
+        "Nothing is wrong with the request: the operator has to restore the log's table. The events "
+        "themselves are not touched: read them by stream, or by time.",
+    ),
     domain.StoreUnavailable: ProblemType(
         "unavailable",
         503,

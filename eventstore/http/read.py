@@ -48,7 +48,7 @@ class _Reads:
         follows.
         """
         given = request.parameters("from", "to", "limit", "direction", "consistency")
-        limit = _limit(given)
+        limit = limit_of(given)
         from_version, to_version = _version(given, "from"), _version(given, "to")
         if from_version and to_version and from_version > to_version:
             raise InvalidRange("from", f"is {from_version}, after to = {to_version}; exchange them")
@@ -93,7 +93,7 @@ class _Reads:
         are looked at.
         """
         given = request.parameters("from", "to", "after", "limit", "name")
-        limit, name = _limit(given), given.get("name")
+        limit, name = limit_of(given), given.get("name")
         after = Position.parse(given["after"]) if "after" in given else None
         looked_at_limit = limit if name is None else PAGE_MAX_EVENTS
         found = self._store.read_all(
@@ -147,7 +147,8 @@ def _page(found: Iterable[Event], limit: int) -> tuple[list[StoredEvent], Event 
     return page, None
 
 
-def _limit(given: Mapping[str, str]) -> int:
+def limit_of(given: Mapping[str, str]) -> int:
+    """Return how many events a page has at most; raises InvalidLimit."""
     text = given.get("limit", str(PAGE_DEFAULT_EVENTS))
     limit = _integer(text)
     if limit is None or not 1 <= limit <= PAGE_MAX_EVENTS:

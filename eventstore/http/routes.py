@@ -15,6 +15,7 @@ from eventstore.http.paths import ApiFunction
 STREAM: Final = "/streams/{streamId}"
 STREAM_EVENTS: Final = "/streams/{streamId}/events"
 EVENTS: Final = "/events"
+LOG: Final = "/log"
 OPENAPI: Final = "/openapi.json"
 
 
@@ -33,6 +34,7 @@ OPERATIONS: Final = (
     Operation(name="readStream", method="GET", path=STREAM_EVENTS, function="read"),
     Operation(name="describeStream", method="GET", path=STREAM, function="read"),
     Operation(name="readAll", method="GET", path=EVENTS, function="read"),
+    Operation(name="readLog", method="GET", path=LOG, function="read"),
     Operation(name="getOpenApi", method="GET", path=OPENAPI, function="read"),
 )
 

@@ -1,17 +1,17 @@
 """From the table's stream to the bus: the publisher, its event source mapping, the queues of what failed."""
 
-from aws_cdk import Acknowledgment, Duration, RemovalPolicy, Validations
+from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_events as events
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_event_sources as event_sources
-from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra import permissions
 from infra.constructs.alarms import PERIOD, Alarms
 from infra.constructs.events_table import EventsTable
 from infra.constructs.function import Function
+from infra.constructs.queues import depth, make_queue
 from infra.settings import Settings
 
 
@@ -35,8 +35,8 @@ class Publication(Construct):
         alarms: Alarms,
     ) -> None:
         super().__init__(scope, id)
-        self.failed_events = _make_queue(self, "FailedEvents", retain=settings.retain_data)
-        self.dropped_batches = _make_queue(self, "DroppedBatches", retain=settings.retain_data)
+        self.failed_events = make_queue(self, "FailedEvents", retain=settings.retain_data)
+        self.dropped_batches = make_queue(self, "DroppedBatches", retain=settings.retain_data)
         publication = settings.publication
         self._publisher = Function(
             self,
@@ -93,7 +93,7 @@ class Publication(Construct):
             cloudwatch.GraphWidget(
                 title="Publication: published, parked, waiting in queues",
                 left=[self._publisher.metric("Published"), self._publisher.metric("Parked")],
-                right=[_depth(self.failed_events), _depth(self.dropped_batches)],
+                right=[depth(self.failed_events), depth(self.dropped_batches)],
             ),
             cloudwatch.GraphWidget(
                 title="Publication: from append to bus, and age of records, ms",
@@ -114,37 +114,14 @@ class Publication(Construct):
         alarms.add(
             self.failed_events,
             "NotEmpty",
-            metric=_depth(self.failed_events),
+            metric=depth(self.failed_events),
             threshold=1,
             description="Events are parked that EventBridge won't take: read the reasons, mend, redrive.",
         )
         alarms.add(
             self.dropped_batches,
             "NotEmpty",
-            metric=_depth(self.dropped_batches),
+            metric=depth(self.dropped_batches),
             threshold=1,
             description="The mapping gave up on records: publish the events of that time from the table.",
         )
-
-
-def _make_queue(scope: Construct, id: str, *, retain: bool) -> sqs.Queue:
-    queue = sqs.Queue(
-        scope,
-        id,
-        encryption=sqs.QueueEncryption.SQS_MANAGED,
-        enforce_ssl=True,
-        retention_period=Duration.days(14),
-        visibility_timeout=Duration.minutes(2),
-        removal_policy=RemovalPolicy.RETAIN if retain else RemovalPolicy.DESTROY,
-    )
-    Validations.of(queue).acknowledge(
-        Acknowledgment(
-            id="AwsSolutions-SQS3",
-            reason="The queue is itself where failures end; its alarm rings for the first message.",
-        )
-    )
-    return queue
-
-
-def _depth(queue: sqs.Queue) -> cloudwatch.Metric:
-    return queue.metric_approximate_number_of_messages_visible(statistic="Maximum", period=PERIOD)

@@ -7,6 +7,7 @@ from infra import permissions
 from infra.constructs.alarms import PERIOD, Alarms
 from infra.constructs.events_table import EventsTable
 from infra.constructs.function import Function
+from infra.constructs.log_table import LogTable
 from infra.settings import Settings
 
 
@@ -58,25 +59,36 @@ class AppendFunction(Function):
 
 
 class ReadFunction(Function):
-    """Reads streams, and all streams in time order; answers what no route matches."""
+    """Reads streams, all streams in time order, and the log; answers what no route matches."""
 
     def __init__(
-        self, scope: Construct, id: str, *, events_table: EventsTable, settings: Settings, alarms: Alarms
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        events_table: EventsTable,
+        log_table: LogTable,
+        settings: Settings,
+        alarms: Alarms,
     ) -> None:
         super().__init__(
             scope,
             id,
             name="read",
-            description="Reads streams, and all streams in time order.",
+            description="Reads streams, all streams in time order, and the log.",
             memory_mb=1_024,
             timeout_s=29,  # the API waits for 30
             variables={
                 "EVENTS_TABLE": events_table.table.table_name,
                 "READ_SHARDS": str(settings.read_shards),
                 "SETTLING_S": f"{settings.settling_s:g}",
+                "LOG_TABLE": log_table.table.table_name,
+                "LOG_TRANCHES": str(settings.log.tranches),
             },
             statements=permissions.read(
-                table_arn=events_table.table.table_arn, index_arn=events_table.index_arn
+                table_arn=events_table.table.table_arn,
+                index_arn=events_table.index_arn,
+                log_table_arn=log_table.table.table_arn,
             ),
             settings=settings,
             alarms=alarms,

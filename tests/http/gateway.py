@@ -17,9 +17,11 @@ from urllib.parse import quote, urlencode
 
 from jsonschema import Draft202012Validator
 
-from eventstore import EventStore
+from eventstore import EventLog, EventStore
+from eventstore.adapters.memory_log import MemoryEventLog
 from eventstore.http.app import Api
 from eventstore.http.append import append_handlers
+from eventstore.http.log import log_handlers
 from eventstore.http.openapi import openapi_document
 from eventstore.http.read import read_handlers
 from eventstore.http.requests import Request
@@ -62,10 +64,19 @@ class Gateway:
     Args:
         unescapes: whether it unescapes the path (all but %25) before a function sees it, as HTTP APIs do.
         stage: the stage in the URL; ``$default`` has none there.
+        log: the store's log; an empty one of its own if there's none.
     """
 
-    def __init__(self, store: EventStore, *, unescapes: bool = True, stage: str = "$default") -> None:
-        self._api = Api({**append_handlers(store), **read_handlers(store)})
+    def __init__(
+        self,
+        store: EventStore,
+        *,
+        unescapes: bool = True,
+        stage: str = "$default",
+        log: EventLog | None = None,
+    ) -> None:
+        log = log or MemoryEventLog()
+        self._api = Api({**append_handlers(store), **read_handlers(store), **log_handlers(log)})
         self._unescapes = unescapes
         self._stage = stage
         self.last: Response | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,19 +13,28 @@ import pytest
 
 from tests.http.gateway import event
 from tests.http.test_lambda_handler import Context
-from tests.tables import create_events_table, dynamodb_client
+from tests.tables import dynamodb_client, events_table, log_table
 
 LAMBDAS = Path(__file__).parents[2] / "lambdas"
 
 
 @pytest.fixture
-def _environment(dynamodb_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def _environment(dynamodb_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    client = dynamodb_client(dynamodb_endpoint)
+    with events_table(client) as events, log_table(client) as log:
+        _set_environment(dynamodb_endpoint, monkeypatch, events=events, log=log)
+        yield
+
+
+def _set_environment(endpoint: str, monkeypatch: pytest.MonkeyPatch, *, events: str, log: str) -> None:
     environment = {
         "AWS_ACCESS_KEY_ID": "local",
         "AWS_SECRET_ACCESS_KEY": "local",
         "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL_DYNAMODB": dynamodb_endpoint,
-        "EVENTS_TABLE": create_events_table(dynamodb_client(dynamodb_endpoint)),
+        "AWS_ENDPOINT_URL_DYNAMODB": endpoint,
+        "EVENTS_TABLE": events,
+        "LOG_TABLE": log,
+        "LOG_TRANCHES": "4",
         "WRITE_SHARDS": "3",
         "READ_SHARDS": "3",
         "SETTLING_S": "0",
@@ -74,6 +84,6 @@ def test_what_the_append_function_writes_the_read_function_reads() -> None:
     assert read.handler(event("http_default_route"), Context())["statusCode"] == 405
 
 
-@pytest.mark.parametrize("name", ["append", "read"])
+@pytest.mark.parametrize("name", ["append", "read", "publish", "index"])
 def test_composition_root_fits_on_a_page(name: str) -> None:
     assert len((LAMBDAS / f"{name}.py").read_text().splitlines()) <= 40

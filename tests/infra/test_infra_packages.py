@@ -16,10 +16,15 @@ from infra import bundling
 from infra.bundling import AWS, MACHINE, BundlingError, Package, Target
 from tests.infra.conftest import ROOT, Synthesized
 
-NAMES = ("append", "read", "publish")
+NAMES = ("append", "read", "publish", "index")
 POWERTOOLS = {"aws_lambda_powertools", "jmespath", "typing_extensions.py"}
-THIRD_PARTY = {"append": {*POWERTOOLS, "msgspec"}, "read": {*POWERTOOLS, "msgspec"}, "publish": POWERTOOLS}
-ZIPPED_MAX_BYTES = {"append": 15_000_000, "read": 15_000_000, "publish": 5_000_000}
+THIRD_PARTY = {
+    "append": {*POWERTOOLS, "msgspec"},
+    "read": {*POWERTOOLS, "msgspec"},
+    "publish": POWERTOOLS,
+    "index": POWERTOOLS,
+}
+ZIPPED_MAX_BYTES = {"append": 15_000_000, "read": 15_000_000, "publish": 5_000_000, "index": 5_000_000}
 
 EM_AARCH64 = 183
 
@@ -42,13 +47,13 @@ def files(package: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="session")
 def for_aws(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The three packages as they go to AWS."""
+    """The packages as they go to AWS."""
     return build_all(tmp_path_factory.mktemp("aws"), AWS)
 
 
 @pytest.fixture(scope="session")
 def for_machine(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The three packages as they go to the local cloud."""
+    """The packages as they go to the local cloud."""
     return build_all(tmp_path_factory.mktemp("machine"), MACHINE)
 
 

@@ -13,9 +13,11 @@ from tests.infra.conftest import Synthesized
 
 TABLE = "EventsTable4B7491D3.Arn"
 INDEX = f"{TABLE}/index/ByTime"
+LOG_TABLE = "LogTable81E80B89.Arn"
 STREAM = "EventsTable4B7491D3.StreamArn"
 BUS = "BusEA82B648.Arn"
 FAILED_EVENTS = "PublicationFailedEvents1C4EF162.Arn"
+UNLOGGED_BATCHES = "LogDroppedBatches2910D66C.Arn"
 DROPPED_BATCHES = "PublicationDroppedBatches865B39F1.Arn"
 
 
@@ -32,7 +34,7 @@ ALLOWED = {
         *traces_and_log_of("append"),
     },
     "read": {
-        *(("dynamodb:Query", resource) for resource in (TABLE, INDEX)),
+        *(("dynamodb:Query", resource) for resource in (TABLE, INDEX, LOG_TABLE)),
         *traces_and_log_of("read"),
     },
     "publish": {
@@ -44,6 +46,16 @@ ALLOWED = {
         ("events:PutEvents", BUS),
         *(("sqs:SendMessage", queue) for queue in (FAILED_EVENTS, DROPPED_BATCHES)),
         *traces_and_log_of("publish"),
+    },
+    "index": {
+        *(
+            (f"dynamodb:{action}", STREAM)
+            for action in ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")
+        ),
+        ("dynamodb:Query", TABLE),
+        *((f"dynamodb:{action}", LOG_TABLE) for action in ("PutItem", "Query")),
+        ("sqs:SendMessage", UNLOGGED_BATCHES),
+        *traces_and_log_of("index"),
     },
 }
 
@@ -73,7 +85,7 @@ def test_a_function_may_do_exactly_what_it_needs(name: str, app: Synthesized) ->
 
 
 def test_no_function_gets_permissions_elsewhere(app: Synthesized) -> None:
-    assert len(app.resources("AWS::IAM::Role")) == 3
+    assert len(app.resources("AWS::IAM::Role")) == len(ALLOWED)
     assert not app.resources("AWS::IAM::Policy")
     assert not app.resources("AWS::IAM::ManagedPolicy")
 

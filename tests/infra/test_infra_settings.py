@@ -79,6 +79,12 @@ def test_read_shards_of_retained_data_are_taken_from_the_file_alone(read_shards:
         settings(environment="prod", writeShards=1, readShards=read_shards)
 
 
+def test_tranches_of_retained_data_are_taken_from_the_file_alone() -> None:
+    assert settings(environment="local", logTranches=8).log.tranches == 8
+    with pytest.raises(SettingsError, match="records what the log was begun with"):
+        settings(environment="prod", logTranches=8)
+
+
 def test_more_shards_than_a_store_can_have_are_refused() -> None:
     with pytest.raises(SettingsError, match=f"needs 40,000 shards; one store has {SHARDS_MAX:,}"):
         settings(eventsPerSecond=100_000, averageItemKb=400)
@@ -120,6 +126,9 @@ def test_an_alarm_can_be_off() -> None:
         ({"settlingS": "nan"}, "settlingS .* is 'nan'"),
         ({"settlingS": -1}, "settlingS .* is -1"),
         ({"settlingS": [1]}, r"settlingS .* is \[1\]"),
+        ({"logTranches": 0}, "logTranches .* is 0; it must be a number from 1 to 256"),
+        ({"logBatchSize": 10_001}, "logBatchSize .* to 10,000"),
+        ({"logWindowS": 301}, "logWindowS .* to 300"),
         ({"auth": "open"}, "auth .* is 'open'; it must be one of: iam, jwt, none"),
         ({"retainData": "yes"}, "retainData .* one of: true, false"),
         ({"logRetentionDays": 8}, "logRetentionDays .* is 8; CloudWatch offers: 1, 3, 5, 7, 14"),

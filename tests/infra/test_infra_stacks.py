@@ -16,7 +16,16 @@ from cdk_nag import AwsSolutionsChecks
 from eventstore.http.paths import API_ROUTES
 from tests.infra.conftest import ROOT, Synthesized
 
-EMF_METRICS = {"Appended", "Conflicts", "Published", "Parked", "PublicationLag"}
+EMF_METRICS = {
+    "Appended",
+    "Conflicts",
+    "Published",
+    "Parked",
+    "PublicationLag",
+    "Indexed",
+    "Blocks",
+    "IndexLag",
+}
 
 
 def only(found: list[Any]) -> Any:
@@ -33,14 +42,18 @@ def test_logical_ids_of_what_holds_state_never_change(app: Synthesized) -> None:
         kind: [*app.resources(kind)]
         for kind in ("AWS::DynamoDB::GlobalTable", "AWS::Events::EventBus", "AWS::SQS::Queue")
     } == {
-        "AWS::DynamoDB::GlobalTable": ["EventsTable4B7491D3"],
+        "AWS::DynamoDB::GlobalTable": ["EventsTable4B7491D3", "LogTable81E80B89"],
         "AWS::Events::EventBus": ["BusEA82B648"],
-        "AWS::SQS::Queue": ["PublicationFailedEvents1C4EF162", "PublicationDroppedBatches865B39F1"],
+        "AWS::SQS::Queue": [
+            "PublicationFailedEvents1C4EF162",
+            "PublicationDroppedBatches865B39F1",
+            "LogDroppedBatches2910D66C",
+        ],
     }
 
 
 def test_table_has_the_keys_index_and_stream_of_the_schema(app: Synthesized) -> None:
-    table = only(app.properties("AWS::DynamoDB::GlobalTable"))
+    table = app.properties("AWS::DynamoDB::GlobalTable")[0]
     assert "TableName" not in table
     assert {of["AttributeName"]: of["AttributeType"] for of in table["AttributeDefinitions"]} == {
         "StreamId": "S",
@@ -66,12 +79,26 @@ def test_table_has_the_keys_index_and_stream_of_the_schema(app: Synthesized) -> 
     assert table["BillingMode"] == "PAY_PER_REQUEST"
 
 
-def test_table_is_encrypted_and_restorable_and_in_one_region(app: Synthesized) -> None:
-    table = only(app.properties("AWS::DynamoDB::GlobalTable"))
-    assert table["SSESpecification"] == {"SSEEnabled": True, "SSEType": "KMS"}
-    replica = only(table["Replicas"])
-    assert replica["Region"] == {"Ref": "AWS::Region"}
-    assert replica["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+def test_log_table_has_the_keys_of_its_schema_and_no_stream(app: Synthesized) -> None:
+    table = app.properties("AWS::DynamoDB::GlobalTable")[1]
+    assert {of["AttributeName"]: of["AttributeType"] for of in table["AttributeDefinitions"]} == {
+        "Tranche": "N",
+        "Block": "N",
+    }
+    assert table["KeySchema"] == [
+        {"AttributeName": "Tranche", "KeyType": "HASH"},
+        {"AttributeName": "Block", "KeyType": "RANGE"},
+    ]
+    assert not {"TableName", "StreamSpecification", "GlobalSecondaryIndexes"} & table.keys()
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+
+
+def test_tables_are_encrypted_and_restorable_and_in_one_region(app: Synthesized) -> None:
+    for table in app.properties("AWS::DynamoDB::GlobalTable"):
+        assert table["SSESpecification"] == {"SSEEnabled": True, "SSEType": "KMS"}
+        replica = only(table["Replicas"])
+        assert replica["Region"] == {"Ref": "AWS::Region"}
+        assert replica["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
 
 
 @pytest.mark.parametrize(("environment", "retained"), [("dev", True), ("prod", True), ("local", False)])
@@ -83,8 +110,8 @@ def test_data_outlives_its_stacks_but_for_the_local_cloud(
         for resource in app.resources(kind).values():
             assert resource["DeletionPolicy"] == ("Retain" if retained else "Delete")
             assert resource["UpdateReplacePolicy"] == ("Retain" if retained else "Delete")
-    replica = only(only(app.properties("AWS::DynamoDB::GlobalTable"))["Replicas"])
-    assert replica["DeletionProtectionEnabled"] is retained
+    for table in app.properties("AWS::DynamoDB::GlobalTable"):
+        assert only(table["Replicas"])["DeletionProtectionEnabled"] is retained
     data, service = app.stacks
     assert (data.termination_protection, service.termination_protection) == (retained, False)
 
@@ -96,8 +123,8 @@ def test_outputs_tell_what_a_user_needs(app: Synthesized) -> None:
         if "Export" not in output
     }
     assert told == {
-        *("EventsTableName", "EventBusName", "EventBusArn"),
-        *("ApiUrl", "FailedEventsQueueUrl", "DroppedBatchesQueueUrl"),
+        *("EventsTableName", "LogTableName", "EventBusName", "EventBusArn"),
+        *("ApiUrl", "FailedEventsQueueUrl", "DroppedBatchesQueueUrl", "UnloggedBatchesQueueUrl"),
     }
 
 
@@ -113,7 +140,7 @@ def functions(app: Synthesized) -> dict[str, dict[str, Any]]:
 
 
 def test_functions_are_traced_and_run_python_3_13(app: Synthesized) -> None:
-    assert set(functions(app)) == {"append", "read", "publish"}
+    assert set(functions(app)) == {"append", "read", "publish", "index"}
     for function in functions(app).values():
         assert function["Runtime"] == "python3.13"
         assert function["TracingConfig"] == {"Mode": "Active"}
@@ -122,13 +149,13 @@ def test_functions_are_traced_and_run_python_3_13(app: Synthesized) -> None:
 
 @pytest.mark.parametrize("environment", ["dev", "prod"])
 def test_functions_run_on_arm64_on_aws(environment: str, apps: Mapping[str, Synthesized]) -> None:
-    assert [of["Architectures"] for of in functions(apps[environment]).values()] == [["arm64"]] * 3
+    assert [of["Architectures"] for of in functions(apps[environment]).values()] == [["arm64"]] * 4
 
 
 def test_each_function_has_its_own_log_group_and_role(app: Synthesized) -> None:
     groups = [function["LoggingConfig"]["LogGroup"]["Ref"] for function in functions(app).values()]
     roles = [app.resolve(function["Role"]) for function in functions(app).values()]
-    assert len({*groups}) == len({*roles}) == 3
+    assert len({*groups}) == len({*roles}) == 4
     assert {*groups} < app.resources("AWS::Logs::LogGroup").keys()
 
 
@@ -137,7 +164,7 @@ def test_every_log_group_has_the_retention_of_its_environment(
     environment: str, days: int, apps: Mapping[str, Synthesized]
 ) -> None:
     groups = apps[environment].properties("AWS::Logs::LogGroup")
-    assert [group["RetentionInDays"] for group in groups] == [days] * 4  # three functions and the API
+    assert [group["RetentionInDays"] for group in groups] == [days] * 5  # four functions and the API
 
 
 @pytest.mark.parametrize(
@@ -147,15 +174,16 @@ def test_every_log_group_has_the_retention_of_its_environment(
             "prod",
             {
                 "append": {"WRITE_SHARDS": "4"},
-                "read": {"READ_SHARDS": "4", "SETTLING_S": "10"},
+                "read": {"READ_SHARDS": "4", "SETTLING_S": "10", "LOG_TRANCHES": "4"},
                 "publish": {
                     "EVENT_SOURCE": "eventstore",
                     "PUT_EVENTS_MAX_BYTES": "262144",
                     "PARTIAL_BATCH": "report",
                 },
+                "index": {"LOG_TRANCHES": "4", "PARTIAL_BATCH": "report"},
             },
         ),
-        ("local", {"publish": {"PARTIAL_BATCH": "raise"}}),
+        ("local", {"publish": {"PARTIAL_BATCH": "raise"}, "index": {"PARTIAL_BATCH": "raise"}}),
     ],
 )
 def test_functions_get_their_settings(
@@ -177,7 +205,8 @@ def test_functions_get_the_resources_they_work_with(prod: Synthesized) -> None:
     }
     assert variables == {
         "append": {"EVENTS_TABLE": "EventsTable4B7491D3"},
-        "read": {"EVENTS_TABLE": "EventsTable4B7491D3"},
+        "read": {"EVENTS_TABLE": "EventsTable4B7491D3", "LOG_TABLE": "LogTable81E80B89"},
+        "index": {"EVENTS_TABLE": "EventsTable4B7491D3", "LOG_TABLE": "LogTable81E80B89"},
         "publish": {
             "EVENTS_TABLE": "EventsTable4B7491D3",
             "EVENT_BUS": "BusEA82B648",
@@ -187,15 +216,28 @@ def test_functions_get_the_resources_they_work_with(prod: Synthesized) -> None:
     }
 
 
-# --- publication -----------------------------------------------------------------------------------
+# --- publication and log ---------------------------------------------------------------------------
 
 
-def test_mapping_keeps_order_and_loses_no_record(app: Synthesized) -> None:
-    mapping = only(app.properties("AWS::Lambda::EventSourceMapping"))
+@pytest.mark.parametrize(
+    ("function", "dropped"),
+    [
+        ("PublicationPublisherFunction5C053667", "PublicationDroppedBatches865B39F1"),
+        ("LogIndexerFunctionB9E1FFAB", "LogDroppedBatches2910D66C"),
+    ],
+)
+def test_mapping_keeps_order_and_loses_no_record(app: Synthesized, function: str, dropped: str) -> None:
+    mapping = only(
+        [
+            {**of}
+            for of in app.properties("AWS::Lambda::EventSourceMapping")
+            if app.resolve(of["FunctionName"]) == function
+        ]
+    )
+    del mapping["FunctionName"]
     assert app.resolve(mapping.pop("EventSourceArn")) == "EventsTable4B7491D3.StreamArn"
-    assert app.resolve(mapping.pop("FunctionName")).startswith("PublicationPublisherFunction")
     destination = mapping.pop("DestinationConfig")["OnFailure"]["Destination"]
-    assert app.resolve(destination) == "PublicationDroppedBatches865B39F1.Arn"
+    assert app.resolve(destination) == f"{dropped}.Arn"
     assert mapping == {  # and no MaximumRetryAttempts: retries end with the record's age
         "BatchSize": 100,
         "BisectBatchOnFunctionError": True,
@@ -206,6 +248,11 @@ def test_mapping_keeps_order_and_loses_no_record(app: Synthesized) -> None:
         "ParallelizationFactor": 1,
         "StartingPosition": "TRIM_HORIZON",
     }
+
+
+def test_publication_and_log_do_not_share_a_mapping(app: Synthesized) -> None:
+    """Two: as many functions as a table's stream takes."""
+    assert len(app.properties("AWS::Lambda::EventSourceMapping")) == 2
 
 
 def test_queues_are_encrypted_and_refuse_plain_http_and_keep_for_14_days(app: Synthesized) -> None:
@@ -315,13 +362,21 @@ def test_every_feature_has_its_alarms(prod: Synthesized) -> None:
         "PublicationLate": ("AWS/Lambda/IteratorAge Maximum", 60_000),
         "PublicationFailedEventsNotEmpty": ("AWS/SQS/ApproximateNumberOfMessagesVisible Maximum", 1),
         "PublicationDroppedBatchesNotEmpty": ("AWS/SQS/ApproximateNumberOfMessagesVisible Maximum", 1),
+        "LogThrottled": ("AWS/DynamoDB/ReadThrottleEvents Sum + AWS/DynamoDB/WriteThrottleEvents Sum", 10),
+        "LogIndexerErrors": ("AWS/Lambda/Errors Sum", 1),
+        "LogLate": ("AWS/Lambda/IteratorAge Maximum", 60_000),
+        "LogDroppedBatchesNotEmpty": ("AWS/SQS/ApproximateNumberOfMessagesVisible Maximum", 1),
     }
     assert {of["Properties"]["TreatMissingData"] for of in alarms.values()} == {"notBreaching"}
     assert all(of["Properties"]["AlarmDescription"] for of in alarms.values())
 
 
 def test_throttles_of_table_and_index_are_both_counted(prod: Synthesized) -> None:
-    alarm = next(of for name, of in prod.resources("AWS::CloudWatch::Alarm").items() if "Throttled" in name)
+    alarm = next(
+        of
+        for name, of in prod.resources("AWS::CloudWatch::Alarm").items()
+        if name.startswith("EventsThrottled")
+    )
     stats = [of["MetricStat"]["Metric"] for of in alarm["Properties"]["Metrics"] if "MetricStat" in of]
     assert [[of["Name"] for of in metric["Dimensions"]] for metric in stats] == [
         ["TableName"],
@@ -332,7 +387,7 @@ def test_throttles_of_table_and_index_are_both_counted(prod: Synthesized) -> Non
 def test_the_local_cloud_gets_no_alarm_with_metric_math(apps: Mapping[str, Synthesized]) -> None:
     """Its CloudFormation refuses `Metrics` on an alarm, and the deployment would fail."""
     alarms = apps["local"].properties("AWS::CloudWatch::Alarm")
-    assert len(alarms) == 7
+    assert len(alarms) == 10
     assert not any("Metrics" in alarm for alarm in alarms)
 
 
@@ -344,6 +399,7 @@ def test_metrics_on_the_dashboard_are_those_that_the_code_emits(prod: Synthesize
     assert {tuple(metric[2:4]) for metric in ours} == {
         ("service", "eventstore-prod-append"),
         ("service", "eventstore-prod-publish"),
+        ("service", "eventstore-prod-index"),
     }
     services = {of["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] for of in functions(prod).values()}
     assert services > {metric[3] for metric in ours}
@@ -413,11 +469,12 @@ def test_rules_are_acknowledged_only_where_named_here(
         if entry.type == "aws:cdk:acknowledged-rules"
         for rule in entry.data
     ]
-    roles = ("Append/Role", "Read/Role", "Publication/Publisher/Role")
-    of_functions = ("Append/Function", "Read/Function", "Publication/Publisher/Function")
+    roles = ("Append/Role", "Read/Role", "Publication/Publisher/Role", "Log/Indexer/Role")
+    of_functions = tuple(role.replace("/Role", "/Function") for role in roles)
+    queues = ("Publication/FailedEvents", "Publication/DroppedBatches", "Log/DroppedBatches")
     assert {*acknowledged} == {
         *(("IAM5[Resource::*]", role) for role in roles),
         *(("L1", function) for function in of_functions),
-        *(("SQS3", queue) for queue in ("Publication/FailedEvents", "Publication/DroppedBatches")),
+        *(("SQS3", queue) for queue in queues),
         *((rule, "Http/Api") for rule in extra),
     }

@@ -17,7 +17,8 @@ def test_public_names_are_pinned() -> None:
         "Expect", "Expected", "ExpectedVersionAhead", "FailedEventsUnavailable", "Head", "IndexingStopped",
         "InvalidEventName", "InvalidEventUid", "InvalidExpectedVersion", "InvalidInput", "InvalidJson",
         "InvalidLimit", "InvalidPosition", "InvalidRange", "InvalidStreamId", "LogEntry", "LogPage",
-        "LogPosition", "MalformedBlock", "MalformedItem", "NewEvent", "NotPublishable", "Position", "PublicationStopped",
+        "LogPosition", "MalformedBlock", "MalformedItem", "NewEvent", "NotPublishable", "Position",
+        "PublicationStopped",
         "RepeatedStream", "StoreUnavailable", "StreamNotFound", "TooManyEvents", "TranchesChanged",
         "TransactionTooLarge", "VersionConflict", "execute", "read_log",
     }  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from eventstore.limits import PUT_EVENTS_MAX_BYTES, SETTLING_S
-from settings import AppendSettings, InvalidSettings, PublishSettings, ReadSettings
+from settings import AppendSettings, IndexSettings, InvalidSettings, PublishSettings, ReadSettings
 
 PUBLISH = {
     "EVENTS_TABLE": "events",
@@ -14,6 +14,8 @@ PUBLISH = {
     "API_URL": "https://api.example.com/v1/",
 }
 
+READ = {"EVENTS_TABLE": "events", "READ_SHARDS": "3", "LOG_TABLE": "log", "LOG_TRANCHES": "4"}
+
 
 def test_append_settings_are_typed() -> None:
     settings = AppendSettings.from_environ({"EVENTS_TABLE": "events", "WRITE_SHARDS": "12"})
@@ -21,9 +23,25 @@ def test_append_settings_are_typed() -> None:
 
 
 def test_read_settings_are_typed_and_have_the_default_settling_time() -> None:
-    environ = {"EVENTS_TABLE": "events", "READ_SHARDS": "3"}
-    assert ReadSettings.from_environ(environ).settling_s == SETTLING_S
-    assert ReadSettings.from_environ({**environ, "SETTLING_S": "2.5"}).settling_s == 2.5
+    assert ReadSettings.from_environ(READ).settling_s == SETTLING_S
+    assert ReadSettings.from_environ({**READ, "SETTLING_S": "2.5"}).settling_s == 2.5
+
+
+def test_index_settings_are_typed_and_report_by_default() -> None:
+    environ = {"EVENTS_TABLE": "events", "LOG_TABLE": "log", "LOG_TRANCHES": "8"}
+    settings = IndexSettings.from_environ(environ)
+    assert settings == IndexSettings(
+        events_table="events", log_table="log", log_tranches=8, raises_when_stopped=False
+    )
+    assert IndexSettings.from_environ({**environ, "PARTIAL_BATCH": "raise"}).raises_when_stopped is True
+
+
+@pytest.mark.parametrize("value", ["0", "257", "four", ""])
+def test_tranches_have_to_be_a_whole_number_within_bounds(value: str) -> None:
+    with pytest.raises(InvalidSettings, match="LOG_TRANCHES is"):
+        IndexSettings.from_environ({"EVENTS_TABLE": "events", "LOG_TABLE": "log", "LOG_TRANCHES": value})
+    with pytest.raises(InvalidSettings, match="LOG_TRANCHES is"):
+        ReadSettings.from_environ({**READ, "LOG_TRANCHES": value})
 
 
 def test_publish_settings_have_defaults_and_an_api_url_without_trailing_slash() -> None:
@@ -55,13 +73,13 @@ def test_shards_have_to_be_a_whole_number_within_bounds(value: str) -> None:
     with pytest.raises(InvalidSettings, match="WRITE_SHARDS is .* a whole number from 1 to 1,000"):
         AppendSettings.from_environ({"EVENTS_TABLE": "events", "WRITE_SHARDS": value})
     with pytest.raises(InvalidSettings, match="READ_SHARDS"):
-        ReadSettings.from_environ({"EVENTS_TABLE": "events", "READ_SHARDS": value})
+        ReadSettings.from_environ({**READ, "READ_SHARDS": value})
 
 
 @pytest.mark.parametrize("value", ["-1", "nan", "inf", "soon"])
 def test_settling_time_has_to_be_seconds(value: str) -> None:
     with pytest.raises(InvalidSettings, match="SETTLING_S is .* a number of seconds, 0 or more"):
-        ReadSettings.from_environ({"EVENTS_TABLE": "events", "READ_SHARDS": "1", "SETTLING_S": value})
+        ReadSettings.from_environ({**READ, "SETTLING_S": value})
 
 
 @pytest.mark.parametrize("value", ["aws.events", "two words", "x" * 257])

@@ -1,4 +1,4 @@
-"""The publisher as a Lambda function behind the table's stream: partial batch responses, logs, metrics."""
+"""Publisher and indexer as Lambda functions behind the table's stream: partial responses, logs, metrics."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from eventstore.adapters.dynamodb.stream_records import stream_records
+from eventstore.errors import IndexingStopped, PublicationStopped
+from eventstore.index import Indexed, Indexer
 from eventstore.publish import Publication, Publisher
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ StreamHandler: TypeAlias = Callable[[dict[str, Any], Any], dict[str, Any]]
 def stream_handler(
     publisher: Publisher, *, logger: Logger, metrics: Metrics, raises_when_stopped: bool = False
 ) -> StreamHandler:
-    """Make the function's handler: a batch of the table's stream in, a partial batch response out.
+    """Make the publish function's handler: a batch of the table's stream in, a partial batch response out.
 
     A batch that stopped answers with the lowest sequence number that isn't done; Lambda goes on from there.
     With `raises_when_stopped` it raises PublicationStopped instead, so that the whole batch is repeated: for
@@ -37,21 +39,51 @@ def stream_handler(
         for failed in done.parked:
             told = {"stream_id": failed.stream_id, "event_id": failed.event_id, "reason": failed.reason}
             logger.error("event parked", extra=told)
-        stopped = done.stopped
-        if stopped is None:
-            return {"batchItemFailures": []}
-        told = {
-            "stream_id": stopped.stream_id,
-            "event_id": stopped.event_id,
-            "reason": stopped.reason,
-            "from_sequence_number": stopped.sequence_number,
-        }
-        logger.warning("batch stopped", extra=told)
-        if raises_when_stopped:
-            raise stopped
-        return {"batchItemFailures": [{"itemIdentifier": stopped.sequence_number}]}
+        return _answer(done.stopped, logger=logger, raises=raises_when_stopped)
 
     return handler
+
+
+def index_handler(
+    indexer: Indexer, *, logger: Logger, metrics: Metrics, raises_when_stopped: bool = False
+) -> StreamHandler:
+    """Make the index function's handler: a batch of the table's stream in, a partial batch response out.
+
+    It stops, and answers, as the publish function's does. Each invocation makes one line of metrics (Indexed,
+    Blocks, and IndexLag of its slowest event), and a line in the log for each item that is no event and for
+    the stop.
+    """
+
+    @logger.inject_lambda_context
+    def handler(trigger: dict[str, Any], context: Any) -> dict[str, Any]:
+        done = indexer.index(
+            stream_records(trigger),
+            remaining_time_s=lambda: context.get_remaining_time_in_millis() / 1_000,
+        )
+        _count_indexed(metrics, done)
+        for item in done.passed_over:
+            told = {"stream_id": item.stream_id, "event_id": item.event_id, "reason": item.reason}
+            logger.error("item is no event and not logged", extra=told)
+        return _answer(done.stopped, logger=logger, raises=raises_when_stopped)
+
+    return handler
+
+
+def _answer(
+    stopped: PublicationStopped | IndexingStopped | None, *, logger: Logger, raises: bool
+) -> dict[str, Any]:
+    if stopped is None:
+        return {"batchItemFailures": []}
+    told = {
+        "stream_id": stopped.stream_id,
+        "event_id": stopped.event_id,
+        "reason": stopped.reason,
+        "from_sequence_number": stopped.sequence_number,
+    }
+    logger.warning("batch stopped", extra=told)
+    if raises:
+        raise stopped
+    return {"batchItemFailures": [{"itemIdentifier": stopped.sequence_number}]}
 
 
 def _count(metrics: Metrics, done: Publication) -> None:
@@ -59,4 +91,12 @@ def _count(metrics: Metrics, done: Publication) -> None:
     metrics.add_metric(name="Parked", unit="Count", value=len(done.parked))
     if done.max_lag_us is not None:
         metrics.add_metric(name="PublicationLag", unit="Milliseconds", value=done.max_lag_us / 1_000)
+    metrics.flush_metrics()
+
+
+def _count_indexed(metrics: Metrics, done: Indexed) -> None:
+    metrics.add_metric(name="Indexed", unit="Count", value=done.logged)
+    metrics.add_metric(name="Blocks", unit="Count", value=done.blocks)
+    if done.max_lag_us is not None:
+        metrics.add_metric(name="IndexLag", unit="Milliseconds", value=done.max_lag_us / 1_000)
     metrics.flush_metrics()

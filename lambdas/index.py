@@ -1,0 +1,23 @@
+"""The index function: settings, client, log, indexer, handler."""
+
+import os
+
+import boto3
+from aws_lambda_powertools import Logger, Metrics
+
+from eventstore.adapters.dynamodb.client import CLIENT_CONFIG
+from eventstore.adapters.dynamodb.log import DynamoDBEventLog
+from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore.adapters.dynamodb.stream_handler import index_handler
+from eventstore.index import Indexer
+from settings import IndexSettings
+
+settings = IndexSettings.from_environ(os.environ)
+client = boto3.client("dynamodb", config=CLIENT_CONFIG)
+indexer = Indexer(
+    reader=DynamoDBEventStore(client=client, table_name=settings.events_table),
+    log=DynamoDBEventLog(client=client, table_name=settings.log_table, tranches=settings.log_tranches),
+)
+handler = index_handler(
+    indexer, logger=Logger(), metrics=Metrics(), raises_when_stopped=settings.raises_when_stopped
+)
