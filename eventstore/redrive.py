@@ -63,7 +63,7 @@ class ParkedEvents(Protocol):
         """Make messages visible again at once; those that can't be come back when their time is up.
 
         Raises:
-            FailedEventsUnavailable: some come back only then.
+            FailedEventsUnavailable: the queue could not be reached.
         """
         ...
 
@@ -118,14 +118,14 @@ class Redrive:
         reader: reads the events from the table, strongly consistent.
         bus: takes the entries.
         entry_format: writes events as entries, as the publisher's.
-        clock_s, sleep, jitter: time and chance, to be replaced in tests.
+        clock_s, sleep: time, to be replaced in tests.
 
     The order is the publisher's: of each stream the lower EventIds first, no two of a stream in one call,
     and a passing failure stops the redrive. What lies between two parked events was published long ago and
     isn't published again.
 
-    Cost: 1 receive for up to 10 messages, for each event 1 query (1 RCU each 4 KB) and 1 delete, and a
-    PutEvents call for up to 10 events of different streams. Memory: 0.5 KB a message, `BATCH_EVENTS` events.
+    Cost: 1 receive for up to 10 messages, for each event 1 query (1 RCU each 4 KB), and a PutEvents call and
+    a delete for up to 10 events of different streams. Memory: 0.5 KB a message, `BATCH_EVENTS` events.
     """
 
     def __init__(
@@ -193,13 +193,13 @@ class Redrive:
         ends_s: float,
         tried: Callable[[int], None],
     ) -> None:
-        def delete(address: Address) -> None:
-            done.published += 1
-            published = by_address[address]
+        def delete(addresses: Sequence[Address]) -> None:
+            done.published += len(addresses)
+            published = [message for address in addresses for message in by_address[address]]
             self._parked.delete(published)
             done.deleted += len(published)
             for message in published:
-                messages.pop(message.message_id, None)
+                del messages[message.message_id]
 
         publisher = Publisher(
             reader=_NothingBefore(),
@@ -288,15 +288,14 @@ def _sort(
 class _TellingBus:
     """Passes entries on, and tells at once which were taken."""
 
-    def __init__(self, bus: EventBus, taken: Callable[[Address], None]) -> None:
+    def __init__(self, bus: EventBus, taken: Callable[[Sequence[Address]], None]) -> None:
         self._bus = bus
         self._taken = taken
 
     def put(self, entries: Sequence[Entry]) -> Sequence[Refusal | None]:
         refusals = self._bus.put(entries)
-        for entry, refusal in zip(entries, refusals, strict=True):
-            if refusal is None:
-                self._taken((entry.stream_id, entry.event_id))
+        results = zip(entries, refusals, strict=True)
+        self._taken([(entry.stream_id, entry.event_id) for entry, refusal in results if refusal is None])
         return refusals
 
 

@@ -50,15 +50,18 @@ class SqsParkedEvents:
 
     def delete(self, messages: Sequence[ParkedMessage]) -> None:
         """Delete messages; see `ParkedEvents.delete`. Cost: 1 request for each 10."""
-        self._send_all(self._client.delete_message_batch, messages, {})
+        failed = self._send_all(self._client.delete_message_batch, messages, {})
+        if failed:
+            raise FailedEventsUnavailable(reason=f"{len(failed)} messages failed, the first: {failed[0]}")
 
     def release(self, messages: Sequence[ParkedMessage]) -> None:
         """Make messages visible again; see `ParkedEvents.release`. Cost: 1 request for each 10."""
+        # What fails for a single message (it's deleted, its handle is too old) nothing can mend, nor need.
         self._send_all(self._client.change_message_visibility_batch, messages, {"VisibilityTimeout": 0})
 
     def _send_all(
         self, operation: Callable[..., Any], messages: Sequence[ParkedMessage], options: dict[str, Any]
-    ) -> None:
+    ) -> list[str]:
         failed: list[str] = []
         for first in range(0, len(messages), _BATCH):
             entries = [
@@ -67,8 +70,7 @@ class SqsParkedEvents:
             ]
             answer = self._send(operation, Entries=entries)
             failed += [f"{each['Code']}: {each.get('Message', '')}" for each in answer.get("Failed", [])]
-        if failed:
-            raise FailedEventsUnavailable(reason=f"{len(failed)} messages failed, the first: {failed[0]}")
+        return failed
 
     def _send(self, operation: Callable[..., Any], **request: Any) -> Any:
         try:

@@ -57,7 +57,8 @@ class LogComparison:
         self, parts: Sequence[Part], items: dict[Address, StoredItem], *, settled_until_us: int, repair: bool
     ) -> Iterator[Finding]:
         """Read the entries of some parts again, and yield what differs from the table's items."""
-        missing = dict(items)
+        # What has no Timestamp is told of already, and is no entry until it's mended.
+        missing = {address: item for address, item in items.items() if item.timestamp is not None}
         for tranche in sorted({part.group for part in parts}):
             for entry in self._log.read_tranche(tranche):
                 place = stream_hash(entry.stream_id)
@@ -92,7 +93,7 @@ class LogComparison:
 def log_place(item: StoredItem, *, tranches: int, settled_until_us: int) -> tuple[int, int] | None:
     """Tell the group and place of an item among the log's parts; None for one that isn't compared."""
     time_us = whole(item.timestamp)
-    if not item.is_events or item.event_id < 1 or time_us is None or time_us >= settled_until_us:
+    if not item.is_events or item.event_id < 1 or (time_us is not None and time_us >= settled_until_us):
         return None
     return tranche_of(item.stream_id, tranches=tranches), stream_hash(item.stream_id)
 
@@ -125,7 +126,7 @@ def _difference(entry: LogEntry, item: StoredItem | None) -> Iterator[Finding]:
     if item is None:
         detail = f"the log has an entry ({where}) of an event that isn't in the table"
         yield _finding(Kind.ONLY_IN_LOG, entry, detail)
-    elif isinstance(item.event, Event):
+    elif isinstance(item.event, Event) and item.timestamp is not None:
         event = item.event
         if (event.name, whole(item.timestamp)) != (entry.name, entry.timestamp_us):
             has = f"{entry.name!r} at {entry.timestamp_us}, the table {event.name!r} at {item.timestamp}"

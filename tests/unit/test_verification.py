@@ -1,4 +1,4 @@
-"""Verification in memory: what DynamoDB can't be brought to do by hand, resumption, the arithmetic of parts."""
+"""Verification in memory: what DynamoDB can't be brought to do by hand, resumption, and the digests."""
 
 from __future__ import annotations
 

@@ -1,0 +1,299 @@
+"""`export` and `import` on DynamoDB Local: byte by byte, whole or not at all, never over what is there."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import pytest
+
+from eventstore import Event, NewEvent
+from eventstore.adapters.dynamodb.items import item_from_event
+from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore.positions import from_us
+from eventstore.transfer.export import export
+from tests.cli.conftest import Run
+from tests.tables import events_table
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+Change = Callable[[list[str]], list[str]]
+
+START_US = 1_700_000_000_000_000
+PAYLOADS = [
+    '{"total":12.50,"id":12345678901234567890123456789012345678}',
+    "null",
+    ' {"spaces" : "around"} ',
+    '{\n  "pretty": true\r\n}',
+    '"Übergröße \\u00e9 \U0001f680 \u2028"',
+    "[1,2.000,[],{}]",
+    "1E400",
+]
+METADATA = ["{}", '{"correlationId":"c-1"}', '{\n"a": 1.0}']
+
+
+def events(*, streams: int = 40) -> list[Event]:
+    """Make 300 events, 1 second apart, whose texts are hard to keep."""
+    return [
+        Event(
+            stream_id=f"order/{n % streams} ü",
+            event_id=n // streams + 1,
+            name="Happened",
+            payload=PAYLOADS[n % 7],
+            metadata=METADATA[n % 3],
+            uid=str(UUID(int=n + 1)),
+            timestamp_us=START_US + n * 1_000_000,
+        )
+        for n in range(300)
+    ]
+
+
+def fill(client: DynamoDBClient, table: str) -> DynamoDBEventStore:
+    items = [item_from_event(event, shard=number % 2) for number, event in enumerate(events())]
+    for first in range(0, len(items), 25):
+        puts: Any = [{"PutRequest": {"Item": item}} for item in items[first : first + 25]]
+        assert not client.batch_write_item(RequestItems={table: puts})["UnprocessedItems"]
+    return DynamoDBEventStore(client=client, table_name=table, write_shards=2)
+
+
+@pytest.fixture
+def other(client: DynamoDBClient) -> Iterator[str]:
+    with events_table(client) as name:
+        yield name
+
+
+@pytest.fixture
+def exported(tmp_path: Path) -> Path:
+    """An export of those events; that the command makes the same is a test of its own."""
+    path = tmp_path / "events.ndjson.gz"
+    export(events(), path, settled_until="2026-01-01T00:00:00+00:00")
+    return path
+
+
+def all_events(client: DynamoDBClient, table: str) -> list[Event]:
+    return list(DynamoDBEventStore(client=client, table_name=table, write_shards=4).read_all())
+
+
+def lines_of(path: Path) -> list[str]:
+    # Not splitlines(), which breaks at U+2028 too.
+    return [f"{line}\n" for line in gzip.decompress(path.read_bytes()).decode().split("\n")[:-1]]
+
+
+def rewrite(path: Path, change: Change, *, seal: bool = False) -> Path:
+    """Change the lines of an export; `seal` gives it a last line that fits again."""
+    lines = change(lines_of(path))
+    if seal:
+        about = json.loads(lines[-1])
+        about["export"] |= {
+            "events": len(lines) - 1,
+            "sha256": hashlib.sha256("".join(lines[:-1]).encode()).hexdigest(),
+        }
+        lines[-1] = json.dumps(about, separators=(",", ":")) + "\n"
+    changed = path.with_name("changed.gz")
+    changed.write_bytes(gzip.compress("".join(lines).encode()))
+    return changed
+
+
+def test_round_trip_keeps_every_byte_every_uid_and_every_timestamp(
+    client: DynamoDBClient, table: str, other: str, run: Run, tmp_path: Path
+) -> None:
+    fill(client, table)
+    first, second = tmp_path / "first.gz", tmp_path / "second.gz"
+    assert run("export", first, "--table", table)[0] == 0
+
+    code, _, err = run("import", first, "--table", other, "--write-shards", 4)
+
+    assert code == 0
+    assert "300 events written, 0 already there, 0 failed" in err
+    assert all_events(client, other) == all_events(client, table) == events()
+    assert run("export", second, "--table", other)[0] == 0
+    assert sorted(lines_of(first)[:-1]) == sorted(lines_of(second)[:-1])
+
+
+def test_payloads_stand_in_the_line_as_they_are(exported: Path) -> None:
+    lines = lines_of(exported)
+
+    assert sum(f'"payload":{PAYLOADS[0]}}}' in line for line in lines) == 43
+    assert sum(f'"payloadText":{json.dumps(PAYLOADS[3])}' in line for line in lines) == 43
+    about = json.loads(lines[300])["export"]
+    assert (about["format"], about["events"], len(lines)) == (1, 300, 301)
+
+
+def test_export_of_a_time_range_has_that_range_in_time_order(
+    client: DynamoDBClient, table: str, run: Run, tmp_path: Path
+) -> None:
+    fill(client, table)
+    path = tmp_path / "range.gz"
+    from_, to = (from_us(START_US + seconds * 1_000_000).isoformat() for seconds in (100, 150))
+
+    code, _, err = run("export", path, "--table", table, "--read-shards", 2, "--from", from_, "--to", to)
+
+    assert code == 0
+    assert "50 events" in err
+    times = [json.loads(line).get("timestampUs") for line in lines_of(path)]
+    assert times == [*(START_US + n * 1_000_000 for n in range(100, 150)), None]
+
+
+def test_export_leaves_out_what_has_not_settled(
+    client: DynamoDBClient, table: str, run: Run, tmp_path: Path
+) -> None:
+    store = fill(client, table)
+    store.append("order/0 ü", [NewEvent.of("Young")], expected=8)
+    now_us = time.time_ns() // 1_000
+    path = tmp_path / "events.gz"
+
+    assert run("export", path, "--table", table)[0] == 0
+
+    about = json.loads(lines_of(path)[-1])["export"]
+    assert about["events"] == 300
+    assert about["settledUntil"] < from_us(now_us).isoformat()
+
+
+def test_export_never_touches_a_file_that_is_there(table: str, run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "events.gz"
+    path.write_text("mine")
+
+    code, _, err = run("export", path, "--table", table)
+
+    assert (code, path.read_text()) == (2, "mine")
+    assert "exists; move it away" in err
+
+
+def test_export_that_fails_leaves_no_file(
+    client: DynamoDBClient, table: str, run: Run, tmp_path: Path
+) -> None:
+    fill(client, table)
+    client.put_item(TableName=table, Item={"StreamId": {"S": "bad"}, "EventId": {"N": "1"}})
+
+    code, _, err = run("export", tmp_path / "events.gz", "--table", table)
+
+    assert code == 2
+    assert "item ('bad', 1) is not an event" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_import_into_a_store_with_events_has_to_be_asked_for_and_then_changes_nothing_twice(
+    client: DynamoDBClient, other: str, exported: Path, run: Run
+) -> None:
+    arguments = ("import", exported, "--table", other, "--write-shards", 2)
+    assert run(*arguments)[0] == 0
+    before = all_events(client, other)
+
+    code, _, err = run(*arguments)
+    assert (code, "--into-existing" in err) == (2, True)
+    code, _, err = run(*arguments, "--into-existing")
+
+    assert code == 0
+    assert "0 events written, 300 already there, 0 failed" in err
+    assert all_events(client, other) == before
+
+
+def test_import_overwrites_nothing_and_leaves_no_gap(
+    client: DynamoDBClient, other: str, exported: Path, run: Run
+) -> None:
+    store = DynamoDBEventStore(client=client, table_name=other)
+    mine = store.append("order/3 ü", [NewEvent.of("Mine")], expected=0).events[0]
+
+    code, _, err = run("import", exported, "--table", other, "--write-shards", 1, "--into-existing")
+
+    assert code == 1
+    assert "292 events written, 0 already there, 8 failed in 1 streams" in err
+    assert f"another event 1, 'Mine' with uid {mine.uid}; nothing is overwritten" in err
+    assert list(store.read_stream("order/3 ü")) == [mine]
+
+
+def test_later_events_go_behind_those_that_are_there_but_never_over_a_gap(
+    client: DynamoDBClient, other: str, exported: Path, run: Run
+) -> None:
+    later = rewrite(exported, lambda lines: [each for each in lines if '"eventId":1,' not in each], seal=True)
+    arguments = ("--table", other, "--write-shards", 1)
+
+    code, _, err = run("import", later, *arguments)
+    assert code == 2
+    assert "has event 2 as its first, not 1" in err
+    code, _, err = run("import", later, *arguments, "--into-existing")
+    assert code == 1
+    assert "the store has no event 1, so event 2 would leave a gap" in err
+    assert all_events(client, other) == []
+
+
+def replaced(old: str, new: str, *, at: int) -> Change:
+    def change(lines: list[str]) -> list[str]:
+        assert old in lines[at]
+        return [*lines[:at], lines[at].replace(old, new), *lines[at + 1 :]]
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "seal", "told"),
+    [
+        (lambda lines: lines[:-1], False, ":301: the export's last line is missing"),
+        (lambda lines: [*lines[:5], *lines[6:]], False, "has 300 events, the file has 299"),
+        (replaced("Happened", "Happend", at=7), False, ":301: says that the lines before it have the SHA"),
+        (lambda lines: [*lines, lines[0]], False, ":302: stands behind the export's last line"),
+        (lambda lines: [*lines[:3], "{\n", *lines[3:]], True, ":4: is not a JSON object"),
+        (replaced('"eventName":"Happened"', '"eventName":""', at=2), True, ":3: eventName: has to have 1"),
+        (replaced('"eventUid":"', '"eventUid":"x', at=2), True, ":3: eventUid: is not a UUID"),
+        (replaced('"timestampUs":', '"timestampUs":-', at=2), True, ":3: timestampUs: is -1"),
+        (replaced('"eventId":', '"eventNumber":', at=2), True, ":3: line: eventId is missing, eventNumber"),
+        (replaced('"timestampUs":1', '"timestampUs":', at=45), True, "is not higher than"),
+    ],
+)  # fmt: skip
+def test_file_that_is_not_whole_is_refused_before_anything_is_written(
+    *, other: str, exported: Path, run: Run, change: Change, seal: bool, told: str
+) -> None:
+    path = rewrite(exported, change, seal=seal)
+
+    code, _, err = run("import", path, "--table", other, "--write-shards", 1)
+
+    assert code == 2
+    assert told in err
+    assert "Nothing was written." in err
+    assert run("export", exported.with_name("still.gz"), "--table", other)[2].startswith("0 events")
+
+
+def test_compressed_file_that_was_cut_off_is_refused(other: str, exported: Path, run: Run) -> None:
+    cut = exported.with_name("cut.gz")
+    cut.write_bytes(exported.read_bytes()[:-2_000])
+
+    code, _, err = run("import", cut, "--table", other, "--write-shards", 1)
+
+    assert code == 2
+    assert "damaged or cut off" in err
+
+
+def test_bad_lines_are_told_by_number_the_first_20_of_them(other: str, exported: Path, run: Run) -> None:
+    bad = rewrite(exported, lambda lines: ["[]\n"] * 30 + lines)
+
+    code, _, err = run("import", bad, "--table", other, "--write-shards", 1)
+
+    assert code == 2
+    assert ":20: is not a JSON object" in err
+    assert ":21:" not in err
+    assert "31 bad lines, the first 20 are above" in err
+
+
+def test_file_can_be_checked_alone(exported: Path, run: Run) -> None:
+    code, _, err = run("import", exported, "--check-only")
+
+    assert code == 0
+    assert "is whole: 300 events in 40 streams" in err
+
+
+@pytest.mark.parametrize("time_", ["yesterday", "2026-01-31T09:30:00"])
+def test_time_without_offset_is_refused(table: str, run: Run, tmp_path: Path, time_: str) -> None:
+    arguments: tuple[Any, ...] = ("export", tmp_path / "x.gz", "--table", table, "--from", time_)
+
+    code, _, err = run(*arguments)
+
+    assert code == 2
+    assert "--from" in err
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,221 @@
+"""`verify` on DynamoDB Local: a table broken by hand in each way, named, mended, and whole again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from eventstore import NewEvent
+from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
+from eventstore.adapters.dynamodb.items import key_of
+from eventstore.adapters.dynamodb.log import DynamoDBEventLog
+from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore.log import tranche_of
+from eventstore.stored_items import scan_side_by_side
+from tests.cli.conftest import Run
+from tests.tables import Meter, log_table
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+STREAMS = [f"order-{n}" for n in range(12)]
+EVENTS = 6
+
+
+@pytest.fixture
+def filled(client: DynamoDBClient, table: str) -> str:
+    store = DynamoDBEventStore(client=client, table_name=table, write_shards=2)
+    for stream in STREAMS:
+        store.append(stream, [NewEvent.of("Happened", {"n": n}) for n in range(EVENTS)], expected=0)
+    return table
+
+
+@pytest.fixture
+def log_name(client: DynamoDBClient) -> Iterator[str]:
+    with log_table(client) as name:
+        yield name
+
+
+def fill_log(client: DynamoDBClient, table: str, log_name: str) -> DynamoDBEventLog:
+    log = DynamoDBEventLog(client=client, table_name=log_name)
+    store = DynamoDBEventStore(client=client, table_name=table)
+    for stream in STREAMS:
+        log.append_block(tranche_of(stream, tranches=log.tranches), list(store.read_stream(stream)))
+    return log
+
+
+def update(client: DynamoDBClient, table: str, address: tuple[str, int], change: str, **values: Any) -> None:
+    request: dict[str, Any] = {"TableName": table, "Key": key_of(*address), "UpdateExpression": change}
+    if "#time" in change:
+        request["ExpressionAttributeNames"] = {"#time": "Timestamp"}
+    if values:
+        request["ExpressionAttributeValues"] = {f":{name}": value for name, value in values.items()}
+    client.update_item(**request)
+
+
+def verify(run: Run, table: str, *options: object) -> tuple[int, list[tuple[str, str, int, str]]]:
+    code, out, _ = run("verify", "--table", table, "--read-shards", 2, "--settling-s", 0, *options)
+    findings = [json.loads(line) for line in out.splitlines()]
+    found = [(each["kind"], each["streamId"], each["eventId"], each["repair"]) for each in findings]
+    return code, sorted(found)
+
+
+def test_whole_store_has_exit_code_0_and_says_so(
+    client: DynamoDBClient, filled: str, log_name: str, run: Run
+) -> None:
+    fill_log(client, filled, log_name)
+
+    code, out, err = run(
+        "verify", "--table", filled, "--read-shards", 2, "--settling-s", 0, "--log-table", log_name
+    )
+
+    assert (code, out) == (0, "")
+    assert "72 events in 12 streams" in err
+    assert "Nothing is wrong." in err
+
+
+def test_everything_that_is_broken_is_named_repaired_and_then_only_the_lost_is_left(
+    client: DynamoDBClient, filled: str, log_name: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eventstore.verification.verify.RECHECK_S", 0.0)
+    log = fill_log(client, filled, log_name)
+    store = DynamoDBEventStore(client=client, table_name=filled, write_shards=2)
+    unlogged = store.append("order-new", [NewEvent.of("Happened")], expected=0).events[0]
+    client.delete_item(TableName=filled, Key=key_of("order-0", 3))
+    client.delete_item(TableName=filled, Key=key_of("order-0", 4))
+    update(client, filled, ("order-1", 2), "REMOVE GSIKey")
+    update(client, filled, ("order-2", 2), "SET GSIKey = :shard", shard={"N": "9"})
+    update(client, filled, ("order-3", 2), "REMOVE #time")
+    update(client, filled, ("order-4", 6), "SET #time = :time", time={"N": "1700000000000000"})
+    update(client, filled, ("order-5", 1), "REMOVE Payload")
+    update(client, filled, ("order-6", 1), "SET Payload = :text", text={"S": '{"n":'})
+    update(client, filled, ("order-7", 1), "SET EventUid = :uid", uid={"S": "mine"})
+    update(client, filled, ("order-8", 1), "REMOVE EventName")
+    client.put_item(TableName=filled, Item={**key_of("order-9", 0), "Payload": {"S": "1"}})
+    lost = [
+        ("gap", "order-0", 3, "no"),
+        ("log-differs", "order-4", 6, "no"),
+        ("malformed", "order-5", 1, "no"),
+        ("malformed", "order-6", 1, "no"),
+        ("malformed", "order-7", 1, "no"),
+        ("malformed", "order-8", 1, "no"),
+        ("malformed", "order-9", 0, "no"),
+        ("only-in-log", "order-0", 3, "no"),
+        ("only-in-log", "order-0", 4, "no"),
+        ("timestamp-order", "order-4", 6, "no"),
+    ]
+
+    def mendable(repair: str) -> list[tuple[str, str, int, str]]:
+        return [
+            ("missing-in-log", "order-new", 1, repair),
+            ("not-indexed", "order-1", 2, repair),
+            ("not-indexed", "order-3", 2, repair),
+            ("unread-shard", "order-2", 2, repair),
+        ]
+
+    options = ("--log-table", log_name)
+    code, found = verify(run, filled, *options)
+    # The repaired Timestamp is the one in the event's uid, to the millisecond, unless that doesn't fit.
+    without_time = [each for each in found if each[:3] != ("log-differs", "order-3", 2)]
+    assert (code, without_time) == (1, sorted([*lost, *mendable("possible")]))
+    code, found = verify(run, filled, *options, "--repair")
+    assert [each for each in found if each[3] == "done"] == mendable("done")
+    assert code == 1
+    code, found = verify(run, filled, *options)
+
+    assert [each for each in found if each[:3] != ("log-differs", "order-3", 2)] == lost
+    assert code == 1
+    logged = list(log.read_tranche(tranche_of("order-new", tranches=log.tranches)))[-1]
+    assert (logged.stream_id, logged.timestamp_us) == ("order-new", unlogged.timestamp_us)
+
+
+def test_mended_store_is_whole_for_its_readers(client: DynamoDBClient, filled: str, run: Run) -> None:
+    update(client, filled, ("order-1", 2), "REMOVE GSIKey, #time")
+    update(client, filled, ("order-2", 6), "REMOVE GSIKey")
+    store = DynamoDBEventStore(client=client, table_name=filled, write_shards=2)
+    assert len(list(store.read_all(unsettled=True))) == 70
+
+    assert verify(run, filled, "--repair")[0] == 0
+
+    assert verify(run, filled) == (0, [])
+    events = list(store.read_all(unsettled=True))
+    assert [event.event_id for event in events if event.stream_id == "order-1"] == [1, 2, 3, 4, 5, 6]
+    assert len(events) == 72
+
+
+def test_findings_can_go_to_a_file_and_checkpoints_to_a_folder(
+    client: DynamoDBClient, filled: str, run: Run, tmp_path: Path
+) -> None:
+    client.delete_item(TableName=filled, Key=key_of("order-0", 1))
+    output, folder = tmp_path / "findings.ndjson", tmp_path / "checkpoints"
+
+    code, found = verify(run, filled, "--output", output, "--checkpoints", folder)
+
+    assert (code, found) == (1, [])
+    finding = json.loads(output.read_text())
+    assert finding == {
+        "kind": "gap", "streamId": "order-0", "eventId": 1, "lastEventId": 1,
+        "detail": "1 events are missing before event 2", "repair": "no",
+    }  # fmt: skip
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--read-shards", "2"], "--table: is missing; give it, or set EVENTS_TABLE"),
+        (["--table", "t", "--read-shards", "0"], "--read-shards: is '0'"),
+        (["--table", "no-such-table", "--read-shards", "1"], "ResourceNotFoundException"),
+        (["--segments", "0"], "no whole number from 1"),
+    ],
+)
+def test_usage_and_trouble_have_exit_code_2_and_a_sentence(
+    client: DynamoDBClient, run: Run, options: list[str], told: str
+) -> None:
+    code, out, err = run("verify", *options)
+
+    assert (code, out) == (2, "")
+    assert told in err
+
+
+@pytest.mark.parametrize("segments", [1, 4])
+def test_scan_gives_each_stream_in_one_segment_and_in_order_over_pages(
+    client: DynamoDBClient, filled: str, segments: int
+) -> None:
+    """What the check for gaps relies on."""
+
+    table = DynamoDBEventsTable(client=client, table_name=filled, page_items=5)
+    seen: dict[str, list[tuple[int, int]]] = {}
+    with ThreadPoolExecutor(4) as executor:
+        starts: dict[int, str | None] = dict.fromkeys(range(segments))
+        for segment, page in scan_side_by_side(table, executor=executor, starts=starts, segments=segments):
+            for item in page.items:
+                seen.setdefault(item.stream_id, []).append((segment, item.event_id))
+
+    for places in seen.values():
+        assert len({segment for segment, _ in places}) == 1
+        assert [event_id for _, event_id in places] == list(range(1, EVENTS + 1))
+    assert len(seen) == len(STREAMS)
+
+
+def test_verification_of_1_000_events_of_1_kb_costs_375_units(client: DynamoDBClient, table: str) -> None:
+    store = DynamoDBEventStore(client=client, table_name=table)
+    payload = '"' + "x" * 860 + '"'
+    for stream in range(2):
+        store.append(f"s-{stream}", [NewEvent(name="Happened", payload=payload)] * 100, expected=0)
+    meter = Meter.on(client)
+    stored = DynamoDBEventsTable(client=client, table_name=table)
+
+    assert len(stored.scan(segment=0, segments=1, after=None).items) == 200
+    assert meter.requests == ["Scan"]
+    assert 48 <= meter.table_units <= 51
+    meter.reset()
+    assert len(list(stored.read_index(0, from_us=0, end_us=2**53))) == 200
+
+    assert meter.requests == ["Query"]
+    assert 24 <= meter.index_units <= 26

@@ -1,0 +1,178 @@
+"""The lines of an export, and an import's order, retries and resumption, in memory."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from eventstore import Event, InvalidInput, MalformedItem, NewEvent, StoreUnavailable
+from eventstore.transfer import importing
+from eventstore.transfer.export import FileExists, export
+from eventstore.transfer.importing import Imported, check_export, import_events
+from eventstore.transfer.lines import Line, read_lines
+from tests.stored_events import MemoryStoredEvents
+
+UID = "8f7e1c1e-5f3c-4d6f-9a46-0a2b8f6f3a10"
+SETTLED = "2026-01-01T00:00:00+00:00"
+
+
+def event(stream: str, number: int) -> Event:
+    return Event(stream, number, "Happened", '{"n":1.50}', "{}", UID, 1_700_000_000_000_000 + number)
+
+
+def exported(path: Path, *, streams: int, count: int) -> list[Event]:
+    events = [event(f"s{n}", number) for number in range(1, count + 1) for n in range(streams)]
+    export(events, path, settled_until=SETTLED)
+    return events
+
+
+@dataclass
+class Target(MemoryStoredEvents):
+    """Fails every so many puts, half of them after the write; checks that no event comes before another."""
+
+    fails_every: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    puts: int = 0
+
+    def put(self, event: Event, *, shard: int) -> Event | MalformedItem | None:
+        with self.lock:
+            self.puts += 1
+            fails = self.fails_every and self.puts % self.fails_every == 0
+            assert event.event_id == 1 or (event.stream_id, event.event_id - 1) in self.items
+            if fails and self.puts % 2:
+                raise StoreUnavailable(operation="PutItem", reason="throttled")
+            there = super().put(event, shard=shard)
+            if fails:
+                raise StoreUnavailable(operation="PutItem", reason="the answer got lost")
+            return there
+
+
+def run(path: Path, target: Target, *, into_existing: bool = False) -> Imported:
+    done = Imported()
+    for each in import_events(
+        path, target, write_shards=3, into_existing=into_existing, sleep=lambda pause_s: None
+    ):
+        done.add(each)
+    return done
+
+
+def events_of(target: Target) -> list[object]:
+    return [item.event for _, item in sorted(target.items.items())]
+
+
+def key(each: Event) -> tuple[str, int]:
+    return each.stream_id, each.event_id
+
+
+texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20)
+json_texts = st.recursive(
+    st.one_of(st.just("null"), st.integers().map(str), texts.map(json.dumps)),
+    lambda inner: st.lists(inner, max_size=3).map(lambda parts: "[ " + ",\n".join(parts) + "]\t"),
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(stream=texts, name=texts, payload=json_texts)
+def test_any_event_comes_back_from_its_line_as_it_was(
+    tmp_path_factory: pytest.TempPathFactory, stream: str, name: str, payload: str
+) -> None:
+    try:
+        NewEvent(name=name, payload=payload)
+    except InvalidInput:
+        return
+    if stream.startswith("$"):
+        return
+    made = Event(stream, 7, name, payload, '{"a": 1.0 }', UID, 1_700_000_000_000_000)
+    path = tmp_path_factory.mktemp("lines") / "events.gz"
+
+    export([made], path, settled_until=SETTLED)
+
+    assert [line.event for line in read_lines(path) if isinstance(line, Line)] == [made]
+    assert check_export(path, whole_streams=False).events == 1
+
+
+def test_file_appears_only_when_it_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / "events.gz"
+
+    def broken() -> Iterator[Event]:
+        yield event("a", 1)
+        assert not path.exists()
+        raise StoreUnavailable(operation="Scan", reason="throttled")
+
+    with pytest.raises(StoreUnavailable):
+        export(broken(), path, settled_until=SETTLED)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_file_that_appears_during_an_export_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "events.gz"
+
+    def late() -> Iterator[Event]:
+        yield event("a", 1)
+        path.write_text("mine")
+
+    with pytest.raises(FileExists):
+        export(late(), path, settled_until=SETTLED)
+
+    assert [each.read_text() for each in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("window", [7, 10_000])
+def test_failing_and_lost_answers_are_tried_again_with_each_stream_in_order(
+    tmp_path: Path, window: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "WINDOW_EVENTS", window)
+    path = tmp_path / "events.gz"
+    events = exported(path, streams=9, count=8)
+    target = Target(fails_every=5)
+
+    done = run(path, target)
+
+    assert (done.events, done.failed) == (72, 0)
+    assert events_of(target) == sorted(events, key=key)
+    assert {item.shard for item in target.items.values()} == {"0", "1", "2"}
+
+
+def test_interrupted_import_goes_on_and_changes_nothing_twice(tmp_path: Path) -> None:
+    path = tmp_path / "events.gz"
+    events = exported(path, streams=5, count=6)
+    target = Target(fails_every=1)
+    with pytest.raises(StoreUnavailable):
+        run(path, target)
+    target.fails_every = 0
+
+    first, second = run(path, target, into_existing=True), run(path, target, into_existing=True)
+
+    assert (first.events, first.failed) == (30, 0)
+    assert (second.written, second.already_there) == (0, 30)
+    assert events_of(target) == sorted(events, key=key)
+
+
+def test_stream_that_holds_another_event_fails_alone_and_from_there_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "WINDOW_EVENTS", 4)
+    path = tmp_path / "events.gz"
+    exported(path, streams=3, count=5)
+    target = Target()
+    other = Event("s1", 3, "Other", "null", "{}", UID, 1_700_000_000_000_003)
+    for number in (1, 2):
+        MemoryStoredEvents.put(target, event("s1", number), shard=0)
+    MemoryStoredEvents.put(target, other, shard=random.randrange(1))
+
+    done = run(path, target, into_existing=True)
+
+    assert (done.written, done.already_there, done.failed) == (10, 2, 3)
+    assert len(done.reasons) == 1
+    assert "stream 's1' from line 8 on" in done.reasons[0]
+    assert target.get("s1", 3) == other
+    assert target.get("s1", 4) is None
