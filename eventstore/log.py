@@ -103,7 +103,11 @@ class LogPosition:
         except (binascii.Error, UnicodeError, ValueError, TypeError) as error:
             raise InvalidPosition(field, _HOW) from error
         made_here = form == _FORMAT and str(position) == text
-        if not made_here or any(place < BEGINNING or place.entries < 0 for place in position.places):
+        if (
+            not made_here
+            or not position.places
+            or any(place < BEGINNING or place.entries < 0 for place in position.places)
+        ):
             raise InvalidPosition(field, _HOW)
         return position
 

@@ -17,7 +17,7 @@ from unittest.mock import patch
 
 from botocore.exceptions import ClientError
 
-_PUBLISH: Final = Path(__file__).parents[1] / "lambdas" / "publish.py"
+_LAMBDAS: Final = Path(__file__).parents[1] / "lambdas"
 _INT64: Final = 2**63
 
 ENVIRON: Final = {
@@ -129,8 +129,22 @@ def load_publish_function(
     **environ: str,
 ) -> ModuleType:
     """Start an execution environment of the publish function: its real module, on these clients."""
-    clients = {"events": events, "sqs": sqs, "dynamodb": dynamodb}
-    spec = importlib.util.spec_from_file_location("publish_function", _PUBLISH)
+    module = _load("publish", {"events": events, "sqs": sqs, "dynamodb": dynamodb}, environ)
+    module.publisher._sleep, module.publisher._jitter = sleep, jitter
+    return module
+
+
+def load_index_function(
+    *, dynamodb: Any, sleep: Callable[[float], None] = lambda pause_s: None, **environ: str
+) -> ModuleType:
+    """Start an execution environment of the index function: its real module, on this client."""
+    module = _load("index", {"dynamodb": dynamodb}, environ)
+    module.indexer._log._sleep = sleep
+    return module
+
+
+def _load(name: str, clients: Mapping[str, Any], environ: Mapping[str, str]) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"{name}_function", _LAMBDAS / f"{name}.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -139,5 +153,4 @@ def load_publish_function(
         patch("boto3.client", lambda service, **_: clients[service]),
     ):
         spec.loader.exec_module(module)
-    module.publisher._sleep, module.publisher._jitter = sleep, jitter
     return module

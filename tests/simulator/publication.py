@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ReadTimeoutError
 
-from eventstore import PublicationStopped
+from eventstore import IndexingStopped, PublicationStopped
 from tests.fake_aws import FakeEventBridge, FakeSqs, LambdaContext, client_error, load_publish_function
 from tests.simulator.event_source_mapping import (
     Change,
@@ -203,7 +203,7 @@ class _Lambda:
         context = LambdaContext(remaining_time_s=lambda: ends_s - self._clock.now_s)
         try:
             answer = self._environments[shard_id].handler(trigger, context)
-        except PublicationStopped as error:
+        except (PublicationStopped, IndexingStopped) as error:
             raise FunctionError from error
         except Crash as error:
             del self._environments[shard_id]

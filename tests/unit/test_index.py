@@ -1,0 +1,191 @@
+"""The indexer: blocks, order, the stop and what it passes over, each by its rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from eventstore import ANY, Event, LogEntry, MalformedItem, NewEvent, StoreUnavailable, TranchesChanged
+from eventstore.adapters.memory import MemoryEventStore
+from eventstore.adapters.memory_log import MemoryEventLog
+from eventstore.index import Indexed, Indexer
+from eventstore.limits import INDEX_RESERVE_S, LOG_BLOCK_MAX_BYTES, STREAM_ID_MAX_BYTES
+from eventstore.log import tranche_of
+from eventstore.publication_order import StreamRecord
+from eventstore.testing.log_contract import addresses
+from tests.buses import CountingReader
+
+SECOND_US = 1_000_000
+NOON_US = 1_769_860_800 * SECOND_US
+
+
+class FailingLog(MemoryEventLog):
+    """A log that raises `errors`, one for each block; None lets it pass."""
+
+    def __init__(self, *, tranches: int = 4) -> None:
+        super().__init__(tranches=tranches)
+        self.errors: list[Exception | None] = []
+
+    def append_block(self, tranche: int, events: list[Event]) -> int:  # type: ignore[override]
+        error = self.errors.pop(0) if self.errors else None
+        if error:
+            raise error
+        return super().append_block(tranche, events)
+
+
+class Shop:
+    """A store, its log and its indexer; time stands still unless it's moved."""
+
+    def __init__(self, *, tranches: int = 4) -> None:
+        self.now_us = NOON_US
+        self.remaining_s = [60.0]
+        self.store = MemoryEventStore(clock_us=lambda: self.now_us)
+        self.reader = CountingReader(self.store)
+        self.log = FailingLog(tranches=tranches)
+        self.indexer = self.new_indexer()
+
+    def new_indexer(self) -> Indexer:
+        return Indexer(reader=self.reader, log=self.log, clock_us=lambda: self.now_us)
+
+    def has(self, stream_id: str, *, events: int, apart_s: float = 0.0) -> list[Event]:
+        appended: list[Event] = []
+        for _ in range(events):
+            appended += self.store.append(stream_id, [NewEvent.of("Happened")], expected=ANY).events
+            self.now_us += round(apart_s * SECOND_US)
+        return appended
+
+    def index(self, events: Iterable[Event | MalformedItem]) -> Indexed:
+        records = [
+            StreamRecord(str(place), event.stream_id, event.event_id, event)
+            for place, event in enumerate(events)
+        ]
+        return self.indexer.index(records, remaining_time_s=self._remaining_s)
+
+    def _remaining_s(self) -> float:
+        return self.remaining_s.pop(0) if len(self.remaining_s) > 1 else self.remaining_s[0]
+
+    def entries(self, stream_id: str | None = None) -> list[LogEntry]:
+        found = [entry for n in range(self.log.tranches) for entry in self.log.read_tranche(n)]
+        return [entry for entry in found if stream_id in (None, entry.stream_id)]
+
+
+@pytest.fixture
+def shop() -> Shop:
+    return Shop()
+
+
+def test_batch_becomes_one_block_for_each_tranche_it_is_in(shop: Shop) -> None:
+    events = [event for number in range(40) for event in shop.has(f"order-{number}", events=2)]
+
+    done = shop.index(events)
+    assert (done.logged, done.blocks, done.stopped, done.passed_over) == (80, 4, None, ())
+    assert {entry.block for entry in shop.entries()} == {1}
+    assert sorted(addresses(shop.entries())) == sorted((of.stream_id, of.event_id) for of in events)
+
+
+def test_records_out_of_order_are_logged_in_the_order_of_their_stream(shop: Shop) -> None:
+    events = shop.has("a", events=5)
+    shop.index([events[3], events[0], events[4], events[2], events[1]])
+    assert [entry.event_id for entry in shop.entries("a")] == [1, 2, 3, 4, 5]
+
+
+def test_hole_in_a_batch_is_read_back_and_logged_in_its_place(shop: Shop) -> None:
+    events = shop.has("a", events=5, apart_s=60)
+    shop.index([events[0], events[4]])
+    assert [entry.event_id for entry in shop.entries("a")] == [1, 2, 3, 4, 5]
+    shop.index(events[1:4])
+    assert [entry.event_id for entry in shop.entries("a")] == [1, 2, 3, 4, 5]
+
+
+def test_predecessor_within_the_window_is_logged_first(shop: Shop) -> None:
+    events = shop.has("a", events=3, apart_s=1)
+    shop.index([events[2]])
+    assert [entry.event_id for entry in shop.entries("a")] == [1, 2, 3]
+
+
+def test_repeated_batch_is_logged_once_by_one_process_and_again_by_another(shop: Shop) -> None:
+    events = shop.has("a", events=3)
+    shop.index(events)
+    assert shop.index(events).logged == 0
+    shop.indexer = shop.new_indexer()
+    assert shop.index(events).logged == 3
+    assert [entry.event_id for entry in shop.entries("a")] == [1, 2, 3, 1, 2, 3]
+
+
+def test_block_keeps_below_its_limit_whatever_the_names_are(shop: Shop) -> None:
+    shop = Shop(tranches=1)
+    names = [("é" * (STREAM_ID_MAX_BYTES // 2 - 3)) + f"{number:03}" for number in range(200)]
+    done = shop.index([event for name in names for event in shop.has(name, events=1)])
+
+    assert done.blocks == 4
+    assert done.logged == 200
+    for block in range(1, 5):
+        inside = [entry for entry in shop.entries() if entry.block == block]
+        assert sum(len(entry.stream_id.encode()) for entry in inside) < LOG_BLOCK_MAX_BYTES
+
+
+def test_batch_stops_at_the_first_block_that_fails(shop: Shop) -> None:
+    events = [event for number in range(12) for event in shop.has(f"order-{number}", events=1)]
+    shop.log.errors = [None, StoreUnavailable(operation="put", reason="throttled")]
+
+    done = shop.index(events)
+    logged = addresses(shop.entries())
+    assert done.stopped is not None
+    assert (done.blocks, done.logged) == (1, len(logged))
+    first = next(n for n, event in enumerate(events) if (event.stream_id, event.event_id) not in logged)
+    assert done.stopped.sequence_number == str(first)
+    assert "throttled" in done.stopped.reason
+
+    again = shop.index(events[first:])
+    assert again.stopped is None
+    assert sorted(addresses(shop.entries())) == sorted((of.stream_id, of.event_id) for of in events)
+
+
+def test_batch_stops_before_the_functions_time_is_up(shop: Shop) -> None:
+    events = [event for number in range(12) for event in shop.has(f"order-{number}", events=1)]
+    shop.remaining_s = [60.0] * (12 + 2) + [INDEX_RESERVE_S - 0.1]
+
+    done = shop.index(events)
+    assert done.blocks == 2
+    assert done.stopped is not None
+    assert done.stopped.reason == "the function's time was up"
+
+
+def test_what_can_not_be_read_back_stops_the_batch_and_loses_nothing(shop: Shop) -> None:
+    a, b = shop.has("a", events=1), shop.has("b", events=3)
+    shop.reader.errors = [StoreUnavailable(operation="query", reason="throttled")]
+
+    done = shop.index([*a, b[2]])
+    assert done.stopped is not None
+    assert (done.stopped.sequence_number, done.stopped.stream_id) == ("1", "b")
+    assert addresses(shop.entries()) == [("a", 1)]
+
+
+def test_item_that_is_no_event_is_passed_over_and_told(shop: Shop) -> None:
+    one, two = shop.has("a", events=2)
+    odd = MalformedItem(stream_id="a", event_id=3, reason="Payload is missing")
+
+    done = shop.index([one, two, odd])
+    assert done.passed_over == (odd,)
+    assert done.stopped is None
+    assert [entry.event_id for entry in shop.entries("a")] == [1, 2]
+    alone = shop.index([MalformedItem(stream_id="b", event_id=1, reason="Payload is missing")])
+    assert (alone.blocks, alone.logged, alone.max_lag_us, len(alone.passed_over)) == (0, 0, None, 1)
+
+
+def test_lag_is_that_of_the_slowest_event(shop: Shop) -> None:
+    events = shop.has("a", events=2, apart_s=1)
+    shop.now_us = NOON_US + 7 * SECOND_US
+    assert shop.index(events).max_lag_us == 7 * SECOND_US
+
+
+def test_changed_number_of_tranches_is_raised_and_not_passed_over(shop: Shop) -> None:
+    shop.log.errors = [TranchesChanged(begun_with=4, given=8)]
+    with pytest.raises(TranchesChanged):
+        shop.index(shop.has("a", events=1))
+
+
+def test_tranche_of_a_stream_never_changes() -> None:
+    """It's persisted by where the entries are: another hash would break every log there is."""
+    assert [tranche_of(name, tranches=4) for name in ("order-1", "order-2", "é/ü 😀", "")] == [3, 1, 1, 0]
