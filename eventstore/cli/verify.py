@@ -105,8 +105,8 @@ def run(options: argparse.Namespace, screen: Screen) -> int:
         return 0
     left = counts.findings - counts.repaired
     screen.fail(f"{counts.findings:,} findings, {counts.repaired:,} repaired, {left:,} left.")
-    if not options.repair:
-        screen.say(f'--repair mends those with "repair":"{Repair.POSSIBLE}".')
+    if counts.repairable:
+        screen.say(f'--repair mends {counts.repairable:,} of them: those with "repair":"{Repair.POSSIBLE}".')
     return 1 if left else 0
 
 

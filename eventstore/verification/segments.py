@@ -73,6 +73,8 @@ class Counts:
     """The store's own items, whose stream ids are reserved; they are passed over."""
     findings: int = 0
     repaired: int = 0
+    repairable: int = 0
+    """Findings that a repair would mend, or could not for a change meanwhile."""
 
     def add(self, other: Counts) -> None:
         """Count all that another has counted."""

@@ -229,6 +229,7 @@ class Verification:
 def _tally(counts: Counts, finding: Finding) -> None:
     counts.findings += 1
     counts.repaired += finding.repair is Repair.DONE
+    counts.repairable += finding.repair is Repair.POSSIBLE
 
 
 def _found(kind: Kind, item: StoredItem, detail: str) -> Finding:
