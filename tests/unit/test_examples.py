@@ -6,9 +6,20 @@ from pathlib import Path
 
 import pytest
 
+from eventstore import NewEvent
 from eventstore.adapters.memory import MemoryEventStore
+from eventstore.adapters.memory_log import MemoryEventLog
 
 ROOT = Path(__file__).parents[2]
+
+
+def readme_with(maker: str, *, replacement: str) -> str:
+    """Find the README's Python in which a maker stands, with another one in its place."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (code,) = (block for block in blocks if f"{maker}(" in block)
+    code, replaced = re.subn(rf"{maker}\(\n.*?\n\)", replacement, code, flags=re.DOTALL)
+    assert replaced == 1
+    return code
 
 
 def test_example_of_an_aggregate_runs(capsys: pytest.CaptureFixture[str]) -> None:
@@ -25,16 +36,19 @@ def test_example_of_an_aggregate_runs(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_the_readmes_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
     """Only the client is another one: the store in memory keeps the same contract."""
-    (code,) = (
-        block
-        for block in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-        if "DynamoDBEventStore(" in block
-    )
-    code, replaced = re.subn(
-        r"DynamoDBEventStore\(\n.*?\n\)", "MemoryEventStore(settling_s=0)", code, flags=re.DOTALL
-    )
-    assert replaced == 1
+    code = readme_with("DynamoDBEventStore", replacement="MemoryEventStore(settling_s=0)")
 
     exec(code, {"MemoryEventStore": MemoryEventStore})
 
     assert capsys.readouterr().out.splitlines() == ["1 OrderPlaced {'total': 12}", "2 OrderPaid None"]
+
+
+def test_the_readmes_reading_of_the_log_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    log = MemoryEventLog()
+    MemoryEventStore(log=log).append("order-1", [NewEvent.of("OrderPlaced")] * 2, expected=0)
+    seen: dict[str, object] = {"filled": log}
+
+    exec(readme_with("DynamoDBEventLog", replacement="filled"), seen)
+
+    assert capsys.readouterr().out.splitlines() == ["order-1 1 OrderPlaced", "order-1 2 OrderPlaced"]
+    assert seen["page"].entries == ()
