@@ -85,6 +85,10 @@ def export(
             path.hardlink_to(part)
         except FileExistsError as error:
             raise FileExists(path) from error
+        except OSError:  # a file system without links
+            if path.exists():
+                raise FileExists(path) from None
+            part.replace(path)
     finally:
         part.unlink(missing_ok=True)
     written(count)

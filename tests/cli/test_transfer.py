@@ -14,12 +14,13 @@ from uuid import UUID
 import pytest
 
 from eventstore import Event, NewEvent
+from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
 from eventstore.adapters.dynamodb.items import item_from_event
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.positions import from_us
 from eventstore.transfer.export import export
 from tests.cli.conftest import Run
-from tests.tables import events_table
+from tests.tables import Meter, events_table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -193,6 +194,16 @@ def test_import_into_a_store_with_events_has_to_be_asked_for_and_then_changes_no
     assert code == 0
     assert "0 events written, 300 already there, 0 failed" in err
     assert all_events(client, other) == before
+
+
+def test_import_of_an_event_is_one_request_and_one_unit_each_for_table_and_index(
+    client: DynamoDBClient, other: str
+) -> None:
+    meter = Meter.on(client)
+
+    assert DynamoDBEventsTable(client=client, table_name=other).put(events()[0], shard=0) is None
+
+    assert (meter.requests, meter.table_units, meter.index_units) == (["PutItem"], 1.0, 1.0)
 
 
 def test_import_overwrites_nothing_and_leaves_no_gap(

@@ -203,7 +203,9 @@ def test_scan_gives_each_stream_in_one_segment_and_in_order_over_pages(
     assert len(seen) == len(STREAMS)
 
 
-def test_verification_of_1_000_events_of_1_kb_costs_375_units(client: DynamoDBClient, table: str) -> None:
+def test_200_events_of_1_kb_cost_50_units_of_the_table_and_25_of_the_index(
+    client: DynamoDBClient, table: str
+) -> None:
     store = DynamoDBEventStore(client=client, table_name=table)
     payload = '"' + "x" * 860 + '"'
     for stream in range(2):

@@ -126,6 +126,19 @@ def test_file_that_appears_during_an_export_is_not_replaced(tmp_path: Path) -> N
     assert [each.read_text() for each in tmp_path.iterdir()] == ["mine"]
 
 
+def test_export_works_on_a_file_system_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, target: Path) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    path = tmp_path / "events.gz"
+
+    assert exported(path, streams=2, count=2)
+
+    assert check_export(path, whole_streams=True).events == 4
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize("window", [7, 10_000])
 def test_failing_and_lost_answers_are_tried_again_with_each_stream_in_order(
     tmp_path: Path, window: int, monkeypatch: pytest.MonkeyPatch
