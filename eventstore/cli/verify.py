@@ -65,7 +65,7 @@ def run(options: argparse.Namespace, screen: Screen) -> int:
     log = None
     if options.log_table:
         tranches = options.log_tranches
-        log = DynamoDBEventLog(client=client, table_name=options.log_table, tranches=tranches)
+        log = LogComparison(DynamoDBEventLog(client=client, table_name=options.log_table, tranches=tranches))
     settings = {
         "table": table_name,
         "log_table": options.log_table,
@@ -80,13 +80,19 @@ def run(options: argparse.Namespace, screen: Screen) -> int:
         checkpoints = Checkpoints(folder, settings=settings, settled_until_us=settled_until_us)
         stack.callback(checkpoints.close)
         settled_until_us = checkpoints.settled_until_us
+        mender = IndexMender(
+            table=table,
+            read_shards=read_shards,
+            settled_until_us=settled_until_us,
+            logged_us=log.timestamp_us if log else lambda _stream_id, _event_id: None,
+        )
         verification = Verification(
             table=table,
-            log=LogComparison(log) if log else None,
+            log=log,
             checkpoints=checkpoints,
             read_shards=read_shards,
             segments=options.segments,
-            mender=IndexMender(table=table, read_shards=read_shards, settled_until_us=settled_until_us),
+            mender=mender,
             repair=options.repair,
         )
         output: IO[str] = sys.stdout

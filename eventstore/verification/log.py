@@ -78,6 +78,12 @@ class LogComparison:
                 repair=Repair.DONE if repair else Repair.POSSIBLE,
             )
 
+    def timestamp_us(self, stream_id: str, event_id: int) -> int | None:
+        """Tell the Timestamp that the log has of an event. Cost: 1 RCU each 50 entries of its tranche."""
+        entries = self._log.read_tranche(self._tranche(stream_id))
+        of_event = (entry for entry in entries if (entry.stream_id, entry.event_id) == (stream_id, event_id))
+        return next((entry.timestamp_us for entry in of_event), None)
+
     def _append(self, events: Sequence[Event]) -> None:
         by_tranche: defaultdict[int, list[Event]] = defaultdict(list)
         for event in sorted(events, key=lambda event: (event.timestamp_us, event.stream_id, event.event_id)):

@@ -14,17 +14,20 @@ class IndexMender:
     """Gives items their GSIKey and Timestamp back.
 
     GSIKey is a random one of the read shards, as an append's. A Timestamp is never changed. A missing one
-    becomes the time in the event's uid (a UUIDv7) if that lies between its neighbours', else the nearest
-    that does; without neighbours and such a uid nothing is known, and nothing is made up.
+    becomes the one that the log has, else the time in the event's uid (a UUIDv7), if that lies between its
+    neighbours', else the nearest that does; without neighbours and such a uid nothing is known, and nothing
+    is made up.
 
     An event that is mended so appears in the past of readers that have passed its Timestamp: their
     subscriptions have to be set back, or the event given to them by hand.
 
     Args:
         settled_until_us: the Timestamp of a stream's last event becomes lower than this.
+        logged_us: tells the Timestamp that the log has of an event (stream id, EventId), if any.
         random_shard: picks one of so many shards.
 
-    Cost: a missing Timestamp: 1 query and 1 RCU; each mended item: 1 update, and 1 query to see it.
+    Cost: a missing Timestamp: 1 query and 1 RCU, and to mend it what `logged_us` costs. Each mended item: 1
+    update, and 1 query to see it.
     """
 
     def __init__(
@@ -33,11 +36,13 @@ class IndexMender:
         table: StoredEvents,
         read_shards: int,
         settled_until_us: int,
+        logged_us: Callable[[str, int], int | None] = lambda _stream_id, _event_id: None,
         random_shard: Callable[[int], int] = random.randrange,
     ) -> None:
         self._table = table
         self._read_shards = read_shards
         self._settled_until_us = settled_until_us
+        self._logged_us = logged_us
         self._random_shard = random_shard
 
     def can_mend(self, item: StoredItem, *, behind_us: int) -> bool:
@@ -50,7 +55,7 @@ class IndexMender:
         Args:
             behind_us: the Timestamp of the event before; 0 when there's none.
         """
-        timestamp_us = self._timestamp_us(item, behind_us)
+        timestamp_us = self._timestamp_us(item, behind_us, logged_us=self._logged_us)
         assert timestamp_us is not None, "asked `can_mend` first"
         shard = whole(item.shard)
         if shard is None or shard >= self._read_shards:
@@ -60,13 +65,22 @@ class IndexMender:
         place = item.event_id
         return next(self._table.read_items(item.stream_id, from_version=place, to_version=place), None)
 
-    def _timestamp_us(self, item: StoredItem, behind_us: int) -> int | None:
+    def _timestamp_us(
+        self,
+        item: StoredItem,
+        behind_us: int,
+        *,
+        logged_us: Callable[[str, int], int | None] | None = None,
+    ) -> int | None:
         if item.timestamp is not None:
             return whole(item.timestamp)
         before_us = self._before_us(item)
         lowest, highest = behind_us + 1, (before_us or self._settled_until_us) - 1
         if lowest > highest:
             return None
+        known_us = logged_us(item.stream_id, item.event_id) if logged_us else None
+        if known_us is not None and lowest <= known_us <= highest:
+            return known_us
         made_us = _made_us(item.uid)
         if made_us is not None:
             return min(max(made_us, lowest), highest)
