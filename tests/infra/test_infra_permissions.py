@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
-from eventstore import ANY, EXISTS, EventStoreError, NewEvent
+from eventstore import ANY, EXISTS, Event, EventStoreError, NewEvent, read_log
+from eventstore.adapters.dynamodb.log import DynamoDBEventLog
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore.index import Indexer
+from eventstore.publication_order import StreamRecord
 from tests.infra.conftest import Synthesized
 
 TABLE = "EventsTable4B7491D3.Arn"
@@ -97,7 +100,8 @@ class RecordingClient:
         self.calls: set[tuple[str, str]] = set()
 
     def _record(self, action: str, request: dict[str, Any]) -> dict[str, Any]:
-        self.calls.add((f"dynamodb:{action}", INDEX if "IndexName" in request else TABLE))
+        table = LOG_TABLE if request["TableName"] == "log" else TABLE
+        self.calls.add((f"dynamodb:{action}", INDEX if "IndexName" in request else table))
         return {"Items": []}
 
     def query(self, **request: Any) -> dict[str, Any]:
@@ -136,3 +140,23 @@ def test_reading_calls_nothing_that_the_roles_of_readers_do_not_allow() -> None:
     assert client.calls <= ALLOWED["publish"]
     assert [*store.read_all()] == []
     assert client.calls == {("dynamodb:Query", TABLE), ("dynamodb:Query", INDEX)} <= ALLOWED["read"]
+
+
+def test_logging_and_reading_the_log_call_nothing_that_their_roles_do_not_allow() -> None:
+    client = RecordingClient()
+    log = DynamoDBEventLog(client=client, table_name="log")  # type: ignore[arg-type]
+    assert read_log(log).entries == ()
+    assert client.calls == {("dynamodb:Query", LOG_TABLE)} <= ALLOWED["read"]
+
+    store = DynamoDBEventStore(client=client, table_name="events")  # type: ignore[arg-type]
+    event = Event("order-1", 7, "OrderPlaced", "{}", "{}", "uid", 1)
+    done = Indexer(reader=store, log=log).index(
+        [StreamRecord("1", "order-1", 7, event)], remaining_time_s=lambda: 60.0
+    )
+    assert (done.logged, done.stopped) == (1, None)
+    assert client.calls == {
+        ("dynamodb:Query", TABLE),
+        ("dynamodb:Query", LOG_TABLE),
+        ("dynamodb:PutItem", LOG_TABLE),
+    }
+    assert client.calls <= ALLOWED["index"]
