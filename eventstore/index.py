@@ -90,7 +90,8 @@ class Indexer:
             TranchesChanged: nothing can be logged until the number of tranches is set back.
 
         Cost: 1 put for each tranche in the batch, 1 WCU for each KB. A batch of 100 events of
-        different streams, in 4 tranches: 10 WCU, 0.098 an event (measured, ids of 42 characters). Reads: see `PublicationOrder.plan`.
+        different streams, in 4 tranches: 10 WCU, 0.098 an event (measured, ids of 42 characters). Reads:
+        see `PublicationOrder.plan`.
         """
 
         def in_time() -> bool:
