@@ -41,6 +41,10 @@ check: $(TEST_READY) $(CDK_READY) $(DYNAMODB_READY) ## Lint, types, layers, and 
 	PYTHONPATH=. $(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest --ignore=tests/e2e tests
 
+.PHONY: soak
+soak: $(TEST_READY) $(DYNAMODB_READY) ## Inject faults for long and check that nothing is lost (SECONDS=600, SEED=n)
+	@PYTHONPATH=lambdas exec $(BIN)/python -m tests.proof --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
+
 .PHONY: openapi
 openapi: $(TEST_READY) ## Write docs/openapi.json anew from the code
 	$(BIN)/python -m eventstore.http.openapi

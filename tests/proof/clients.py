@@ -1,0 +1,235 @@
+"""The clients of a run: writers and readers, each with its own clock, whose processes die and begin again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from eventstore import ANY, EXISTS, Head, NewEvent, StoreUnavailable, VersionConflict
+from eventstore.adapters.dynamodb.log import DynamoDBEventLog
+from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore.log import LogPosition, read_log
+from eventstore.positions import Position
+from eventstore.store import Append, Expected
+from eventstore.uids import uuid7
+from tests.proof.history import Deliveries, History, Operation, Read, Try
+from tests.proof.wire import Faults
+from tests.proof.world import Killed, World
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+_STREAMS: Final = 9
+_SHARDS: Final = 3
+_TRIES: Final = 6
+
+
+@dataclass
+class Service:
+    """The table, the wire to it, and what the clients know."""
+
+    world: World
+    client: DynamoDBClient
+    table_name: str
+    faults: Faults
+    store_type: type[DynamoDBEventStore] = DynamoDBEventStore
+    history: History = field(default_factory=History)
+    writers: int = 0
+
+    def store(self, *, clock_us: Callable[[], int]) -> DynamoDBEventStore:
+        """Begin a process with a store of its own."""
+        return self.store_type(
+            client=self.client,
+            table_name=self.table_name,
+            write_shards=_SHARDS,
+            clock_us=clock_us,
+            random_bytes=self.world.rng.randbytes,
+            random_shard=self.world.rng.randrange,
+            jitter=self.world.rng.random,
+            sleep=self.world.sleep,
+        )
+
+
+class Writer:
+    """Appends to streams that others append to as well, and tries again what it doesn't know to be done."""
+
+    def __init__(self, service: Service, *, appends: int) -> None:
+        self._service, self._world, self._rng = service, service.world, service.world.rng
+        self._appends = appends
+        self._skew_us = 0
+        self._heads: dict[str, Head] = {}
+        self._store = self._start()
+        service.writers += 1
+
+    def run(self) -> None:
+        for _ in range(self._appends):
+            if self._world.chance(0.1):
+                self._step_the_clock()
+            operation = self._decide()
+            self._service.history.operations.append(operation)
+            self._carry_out(operation)
+            self._world.sleep(self._rng.random() * 0.8)
+        self._service.writers -= 1
+
+    def _start(self) -> DynamoDBEventStore:
+        self._heads = {}
+        return self._service.store(clock_us=lambda: self._world.now_us + self._skew_us)
+
+    def _step_the_clock(self) -> None:
+        before, most = self._skew_us, self._service.faults.clock_skew_s
+        self._skew_us = round(self._rng.uniform(-most, most) * 1_000_000)
+        self._world.faults[f"clock stepped {'back' if self._skew_us < before else 'forth'}"] += 1
+
+    def _decide(self) -> Operation:
+        number = len(self._service.history.operations) + 1
+        streams = 1 if self._world.chance(0.8) else self._rng.randint(2, 4)
+        names = sorted({f"order-{self._rng.randrange(_STREAMS)}" for _ in range(streams)})
+        has_uids = self._world.chance(0.7)
+        parts = []
+        for name in names:
+            count = 1 if self._world.chance(0.75) else self._rng.randint(2, 4)
+            events = tuple(self._event(number, index, has_uid=has_uids) for index in range(count))
+            parts.append(Append(name, events, self._expect(name)))
+        return Operation(number, parts)
+
+    def _event(self, number: int, index: int, *, has_uid: bool) -> NewEvent:
+        uid = uuid7(now_us=self._world.now_us, random_bytes=self._rng.randbytes) if has_uid else None
+        return NewEvent(name="Happened", payload=json.dumps({"op": number, "n": index}), uid=uid)
+
+    def _expect(self, name: str) -> Expected:
+        head = self._heads.get(name, Head(name, 0, 0))
+        kinds: list[Expected] = [head, head.version, ANY, EXISTS, head.version + 2]
+        return self._rng.choices(kinds, weights=[35, 15, 42, 4, 4])[0]
+
+    def _carry_out(self, operation: Operation) -> None:
+        may_repeat = operation.appends[0].events[0].uid is not None
+        for _ in range(_TRIES if may_repeat else 1):
+            try_ = Try(self._world.tick())
+            operation.tries.append(try_)
+            try:
+                try_.appended = self._store.transact(operation.appends)
+            except VersionConflict as conflict:
+                try_.conflict = conflict
+                try_.returned = self._world.tick()
+                self._heads[conflict.stream_id] = self._read(conflict.stream_id)
+                return
+            except StoreUnavailable:
+                continue
+            except Killed:
+                self._store = self._start()
+                continue
+            try_.returned = self._world.tick()
+            self._heads |= {appended.stream_id: appended.head for appended in try_.appended}
+            return
+
+    def _read(self, stream_id: str) -> Head:
+        read = read_recorded(self._service, self._store, stream_id)
+        if read is None:
+            self._store = self._start()
+        return read.events[-1].head if read and read.events else Head(stream_id, 0, 0)
+
+
+def read_recorded(service: Service, store: DynamoDBEventStore, stream_id: str) -> Read | None:
+    """Read a stream and keep what it said; None when the process is killed or nothing is answered."""
+    invoked = service.world.tick()
+    try:
+        events = tuple(store.read_stream(stream_id))
+    except (StoreUnavailable, Killed):
+        return None
+    read = Read(stream_id, invoked, service.world.tick(), events)
+    service.history.reads.append(read)
+    return read
+
+
+def _perhaps_die(world: World) -> None:
+    if world.chance(0.05):
+        world.faults["reader killed between handling and storing its position"] += 1
+        raise Killed
+
+
+class StreamReader:
+    """Reads streams, strongly consistent, for as long as there are writers."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def run(self) -> None:
+        world = self._service.world
+        while self._service.writers:
+            store = self._service.store(clock_us=lambda: world.now_us)
+            read_recorded(self._service, store, f"order-{world.rng.randrange(_STREAMS)}")
+            world.sleep(world.rng.random())
+
+
+class AllReader:
+    """Pages through all events by position, its clock as far ahead as a clock may be; stores its position.
+
+    Goes on until `quiet_s` after the last writer's end.
+    """
+
+    def __init__(
+        self, service: Service, name: str, *, unsettled: bool = False, quiet_s: float = 60.0
+    ) -> None:
+        self.deliveries = Deliveries(name)
+        self._service, self._unsettled, self._quiet_s = service, unsettled, quiet_s
+
+    def run(self) -> None:
+        world = self._service.world
+        ahead_us = round(self._service.faults.clock_skew_s * 1_000_000)
+        stored: Position | None = None
+        quiet_since_us = world.now_us
+        while True:
+            if self._service.writers:
+                quiet_since_us = world.now_us
+            store = self._service.store(clock_us=lambda: world.now_us + ahead_us)
+            limit = world.rng.randint(1, 20)
+            try:
+                page = list(store.read_all(after=stored, limit=limit, unsettled=self._unsettled))
+                self.deliveries.add((event.stream_id, event.event_id) for event in page)
+                world.step()
+                _perhaps_die(world)
+            except (StoreUnavailable, Killed):
+                continue
+            stored = page[-1].position if page else stored
+            if not page:
+                if world.now_us > quiet_since_us + self._quiet_s * 1_000_000:
+                    return
+                world.sleep(world.rng.random() * (1 if self._service.writers else 8))
+
+
+class LogReader:
+    """Reads the log behind its stored position, until the indexers are done and nothing is left."""
+
+    def __init__(self, world: World, log: Callable[[], DynamoDBEventLog], feeding: list[Any]) -> None:
+        self.deliveries = Deliveries("a reader of the log")
+        self.tranches: dict[int, list[tuple[int, int]]] = {}
+        """Of each tranche the blocks and indexes that were read, at their first delivery."""
+        self._world, self._log, self._feeding = world, log, feeding
+
+    def run(self) -> None:
+        stored: LogPosition | None = None
+        while True:
+            is_last = not self._feeding
+            try:
+                page = read_log(self._log(), after=stored, limit=self._world.rng.randint(1, 40))
+                self.deliveries.add((entry.stream_id, entry.event_id) for entry in page.entries)
+                for entry in page.entries:
+                    self.tranches.setdefault(entry.tranche, []).append((entry.block, entry.index))
+                self._world.step()
+                _perhaps_die(self._world)
+            except (StoreUnavailable, Killed):
+                continue
+            stored = page.position
+            if not page.entries:
+                if is_last:
+                    return
+                self._world.sleep(self._world.rng.random())
+
+    def breaches(self) -> Iterable[str]:
+        """Tell where a tranche wasn't read in its persisted order: what came late, or was passed over."""
+        for tranche, places in self.tranches.items():
+            firsts = list(dict.fromkeys(places))
+            if firsts != sorted(firsts):
+                yield f"order: tranche {tranche} was not read in its order"

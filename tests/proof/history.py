@@ -1,0 +1,63 @@
+"""What was asked of the store and what it said, as the clients saw it: the checker's only evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from eventstore import Appended, Event, VersionConflict
+from eventstore.store import Append
+from tests.simulator.history import Address
+
+
+@dataclass
+class Try:
+    """One call of an append; moments are the world's ticks. Without an outcome it isn't known what it did."""
+
+    invoked: int
+    returned: int | None = None
+    appended: tuple[Appended, ...] | None = None
+    conflict: VersionConflict | None = None
+
+
+@dataclass
+class Operation:
+    """An append that a client wants done once, however often it has to try."""
+
+    number: int
+    appends: Sequence[Append]
+    tries: list[Try] = field(default_factory=list)
+
+    @property
+    def acknowledged(self) -> Try | None:
+        """The first try that was told to be done."""
+        return next((one for one in self.tries if one.appended is not None), None)
+
+
+@dataclass(frozen=True)
+class Read:
+    """A strongly consistent read of a whole stream."""
+
+    stream_id: str
+    invoked: int
+    returned: int
+    events: tuple[Event, ...]
+
+
+@dataclass
+class Deliveries:
+    """What one reader of all events was given, in its order."""
+
+    name: str
+    addresses: list[Address] = field(default_factory=list)
+
+    def add(self, addresses: Iterable[Address]) -> None:
+        self.addresses += addresses
+
+
+@dataclass
+class History:
+    """Everything that the clients of one run know."""
+
+    operations: list[Operation] = field(default_factory=list)
+    reads: list[Read] = field(default_factory=list)

@@ -1,0 +1,182 @@
+"""The wire between the adapters and DynamoDB Local: requests and answers that get late, lost, or cut off."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final
+from unittest.mock import patch
+
+from botocore.awsrequest import AWSResponse
+from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
+
+from tests.proof.world import Killed, World
+from tests.tables import dynamodb_client
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+_WRITES: Final = frozenset({"PutItem", "TransactWriteItems"})
+_JSON: Final = {"content-type": "application/x-amz-json-1.0"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Faults:
+    """How much goes wrong on the wire: shares of 1 of all requests, and seconds at most.
+
+    `clock_skew_s`, twice, `write_pause_s`, `late_write_s`, `index_lag_s` and a second of botocore's own
+    pauses are 9.5 s: below the settling time, which covers just them.
+    """
+
+    throttled: float = 0.02
+    unreachable: float = 0.01
+    lost_answers: float = 0.03
+    late_writes: float = 0.02
+    """The client gets no answer; the write is done all the same, after it has gone on."""
+    kills_before: float = 0.01
+    kills_after: float = 0.015
+    transactions_in_the_way: float = 0.02
+    write_pauses: float = 0.1
+    """Between stamping and writing."""
+
+    write_pause_s: float = 2.0
+    late_write_s: float = 1.0
+    index_lag_s: float = 2.0
+    clock_skew_s: float = 1.75
+
+
+class Wire:
+    """The HTTP session of a client, with faults drawn from the world's seed."""
+
+    def __init__(self, world: World, faults: Faults, send_for_real: Callable[[Any], Any]) -> None:
+        self._world = world
+        self._faults = faults
+        self._send_for_real = send_for_real
+        self._visible_us: dict[tuple[str, str], int] = {}
+        self.requests = 0
+
+    def send(self, request: Any) -> Any:
+        """Send a request, or what becomes of it."""
+        operation = _text(request.headers["X-Amz-Target"]).partition(".")[2]
+        body = json.loads(request.body)
+        if not self._world.is_in_actor:  # a shard that is read side by side: the reader has the baton
+            return self._read_beside(request, body)
+        self.requests += 1
+        self._world.step()
+        if operation in _WRITES:
+            self._pause(request)
+        answer = self._spoil(request, operation, body)
+        self._world.step()
+        return answer
+
+    def _pause(self, request: Any) -> None:
+        is_first = "attempt=1" in _text(request.headers.get("amz-sdk-request", ""))
+        if is_first and self._world.chance(self._faults.write_pauses):
+            self._world.faults["writer paused between stamping and writing"] += 1
+            self._world.sleep(self._world.rng.random() * self._faults.write_pause_s)
+
+    def _spoil(self, request: Any, operation: str, body: Any) -> Any:
+        faults, drawn = self._faults, self._world.rng.random()
+        is_write = operation in _WRITES
+
+        def falls(share: float) -> bool:
+            nonlocal drawn
+            drawn -= share
+            return drawn < 0
+
+        if falls(faults.throttled):
+            return self._refuse(request, "ProvisionedThroughputExceededException", "throttled")
+        if falls(faults.unreachable):
+            self._world.faults["engine not reached"] += 1
+            raise ConnectTimeoutError(endpoint_url=request.url)
+        if falls(faults.kills_before):
+            self._world.faults["process killed before a request"] += 1
+            raise Killed
+        if falls(faults.transactions_in_the_way) and is_write and "BlockUid" not in body.get("Item", ()):
+            what = "TransactionCanceled" if operation == "TransactWriteItems" else "TransactionConflict"
+            return self._refuse(request, f"{what}Exception", "another transaction in the way")
+        if falls(faults.late_writes) and is_write:
+            self._world.faults["write done after its timeout"] += 1
+            self._world.spawn("late write", lambda: self._send_late(request, body))
+            raise ReadTimeoutError(endpoint_url=request.url)
+        answer = self._send(request, body)
+        if falls(faults.lost_answers):
+            what = "write" if is_write else "read"
+            self._world.faults[f"answer of a {what} lost after it was done"] += 1
+            raise ReadTimeoutError(endpoint_url=request.url)
+        if falls(faults.kills_after):
+            self._world.faults["process killed after a request was done"] += 1
+            raise Killed
+        return answer
+
+    def _send_late(self, request: Any, body: Any) -> None:
+        self._world.sleep(self._world.rng.random() * self._faults.late_write_s)
+        self._send(request, body)
+
+    def _send(self, request: Any, body: Any) -> Any:
+        answer = self._send_for_real(request)
+        if answer.status_code == 200:
+            puts = [body] if "Item" in body else [each["Put"] for each in body.get("TransactItems", ())]
+            for put in puts:
+                if "GSIKey" in put["Item"]:
+                    self._lag(put["Item"])
+        return self._without_the_late(request, body, answer)
+
+    def _lag(self, item: Any) -> None:
+        lag_s = self._world.rng.random() ** 2 * self._faults.index_lag_s
+        self._world.faults["index item late"] += 1
+        self._visible_us.setdefault(_address(item), self._world.now_us + round(lag_s * 1_000_000))
+
+    def _read_beside(self, request: Any, body: Any) -> Any:
+        # Not from the world's own chance, since several threads come here in any order.
+        what = f"{self._world.now_us}/{body['ExpressionAttributeValues']}/{body.get('ExclusiveStartKey')}"
+        attempt = _text(request.headers.get("amz-sdk-request", ""))
+        if random.Random(what + attempt).random() < self._faults.throttled:
+            return self._refuse(request, "ProvisionedThroughputExceededException", "throttled")
+        return self._without_the_late(request, body, self._send_for_real(request))
+
+    def _without_the_late(self, request: Any, body: Any, answer: Any) -> Any:
+        if "IndexName" not in body or answer.status_code != 200:
+            return answer
+        told = json.loads(answer.content)
+        items = [item for item in told["Items"] if self._visible_us[_address(item)] <= self._world.now_us]
+        self._world.faults["index item hidden from an answer"] += len(told["Items"]) - len(items)
+        return _answer(request, 200, told | {"Items": items})
+
+    def _refuse(self, request: Any, code: str, kind: str) -> AWSResponse:
+        self._world.faults[kind] += 1
+        body: dict[str, Any] = {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": code}
+        if code == "TransactionCanceledException":
+            body["CancellationReasons"] = [{"Code": "TransactionConflict"}]
+        return _answer(request, 400, body)
+
+
+@contextmanager
+def wired_client(world: World, faults: Faults, endpoint: str) -> Iterator[tuple[DynamoDBClient, Wire]]:
+    """Have a client on such a wire; botocore's own retries are on, and wait in virtual time."""
+    client = dynamodb_client(endpoint)
+    session = client._endpoint.http_session  # type: ignore[attr-defined]
+    wire = Wire(world, faults, session.send)
+    session.send = wire.send
+    time = SimpleNamespace(sleep=lambda _: world.sleep(world.rng.random() / 2 if world.is_in_actor else 0))
+    with patch("botocore.endpoint.time", time):
+        yield client, wire
+
+
+def _address(item: Any) -> tuple[str, str]:
+    return item["StreamId"]["S"], item["EventId"]["N"]
+
+
+def _answer(request: Any, status: int, body: Any) -> AWSResponse:
+    raw = io.BytesIO(json.dumps(body).encode())
+    raw.stream = lambda: iter([raw.getvalue()])  # type: ignore[attr-defined]
+    return AWSResponse(request.url, status, _JSON, raw)
+
+
+def _text(header: str | bytes) -> str:
+    return header.decode() if isinstance(header, bytes) else header
