@@ -11,7 +11,7 @@
 a repeat. `eventid` is a number so that consumers and rules can compare it; CloudEvents has integers of
 32 bit, so a strict reader would first stumble at event 2,147,483,648 of one stream (JSON itself is exact
 up to 2^53, far above). `correlationid` and `causationid` are the metadata's `correlationId` and
-`causationId` when those are texts.
+`causationId` when those are texts. What a replay sends has its id besides, as `replayid`.
 
 An event that the bus can't carry goes out by reference: with `dataref`, the address where the HTTP API
 has it, in place of `data`. That is one over the byte limit, or with an integer beyond 64 bit.
@@ -64,11 +64,13 @@ class EntryFormat:
         source: the entries' source, and the CloudEvents' `source`.
         api_url: the HTTP API's address without a trailing slash, for events that go out by reference.
         max_bytes: an entry has to stay below it.
+        replay_id: the replay that the entries belong to; becomes the attribute `replayid`.
     """
 
     source: str
     api_url: str
     max_bytes: int = PUT_EVENTS_MAX_BYTES
+    replay_id: str | None = None
 
     def entry(self, event: Event) -> Entry:
         """Write an event as an entry, by reference when its data can't go with it.
@@ -104,6 +106,8 @@ class EntryFormat:
             "streamid": event.stream_id,
             "eventid": event.event_id,
         }
+        if self.replay_id is not None:
+            attributes["replayid"] = self.replay_id
         if event.metadata != "{}":
             check_json(event.metadata, field="metadata", only_object=True)
             # Only texts are looked at; as floats, numbers of any length can be passed over.

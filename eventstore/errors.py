@@ -13,6 +13,7 @@
     │   ├── InvalidPosition
     │   ├── InvalidRange
     │   ├── InvalidLimit
+    │   ├── InvalidReplay                  what a replay is asked for
     │   ├── EmptyAppend
     │   ├── RepeatedStream                 one stream twice in one transaction
     │   ├── TooManyEvents
@@ -21,6 +22,9 @@
     ├── VersionConflict                    another writer was first; nothing was written
     │   └── ExpectedVersionAhead           the expected version does not exist (yet)
     ├── StreamNotFound
+    ├── ReplayTargetNotAllowed             a target that the deployment doesn't name
+    ├── ReplayNotFound
+    ├── ReplayOver                         a replay that is not in a state to be steered so
     ├── StoreUnavailable                   throttled or unreachable after all tries; safe to try again
     ├── MalformedItem                      an item of the table that is not an event
     ├── MalformedBlock                     a block of the log that is missing or can't be read
@@ -92,6 +96,10 @@ class InvalidRange(InvalidInput):
 
 class InvalidLimit(InvalidInput):
     """A limit that is not within its bounds."""
+
+
+class InvalidReplay(InvalidInput):
+    """A replay can't be asked for so."""
 
 
 class EmptyAppend(InvalidInput):
@@ -175,6 +183,35 @@ class StreamNotFound(EventStoreError):
     def __init__(self, *, stream_id: str) -> None:
         super().__init__(f"stream {stream_id!r} has no events; it begins with its first append")
         self.stream_id = stream_id
+
+
+class ReplayTargetNotAllowed(EventStoreError):
+    """The target of a replay is not one of those that the deployment allows; nothing was begun."""
+
+    def __init__(self, *, target: str) -> None:
+        super().__init__(
+            f"{target!r} is not among the targets that may be replayed to; "
+            "add its ARN to the setting replayTargets and deploy"
+        )
+        self.target = target
+
+
+class ReplayNotFound(EventStoreError):
+    """There is no replay of that id."""
+
+    def __init__(self, *, replay_id: str) -> None:
+        super().__init__(f"there is no replay {replay_id[:100]!r}; list the replays there are")
+        self.replay_id = replay_id
+
+
+class ReplayOver(EventStoreError):
+    """A replay is not in a state from which it can be brought into another; nothing was changed."""
+
+    def __init__(self, *, replay_id: str, replay_status: str, asked: str) -> None:
+        super().__init__(f"the replay {replay_id} is {replay_status}, and can't become {asked} any more")
+        self.replay_id = replay_id
+        self.replay_status = replay_status
+        self.asked = asked
 
 
 class StoreUnavailable(EventStoreError):

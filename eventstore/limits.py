@@ -116,6 +116,61 @@ INDEX_RESERVE_S: Final = 20.0
 """Seconds before the function's deadline at which a batch stops being logged: what a read and a write
 (9.75 s each with all of their tries) take at most."""
 
+# --- replay jobs (ours unless a service is named) --------------------------------------------------
+
+REPLAY_PAGE_EVENTS: Final = 500
+"""Events that are read and sent before a replay's position is stored: as many may be sent again."""
+
+REPLAY_STEP_S: Final = 60.0
+"""Seconds for which one step of a replay sends before it ends and the next begins."""
+
+REPLAY_CALL_S: Final = 65.0
+"""Seconds that one call to a replay's target takes at most: a function may work for 60."""
+
+REPLAY_TIMEOUT_S: Final = 150
+"""Seconds that a step may take: `REPLAY_STEP_S`, a last call and some for the reads and writes."""
+
+REPLAY_LEASE_S: Final = 165.0
+"""Seconds for which a step keeps others out, unless it ends before: longer than it can last."""
+
+REPLAY_BURST_S: Final = 5.0
+"""Seconds' worth of events that a step of a replay with a pace sends at once, before it waits."""
+
+REPLAY_MAX_FAILED_STEPS: Final = 8
+"""Steps without progress until a replay counts as failed, with waits of 2, 4, 8 ... 128 s between them."""
+
+REPLAY_MAX_PAUSE_S: Final = 300
+"""Seconds that a replay waits at most for its target, or for events to settle, before it looks again."""
+
+REPLAY_RUN_MAX_STEPS: Final = 500
+"""Steps of one execution of the state machine. Its history takes 25,000 events; a step makes 9, and 24 more
+if it's retried as often as it may be."""
+
+REPLAY_NOW_MARGIN_S: Final = 1.0
+"""Seconds beyond the request up to which "now" reaches, for writers whose clocks are ahead by less."""
+
+REPLAY_EVENTS_PER_SECOND_MAX: Final = 100_000
+"""The highest pace that can be asked for."""
+
+REPLAY_NAMES_MAX: Final = 100
+"""Event names of one replay."""
+
+REPLAYS_PAGE_MAX: Final = 100
+"""Replays of one list."""
+
+SQS_BATCH_MAX_ENTRIES: Final = 10
+"""Messages of one SendMessageBatch (SQS: 10)."""
+
+SQS_BATCH_MAX_BYTES: Final = 256 * 1_024
+"""Bytes of all messages of one SendMessageBatch. SQS takes 1 MB since August 2025; queues that were made
+before, and their consumers, stop at 256 KB."""
+
+INVOKE_MAX_EVENTS: Final = 100
+"""Events of one invocation of a function that is a replay's target."""
+
+INVOKE_MAX_BYTES: Final = 1_024 * 1_024
+"""Bytes of one such invocation (Lambda: 6 MB, synchronous)."""
+
 # --- HTTP (API Gateway and Lambda quotas) ---------------------------------------------------------
 
 PAGE_MAX_EVENTS: Final = 1_000

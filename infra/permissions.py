@@ -4,6 +4,8 @@ docs/permissions.md tells the same in prose. `PutItem` authorises appends of sev
 no action for `TransactWriteItems`, but asks for that of each item's operation.
 """
 
+from collections.abc import Sequence
+
 from aws_cdk import aws_iam as iam
 
 
@@ -48,6 +50,73 @@ def index(
         _allow("ReadEvents", table_arn, "dynamodb:Query"),
         _allow("WriteBlocks", log_table_arn, "dynamodb:PutItem", "dynamodb:Query"),
         _allow("NameDroppedBatches", dropped_batches_queue_arn, "sqs:SendMessage"),
+    ]
+
+
+def replay(*, index_arn: str, replays_table_arn: str, targets: Sequence[str]) -> list[iam.PolicyStatement]:
+    """Read all streams in time order, store how far replays are, and send to exactly the allowed targets."""
+    services = (
+        ("SendToQueues", "sqs", ("sqs:GetQueueUrl", "sqs:SendMessage")),
+        ("InvokeFunctions", "lambda", ("lambda:InvokeFunction",)),
+        ("PutOnBuses", "events", ("events:PutEvents",)),
+    )
+    sending = [
+        iam.PolicyStatement(sid=sid, actions=[*actions], resources=arns)
+        for sid, service, actions in services
+        if (arns := [arn for arn in targets if arn.split(":")[2] == service])
+    ]
+    return [
+        _allow("ReadAll", index_arn, "dynamodb:Query"),
+        _allow("StoreProgress", replays_table_arn, "dynamodb:GetItem", "dynamodb:UpdateItem"),
+        *sending,
+    ]
+
+
+def steer_replays(*, replays_table_arn: str, machine_arn: str) -> list[iam.PolicyStatement]:
+    """Keep, list and change replays, and begin their runs; read and send no event."""
+    return [
+        _allow(
+            "KeepReplays",
+            replays_table_arn,
+            *(f"dynamodb:{action}" for action in ("GetItem", "PutItem", "Query", "UpdateItem")),
+        ),
+        _allow("BeginRuns", machine_arn, "states:StartExecution"),
+    ]
+
+
+def run_replays(*, step_arn: str, replays_table_arn: str) -> list[iam.PolicyStatement]:
+    """What the state machine may: take steps, and tell that one keeps failing."""
+    return [
+        _allow("TakeSteps", step_arn, "lambda:InvokeFunction"),
+        _allow("TellFailure", replays_table_arn, "dynamodb:UpdateItem"),
+    ]
+
+
+def renew_replays(*, machine_arn: str) -> list[iam.PolicyStatement]:
+    """The state machine goes on by a new execution of itself when its history grows long."""
+    return [_allow("Renew", machine_arn, "states:StartExecution")]
+
+
+def subscribe(
+    *, events_table_arn: str, log_table_arn: str, subscriptions_table_arn: str
+) -> list[iam.PolicyStatement]:
+    """What a worker of a subscription needs; for roles of your own, no function of this app has it.
+
+    `PutItem`, `UpdateItem` and `ConditionCheckItem` authorise its transactions as well. A projection needs
+    the actions of its own writes on its own tables too.
+    """
+    return [
+        _allow("ReadLog", log_table_arn, "dynamodb:Query"),
+        _allow("ReadEvents", events_table_arn, "dynamodb:BatchGetItem"),
+        _allow(
+            "KeepCheckpoints",
+            subscriptions_table_arn,
+            "dynamodb:ConditionCheckItem",
+            "dynamodb:DeleteItem",
+            "dynamodb:PutItem",
+            "dynamodb:Query",
+            "dynamodb:UpdateItem",
+        ),
     ]
 
 

@@ -7,6 +7,7 @@ from constructs import Construct
 from infra.constructs.http_api import HttpApi
 from infra.constructs.indexer import Indexer
 from infra.constructs.publication import Publication
+from infra.constructs.replays import Replays
 from infra.constructs.streams import AppendFunction, ReadFunction
 from infra.data_stack import DataStack
 from infra.settings import Settings
@@ -22,9 +23,15 @@ class ServiceStack(Stack):
         read = ReadFunction(
             self, "Read", events_table=table, log_table=data.log_table, settings=settings, alarms=alarms
         )
+        replays = Replays(self, "Replays", events_table=table, settings=settings, alarms=alarms)
         api = HttpApi(
-            self, "Http", functions={"append": append, "read": read}, settings=settings, alarms=alarms
+            self,
+            "Http",
+            functions={"append": append, "read": read, "replays": replays.operations},
+            settings=settings,
+            alarms=alarms,
         )
+        replays.send_references_to(api.url)
         publication = Publication(
             self,
             "Publication",
@@ -37,7 +44,7 @@ class ServiceStack(Stack):
         indexer = Indexer(
             self, "Log", events_table=table, log_table=data.log_table, settings=settings, alarms=alarms
         )
-        features = (api, append, read, publication, indexer, table, data.log_table)
+        features = (api, append, read, publication, indexer, replays, table, data.log_table)
         cloudwatch.Dashboard(self, "Dashboard", widgets=[feature.widgets() for feature in features])
         CfnOutput(self, "ApiUrl", value=api.url)
         CfnOutput(self, "FailedEventsQueueUrl", value=publication.failed_events.queue_url)

@@ -11,6 +11,7 @@ boto3.
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -20,6 +21,13 @@ from eventstore import limits
 
 Context: TypeAlias = Mapping[str, object]
 _Choice = TypeVar("_Choice", bound=str)
+
+_REPLAY_TARGET: Final = re.compile(
+    r"arn:aws[a-z-]*:(?:sqs:[a-z0-9-]+:\d{12}:[\w-]+(?:\.fifo)?"
+    r"|lambda:[a-z0-9-]+:\d{12}:function:[\w-]+(?::[\w$-]+)?"
+    r"|events:[a-z0-9-]+:\d{12}:event-bus/[\w./-]+)",
+    re.ASCII,
+)
 
 DEFAULT_ENVIRONMENT: Final = "dev"
 
@@ -123,6 +131,8 @@ class Settings:
     """`aws`: arm64, Python 3.13. `machine`: this computer, whose Python runs the local cloud's functions."""
     api: ApiSettings
     publication: PublicationSettings
+    replay_targets: tuple[str, ...]
+    """ARNs of the queues, functions and buses that may be a replay's target."""
     log: LogSettings
     alarms: AlarmSettings
 
@@ -161,6 +171,7 @@ class Settings:
                 batch_size=reader.integer("logBatchSize", low=1, high=10_000),
                 window_s=reader.integer("logWindowS", low=0, high=300),
             ),
+            replay_targets=_replay_targets(reader, retain_data=retain_data),
             alarms=_alarms(reader),
         )
         reader.refuse_unknown_keys()
@@ -331,6 +342,21 @@ def _event_source(reader: _Reader) -> str:
     if not source or source.startswith("aws."):
         raise reader.error("eventSource", f"is {source!r}; it must be text, and `aws.` is EventBridge's own")
     return source
+
+
+def _replay_targets(reader: _Reader, *, retain_data: bool) -> tuple[str, ...]:
+    given = reader.required("replayTargets")
+    arns = given.split(",") if isinstance(given, str) else given
+    if not isinstance(arns, list) or not all(isinstance(arn, str) for arn in arns):
+        raise reader.error("replayTargets", f"is {given!r}; it must be a list of ARNs, or text with commas")
+    targets = tuple(dict.fromkeys(arn.strip() for arn in arns if arn.strip()))
+    for arn in targets:
+        if arn.endswith(":*") and not retain_data and _REPLAY_TARGET.fullmatch(f"{arn[:-1]}any"):
+            continue  # any queue or function, where nothing is to be kept: who may try it out, may replay
+        if not _REPLAY_TARGET.fullmatch(arn):
+            what = "the ARN of an SQS queue, a Lambda function or an EventBridge bus, without wildcards"
+            raise reader.error("replayTargets", f"has {arn!r}; each must be {what}")
+    return targets
 
 
 def _alarms(reader: _Reader) -> AlarmSettings:

@@ -96,15 +96,8 @@ class PublishSettings:
                 "FAILED_EVENTS_QUEUE_URL", _URL, "the URL of an SQS queue"
             ),
             api_url=variables.matching("API_URL", _URL, "the URL of the HTTP API").rstrip("/"),
-            event_source=variables.matching(
-                "EVENT_SOURCE",
-                _EVENT_SOURCE,
-                "1-256 letters, digits or ./-_ that don't begin with 'aws.'",
-                default="eventstore",
-            ),
-            put_events_max_bytes=variables.whole(
-                "PUT_EVENTS_MAX_BYTES", low=16 * 1_024, high=1_024 * 1_024, default=PUT_EVENTS_MAX_BYTES
-            ),
+            event_source=variables.event_source(),
+            put_events_max_bytes=variables.put_events_max_bytes(),
             raises_when_stopped=variables.choice("PARTIAL_BATCH", ("report", "raise")) == "raise",
         )
         variables.check()
@@ -130,6 +123,62 @@ class IndexSettings:
             log_table=variables.text("LOG_TABLE"),
             log_tranches=variables.whole("LOG_TRANCHES", low=1, high=LOG_TRANCHES_MAX),
             raises_when_stopped=variables.choice("PARTIAL_BATCH", ("report", "raise")) == "raise",
+        )
+        variables.check()
+        return settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplaySettings:
+    """What the step function of replays needs.
+
+    EVENTS_TABLE, REPLAYS_TABLE, READ_SHARDS and API_URL; when they aren't the default: SETTLING_S,
+    EVENT_SOURCE (eventstore), PUT_EVENTS_MAX_BYTES.
+    """
+
+    events_table: str
+    replays_table: str
+    read_shards: int
+    settling_s: float
+    api_url: str
+    event_source: str
+    put_events_max_bytes: int
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Read the settings; raises InvalidSettings with all faults at once."""
+        variables = _Variables(environ)
+        settings = cls(
+            events_table=variables.text("EVENTS_TABLE"),
+            replays_table=variables.text("REPLAYS_TABLE"),
+            read_shards=variables.whole("READ_SHARDS", low=1, high=SHARDS_MAX),
+            settling_s=variables.seconds("SETTLING_S", default=SETTLING_S),
+            api_url=variables.matching("API_URL", _URL, "the URL of the HTTP API").rstrip("/"),
+            event_source=variables.event_source(),
+            put_events_max_bytes=variables.put_events_max_bytes(),
+        )
+        variables.check()
+        return settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplaysSettings:
+    """What the function behind /replays needs: REPLAYS_TABLE, REPLAY_MACHINE; REPLAY_TARGETS (none)."""
+
+    replays_table: str
+    machine_arn: str
+    allowed_targets: tuple[str, ...]
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Read the settings; raises InvalidSettings with all faults at once."""
+        variables = _Variables(environ)
+        settings = cls(
+            replays_table=variables.text("REPLAYS_TABLE"),
+            machine_arn=variables.matching(
+                "REPLAY_MACHINE", re.compile(r"arn:\S+:stateMachine:\S+"), "the ARN of a state machine"
+            ),
+            allowed_targets=tuple(filter(None, environ.get("REPLAY_TARGETS", "").split(","))),
         )
         variables.check()
         return settings
@@ -170,6 +219,14 @@ class _Variables:
         if text and not low <= value <= high:
             self._faults.append(f"{name} is {text!r}; it has to be a whole number from {low} to {high:,}")
         return value
+
+    def event_source(self) -> str:
+        what = "1-256 letters, digits or ./-_ that don't begin with 'aws.'"
+        return self.matching("EVENT_SOURCE", _EVENT_SOURCE, what, default="eventstore")
+
+    def put_events_max_bytes(self) -> int:
+        most = 1_024 * 1_024
+        return self.whole("PUT_EVENTS_MAX_BYTES", low=16 * 1_024, high=most, default=PUT_EVENTS_MAX_BYTES)
 
     def seconds(self, name: str, *, default: float) -> float:
         text = self.text(name, default=str(default))

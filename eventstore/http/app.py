@@ -12,7 +12,7 @@ from eventstore.http.responses import Response, problem_answer
 from eventstore.http.routes import route
 
 Handler: TypeAlias = Callable[[Request, str], Response]
-"""Answers an operation: the request, and the stream id (empty where the path has none)."""
+"""Answers an operation: the request, and the stream or replay id (empty where the path has none)."""
 
 
 class Api:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from eventstore.adapters.memory import MemoryEventStore
 from eventstore.adapters.memory_log import MemoryEventLog
+from eventstore.adapters.memory_replays import MemoryReplays
 from eventstore.errors import (
     EventTooLarge,
     MalformedBlock,
@@ -21,8 +22,10 @@ from eventstore.http.append import append_handlers
 from eventstore.http.errors import RequestTooLarge
 from eventstore.http.log import log_handlers
 from eventstore.http.read import read_handlers
+from eventstore.http.replays import replay_handlers
 from eventstore.http.requests import Request
 from eventstore.limits import ITEM_MAX_BYTES, REQUEST_MAX_BYTES, TRANSACTION_MAX_BYTES
+from eventstore.replays import Replay, Replays
 
 _UID: Final = "01890a5d-ac96-774b-bcce-b302099a8057"
 
@@ -43,6 +46,14 @@ APPEND: Final = {
     ],
 }
 
+REPLAY: Final[dict[str, Any]] = {
+    "target": "arn:aws:sqs:eu-central-1:123456789012:rebuild",
+    "from": "2026-01-01T00:00:00Z",
+    "to": "now",
+    "names": ["OrderPlaced"],
+    "eventsPerSecond": 200,
+}
+
 _STREAM: Final = "/streams/order-1"
 _FIRST_US: Final = 1_769_851_800_123_456
 _STEP_US: Final = 60_000_000
@@ -57,15 +68,27 @@ def answers() -> dict[str, Any]:
         "describeStream": _request("GET", _STREAM),
         "readAll": _request("GET", "/events"),
         "readLog": _request("GET", "/log"),
+        "startReplay": _request("POST", "/replays", body=json.dumps(REPLAY)),
+        "listReplays": _request("GET", "/replays"),
     }
-    return {name: json.loads(api(request).body) for name, request in requests.items()}
+    found = {name: json.loads(api(request).body) for name, request in requests.items()}
+    replay = f"/replays/{found['startReplay']['replayId']}"
+    for name, method, path in (
+        ("getReplay", "GET", replay),
+        ("pauseReplay", "POST", f"{replay}/pause"),
+        ("resumeReplay", "POST", f"{replay}/resume"),
+        ("cancelReplay", "POST", f"{replay}/cancel"),
+    ):
+        found[name] = json.loads(api(_request(method, path)).body)
+    return found
 
 
 def errors() -> dict[type[Exception], Exception]:
     """Return an error of every kind that becomes a problem, as a request really causes it."""
     api = _api()
     api(_request("POST", f"{_STREAM}/events", body=json.dumps(APPEND)))
-    caused = [api(request).error for request in _bad_requests()]
+    replay = json.loads(api(_request("POST", "/replays", body=json.dumps(REPLAY))).body)["replayId"]
+    caused = [api(request).error for request in (*_bad_requests(), *_bad_replays(replay))]
     stated = [
         EventTooLarge("events[0].payload", size_bytes=ITEM_MAX_BYTES + 1, limit_bytes=ITEM_MAX_BYTES),
         TransactionTooLarge(
@@ -111,11 +134,34 @@ def _bad_requests() -> Iterator[Request]:
     yield _request("DELETE", _STREAM)
 
 
+def _bad_replays(replay_id: str) -> Iterator[Request]:
+    elsewhere = "arn:aws:sqs:eu-central-1:123456789012:elsewhere"
+    for target in ("rebuild", elsewhere):
+        yield _request("POST", "/replays", body=json.dumps({"target": target}))
+    yield _request("GET", "/replays/7")
+    yield _request("POST", f"/replays/{replay_id}/cancel")
+    yield _request("POST", f"/replays/{replay_id}/pause")
+
+
+class _NoEngine:
+    def start(self, replay: Replay) -> None:
+        """Run nothing: an example only has to begin."""
+
+
 def _api() -> Api:
     clock_us = count(_FIRST_US, _STEP_US)
     log = MemoryEventLog()
+    replays = Replays(
+        store=MemoryReplays(),
+        engine=_NoEngine(),
+        allowed_targets=[REPLAY["target"]],
+        clock_us=lambda: _FIRST_US,
+        random_bytes=bytes,
+    )
     store = MemoryEventStore(clock_us=lambda: next(clock_us), random_bytes=bytes, log=log)
-    return Api({**append_handlers(store), **read_handlers(store), **log_handlers(log)})
+    return Api(
+        {**append_handlers(store), **read_handlers(store), **log_handlers(log), **replay_handlers(replays)}
+    )
 
 
 def _request(

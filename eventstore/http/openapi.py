@@ -20,6 +20,9 @@ from eventstore.http.models import (
     AppendRequest,
     LogEntriesPage,
     Problem,
+    ReplayAnswer,
+    ReplayList,
+    StartReplay,
     StreamDescription,
     StreamPage,
 )
@@ -28,6 +31,7 @@ from eventstore.http.routes import OPERATIONS, Operation
 from eventstore.limits import (
     PAGE_DEFAULT_EVENTS,
     PAGE_MAX_EVENTS,
+    REPLAYS_PAGE_MAX,
     REQUEST_MAX_BYTES,
     RESPONSE_MAX_BYTES,
     STREAM_ID_MAX_BYTES,
@@ -116,7 +120,60 @@ _LIMIT: Final = _parameter(
     "How many events a page has at most.",
 )
 
+_REPLAY_ID: Final = _parameter(
+    "replayId",
+    {"type": "string", "format": "uuid"},
+    "The replay's id, as the request that began it was answered.",
+    where="path",
+)
+
+_REPLAY: Final = """\
+Sends the history of all streams, or a part of it, to ONE consumer: an SQS queue, a Lambda function or an \
+EventBridge bus. Nobody else sees it (but on a bus, its rules). Events go out at least once, each stream's \
+in order, with the `detail-type` and `id` they were published with, and `replayid` in the detail. The target \
+has to be named in the deployment's setting `replayTargets`. Every request begins another replay: when its \
+answer got lost, list the replays before you ask again.
+"""
+
 _OPERATIONS: Final[dict[str, dict[str, Any]]] = {
+    "startReplay": {
+        "summary": "Replay events to one consumer",
+        "description": _REPLAY,
+        "parameters": [],
+    },
+    "listReplays": {
+        "summary": "List the replays that were asked for last",
+        "description": "The newest first.",
+        "parameters": [
+            _parameter(
+                "limit",
+                {"type": "integer", "minimum": 1, "maximum": REPLAYS_PAGE_MAX, "default": REPLAYS_PAGE_MAX},
+                "How many replays are listed at most.",
+            )
+        ],
+    },
+    "getReplay": {
+        "summary": "Tell how far a replay is",
+        "description": "Strongly consistent; counted each time its position is stored.",
+        "parameters": [_REPLAY_ID],
+    },
+    "pauseReplay": {
+        "summary": "Hold a replay",
+        "description": "What is just being sent, for up to a minute, may still go out, a page at most. "
+        "Again is harmless.",
+        "parameters": [_REPLAY_ID],
+    },
+    "resumeReplay": {
+        "summary": "Go on with a replay",
+        "description": "One that was paused or has failed goes on from its position; what was sent beyond it "
+        "is sent again, a page at most. One that is running goes on as well, by a new execution.",
+        "parameters": [_REPLAY_ID],
+    },
+    "cancelReplay": {
+        "summary": "End a replay for good",
+        "description": "What is just being sent may still go out, a page at most. Again is harmless.",
+        "parameters": [_REPLAY_ID],
+    },
     "appendEvents": {
         "summary": "Append events to a stream, all of them or none",
         "description": (
@@ -206,6 +263,12 @@ _MODELS: Final[dict[str, type[msgspec.Struct]]] = {
     "describeStream": StreamDescription,
     "readAll": AllEventsPage,
     "readLog": LogEntriesPage,
+    "startReplay": ReplayAnswer,
+    "listReplays": ReplayList,
+    "getReplay": ReplayAnswer,
+    "pauseReplay": ReplayAnswer,
+    "resumeReplay": ReplayAnswer,
+    "cancelReplay": ReplayAnswer,
 }
 
 # What any request may meet.
@@ -216,6 +279,7 @@ _ALWAYS: Final = (
     http.InvalidParameter,
     Exception,
 )
+_ON_REPLAYS: Final = (domain.ReplayNotFound, domain.StoreUnavailable)
 _ON_STREAMS: Final = (domain.InvalidStreamId, domain.MalformedItem, domain.StoreUnavailable)
 
 PROBLEMS: Final[dict[str, tuple[type[Exception], ...]]] = {
@@ -267,6 +331,25 @@ PROBLEMS: Final[dict[str, tuple[type[Exception], ...]]] = {
         domain.StoreUnavailable,
     ),
     "getOpenApi": _ALWAYS,
+    "startReplay": (
+        *_ALWAYS,
+        http.MalformedJson,
+        http.UnknownField,
+        http.MissingField,
+        http.WrongType,
+        http.UnsupportedMediaType,
+        http.RequestTooLarge,
+        http.InvalidTime,
+        domain.InvalidRange,
+        domain.InvalidReplay,
+        domain.ReplayTargetNotAllowed,
+        domain.StoreUnavailable,
+    ),
+    "listReplays": (*_ALWAYS, http.RepeatedParameter, domain.InvalidLimit, domain.StoreUnavailable),
+    "getReplay": (*_ALWAYS, *_ON_REPLAYS),
+    "pauseReplay": (*_ALWAYS, *_ON_REPLAYS, domain.ReplayOver),
+    "resumeReplay": (*_ALWAYS, *_ON_REPLAYS, domain.ReplayOver),
+    "cancelReplay": (*_ALWAYS, *_ON_REPLAYS, domain.ReplayOver),
 }
 """What each operation may answer instead of what was asked for; `Exception` is any bug of ours."""
 
@@ -279,7 +362,7 @@ def openapi_document() -> dict[str, Any]:
     for operation in OPERATIONS:
         item = paths.setdefault(operation.path, {})
         item[operation.method.lower()] = _operation(operation, answers, errors)
-    models = [AppendRequest, *_MODELS.values(), Problem]
+    models = [AppendRequest, StartReplay, *_MODELS.values(), Problem]
     _, schemas = msgspec.json.schema_components(models, ref_template="#/components/schemas/{name}")
     return {
         "openapi": "3.1.0",
@@ -298,7 +381,10 @@ def _operation(
     if name == "appendEvents":
         content = {"schema": _reference(AppendRequest), "example": examples.APPEND}
         answered["requestBody"] = {"required": True, "content": {"application/json": content}}
-    responses = {"201" if operation.method == "POST" else "200": _answer(name, answers)}
+    if name == "startReplay":
+        content = {"schema": _reference(StartReplay), "example": examples.REPLAY}
+        answered["requestBody"] = {"required": True, "content": {"application/json": content}}
+    responses = {_STATUS.get(name, "200"): _answer(name, answers)}
     return {**answered, "responses": {**responses, **_problem_answers(PROBLEMS[name], errors)}}
 
 
@@ -312,7 +398,7 @@ def _answer(name: str, answers: dict[str, Any]) -> dict[str, Any]:
     model = _MODELS[name]
     return {
         "description": model.__doc__,
-        "headers": _headers(**(_APPEND_HEADERS if name == "appendEvents" else {})),
+        "headers": _headers(**_ANSWER_HEADERS.get(name, {})),
         "content": {"application/json": {"schema": _reference(model), "example": answers[name]}},
     }
 
@@ -349,9 +435,13 @@ def _headers(**more: str) -> dict[str, Any]:
     }
 
 
-_APPEND_HEADERS: Final = {
-    "location": "Where the appended events can be read, relative to the request's URL.",
-    "idempotent_replay": "`true` when an earlier try had already appended the events.",
+_STATUS: Final = {"appendEvents": "201", "startReplay": "202"}
+_ANSWER_HEADERS: Final = {
+    "appendEvents": {
+        "location": "Where the appended events can be read, relative to the request's URL.",
+        "idempotent_replay": "`true` when an earlier try had already appended the events.",
+    },
+    "startReplay": {"location": "Where the replay is told of, relative to the request's URL."},
 }
 _PROBLEM_HEADERS: Final[dict[int, dict[str, str]]] = {
     405: {"allow": "The methods that the path takes."},

@@ -9,7 +9,7 @@ This module imports the standard library only.
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-ApiFunction: TypeAlias = Literal["append", "read"]
+ApiFunction: TypeAlias = Literal["append", "read", "replays"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +27,10 @@ API_ROUTES: Final[tuple[ApiRoute, ...]] = (
     ApiRoute(method="GET", path="/events", function="read"),
     ApiRoute(method="GET", path="/log", function="read"),
     ApiRoute(method="GET", path="/openapi.json", function="read"),
+    ApiRoute(method="POST", path="/replays", function="replays"),
+    ApiRoute(method="GET", path="/replays", function="replays"),
+    ApiRoute(method="POST", path="/replays/{proxy+}", function="replays"),
+    ApiRoute(method="GET", path="/replays/{proxy+}", function="replays"),
 )
 
 DEFAULT_FUNCTION: Final[ApiFunction] = "read"

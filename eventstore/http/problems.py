@@ -135,6 +135,28 @@ PROBLEM_TYPES: Final[dict[type[Exception], ProblemType]] = {
         "Limit out of bounds",
         f"Ask for 1 to {PAGE_MAX_EVENTS:,} events a page and follow `next`.",
     ),
+    domain.InvalidReplay: ProblemType(
+        "invalid-replay",
+        400,
+        "A replay can't be asked for so",
+        "Give what `detail` names.",
+    ),
+    domain.ReplayTargetNotAllowed: ProblemType(
+        "replay-target-not-allowed",
+        403,
+        "The target may not be replayed to",
+        "Nothing was begun. Name its ARN in the deployment's setting `replayTargets`, or use one of those.",
+    ),
+    domain.ReplayNotFound: ProblemType(
+        "replay-not-found", 404, "There is no such replay", "List the replays with GET /replays."
+    ),
+    domain.ReplayOver: ProblemType(
+        "replay-over",
+        409,
+        "The replay can't be brought into that state",
+        "`replayStatus` says where it is. A replay that has completed or was cancelled is over: start a new "
+        "one; one that has failed can be resumed or cancelled.",
+    ),
     http.UnknownParameter: ProblemType(
         "unknown-parameter",
         400,

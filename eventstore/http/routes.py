@@ -17,6 +17,8 @@ STREAM_EVENTS: Final = "/streams/{streamId}/events"
 EVENTS: Final = "/events"
 LOG: Final = "/log"
 OPENAPI: Final = "/openapi.json"
+REPLAYS: Final = "/replays"
+REPLAY: Final = "/replays/{replayId}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,12 @@ OPERATIONS: Final = (
     Operation(name="readAll", method="GET", path=EVENTS, function="read"),
     Operation(name="readLog", method="GET", path=LOG, function="read"),
     Operation(name="getOpenApi", method="GET", path=OPENAPI, function="read"),
+    Operation(name="startReplay", method="POST", path=REPLAYS, function="replays"),
+    Operation(name="listReplays", method="GET", path=REPLAYS, function="replays"),
+    Operation(name="getReplay", method="GET", path=REPLAY, function="replays"),
+    Operation(name="pauseReplay", method="POST", path=f"{REPLAY}/pause", function="replays"),
+    Operation(name="resumeReplay", method="POST", path=f"{REPLAY}/resume", function="replays"),
+    Operation(name="cancelReplay", method="POST", path=f"{REPLAY}/cancel", function="replays"),
 )
 
 _PATHS: Final = tuple(dict.fromkeys(operation.path for operation in OPERATIONS))
@@ -44,7 +52,7 @@ _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 def route(method: str, path: str) -> tuple[Operation, str]:
-    """Find the operation of a request, and its stream id (empty for an operation without one).
+    """Find the operation of a request, and its stream or replay id (empty for an operation without one).
 
     The id is everything between ``/streams/`` and the last ``/events``, unescaped once: right whether the
     gateway has unescaped the path before (all but ``%25``, as API Gateway does) or not.
@@ -53,16 +61,20 @@ def route(method: str, path: str) -> tuple[Operation, str]:
         NotFound, MethodNotAllowed, InvalidStreamId: what is wrong and how to mend it.
     """
     template, escaped_id = _split(path)
+    of_stream = path.startswith(_STREAMS)
     operations = [operation for operation in OPERATIONS if operation.path == template]
     if not operations:
         raise NotFound(path=path, why=f"the API has {', '.join(_PATHS)}")
     for operation in operations:
         if operation.method == method:
-            return operation, "" if escaped_id is None else _stream_id(escaped_id)
+            return operation, _stream_id(escaped_id) if escaped_id and of_stream else escaped_id or ""
     raise MethodNotAllowed(method=method, path=template, allow=sorted(of.method for of in operations))
 
 
 def _split(path: str) -> tuple[str, str | None]:
+    if path.startswith(f"{REPLAYS}/"):
+        replay_id, slash, action = path.removeprefix(f"{REPLAYS}/").partition("/")
+        return (f"{REPLAY}{slash}{action}", replay_id) if replay_id else (path, None)
     if not path.startswith(_STREAMS):
         return path, None
     rest = path.removeprefix(_STREAMS)

@@ -18,6 +18,7 @@ from urllib.parse import quote, urlencode
 from jsonschema import Draft202012Validator
 
 from eventstore import EventLog, EventStore
+from eventstore.adapters.memory import MemoryEventStore
 from eventstore.adapters.memory_log import MemoryEventLog
 from eventstore.http.app import Api
 from eventstore.http.append import append_handlers
@@ -80,6 +81,13 @@ class Gateway:
         self._unescapes = unescapes
         self._stage = stage
         self.last: Response | None = None
+
+    @classmethod
+    def to(cls, api: Api) -> Gateway:
+        """Make a gateway in front of other operations."""
+        gateway = cls(MemoryEventStore())
+        gateway._api = api
+        return gateway
 
     def get(self, path: str, **query: object) -> Answer:
         return self.send("GET", path, query=urlencode(query))
@@ -161,7 +169,8 @@ def _check_documented(method: str, path: str, answer: Answer) -> None:
 
 
 def _pattern(template: str) -> str:
-    return template.replace("{streamId}", ".*").replace("/openapi.json", r"/openapi\.json")
+    pattern = template.replace("{streamId}", ".*").replace("{replayId}", "[^/]+")
+    return pattern.replace("/openapi.json", r"/openapi\.json")
 
 
 @cache

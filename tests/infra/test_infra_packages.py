@@ -16,15 +16,19 @@ from infra import bundling
 from infra.bundling import AWS, MACHINE, BundlingError, Package, Target
 from tests.infra.conftest import ROOT, Synthesized
 
-NAMES = ("append", "read", "publish", "index")
+NAMES = ("append", "read", "publish", "index", "replay", "replays")
 POWERTOOLS = {"aws_lambda_powertools", "jmespath", "typing_extensions.py"}
 THIRD_PARTY = {
     "append": {*POWERTOOLS, "msgspec"},
     "read": {*POWERTOOLS, "msgspec"},
     "publish": POWERTOOLS,
     "index": POWERTOOLS,
+    "replay": POWERTOOLS,
+    "replays": {*POWERTOOLS, "msgspec"},
 }
-ZIPPED_MAX_BYTES = {"append": 15_000_000, "read": 15_000_000, "publish": 5_000_000, "index": 5_000_000}
+ZIPPED_MAX_BYTES = {
+    name: 15_000_000 if "msgspec" in third_party else 5_000_000 for name, third_party in THIRD_PARTY.items()
+}
 
 EM_AARCH64 = 183
 

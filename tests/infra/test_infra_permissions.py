@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -20,6 +21,8 @@ LOG_TABLE = "LogTable81E80B89.Arn"
 STREAM = "EventsTable4B7491D3.StreamArn"
 BUS = "BusEA82B648.Arn"
 FAILED_EVENTS = "PublicationFailedEvents1C4EF162.Arn"
+REPLAYS_TABLE = "ReplaysTable0996A4FF.Arn"
+REPLAY_MACHINE = "ReplaysMachine1F18F151"
 UNLOGGED_BATCHES = "LogDroppedBatches2910D66C.Arn"
 DROPPED_BATCHES = "PublicationDroppedBatches865B39F1.Arn"
 
@@ -60,7 +63,23 @@ ALLOWED = {
         ("sqs:SendMessage", UNLOGGED_BATCHES),
         *traces_and_log_of("index"),
     },
+    "replay": {
+        ("dynamodb:Query", INDEX),
+        *((f"dynamodb:{action}", REPLAYS_TABLE) for action in ("GetItem", "UpdateItem")),
+        *traces_and_log_of("replay"),
+    },
+    "replays": {
+        *((f"dynamodb:{action}", REPLAYS_TABLE) for action in ("GetItem", "PutItem", "Query", "UpdateItem")),
+        ("states:StartExecution", REPLAY_MACHINE),
+        *traces_and_log_of("replays"),
+    },
 }
+
+
+SENDING = {
+    (action, "arn:aws:sqs:us-east-1:000000000000:*") for action in ("sqs:GetQueueUrl", "sqs:SendMessage")
+}
+"""What the replay function may besides, in `local` alone."""
 
 
 def allowed(app: Synthesized, name: str) -> set[tuple[str, str]]:
@@ -77,19 +96,26 @@ def allowed(app: Synthesized, name: str) -> set[tuple[str, str]]:
             assert statement.keys() == {"Sid", "Effect", "Action", "Resource"}
             assert statement["Effect"] == "Allow"
             actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
-            resource = app.resolve(statement["Resource"])
-            found |= {(action, f"log of {name}" if resource == own_log else resource) for action in actions}
+            given = statement["Resource"]
+            for resource in map(app.resolve, given if isinstance(given, list) else [given]):
+                found |= {
+                    (action, f"log of {name}" if resource == own_log else resource) for action in actions
+                }
     return found
 
 
 @pytest.mark.parametrize("name", ALLOWED)
-def test_a_function_may_do_exactly_what_it_needs(name: str, app: Synthesized) -> None:
-    assert allowed(app, name) == ALLOWED[name]
+def test_a_function_may_do_exactly_what_it_needs(
+    name: str, app: Synthesized, apps: Mapping[str, Synthesized]
+) -> None:
+    sending = SENDING if name == "replay" and app is apps["local"] else set()
+    assert allowed(app, name) == ALLOWED[name] | sending
 
 
 def test_no_function_gets_permissions_elsewhere(app: Synthesized) -> None:
-    assert len(app.resources("AWS::IAM::Role")) == len(ALLOWED)
-    assert not app.resources("AWS::IAM::Policy")
+    of_the_replays_machine = 1
+    assert len(app.resources("AWS::IAM::Role")) == len(ALLOWED) + of_the_replays_machine
+    assert [*app.resources("AWS::IAM::Policy")] == ["ReplaysRenew3BAA8D08"]
     assert not app.resources("AWS::IAM::ManagedPolicy")
 
 

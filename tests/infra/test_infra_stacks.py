@@ -25,6 +25,8 @@ EMF_METRICS = {
     "Indexed",
     "Blocks",
     "IndexLag",
+    "Replayed",
+    "ReplaysStarted",
 }
 
 
@@ -42,7 +44,12 @@ def test_logical_ids_of_what_holds_state_never_change(app: Synthesized) -> None:
         kind: [*app.resources(kind)]
         for kind in ("AWS::DynamoDB::GlobalTable", "AWS::Events::EventBus", "AWS::SQS::Queue")
     } == {
-        "AWS::DynamoDB::GlobalTable": ["EventsTable4B7491D3", "LogTable81E80B89"],
+        "AWS::DynamoDB::GlobalTable": [
+            "EventsTable4B7491D3",
+            "LogTable81E80B89",
+            "SubscriptionsTable34714BC1",
+            "ReplaysTable0996A4FF",
+        ],
         "AWS::Events::EventBus": ["BusEA82B648"],
         "AWS::SQS::Queue": [
             "PublicationFailedEvents1C4EF162",
@@ -123,7 +130,7 @@ def test_outputs_tell_what_a_user_needs(app: Synthesized) -> None:
         if "Export" not in output
     }
     assert told == {
-        *("EventsTableName", "LogTableName", "EventBusName", "EventBusArn"),
+        *("EventsTableName", "LogTableName", "SubscriptionsTableName", "EventBusName", "EventBusArn"),
         *("ApiUrl", "FailedEventsQueueUrl", "DroppedBatchesQueueUrl", "UnloggedBatchesQueueUrl"),
     }
 
@@ -140,7 +147,7 @@ def functions(app: Synthesized) -> dict[str, dict[str, Any]]:
 
 
 def test_functions_are_traced_and_run_python_3_13(app: Synthesized) -> None:
-    assert set(functions(app)) == {"append", "read", "publish", "index"}
+    assert set(functions(app)) == {"append", "read", "publish", "index", "replay", "replays"}
     for function in functions(app).values():
         assert function["Runtime"] == "python3.13"
         assert function["TracingConfig"] == {"Mode": "Active"}
@@ -149,13 +156,13 @@ def test_functions_are_traced_and_run_python_3_13(app: Synthesized) -> None:
 
 @pytest.mark.parametrize("environment", ["dev", "prod"])
 def test_functions_run_on_arm64_on_aws(environment: str, apps: Mapping[str, Synthesized]) -> None:
-    assert [of["Architectures"] for of in functions(apps[environment]).values()] == [["arm64"]] * 4
+    assert [of["Architectures"] for of in functions(apps[environment]).values()] == [["arm64"]] * 6
 
 
 def test_each_function_has_its_own_log_group_and_role(app: Synthesized) -> None:
     groups = [function["LoggingConfig"]["LogGroup"]["Ref"] for function in functions(app).values()]
     roles = [app.resolve(function["Role"]) for function in functions(app).values()]
-    assert len({*groups}) == len({*roles}) == 4
+    assert len({*groups}) == len({*roles}) == 6
     assert {*groups} < app.resources("AWS::Logs::LogGroup").keys()
 
 
@@ -164,7 +171,7 @@ def test_every_log_group_has_the_retention_of_its_environment(
     environment: str, days: int, apps: Mapping[str, Synthesized]
 ) -> None:
     groups = apps[environment].properties("AWS::Logs::LogGroup")
-    assert [group["RetentionInDays"] for group in groups] == [days] * 5  # four functions and the API
+    assert [group["RetentionInDays"] for group in groups] == [days] * 7  # six functions and the API
 
 
 @pytest.mark.parametrize(
@@ -181,6 +188,8 @@ def test_every_log_group_has_the_retention_of_its_environment(
                     "PARTIAL_BATCH": "report",
                 },
                 "index": {"LOG_TRANCHES": "4", "PARTIAL_BATCH": "report"},
+                "replay": {"READ_SHARDS": "4", "SETTLING_S": "10", "EVENT_SOURCE": "eventstore"},
+                "replays": {"REPLAY_TARGETS": ""},
             },
         ),
         ("local", {"publish": {"PARTIAL_BATCH": "raise"}, "index": {"PARTIAL_BATCH": "raise"}}),
@@ -207,6 +216,12 @@ def test_functions_get_the_resources_they_work_with(prod: Synthesized) -> None:
         "append": {"EVENTS_TABLE": "EventsTable4B7491D3"},
         "read": {"EVENTS_TABLE": "EventsTable4B7491D3", "LOG_TABLE": "LogTable81E80B89"},
         "index": {"EVENTS_TABLE": "EventsTable4B7491D3", "LOG_TABLE": "LogTable81E80B89"},
+        "replay": {
+            "EVENTS_TABLE": "EventsTable4B7491D3",
+            "REPLAYS_TABLE": "ReplaysTable0996A4FF",
+            "API_URL": "HttpApi4E1D4184.ApiEndpoint",
+        },
+        "replays": {"REPLAYS_TABLE": "ReplaysTable0996A4FF", "REPLAY_MACHINE": "ReplaysMachine1F18F151"},
         "publish": {
             "EVENTS_TABLE": "EventsTable4B7491D3",
             "EVENT_BUS": "BusEA82B648",
@@ -363,6 +378,13 @@ def test_every_feature_has_its_alarms(prod: Synthesized) -> None:
         "PublicationFailedEventsNotEmpty": ("AWS/SQS/ApproximateNumberOfMessagesVisible Maximum", 1),
         "PublicationDroppedBatchesNotEmpty": ("AWS/SQS/ApproximateNumberOfMessagesVisible Maximum", 1),
         "LogThrottled": ("AWS/DynamoDB/ReadThrottleEvents Sum + AWS/DynamoDB/WriteThrottleEvents Sum", 10),
+        "SubscriptionsThrottled": (
+            "AWS/DynamoDB/ReadThrottleEvents Sum + AWS/DynamoDB/WriteThrottleEvents Sum",
+            10,
+        ),
+        "ReplaysStepErrors": ("AWS/Lambda/Errors Sum", 1),
+        "ReplaysOperationsErrors": ("AWS/Lambda/Errors Sum", 1),
+        "ReplaysFailed": ("AWS/States/ExecutionsFailed Sum", 1),
         "LogIndexerErrors": ("AWS/Lambda/Errors Sum", 1),
         "LogLate": ("AWS/Lambda/IteratorAge Maximum", 60_000),
         "LogDroppedBatchesNotEmpty": ("AWS/SQS/ApproximateNumberOfMessagesVisible Maximum", 1),
@@ -387,7 +409,7 @@ def test_throttles_of_table_and_index_are_both_counted(prod: Synthesized) -> Non
 def test_the_local_cloud_gets_no_alarm_with_metric_math(apps: Mapping[str, Synthesized]) -> None:
     """Its CloudFormation refuses `Metrics` on an alarm, and the deployment would fail."""
     alarms = apps["local"].properties("AWS::CloudWatch::Alarm")
-    assert len(alarms) == 10
+    assert len(alarms) == 13
     assert not any("Metrics" in alarm for alarm in alarms)
 
 
@@ -400,6 +422,8 @@ def test_metrics_on_the_dashboard_are_those_that_the_code_emits(prod: Synthesize
         ("service", "eventstore-prod-append"),
         ("service", "eventstore-prod-publish"),
         ("service", "eventstore-prod-index"),
+        ("service", "eventstore-prod-replay"),
+        ("service", "eventstore-prod-replays"),
     }
     services = {of["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] for of in functions(prod).values()}
     assert services > {metric[3] for metric in ours}
@@ -457,7 +481,14 @@ def test_cdk_nag_would_stop_the_synth(tmp_path: Path) -> None:
         app.synth()
 
 
-@pytest.mark.parametrize(("environment", "extra"), [("dev", set()), ("prod", set()), ("local", {"APIG4"})])
+@pytest.mark.parametrize(
+    ("environment", "extra"),
+    [
+        ("dev", set()),
+        ("prod", set()),
+        ("local", {"APIG4", "IAM5[Resource::arn:aws:sqs:us-east-1:000000000000:*]"}),
+    ],
+)
 def test_rules_are_acknowledged_only_where_named_here(
     environment: str, extra: set[str], apps: Mapping[str, Synthesized]
 ) -> None:
@@ -469,12 +500,20 @@ def test_rules_are_acknowledged_only_where_named_here(
         if entry.type == "aws:cdk:acknowledged-rules"
         for rule in entry.data
     ]
-    roles = ("Append/Role", "Read/Role", "Publication/Publisher/Role", "Log/Indexer/Role")
+    roles = (
+        "Append/Role",
+        "Read/Role",
+        "Publication/Publisher/Role",
+        "Log/Indexer/Role",
+        "Replays/Step/Role",
+        "Replays/Operations/Role",
+    )
     of_functions = tuple(role.replace("/Role", "/Function") for role in roles)
     queues = ("Publication/FailedEvents", "Publication/DroppedBatches", "Log/DroppedBatches")
     assert {*acknowledged} == {
         *(("IAM5[Resource::*]", role) for role in roles),
         *(("L1", function) for function in of_functions),
         *(("SQS3", queue) for queue in queues),
-        *((rule, "Http/Api") for rule in extra),
+        *((rule, "Replays/Machine") for rule in ("SF1", "SF2")),
+        *((rule, "Http/Api" if rule == "APIG4" else "Replays/Step") for rule in extra),
     }

@@ -16,10 +16,12 @@ def test_public_names_are_pinned() -> None:
         "EmptyAppend", "Event", "EventLog", "EventStore", "EventStoreError", "EventTooLarge", "Executed",
         "Expect", "Expected", "ExpectedVersionAhead", "FailedEventsUnavailable", "Head", "IndexingStopped",
         "InvalidEventName", "InvalidEventUid", "InvalidExpectedVersion", "InvalidInput", "InvalidJson",
-        "InvalidLimit", "InvalidPosition", "InvalidRange", "InvalidStreamId", "LogEntry", "LogPage",
+        "InvalidLimit", "InvalidPosition", "InvalidRange", "InvalidReplay", "InvalidStreamId", "LogEntry",
+        "LogPage",
         "LogPosition", "MalformedBlock", "MalformedItem", "NewEvent", "NotPublishable", "Position",
         "PublicationStopped",
-        "RepeatedStream", "StoreUnavailable", "StreamNotFound", "TooManyEvents", "TranchesChanged",
+        "RepeatedStream", "ReplayNotFound", "ReplayOver", "ReplayTargetNotAllowed",
+        "StoreUnavailable", "StreamNotFound", "TooManyEvents", "TranchesChanged",
         "TransactionTooLarge", "VersionConflict", "execute", "read_log",
     }  # fmt: skip
 

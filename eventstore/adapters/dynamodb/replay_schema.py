@@ -1,0 +1,48 @@
+"""The replays' table: the one place that owns its names. The CDK app imports them from here.
+
+This module imports nothing, so that `infra/` can use it without boto3.
+
+One item is one replay:
+
+===============  =  =================================================================================
+Kind             S  partition key, always "replay": all of them stand in one list
+ReplayId         S  sort key, a UUIDv7: in the order in which they were asked for
+Target           S  the consumer's ARN
+FromUs           N  the first Timestamp; left out when it's the beginning
+ToUs             N  the first Timestamp that isn't sent
+EventNames       S  JSON array of event names; empty for all
+StreamPrefix     S  how the ids of its streams begin
+EventsPerSecond  N  its pace; left out when it has none
+RequestedUs      N  when it was asked for
+ReplayStatus     S  running, paused, failed, completed, cancelled
+Reason           S  why it failed
+EndedUs          N  when it ended; left out before
+Position         S  how far it is; left out before the first event
+Sent             N  messages taken by the target
+FirstUs          N  the Timestamp of its first event; left out before
+ActiveUs         N  for how long it has been running
+UpdatedUs        N  when ActiveUs was counted last
+PacedUntilUs     N  when its pace allows the next event
+FailedSteps      N  steps without progress
+Run              N  raised by each resume
+Fence            N  raised by each step
+LeaseUntilUs     N  until when no other step begins
+===============  =  =================================================================================
+
+Times are microseconds since 1970 UTC.
+"""
+
+from typing import Final
+
+KIND: Final = "Kind"
+REPLAY_ID: Final = "ReplayId"
+REPLAY: Final = "replay"
+"""The value of `Kind`."""
+
+STATUS: Final = "ReplayStatus"
+REASON: Final = "Reason"
+RUN: Final = "Run"
+FENCE: Final = "Fence"
+LEASE_UNTIL_US: Final = "LeaseUntilUs"
+RUNNING: Final = "running"
+FAILED: Final = "failed"

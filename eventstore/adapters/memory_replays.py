@@ -1,0 +1,84 @@
+"""Replays kept in memory: the whole contract, for tests and for trying things out."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+from eventstore.replays import Replay, ReplayStatus
+
+
+class MemoryReplays:
+    """A `ReplayStore` that keeps its replays in this process; safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._replays: dict[str, Replay] = {}
+        self._lock = threading.Lock()
+
+    def create(self, replay: Replay) -> None:
+        """Keep a new replay."""
+        with self._lock:
+            self._replays[replay.replay_id] = replay
+
+    def get(self, replay_id: str) -> Replay | None:
+        """Read a replay; see `ReplayStore.get`."""
+        with self._lock:
+            return self._replays.get(replay_id)
+
+    def latest(self, *, limit: int) -> list[Replay]:
+        """Read the newest replays; see `ReplayStore.latest`."""
+        with self._lock:
+            return [self._replays[replay_id] for replay_id in sorted(self._replays, reverse=True)[:limit]]
+
+    def claim(self, replay: Replay, *, until_us: int) -> Replay | None:
+        """Begin a step; see `ReplayStore.claim`."""
+        with self._lock:
+            there = self._replays.get(replay.replay_id)
+            if there is None or there.status is not ReplayStatus.RUNNING:
+                return None
+            if (there.fence, there.run) != (replay.fence, replay.run):
+                return None
+            return self._keep(replace(there, fence=there.fence + 1, lease_until_us=until_us))
+
+    def save(self, replay: Replay) -> Replay | None:
+        """Store how far a replay is; see `ReplayStore.save`."""
+        with self._lock:
+            there = self._replays.get(replay.replay_id)
+            if there is None or there.fence != replay.fence:
+                return None
+            return self._keep(
+                replace(
+                    there,
+                    position=replay.position,
+                    sent=replay.sent,
+                    first_us=replay.first_us,
+                    active_us=replay.active_us,
+                    updated_us=replay.updated_us,
+                    paced_until_us=replay.paced_until_us,
+                    failed_steps=replay.failed_steps,
+                    reason=replay.reason,
+                    lease_until_us=replay.lease_until_us,
+                )
+            )
+
+    def change(self, replay: Replay, *, before: Replay) -> Replay | None:
+        """Store where a replay is; see `ReplayStore.change`."""
+        with self._lock:
+            there = self._replays.get(replay.replay_id)
+            if there is None or (there.status, there.run) != (before.status, before.run):
+                return None
+            return self._keep(
+                replace(
+                    there,
+                    status=replay.status,
+                    reason=replay.reason,
+                    run=replay.run,
+                    ended_us=replay.ended_us,
+                    updated_us=replay.updated_us,
+                    failed_steps=replay.failed_steps,
+                )
+            )
+
+    def _keep(self, replay: Replay) -> Replay:
+        self._replays[replay.replay_id] = replay
+        return replay

@@ -1,0 +1,386 @@
+"""The step of a replay: read a piece of the history, send it to the one consumer, store how far it is.
+
+What holds, and where it's done:
+
+- No event goes out before an earlier one of its stream: events are read in their order; no call holds two
+  events of one stream, unless the target takes or refuses it as a whole; behind an event that isn't taken,
+  nothing of its stream is sent.
+- No event is lost: the position is stored behind events that were taken, never ahead of one that wasn't.
+- Steps never run side by side: each begins by raising the replay's fence and keeps others out by a lease
+  that is longer than a step can last; an outdated step can't store anything.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from math import ceil
+from typing import Final, Literal, Protocol
+
+from eventstore.cloudevents import Entry, EntryFormat
+from eventstore.errors import MalformedItem, NotPublishable
+from eventstore.events import Event
+from eventstore.limits import (
+    PUBLISH_MAX_TRIES,
+    REPLAY_BURST_S,
+    REPLAY_LEASE_S,
+    REPLAY_MAX_FAILED_STEPS,
+    REPLAY_MAX_PAUSE_S,
+    REPLAY_PAGE_EVENTS,
+    REPLAY_RUN_MAX_STEPS,
+    REPLAY_STEP_S,
+)
+from eventstore.positions import from_us
+from eventstore.publish import Refusal
+from eventstore.replays import Replay, ReplayStatus, ReplayStore
+from eventstore.store import EventStore
+
+_FIRST_PAUSE_S: Final = 0.1
+_SECOND_US: Final = 1_000_000
+_CAREFUL_EVENTS: Final = 10
+
+
+class ReplayTarget(Protocol):
+    """The one consumer of a replay."""
+
+    max_entries: int
+    """Entries of one call."""
+    max_bytes: int
+    """Bytes of all entries of one call, as `Entry.size_bytes` counts them; the call stays below it."""
+    all_or_nothing: bool
+    """A call is taken or refused as a whole, and its entries are seen in their order."""
+    reserve_s: float
+    """Seconds that one call takes at most."""
+
+    def send(self, entries: Sequence[Entry]) -> Sequence[Refusal | None]:
+        """Send entries; return for each, in their order, None or why it wasn't taken."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NextStep:
+    """What the engine has to do after a step."""
+
+    action: Literal["step", "wait", "renew", "end", "fail"]
+    """`renew`: go on with a new execution, since the one so far has a long history."""
+    wait_s: int = 0
+    reason: str = ""
+    """Why it failed."""
+    sent: int = 0
+    """Messages that the target has taken in this step."""
+
+
+class ReplayStep:
+    """Takes the steps of any replay.
+
+    Args:
+        store: keeps the replays.
+        events: is read; settled events only.
+        target: makes the consumer for a replay.
+        entry_format: writes events as entries.
+        clock_us, jitter, sleep: time and chance, to be replaced in tests.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: ReplayStore,
+        events: EventStore,
+        target: Callable[[Replay], ReplayTarget],
+        entry_format: EntryFormat,
+        clock_us: Callable[[], int] = lambda: time.time_ns() // 1_000,
+        jitter: Callable[[], float] = random.random,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._store = store
+        self._events = events
+        self._target = target
+        self._format = entry_format
+        self._clock_us = clock_us
+        self._jitter = jitter
+        self._sleep = sleep
+
+    def take(
+        self, replay_id: str, *, run: int, steps: int, remaining_time_s: Callable[[], float]
+    ) -> NextStep:
+        """Take one step: send for at most `REPLAY_STEP_S` seconds, then say how to go on.
+
+        A step may be repeated, at any time, by anybody: it sends again at most what was sent since the
+        position was last stored, one page.
+
+        Args:
+            run: which run of the replay asks; one that was followed by another ends here.
+            steps: how many steps this execution has taken.
+            remaining_time_s: how long this may still take.
+
+        Cost: 1 read and 2 writes (1 RCU, 1 WCU each), and for each `REPLAY_PAGE_EVENTS` events 1 write,
+        one `EventStore.read_all`, and the target's calls: the larger of events / max_entries and the most
+        events of one stream.
+        """
+        following = self._take(replay_id, run=run, remaining_time_s=remaining_time_s)
+        if following.action in {"step", "wait"} and steps >= REPLAY_RUN_MAX_STEPS:
+            return replace(following, action="renew")
+        return following
+
+    def _take(self, replay_id: str, *, run: int, remaining_time_s: Callable[[], float]) -> NextStep:
+        replay = self._store.get(replay_id)
+        if replay is None or replay.status is not ReplayStatus.RUNNING or replay.run != run:
+            return NextStep(action="end")
+        now_us = self._clock_us()
+        busy_until_us = max(replay.lease_until_us, replay.paced_until_us)
+        if busy_until_us > now_us:
+            return _wait((busy_until_us - now_us) / _SECOND_US)
+        claimed = self._store.claim(replay, until_us=now_us + round(REPLAY_LEASE_S * _SECOND_US))
+        if claimed is None:
+            return _wait(1)
+        tally = _Tally()
+        following = self._send(claimed, tally, began_us=now_us, remaining_time_s=remaining_time_s)
+        return replace(following, sent=tally.sent)
+
+    def _send(
+        self, replay: Replay, tally: _Tally, *, began_us: int, remaining_time_s: Callable[[], float]
+    ) -> NextStep:
+        target = self._target(replay)
+
+        def in_time() -> bool:
+            spent_s = (self._clock_us() - began_us) / _SECOND_US
+            return spent_s < REPLAY_STEP_S and remaining_time_s() >= target.reserve_s
+
+        budget = _budget(replay)
+        while budget > 0 and in_time():
+            page = self._read(replay, budget)
+            sending = self._send_page(replay, page.events, target, in_time)
+            budget -= sending.sent
+            tally.sent += sending.sent
+            saved = self._store.save(self._progress(replay, page, sending))
+            if saved is None:
+                return _wait(1)
+            if saved.status is not ReplayStatus.RUNNING or saved.run != replay.run:
+                self._release(saved)
+                return NextStep(action="end")
+            replay = saved
+            trouble = sending.trouble or (page.trouble if sending.is_whole else None)
+            if trouble is not None:
+                return self._stop(replay, trouble)
+            if page.is_last and sending.is_whole:
+                return self._at_the_end(replay, page.settled_until_us)
+        return self._go_on(replay)
+
+    def _read(self, replay: Replay, budget: int) -> _Page:
+        # Where some are left out, more have to be read than may be sent.
+        limit = REPLAY_PAGE_EVENTS if replay.names or replay.stream_prefix else budget
+        # What is sent behind an event that isn't taken is sent again: after a failure it's kept little.
+        limit = min(limit, _CAREFUL_EVENTS if replay.failed_steps else REPLAY_PAGE_EVENTS)
+        found = self._events.read_all(
+            from_=None if replay.from_us is None else from_us(replay.from_us),
+            to=from_us(replay.to_us),
+            after=replay.position,
+            limit=limit,
+        )
+        events: list[Event] = []
+        try:
+            events.extend(found)
+        except MalformedItem as error:
+            return _Page(events, found.settled_until_us, is_last=False, trouble=Refusal(str(error), True))
+        wanted = (index for index, event in enumerate(events) if _is_wanted(replay, event))
+        beyond = next(islice(wanted, budget, None), None)
+        is_last = len(events) < limit and beyond is None
+        return _Page(events[:beyond], found.settled_until_us, is_last=is_last)
+
+    def _send_page(
+        self, replay: Replay, events: Sequence[Event], target: ReplayTarget, in_time: Callable[[], bool]
+    ) -> _Sending:
+        entry_format = replace(
+            self._format, replay_id=replay.replay_id, max_bytes=min(self._format.max_bytes, target.max_bytes)
+        )
+        entries: list[Entry] = []
+        bad: Refusal | None = None
+        for event in events:
+            if _is_wanted(replay, event):
+                try:
+                    entries.append(entry_format.entry(event))
+                except NotPublishable as error:
+                    bad = Refusal(str(error), permanent=True)
+                    break
+        sending = _Sending(entries, target)
+        trouble = self._send_entries(sending, in_time)
+        undone = sending.undone()
+        stopped_at = next((index for index, event in enumerate(events) if _key(event) in undone), None)
+        if stopped_at is None and bad is not None:
+            stopped_at = events.index(event)
+        sending.trouble = trouble or (None if undone else bad)
+        sending.done = len(events) if stopped_at is None else stopped_at
+        sending.is_whole = stopped_at is None
+        return sending
+
+    def _send_entries(self, sending: _Sending, in_time: Callable[[], bool]) -> Refusal | None:
+        """Send until all is done, the time is up (None), or a try too many has failed."""
+        tries: dict[tuple[str, int], int] = {}
+        while sending.queues and in_time():
+            call = sending.next_call()
+            worst: tuple[bool, int, str] | None = None
+            for entry, refusal in zip(call, sending.target.send(call), strict=True):
+                if refusal is None:
+                    sending.finish(entry)
+                    continue
+                tries[_key(entry)] = tries.get(_key(entry), 0) + 1
+                why = f"event {entry.event_id} of stream {entry.stream_id!r} was not taken: {refusal.reason}"
+                worst = max(worst or (False, 0, ""), (refusal.permanent, tries[_key(entry)], why))
+            if worst is not None:
+                permanent, times, why = worst
+                if permanent or times == PUBLISH_MAX_TRIES:
+                    return Refusal(why, permanent)
+                self._sleep(_FIRST_PAUSE_S * 2 ** (times - 1) * self._jitter())
+        return None
+
+    def _progress(self, replay: Replay, page: _Page, sending: _Sending) -> Replay:
+        now_us = self._clock_us()
+        done = page.events[: sending.done]
+        paced_us = 0
+        if replay.events_per_second:
+            # A second and a half of credit makes up for waits, which are whole seconds.
+            begin_us = max(replay.paced_until_us, now_us - 3 * _SECOND_US // 2)
+            paced_us = begin_us + ceil(sending.sent * _SECOND_US / replay.events_per_second)
+        return replace(
+            replay,
+            position=done[-1].position if done else replay.position,
+            first_us=page.events[0].timestamp_us
+            if replay.first_us is None and page.events
+            else replay.first_us,
+            sent=replay.sent + sending.sent,
+            active_us=replay.active_us + max(0, now_us - replay.updated_us),
+            updated_us=now_us,
+            paced_until_us=paced_us,
+            # Only a position that moves is progress: else one bad stream would have the others sent for ever.
+            failed_steps=0 if done else replay.failed_steps,
+            reason="" if done else replay.reason,
+        )
+
+    def _stop(self, replay: Replay, trouble: Refusal) -> NextStep:
+        """Wait longer with each step that makes no progress; after too many, or in vain, fail."""
+        failed_steps = replay.failed_steps + 1
+        saved = self._release(replace(replay, failed_steps=failed_steps, reason=trouble.reason[:1_000]))
+        if trouble.permanent or failed_steps >= REPLAY_MAX_FAILED_STEPS:
+            return self._end(saved or replay, ReplayStatus.FAILED)
+        return _wait(min(2**failed_steps, REPLAY_MAX_PAUSE_S))
+
+    def _at_the_end(self, replay: Replay, settled_until_us: int) -> NextStep:
+        """Nothing more can be read: through when nothing can still appear, else wait for what settles."""
+        released = self._release(replay) or replay
+        if settled_until_us >= replay.to_us:
+            return self._end(released, ReplayStatus.COMPLETED)
+        return _wait(min(REPLAY_MAX_PAUSE_S, (replay.to_us - settled_until_us) / _SECOND_US))
+
+    def _go_on(self, replay: Replay) -> NextStep:
+        self._release(replay)
+        pause_us = replay.paced_until_us - self._clock_us()
+        return _wait(pause_us / _SECOND_US) if pause_us > 0 else NextStep(action="step")
+
+    def _end(self, replay: Replay, status: ReplayStatus) -> NextStep:
+        now_us = self._clock_us()
+        ended = replace(replay, status=status, ended_us=now_us if status is ReplayStatus.COMPLETED else None)
+        # In vain when it was paused or cancelled meanwhile: then that holds.
+        if replay.status is ReplayStatus.RUNNING:
+            self._store.change(ended, before=replay)
+            if status is ReplayStatus.FAILED:
+                return NextStep(action="fail", reason=replay.reason)
+        return NextStep(action="end")
+
+    def _release(self, replay: Replay) -> Replay | None:
+        return self._store.save(replace(replay, lease_until_us=0))
+
+
+@dataclass(slots=True)
+class _Tally:
+    sent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    events: list[Event]
+    settled_until_us: int
+    is_last: bool
+    """Nothing settled comes behind it."""
+    trouble: Refusal | None = None
+
+
+class _Sending:
+    """The entries of a page on their way to the target."""
+
+    def __init__(self, entries: Sequence[Entry], target: ReplayTarget) -> None:
+        self.target = target
+        self.queues: dict[str, deque[Entry]] = {}
+        self._places = {_key(entry): place for place, entry in enumerate(entries)}
+        for entry in entries:
+            self.queues.setdefault(entry.stream_id, deque()).append(entry)
+        self.sent = 0
+        self.done = 0
+        """Events of the page, from its first one on, that are sent or not wanted."""
+        self.is_whole = True
+        self.trouble: Refusal | None = None
+
+    def next_call(self) -> list[Entry]:
+        """Choose the entries of the next call, within the target's limits.
+
+        Of each stream its next event; those whose rest is as long as the calls that are left come first,
+        which makes the fewest calls there can be. A target that is all or nothing gets what comes next.
+        """
+        if self.target.all_or_nothing:
+            waiting = [entry for queue in self.queues.values() for entry in queue]
+            return self._within_limits(sorted(waiting, key=self._place), skips=False)
+        lengths = [len(queue) for queue in self.queues.values()]
+        calls_left = max(ceil(sum(lengths) / self.target.max_entries), *lengths)
+        by_urgency = sorted(
+            self.queues.values(), key=lambda queue: (len(queue) < calls_left, self._place(queue[0]))
+        )
+        call = self._within_limits([queue[0] for queue in by_urgency], skips=True)
+        return sorted(call, key=self._place)
+
+    def finish(self, entry: Entry) -> None:
+        queue = self.queues[entry.stream_id]
+        assert queue.popleft() is entry
+        if not queue:
+            del self.queues[entry.stream_id]
+        self.sent += 1
+
+    def undone(self) -> Collection[tuple[str, int]]:
+        return {_key(entry) for queue in self.queues.values() for entry in queue}
+
+    def _within_limits(self, entries: Sequence[Entry], *, skips: bool) -> list[Entry]:
+        call: list[Entry] = []
+        size_bytes = 0
+        for entry in entries:
+            if size_bytes + entry.size_bytes < self.target.max_bytes:
+                call.append(entry)
+                size_bytes += entry.size_bytes
+            elif not skips:
+                break
+        return list(islice(call, self.target.max_entries))
+
+    def _place(self, entry: Entry) -> int:
+        return self._places[_key(entry)]
+
+
+def _key(event: Event | Entry) -> tuple[str, int]:
+    return event.stream_id, event.event_id
+
+
+def _is_wanted(replay: Replay, event: Event) -> bool:
+    return event.stream_id.startswith(replay.stream_prefix) and (
+        not replay.names or event.name in replay.names
+    )
+
+
+def _budget(replay: Replay) -> int:
+    """Count the events that a step may send at its replay's pace."""
+    if replay.events_per_second is None:
+        return 10**9
+    return max(1, round(replay.events_per_second * REPLAY_BURST_S))
+
+
+def _wait(wait_s: float) -> NextStep:
+    return NextStep(action="wait", wait_s=max(1, ceil(wait_s)))

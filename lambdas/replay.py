@@ -1,0 +1,32 @@
+"""The step function of replays: settings, clients, step, handler."""
+
+import os
+
+import boto3
+from aws_lambda_powertools import Logger, Metrics
+
+from eventstore.adapters.dynamodb.client import CLIENT_CONFIG
+from eventstore.adapters.dynamodb.replays import DynamoDBReplays
+from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore.adapters.replay_handler import replay_handler
+from eventstore.adapters.replay_targets import replay_targets
+from eventstore.cloudevents import EntryFormat
+from eventstore.replay import ReplayStep
+from settings import ReplaySettings
+
+settings = ReplaySettings.from_environ(os.environ)
+client = boto3.client("dynamodb", config=CLIENT_CONFIG)
+step = ReplayStep(
+    store=DynamoDBReplays(client=client, table_name=settings.replays_table),
+    events=DynamoDBEventStore(
+        client=client,
+        table_name=settings.events_table,
+        read_shards=settings.read_shards,
+        settling_s=settings.settling_s,
+    ),
+    target=replay_targets(boto3.client),
+    entry_format=EntryFormat(
+        source=settings.event_source, api_url=settings.api_url, max_bytes=settings.put_events_max_bytes
+    ),
+)
+handler = replay_handler(step, logger=Logger(), metrics=Metrics())

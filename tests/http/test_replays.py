@@ -1,0 +1,177 @@
+"""The operations on replays: what they answer, and every bad request by its problem type."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from eventstore.adapters.memory_replays import MemoryReplays
+from eventstore.errors import StoreUnavailable
+from eventstore.http.app import Api
+from eventstore.http.replays import replay_handlers
+from eventstore.replays import Replay, Replays
+from eventstore.testing.clock import FakeClock
+from tests.http.gateway import Answer, Gateway
+
+QUEUE = "arn:aws:sqs:eu-central-1:123456789012:rebuild"
+
+
+class Engine:
+    def __init__(self) -> None:
+        self.started: list[int] = []
+        self.is_up = True
+
+    def start(self, replay: Replay) -> None:
+        if not self.is_up:
+            raise StoreUnavailable(operation="StartExecution", reason="secret detail")
+        self.started.append(replay.run)
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return Engine()
+
+
+@pytest.fixture
+def gateway(engine: Engine, clock: FakeClock) -> Gateway:
+    replays = Replays(store=MemoryReplays(), engine=engine, allowed_targets=[QUEUE], clock_us=clock)
+    return Gateway.to(Api(replay_handlers(replays)))
+
+
+def start(gateway: Gateway, body: object = None, **fields: object) -> Answer:
+    text = body if isinstance(body, str) else json.dumps(body or {"target": QUEUE, **fields})
+    return gateway.send("POST", "/replays", body=text)
+
+
+def test_replay_is_begun_and_its_location_told(gateway: Gateway, engine: Engine) -> None:
+    answer = start(
+        gateway,
+        **{"from": "2025-12-01T00:00:00Z", "to": "now", "names": ["OrderPaid"], "streamPrefix": "order-"},
+        eventsPerSecond=200,
+    )
+    assert answer.status == 202
+    replay_id = answer.json["replayId"]
+    assert answer.headers["location"] == f"replays/{replay_id}"
+    assert answer.json == {
+        "replayId": replay_id,
+        "status": "running",
+        "reason": None,
+        "target": QUEUE,
+        "from": "2025-12-01T00:00:00.000000Z",
+        "to": "2026-01-01T00:00:01.000000Z",
+        "names": ["OrderPaid"],
+        "streamPrefix": "order-",
+        "eventsPerSecond": 200,
+        "requested": "2026-01-01T00:00:00.000000Z",
+        "ended": None,
+        "sent": 0,
+        "position": None,
+        "positionTime": None,
+        "rate": None,
+        "timeLeftS": None,
+    }
+    assert engine.started == [1]
+    assert gateway.get(f"/replays/{replay_id}").json == answer.json
+
+
+def test_replays_are_paused_resumed_cancelled_and_listed(gateway: Gateway, engine: Engine) -> None:
+    replay_id = start(gateway).json["replayId"]
+
+    def post(action: str) -> Answer:
+        return gateway.send("POST", f"/replays/{replay_id}/{action}")
+
+    assert [post(action).json["status"] for action in ("pause", "resume", "cancel")] == [
+        *("paused", "running", "cancelled")
+    ]
+    assert engine.started == [1, 2]
+    refused = post("resume")
+    assert (refused.status, refused.problem, refused.json["replayStatus"]) == (
+        409,
+        "replay-over",
+        "cancelled",
+    )
+    assert [of["replayId"] for of in gateway.get("/replays").json["replays"]] == [replay_id]
+
+
+def test_list_is_bounded(gateway: Gateway, clock: FakeClock) -> None:
+    ids = []
+    for _ in range(3):
+        clock.now_us += 1_000_000
+        ids.append(start(gateway).json["replayId"])
+    listed = [of["replayId"] for of in gateway.get("/replays", limit=2).json["replays"]]
+    assert listed == [ids[2], ids[1]]
+    for limit in ("0", "101", "x"):
+        assert gateway.get("/replays", limit=limit).problem == "invalid-limit"
+
+
+def test_target_that_is_not_allowed_has_its_own_problem(gateway: Gateway, engine: Engine) -> None:
+    answer = start(gateway, target=f"{QUEUE}-2")
+    assert (answer.status, answer.problem, answer.json["target"]) == (
+        403,
+        "replay-target-not-allowed",
+        f"{QUEUE}-2",
+    )
+    assert engine.started == []
+    assert gateway.get("/replays").json == {"replays": []}
+
+
+@pytest.mark.parametrize(
+    ("body", "problem", "field"),
+    [
+        ("{", "malformed-json", "body"),
+        ("[]", "wrong-type", "body"),
+        ('{"form": 1}', "unknown-field", "form"),
+        ('{"to": "now"}', "missing-field", "target"),
+        ({"target": 7}, "wrong-type", "target"),
+        ({"target": "queue"}, "invalid-replay", "target"),
+        ({"target": QUEUE, "from": "yesterday"}, "invalid-time", "from"),
+        ({"target": QUEUE, "to": None}, "wrong-type", "to"),
+        ({"target": QUEUE, "to": "2030-01-01T00:00:00Z"}, "invalid-range", "to"),
+        (
+            {"target": QUEUE, "from": "2025-01-02T00:00:00Z", "to": "2025-01-01T00:00:00Z"},
+            "invalid-range",
+            "from",
+        ),
+        ({"target": QUEUE, "names": "OrderPaid"}, "wrong-type", "names"),
+        ({"target": QUEUE, "names": [""]}, "invalid-replay", "names[0]"),
+        ({"target": QUEUE, "streamPrefix": 1}, "wrong-type", "streamPrefix"),
+        ({"target": QUEUE, "eventsPerSecond": 1.5}, "invalid-replay", "eventsPerSecond"),
+        ({"target": QUEUE, "eventsPerSecond": True}, "invalid-replay", "eventsPerSecond"),
+        ({"target": QUEUE, "eventsPerSecond": None}, "invalid-replay", "eventsPerSecond"),
+        ({"target": QUEUE, "eventsPerSecond": 0}, "invalid-replay", "eventsPerSecond"),
+    ],
+)
+def test_bad_requests_say_what_and_where(
+    gateway: Gateway, engine: Engine, body: Any, problem: str, field: str
+) -> None:
+    answer = start(gateway, body)
+    assert (answer.status, answer.problem, answer.json["field"]) == (400, problem, field)
+    assert engine.started == []
+
+
+@pytest.mark.parametrize("path", ["/replays/7", "/replays/01890a5d-ac96-774b-bcce-b302099a8057"])
+def test_unknown_replay_is_not_found(gateway: Gateway, path: str) -> None:
+    assert gateway.get(path).problem == "replay-not-found"
+    for action in ("pause", "resume", "cancel"):
+        assert gateway.send("POST", f"{path}/{action}").problem == "replay-not-found"
+
+
+def test_other_paths_and_methods_are_refused(gateway: Gateway) -> None:
+    assert gateway.get("/replays/").problem == "not-found"
+    assert gateway.get("/replays/7/8/9").problem == "not-found"
+    assert gateway.send("POST", "/replays/7/stop").problem == "not-found"
+    assert gateway.send("POST", "/replays/7").problem == "method-not-allowed"
+    assert gateway.get("/replays/7/pause").problem == "method-not-allowed"
+
+
+def test_replay_that_could_not_be_started_is_told_without_its_cause(gateway: Gateway, engine: Engine) -> None:
+    engine.is_up = False
+    answer = start(gateway)
+    assert (answer.status, answer.problem) == (503, "unavailable")
+    assert "secret" not in answer.text
+    [listed] = gateway.get("/replays").json["replays"]
+    assert (listed["status"], listed["reason"]) == ("failed", "its run could not be started; resume it")
+    engine.is_up = True
+    assert gateway.send("POST", f"/replays/{listed['replayId']}/resume").json["status"] == "running"

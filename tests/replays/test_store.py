@@ -1,0 +1,147 @@
+"""The contract of where replays are kept, in memory and on DynamoDB Local."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+
+from eventstore.adapters.dynamodb import replay_schema
+from eventstore.adapters.dynamodb.replays import DynamoDBReplays, item_from_replay, replay_from_item
+from eventstore.adapters.memory_replays import MemoryReplays
+from eventstore.positions import Position
+from eventstore.replays import Replay, ReplayStatus, ReplayStore
+from tests.tables import dynamodb_client
+
+ID = "01890a5d-ac96-774b-bcce-b302099a80%02d"
+
+
+def replay(number: int = 1) -> Replay:
+    return Replay(
+        replay_id=ID % number,
+        target="arn:aws:sqs:eu-central-1:123456789012:rebuild",
+        from_us=None,
+        to_us=2_000_000,
+        names=("OrderPaid", "Bestätigt"),
+        requested_us=1_000_000,
+        updated_us=1_000_000,
+    )
+
+
+@pytest.fixture(scope="module")
+def table(dynamodb_endpoint: str) -> Iterator[DynamoDBReplays]:
+    client, name = dynamodb_client(dynamodb_endpoint), f"replays-{uuid4()}"
+    keys = {replay_schema.KIND: "HASH", replay_schema.REPLAY_ID: "RANGE"}
+    client.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
+        KeySchema=[{"AttributeName": key, "KeyType": kind} for key, kind in keys.items()],  # type: ignore[typeddict-item]
+    )
+    yield DynamoDBReplays(client=client, table_name=name)
+    client.delete_table(TableName=name)
+
+
+@pytest.fixture(params=["memory", "dynamodb"])
+def store(request: pytest.FixtureRequest, table: DynamoDBReplays) -> ReplayStore:
+    return MemoryReplays() if request.param == "memory" else table
+
+
+def test_replay_is_read_as_it_was_kept(store: ReplayStore) -> None:
+    store.create(replay())
+    assert store.get(ID % 1) == replay()
+    assert store.get(ID % 99) is None
+
+
+def test_latest_are_the_newest_first_and_bounded(store: ReplayStore) -> None:
+    for number in (2, 4, 3):
+        store.create(replay(number))
+    assert [of.replay_id for of in store.latest(limit=2)] == [ID % 4, ID % 3]
+
+
+def test_claim_is_won_once(store: ReplayStore) -> None:
+    store.create(replay())
+    won = store.claim(replay(), until_us=7)
+    assert won == replace(replay(), fence=1, lease_until_us=7)
+    assert store.get(ID % 1) == won
+    assert store.claim(replay(), until_us=9) is None
+    assert store.get(ID % 1) == won
+
+
+def test_claim_of_what_does_not_run_or_was_resumed_or_never_was_is_refused(store: ReplayStore) -> None:
+    store.create(replace(replay(), status=ReplayStatus.PAUSED))
+    assert store.claim(replay(), until_us=7) is None
+    store.create(replace(replay(), run=2))
+    assert store.claim(replay(), until_us=7) is None
+    assert store.claim(replay(98), until_us=7) is None
+
+
+def test_progress_is_stored_under_the_fence_and_leaves_the_status(store: ReplayStore) -> None:
+    store.create(replay())
+    mine = store.claim(replay(), until_us=7)
+    assert mine
+    paused = store.change(replace(mine, status=ReplayStatus.PAUSED), before=mine)
+    assert paused
+    progress = replace(
+        mine,
+        position=Position(1_500_000, "order/1", 3),
+        sent=3,
+        first_us=1_400_000,
+        active_us=5,
+        updated_us=1_600_000,
+        paced_until_us=8,
+        failed_steps=1,
+        reason="r",
+        lease_until_us=0,
+    )
+    saved = store.save(progress)
+    assert saved == replace(progress, status=ReplayStatus.PAUSED)
+    assert store.get(ID % 1) == saved
+
+
+def test_progress_of_a_step_that_was_followed_by_another_is_refused(store: ReplayStore) -> None:
+    store.create(replay())
+    old = store.claim(replay(), until_us=7)
+    assert old
+    new = store.claim(old, until_us=9)
+    assert store.save(replace(old, sent=9)) is None
+    assert store.get(ID % 1) == new
+    assert store.save(replay(97)) is None
+
+
+def test_status_changes_only_from_what_was_seen(store: ReplayStore) -> None:
+    store.create(replay())
+    done = replace(replay(), status=ReplayStatus.COMPLETED, ended_us=5)
+    assert store.change(done, before=replay()) == done
+    cancelled = replace(replay(), status=ReplayStatus.CANCELLED)
+    assert store.change(cancelled, before=replay()) is None
+    store.create(replace(replay(), run=2))
+    assert store.change(cancelled, before=replay()) is None
+
+
+def test_item_says_everything_and_names_its_schema() -> None:
+    full = replace(
+        replay(),
+        from_us=0,
+        events_per_second=5,
+        ended_us=9,
+        position=Position(1, "s", 1),
+        first_us=1,
+        reason="why",
+        stream_prefix="a-",
+    )
+    item = item_from_replay(full)
+    assert replay_from_item(item) == full
+    assert all(name in (replay_schema.__doc__ or "") for name in item)
+    assert (
+        set(item)
+        == {
+            line.split()[0]
+            for line in (replay_schema.__doc__ or "").splitlines()
+            if line[18:19] in {"S", "N"}
+        }
+        - {"==============="}
+        or len(item) == 22
+    )
