@@ -17,7 +17,7 @@ def readme_with(maker: str, *, replacement: str) -> str:
     """Find the README's Python in which a maker stands, with another one in its place."""
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     (code,) = (block for block in blocks if f"{maker}(" in block)
-    code, replaced = re.subn(rf"{maker}\(\n.*?\n\)", replacement, code, flags=re.DOTALL)
+    code, replaced = re.subn(rf"{maker}\((?:\n(?s:.*?)\n|.*)\)", replacement, code)
     assert replaced == 1
     return code
 
@@ -32,6 +32,14 @@ def test_example_of_an_aggregate_runs(capsys: pytest.CaptureFixture[str]) -> Non
         ["order-1", "1", "OrderPlaced"],
         ["order-1", "2", "OrderPaid"],
     ]
+
+
+def test_example_of_a_projection_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(ROOT / "examples/projection.py"), run_name="__main__")
+
+    three = "{'order-1': Decimal('1.50'), 'order-2': Decimal('2.50'), 'order-3': Decimal('3.50')}"
+    two = "{'order-1': Decimal('1.50'), 'order-3': Decimal('3.50')}"
+    assert capsys.readouterr().out.splitlines() == [f"history: {three}", f"live: {two}", f"repeated: {two}"]
 
 
 def test_the_readmes_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
