@@ -14,6 +14,8 @@
     │   ├── InvalidRange
     │   ├── InvalidLimit
     │   ├── InvalidReplay                  what a replay is asked for
+    │   ├── InvalidSubscription
+    │   │   └── InvalidSubscriptionName
     │   ├── EmptyAppend
     │   ├── RepeatedStream                 one stream twice in one transaction
     │   ├── TooManyEvents
@@ -25,6 +27,10 @@
     ├── ReplayTargetNotAllowed             a target that the deployment doesn't name
     ├── ReplayNotFound
     ├── ReplayOver                         a replay that is not in a state to be steered so
+    ├── SubscriptionNotFound               it has no checkpoint to begin at
+    ├── HandlerFailed                      a subscription stopped at an event that its handler can't handle
+    ├── LeaseLost                          another worker has taken over a tranche; nothing was stored
+    ├── ReadModelRefused                   a projection's writes can't be done; nothing was written
     ├── StoreUnavailable                   throttled or unreachable after all tries; safe to try again
     ├── MalformedItem                      an item of the table that is not an event
     ├── MalformedBlock                     a block of the log that is missing or can't be read
@@ -100,6 +106,14 @@ class InvalidLimit(InvalidInput):
 
 class InvalidReplay(InvalidInput):
     """A replay can't be asked for so."""
+
+
+class InvalidSubscription(InvalidInput):
+    """A subscription can't work so."""
+
+
+class InvalidSubscriptionName(InvalidSubscription):
+    """A name of a subscription or projection that is empty, too long, or has characters it may not have."""
 
 
 class EmptyAppend(InvalidInput):
@@ -212,6 +226,52 @@ class ReplayOver(EventStoreError):
         self.replay_id = replay_id
         self.replay_status = replay_status
         self.asked = asked
+
+
+class SubscriptionNotFound(EventStoreError):
+    """A subscription that is to begin at its checkpoint has none."""
+
+    def __init__(self, *, name: str) -> None:
+        super().__init__(
+            f"the subscription {name!r} has no checkpoint; begin with From.BEGINNING or a time the first time"
+        )
+        self.name = name
+
+
+class HandlerFailed(EventStoreError):
+    """A subscription stopped at an event, after all tries; its checkpoint lies before the event."""
+
+    def __init__(self, *, subscription: str, stream_id: str, event_id: int, reason: str) -> None:
+        super().__init__(
+            f"the subscription {subscription!r} stopped at event {event_id} of stream {stream_id!r}: "
+            f"{reason}. Mend the handler and run it again, or let it skip or park what fails"
+        )
+        self.subscription = subscription
+        self.stream_id = stream_id
+        self.event_id = event_id
+        self.reason = reason
+
+
+class LeaseLost(EventStoreError):
+    """Another worker has taken over a tranche, since this one was silent for too long; nothing was stored."""
+
+    def __init__(self, *, subscription: str, tranche: int) -> None:
+        super().__init__(
+            f"another worker has taken over tranche {tranche} of the subscription {subscription!r}; "
+            "a handler that takes long needs a longer lease_s"
+        )
+        self.subscription = subscription
+        self.tranche = tranche
+
+
+class ReadModelRefused(EventStoreError):
+    """A projection's writes for an event can't be done, or their condition failed; nothing was written."""
+
+    def __init__(self, *, stream_id: str, event_id: int, reason: str) -> None:
+        super().__init__(f"event {event_id} of stream {stream_id!r} can't be projected: {reason}")
+        self.stream_id = stream_id
+        self.event_id = event_id
+        self.reason = reason
 
 
 class StoreUnavailable(EventStoreError):

@@ -11,7 +11,7 @@ from uuid import uuid4
 import boto3
 from botocore.config import Config
 
-from eventstore.adapters.dynamodb import log_schema, schema
+from eventstore.adapters.dynamodb import log_schema, schema, subscription_schema
 from eventstore.adapters.dynamodb.client import CLIENT_CONFIG
 
 if TYPE_CHECKING:
@@ -86,6 +86,23 @@ def log_table(client: DynamoDBClient) -> Iterator[str]:
             {"AttributeName": log_schema.TRANCHE, "KeyType": "HASH"},
             {"AttributeName": log_schema.BLOCK, "KeyType": "RANGE"},
         ],
+    )
+    try:
+        yield name
+    finally:
+        client.delete_table(TableName=name)
+
+
+@contextmanager
+def subscriptions_table(client: DynamoDBClient) -> Iterator[str]:
+    """Have an empty subscriptions table for a while."""
+    name = f"subscriptions-{uuid4()}"
+    keys = (subscription_schema.SUBSCRIPTION, "HASH"), (subscription_schema.ITEM, "RANGE")
+    client.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key, _ in keys],
+        KeySchema=[{"AttributeName": key, "KeyType": kind} for key, kind in keys],  # type: ignore[typeddict-item]
     )
     try:
         yield name

@@ -1,4 +1,4 @@
-"""What an adapter of `EventStore` or `EventLog` is tested with, and what your own tests can use.
+"""What an adapter of `EventStore`, `EventLog` or `Checkpoints` is tested with, and what your tests can use.
 
 Needs pytest (and hypothesis for `machine`). Run the contract on an adapter of your own::
 
@@ -9,10 +9,15 @@ Needs pytest (and hypothesis for `machine`). Run the contract on an adapter of y
     class TestMyLog(EventLogContract):
         def make_log(self, *, tranches):
             return MyLog(...)
+
+    class TestMyCheckpoints(CheckpointsContract):
+        def make_checkpoints(self):
+            return MyCheckpoints(...)
 """
 
+from eventstore.testing.checkpoints_contract import CheckpointsContract
 from eventstore.testing.clock import FakeClock
 from eventstore.testing.contract import EventStoreContract
 from eventstore.testing.log_contract import EventLogContract
 
-__all__ = ["EventLogContract", "EventStoreContract", "FakeClock"]
+__all__ = ["CheckpointsContract", "EventLogContract", "EventStoreContract", "FakeClock"]

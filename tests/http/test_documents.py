@@ -21,13 +21,19 @@ from tests.http.gateway import Gateway
 
 DOCS = Path(__file__).parents[2] / "docs"
 
-# What the HTTP API never meets: it appends to one stream a request, and publishes nothing.
+# What the HTTP API never meets: it appends to one stream a request, publishes nothing, and runs no
+# subscription.
 ELSEWHERE = {
     domain.FailedEventsUnavailable,
+    domain.HandlerFailed,
     domain.IndexingStopped,
+    domain.InvalidSubscriptionName,
+    domain.LeaseLost,
     domain.NotPublishable,
     domain.PublicationStopped,
+    domain.ReadModelRefused,
     domain.RepeatedStream,
+    domain.SubscriptionNotFound,
     domain.TranchesChanged,
 }
 

@@ -22,7 +22,9 @@ def test_public_names_are_pinned() -> None:
         "PublicationStopped",
         "RepeatedStream", "ReplayNotFound", "ReplayOver", "ReplayTargetNotAllowed",
         "StoreUnavailable", "StreamNotFound", "TooManyEvents", "TranchesChanged",
-        "TransactionTooLarge", "VersionConflict", "execute", "read_log",
+        "TransactionTooLarge", "VersionConflict", "HandlerFailed", "InvalidSubscription",
+        "InvalidSubscriptionName", "LeaseLost", "ReadModelRefused",
+        "SubscriptionNotFound", "execute", "read_log",
     }  # fmt: skip
 
 

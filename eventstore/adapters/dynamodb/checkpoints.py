@@ -1,0 +1,253 @@
+"""Checkpoints, leases and parked events in the subscriptions table."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from eventstore.adapters.dynamodb import subscription_schema as schema
+from eventstore.adapters.dynamodb.requests import Busy, SlotsTaken, send
+from eventstore.errors import LeaseLost, StoreUnavailable, TranchesChanged
+from eventstore.log import BlockPosition
+from eventstore.subscriptions.checkpoints import Group, Lease, ParkedEvent
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+_NAMES: Final = {
+    "#checkpoint": schema.CHECKPOINT,
+    "#counter": schema.COUNTER,
+    "#fence": schema.FENCE,
+    "#item": schema.ITEM,
+    "#owner": schema.OWNER,
+}
+_ONE: Final = {":one": {"N": "1"}}
+_MAX_TRIES: Final = 5
+
+
+class DynamoDBCheckpoints:
+    """`Checkpoints` in the table that `subscription_schema` describes; safe to use from several threads.
+
+    Args:
+        client: boto3's DynamoDB client, best made with `client.CLIENT_CONFIG`.
+        table_name: the subscriptions table of the deployed stack.
+        jitter, sleep: chance and time, to be replaced in tests.
+    """
+
+    def __init__(
+        self,
+        *,
+        client: DynamoDBClient,
+        table_name: str,
+        jitter: Callable[[], float] = random.random,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._client = client
+        self._table_name = table_name
+        self._jitter = jitter
+        self._sleep = sleep
+
+    def read_group(self, subscription: str) -> Group:
+        """Read all leases and workers; see `Checkpoints.read_group`."""
+        leases: dict[int, Lease] = {}
+        workers: dict[str, int] = {}
+        for item in self._query(subscription, schema.GROUP_PREFIX):
+            if item[schema.ITEM]["S"].startswith(schema.LEASE_PREFIX):
+                lease = _lease_of(item)
+                leases[lease.tranche] = lease
+            else:
+                worker = item[schema.ITEM]["S"].removeprefix(schema.WORKER_PREFIX)
+                workers[worker] = int(item[schema.COUNTER]["N"])
+        return Group(leases, workers)
+
+    def begin(self, subscription: str, places: Sequence[BlockPosition]) -> None:
+        """Make the free leases of a subscription; see `Checkpoints.begin`."""
+        for tranche, place in enumerate(places):
+            item = {
+                **_lease_key(subscription, tranche),
+                schema.TRANCHE: {"N": str(tranche)},
+                schema.TRANCHES: {"N": str(len(places))},
+                schema.CHECKPOINT: _place_text(place),
+                schema.FENCE: {"N": "0"},
+                schema.COUNTER: {"N": "0"},
+            }
+            try:
+                self._send(
+                    self._client.put_item,
+                    Item=item,
+                    ConditionExpression=f"attribute_not_exists({schema.SUBSCRIPTION})",
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
+            except SlotsTaken as taken:
+                begun_with = int((taken.items[0] or item)[schema.TRANCHES]["N"])
+                if begun_with != len(places):
+                    raise TranchesChanged(begun_with=begun_with, given=len(places)) from taken
+
+    def take(self, subscription: str, lease: Lease, *, owner: str) -> Lease | None:
+        """Make a worker the owner of a lease; see `Checkpoints.take`."""
+        try:
+            answer = self._update(
+                subscription,
+                lease,
+                update="SET #owner = :owner, #fence = #fence + :one, #counter = #counter + :one",
+                condition="#fence = :fence AND #counter = :counter",
+                values={":owner": {"S": owner}, ":counter": {"N": str(lease.counter)}, **_ONE},
+            )
+        except SlotsTaken as taken:
+            there = _lease_of(taken.items[0]) if taken.items[0] else None
+            # A first try of this request, whose answer got lost, took it.
+            ours = there and (there.owner, there.fence) == (owner, lease.fence + 1)
+            return there if ours else None
+        return _lease_of(answer["Attributes"])
+
+    def renew(self, subscription: str, lease: Lease, *, place: BlockPosition) -> Lease:
+        """Raise a lease's counter and store its checkpoint; see `Checkpoints.renew`."""
+        return self._move(subscription, lease, place, "")
+
+    def release(self, subscription: str, lease: Lease, *, place: BlockPosition) -> None:
+        """Store the checkpoint a last time and free the lease; see `Checkpoints.release`."""
+        self._move(subscription, lease, place, " REMOVE #owner")
+
+    def join(self, subscription: str, worker: str) -> None:
+        """Raise a worker's counter; see `Checkpoints.join`."""
+        self._send(
+            self._client.update_item,
+            Key=_key(subscription, schema.WORKER_PREFIX + worker),
+            UpdateExpression="ADD #counter :one",
+            ExpressionAttributeNames={"#counter": schema.COUNTER},
+            ExpressionAttributeValues=_ONE,
+        )
+
+    def leave(self, subscription: str, worker: str, *, counter: int | None = None) -> None:
+        """Forget a worker; see `Checkpoints.leave`."""
+        request: dict[str, Any] = {"Key": _key(subscription, schema.WORKER_PREFIX + worker)}
+        if counter is not None:
+            request["ConditionExpression"] = "#counter = :counter"
+            request["ExpressionAttributeNames"] = {"#counter": schema.COUNTER}
+            request["ExpressionAttributeValues"] = {":counter": {"N": str(counter)}}
+        try:
+            self._send(self._client.delete_item, **request)
+        except SlotsTaken:
+            return  # it's there again, or gone: either is as it should be
+
+    def park(self, subscription: str, lease: Lease, parked: ParkedEvent) -> None:
+        """Put an event aside; see `Checkpoints.park`."""
+        check = {
+            "TableName": self._table_name,
+            "Key": _lease_key(subscription, lease.tranche),
+            "ConditionExpression": "#fence = :fence",
+            "ExpressionAttributeNames": {"#fence": schema.FENCE},
+            "ExpressionAttributeValues": {":fence": {"N": str(lease.fence)}},
+        }
+        item = {
+            **_key(subscription, _parked_item(parked)),
+            schema.STREAM_ID: {"S": parked.stream_id},
+            schema.EVENT_ID: {"N": str(parked.event_id)},
+            schema.TRANCHE: {"N": str(parked.tranche)},
+            schema.REASON: {"S": parked.reason},
+            schema.PARKED_AT: {"N": str(parked.parked_at_us)},
+        }
+        transaction = [{"ConditionCheck": check}, {"Put": {"TableName": self._table_name, "Item": item}}]
+        for attempt in range(_MAX_TRIES):
+            try:
+                send(self._client.transact_write_items, TransactItems=transaction)
+                return
+            except SlotsTaken as taken:
+                raise LeaseLost(subscription=subscription, tranche=lease.tranche) from taken
+            except Busy:
+                self._sleep(0.02 * 2**attempt * self._jitter())
+        raise StoreUnavailable(operation="park", reason=f"the lease was busy {_MAX_TRIES} times")
+
+    def read_parked(self, subscription: str, *, tranche: int | None = None) -> Iterator[ParkedEvent]:
+        """Read what is parked; see `Checkpoints.read_parked`."""
+        of_tranche = "" if tranche is None else f"{tranche:04d}#"
+        for item in self._query(subscription, schema.PARKED_PREFIX + of_tranche):
+            yield ParkedEvent(
+                tranche=int(item[schema.TRANCHE]["N"]),
+                stream_id=item[schema.STREAM_ID]["S"],
+                event_id=int(item[schema.EVENT_ID]["N"]),
+                reason=item[schema.REASON]["S"],
+                parked_at_us=int(item[schema.PARKED_AT]["N"]),
+            )
+
+    def unpark(self, subscription: str, parked: ParkedEvent) -> None:
+        """Forget a parked event; see `Checkpoints.unpark`."""
+        self._send(self._client.delete_item, Key=_key(subscription, _parked_item(parked)))
+
+    def _move(self, subscription: str, lease: Lease, place: BlockPosition, also: str) -> Lease:
+        try:
+            answer = self._update(
+                subscription,
+                lease,
+                update=f"SET #checkpoint = :place, #counter = #counter + :one{also}",
+                condition="#fence = :fence",
+                values={":place": _place_text(place), **_ONE},
+            )
+        except SlotsTaken as taken:
+            raise LeaseLost(subscription=subscription, tranche=lease.tranche) from taken
+        return _lease_of(answer["Attributes"])
+
+    def _update(
+        self, subscription: str, lease: Lease, *, update: str, condition: str, values: dict[str, Any]
+    ) -> Any:
+        return self._send(
+            self._client.update_item,
+            Key=_lease_key(subscription, lease.tranche),
+            UpdateExpression=update,
+            ConditionExpression=condition,
+            ExpressionAttributeNames={
+                name: attribute for name, attribute in _NAMES.items() if name in update + condition
+            },
+            ExpressionAttributeValues={":fence": {"N": str(lease.fence)}, **values},
+            ReturnValues="ALL_NEW",
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
+        )
+
+    def _query(self, subscription: str, prefix: str) -> Iterator[dict[str, Any]]:
+        request: dict[str, Any] = {
+            "KeyConditionExpression": f"{schema.SUBSCRIPTION} = :name AND begins_with(#item, :prefix)",
+            "ExpressionAttributeNames": {"#item": schema.ITEM},
+            "ExpressionAttributeValues": {":name": {"S": subscription}, ":prefix": {"S": prefix}},
+            "ConsistentRead": True,
+        }
+        while True:
+            answer = self._send(self._client.query, **request)
+            yield from answer["Items"]
+            if "LastEvaluatedKey" not in answer:
+                return
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+    def _send(self, operation: Callable[..., Any], **request: Any) -> Any:
+        return send(operation, TableName=self._table_name, **request)
+
+
+def _key(subscription: str, item: str) -> dict[str, Any]:
+    return {schema.SUBSCRIPTION: {"S": subscription}, schema.ITEM: {"S": item}}
+
+
+def _lease_key(subscription: str, tranche: int) -> dict[str, Any]:
+    return _key(subscription, f"{schema.LEASE_PREFIX}{tranche:04d}")
+
+
+def _parked_item(parked: ParkedEvent) -> str:
+    # A stream id can be as long as a whole sort key.
+    stream = hashlib.sha256(parked.stream_id.encode()).hexdigest()[:32]
+    return f"{schema.PARKED_PREFIX}{parked.tranche:04d}#{stream}#{parked.event_id:016d}"
+
+
+def _place_text(place: BlockPosition) -> dict[str, Any]:
+    return {"S": f"{place.block}.{place.entries}"}
+
+
+def _lease_of(item: dict[str, Any]) -> Lease:
+    block, entries = item[schema.CHECKPOINT]["S"].split(".")
+    return Lease(
+        tranche=int(item[schema.TRANCHE]["N"]),
+        place=BlockPosition(int(block), int(entries)),
+        owner=item[schema.OWNER]["S"] if schema.OWNER in item else None,
+        fence=int(item[schema.FENCE]["N"]),
+        counter=int(item[schema.COUNTER]["N"]),
+    )

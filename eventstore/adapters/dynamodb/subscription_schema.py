@@ -1,0 +1,58 @@
+"""The subscriptions table: the one place that owns its names. The CDK app imports them from here.
+
+This module imports nothing, so that `infra/` can use it without boto3.
+
+============  =  ====================================================================================
+Subscription  S  partition key: the subscription's name; of a projection's last EventId
+                 ``<projection>#<StreamId>``, so that they spread over partitions
+Item          S  sort key, and with it what the item is:
+============  =  ====================================================================================
+
+``group#lease#<tranche>``: who reads a tranche, and how far it's read
+
+============  =  ====================================================================================
+Tranche       N  the log's
+Tranches      N  how many there are
+Checkpoint    S  ``<block>.<entries>``: everything before it is handled, skipped or parked
+Owner         S  a worker's id; absent when it's free
+Fence         N  rises with each owner; the condition of every write
+Counter       N  rises with each write
+============  =  ====================================================================================
+
+``group#worker#<id>``: a worker of the group, with its Counter
+
+``parked#<tranche>#<hash of StreamId>#<EventId>``: an event that was put aside
+
+============  =  ====================================================================================
+StreamId      S  the event's
+EventId       N  the event's
+Tranche       N  the log's
+Reason        S  what the handler said
+ParkedAt      N  microseconds since 1970 UTC
+============  =  ====================================================================================
+
+``last``: of a projection and a stream, its last projected EventId
+"""
+
+from typing import Final
+
+SUBSCRIPTION: Final = "Subscription"
+ITEM: Final = "Item"
+
+TRANCHE: Final = "Tranche"
+TRANCHES: Final = "Tranches"
+CHECKPOINT: Final = "Checkpoint"
+OWNER: Final = "Owner"
+FENCE: Final = "Fence"
+COUNTER: Final = "Counter"
+
+STREAM_ID: Final = "StreamId"
+EVENT_ID: Final = "EventId"
+REASON: Final = "Reason"
+PARKED_AT: Final = "ParkedAt"
+
+GROUP_PREFIX: Final = "group#"
+LEASE_PREFIX: Final = "group#lease#"
+WORKER_PREFIX: Final = "group#worker#"
+PARKED_PREFIX: Final = "parked#"
+LAST_ITEM: Final = "last"

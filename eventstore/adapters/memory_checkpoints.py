@@ -1,0 +1,152 @@
+"""Subscriptions in memory: checkpoints and leases, events' bodies and a read model, for tests."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from eventstore.errors import LeaseLost, MalformedItem, ReadModelRefused, TranchesChanged
+from eventstore.events import Event
+from eventstore.log import BlockPosition
+from eventstore.store import EventStore
+from eventstore.subscriptions.checkpoints import Group, Lease, ParkedEvent
+
+
+@dataclass(slots=True)
+class _Kept:
+    leases: dict[int, Lease] = field(default_factory=dict)
+    workers: dict[str, int] = field(default_factory=dict)
+    parked: dict[tuple[str, int], ParkedEvent] = field(default_factory=dict)
+
+
+class MemoryCheckpoints:
+    """`Checkpoints` in this process; safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._kept: defaultdict[str, _Kept] = defaultdict(_Kept)
+        self._lock = threading.Lock()
+
+    def read_group(self, subscription: str) -> Group:
+        """Read all leases and workers; see `Checkpoints.read_group`."""
+        with self._lock:
+            kept = self._kept[subscription]
+            return Group(dict(kept.leases), dict(kept.workers))
+
+    def begin(self, subscription: str, places: Sequence[BlockPosition]) -> None:
+        """Make the free leases of a subscription; see `Checkpoints.begin`."""
+        with self._lock:
+            leases = self._kept[subscription].leases
+            if leases and len(leases) != len(places):
+                raise TranchesChanged(begun_with=len(leases), given=len(places))
+            for tranche, place in enumerate(places):
+                leases.setdefault(tranche, Lease(tranche, place, owner=None, fence=0, counter=0))
+
+    def take(self, subscription: str, lease: Lease, *, owner: str) -> Lease | None:
+        """Make a worker the owner of a lease; see `Checkpoints.take`."""
+        with self._lock:
+            leases = self._kept[subscription].leases
+            there = leases[lease.tranche]
+            if (there.fence, there.counter) != (lease.fence, lease.counter):
+                return None
+            leases[lease.tranche] = replace(
+                there, owner=owner, fence=there.fence + 1, counter=there.counter + 1
+            )
+            return leases[lease.tranche]
+
+    def renew(self, subscription: str, lease: Lease, *, place: BlockPosition) -> Lease:
+        """Raise a lease's counter and store its checkpoint; see `Checkpoints.renew`."""
+        with self._lock:
+            there = self._fenced(subscription, lease)
+            renewed = replace(there, place=place, counter=there.counter + 1)
+            self._kept[subscription].leases[lease.tranche] = renewed
+            return renewed
+
+    def release(self, subscription: str, lease: Lease, *, place: BlockPosition) -> None:
+        """Store the checkpoint a last time and free the lease; see `Checkpoints.release`."""
+        with self._lock:
+            there = self._fenced(subscription, lease)
+            self._kept[subscription].leases[lease.tranche] = replace(
+                there, place=place, owner=None, counter=there.counter + 1
+            )
+
+    def join(self, subscription: str, worker: str) -> None:
+        """Raise a worker's counter; see `Checkpoints.join`."""
+        with self._lock:
+            workers = self._kept[subscription].workers
+            workers[worker] = workers.get(worker, 0) + 1
+
+    def leave(self, subscription: str, worker: str, *, counter: int | None = None) -> None:
+        """Forget a worker; see `Checkpoints.leave`."""
+        with self._lock:
+            workers = self._kept[subscription].workers
+            if counter is None or workers.get(worker) == counter:
+                workers.pop(worker, None)
+
+    def park(self, subscription: str, lease: Lease, parked: ParkedEvent) -> None:
+        """Put an event aside; see `Checkpoints.park`."""
+        with self._lock:
+            self._fenced(subscription, lease)
+            self._kept[subscription].parked[parked.stream_id, parked.event_id] = parked
+
+    def read_parked(self, subscription: str, *, tranche: int | None = None) -> Iterator[ParkedEvent]:
+        """Read what is parked; see `Checkpoints.read_parked`."""
+        with self._lock:
+            parked = [of for _, of in sorted(self._kept[subscription].parked.items())]
+        return (of for of in parked if tranche in {None, of.tranche})
+
+    def unpark(self, subscription: str, parked: ParkedEvent) -> None:
+        """Forget a parked event; see `Checkpoints.unpark`."""
+        with self._lock:
+            self._kept[subscription].parked.pop((parked.stream_id, parked.event_id), None)
+
+    def _fenced(self, subscription: str, lease: Lease) -> Lease:
+        there = self._kept[subscription].leases[lease.tranche]
+        if there.fence != lease.fence:
+            raise LeaseLost(subscription=subscription, tranche=lease.tranche)
+        return there
+
+
+class MemoryEventBodies:
+    """`EventBodies` of a store in memory."""
+
+    def __init__(self, store: EventStore) -> None:
+        self._store = store
+
+    def read_events(
+        self, addresses: Sequence[tuple[str, int]]
+    ) -> dict[tuple[str, int], Event | MalformedItem]:
+        """Read events by their addresses; see `EventBodies.read_events`."""
+        return {
+            (stream_id, event_id): event
+            for stream_id, event_id in addresses
+            for event in self._store.read_stream(stream_id, from_version=event_id, to_version=event_id)
+        }
+
+
+class MemoryReadModel:
+    """A `ReadModel` whose writes are functions, called under a lock; `last` is moved after them."""
+
+    def __init__(self) -> None:
+        self.last: dict[tuple[str, str], int] = {}
+        """The last EventId by projection and stream."""
+        self._lock = threading.Lock()
+
+    def write(self, writes: Sequence[Callable[[], object]], *, projection: str, event: Event) -> bool:
+        """Call the writes unless the event was projected before; see `ReadModel.write`.
+
+        A write that raises leaves those before it done: memory has no transactions.
+        """
+        if len(writes) > 99:
+            raise ReadModelRefused(
+                stream_id=event.stream_id, event_id=event.event_id, reason=f"{len(writes)} writes; 99 fit"
+            )
+        key = projection, event.stream_id
+        with self._lock:
+            if self.last.get(key, 0) >= event.event_id:
+                return False
+            for write in writes:
+                write()
+            self.last[key] = event.event_id
+            return True

@@ -1,0 +1,32 @@
+"""Subscriptions: every event of the log to a handler, history first, then live, by workers that share it.
+
+::
+
+    worker = subscribe("orders-view", handler, log=log, bodies=bodies, checkpoints=checkpoints)
+    signal.signal(signal.SIGTERM, lambda *_: worker.stop())
+    worker.run_forever()
+"""
+
+from eventstore.subscriptions.checkpoints import Checkpoints, Group, Lease, ParkedEvent
+from eventstore.subscriptions.projection import Projection, ReadModel
+from eventstore.subscriptions.start import From
+from eventstore.subscriptions.subscription import Retried, Subscription, subscribe
+from eventstore.subscriptions.terms import Handler, OnFailure, Terms
+from eventstore.subscriptions.tranche_reader import EventBodies
+
+__all__ = [
+    "Checkpoints",
+    "EventBodies",
+    "From",
+    "Group",
+    "Handler",
+    "Lease",
+    "OnFailure",
+    "ParkedEvent",
+    "Projection",
+    "ReadModel",
+    "Retried",
+    "Subscription",
+    "Terms",
+    "subscribe",
+]

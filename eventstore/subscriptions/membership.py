@@ -1,0 +1,158 @@
+"""One worker's part in its group: which tranches it keeps, takes and gives up.
+
+No two clocks are compared. A worker measures with its own monotonic clock for how long it has seen a lease's
+counter rest. An owner raises the counter of each of its leases every sixth of the lease time; who sees one
+rest for two thirds of it takes the lease. With a sixth for seeing the last rise, and a sixth until the next
+look, a dead worker's tranches move within the lease time.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Hashable
+from typing import Final
+
+from eventstore.errors import LeaseLost
+from eventstore.log import BlockPosition
+from eventstore.subscriptions.checkpoints import Checkpoints, Group, Lease, ParkedEvent
+
+_LOGGER: Final = logging.getLogger("eventstore.subscriptions")
+
+
+class Membership:
+    """Keeps the leases of one worker.
+
+    Args:
+        lose: is called with a tranche whose lease was taken by another worker, or given up.
+        place: tells how far a held tranche is handled.
+    """
+
+    def __init__(
+        self,
+        *,
+        subscription: str,
+        worker: str,
+        checkpoints: Checkpoints,
+        lease_s: float,
+        monotonic: Callable[[], float],
+        place: Callable[[int], BlockPosition],
+        lose: Callable[[int], object],
+    ) -> None:
+        self._subscription = subscription
+        self._worker = worker
+        self._checkpoints = checkpoints
+        self._interval_s = lease_s / 6
+        self._dead_after_s = lease_s * 2 / 3
+        self._monotonic = monotonic
+        self._place = place
+        self._lose = lose
+        self._kept_at: float | None = None
+        self._seen: dict[Hashable, tuple[object, float]] = {}
+        self.leases: dict[int, Lease] = {}
+
+    def due(self) -> bool:
+        """Tell whether it's time to `keep` again."""
+        return self._kept_at is None or self._monotonic() - self._kept_at >= self._interval_s
+
+    def keep(self) -> None:
+        """Renew what is held, give up what is over the fair share, take what is missing.
+
+        Cost (DynamoDB), each sixth of the lease time: 1 WCU, 1 more for each held lease, and 1 RCU.
+        """
+        begun_at = self._monotonic()
+        for tranche in list(self.leases):
+            self.store(tranche)
+        self._checkpoints.join(self._subscription, self._worker)
+        group = self._checkpoints.read_group(self._subscription)
+        now = self._monotonic()
+        alive = self._alive_workers(group, now)
+        share = _share(len(group.leases), alive, self._worker)
+        for tranche in sorted(self.leases)[share:]:
+            self.release(tranche)
+        self._take(group, share, now)
+        # Not before: after a failure it's due at once.
+        self._kept_at = begun_at
+
+    def store(self, tranche: int) -> bool:
+        """Renew a lease and store its checkpoint; tell whether it's still held."""
+        try:
+            self.leases[tranche] = self._checkpoints.renew(
+                self._subscription, self.leases[tranche], place=self._place(tranche)
+            )
+        except LeaseLost as lost:
+            _LOGGER.warning("%s", lost)
+            self._drop(tranche)
+            return False
+        return True
+
+    def park(self, parked: ParkedEvent) -> bool:
+        """Put an event aside; False when its tranche's lease was taken by another worker."""
+        try:
+            self._checkpoints.park(self._subscription, self.leases[parked.tranche], parked)
+        except LeaseLost as lost:
+            _LOGGER.warning("%s", lost)
+            self._drop(parked.tranche)
+            return False
+        return True
+
+    def release(self, tranche: int) -> None:
+        """Store the checkpoint and free the lease; nothing is stored when it was taken meanwhile."""
+        try:
+            self._checkpoints.release(self._subscription, self.leases[tranche], place=self._place(tranche))
+        except LeaseLost as lost:
+            _LOGGER.warning("%s", lost)
+        self._drop(tranche)
+
+    def leave(self) -> None:
+        """Free every lease, with its checkpoint, and be forgotten."""
+        for tranche in list(self.leases):
+            self.release(tranche)
+        self._checkpoints.leave(self._subscription, self._worker)
+        self._kept_at = None
+
+    def _take(self, group: Group, share: int, now: float) -> None:
+        for tranche in self._in_our_order(group):
+            lease = group.leases[tranche]
+            rests = self._rests_s(("lease", tranche), (lease.fence, lease.counter), now)
+            if len(self.leases) >= share or tranche in self.leases:
+                continue
+            # Our own but not held: the answer to our taking it got lost.
+            if lease.owner in {None, self._worker} or rests >= self._dead_after_s:
+                ours = self._checkpoints.take(self._subscription, lease, owner=self._worker)
+                if ours:
+                    self.leases[tranche] = ours
+
+    def _in_our_order(self, group: Group) -> list[int]:
+        """Begin at another tranche than the other workers, so that not all go for the same ones."""
+        tranches = sorted(group.leases)
+        first = sorted(group.workers).index(self._worker) if self._worker in group.workers else 0
+        return tranches[first:] + tranches[:first]
+
+    def _alive_workers(self, group: Group, now: float) -> set[str]:
+        alive = {self._worker}
+        for worker, counter in group.workers.items():
+            if worker == self._worker:
+                continue
+            if self._rests_s(("worker", worker), counter, now) < self._dead_after_s:
+                alive.add(worker)
+            else:
+                self._checkpoints.leave(self._subscription, worker, counter=counter)
+        return alive
+
+    def _rests_s(self, what: Hashable, value: object, now: float) -> float:
+        """Tell for how long this worker has seen a value unchanged."""
+        seen, since = self._seen.get(what, (None, now))
+        if seen != value:
+            since = now
+            self._seen[what] = value, now
+        return now - since
+
+    def _drop(self, tranche: int) -> None:
+        del self.leases[tranche]
+        self._lose(tranche)
+
+
+def _share(tranches: int, workers: set[str], worker: str) -> int:
+    """Tell how many tranches are this worker's part: all parts together are all tranches."""
+    part, left_over = divmod(tranches, len(workers))
+    return part + (sorted(workers).index(worker) < left_over)

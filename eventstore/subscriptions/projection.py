@@ -1,0 +1,59 @@
+"""A projection: a read model that takes each event once, however often its handler is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Generic, Protocol, TypeVar
+
+from eventstore.events import Event
+from eventstore.subscriptions.terms import check_subscription_name
+
+Write = TypeVar("Write")
+Write_contra = TypeVar("Write_contra", contravariant=True)
+
+
+class ReadModel(Protocol[Write_contra]):
+    """Where a projection writes."""
+
+    def write(self, writes: Sequence[Write_contra], *, projection: str, event: Event) -> bool:
+        """Write all of it together with the stream's last EventId, or nothing.
+
+        Args:
+            writes: what to write, at most 99; none just moves the last EventId.
+            projection: under which name the last EventIds are kept.
+
+        Returns:
+            False when this event or a later one of its stream was written before: then nothing was written.
+
+        Raises:
+            ReadModelRefused: a write can't be done, or its own condition failed; nothing was written.
+            StoreUnavailable: not known whether it was written; the same again is harmless.
+
+        Cost (DynamoDB): 1 transaction; 2 WCU a KB of each write, and 2 for the stream's last EventId.
+        """
+        ...
+
+
+class Projection(Generic[Write]):
+    """A handler that projects each event into a read model, effectively once and each stream in order.
+
+    Args:
+        name: the projection's; under it the streams' last EventIds are kept. A new name starts anew.
+        project: what to write for an event. It may be called again for an event that was projected before;
+            what it writes then is thrown away, so it should do nothing but return its writes.
+        read_model: where they are written.
+
+    The last EventId of the event's stream is written in the same transaction, under the condition that it's
+    lower: a repeat, and a worker that goes on after it has lost its lease, change nothing.
+    """
+
+    def __init__(
+        self, *, name: str, project: Callable[[Event], Sequence[Write]], read_model: ReadModel[Write]
+    ) -> None:
+        self.name = check_subscription_name(name)
+        self._project = project
+        self._read_model = read_model
+
+    def __call__(self, event: Event) -> None:
+        """Project one event; see `ReadModel.write` for errors and cost."""
+        self._read_model.write(self._project(event), projection=self.name, event=event)

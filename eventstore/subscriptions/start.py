@@ -1,0 +1,77 @@
+"""Where a new subscription begins in the log."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import Enum
+
+from eventstore.errors import InvalidRange
+from eventstore.limits import SETTLING_S
+from eventstore.log import BEGINNING, BlockPosition, EventLog
+from eventstore.positions import to_us
+
+
+class From(Enum):
+    """Where a subscription begins that has no checkpoint yet; one that has goes on behind it."""
+
+    BEGINNING = "beginning"
+    """Before the first event."""
+    CHECKPOINT = "checkpoint"
+    """Nowhere else: without a checkpoint `SubscriptionNotFound` is raised."""
+
+
+def check_start(from_: From | datetime) -> From | datetime:
+    """Return a start that can be one.
+
+    Raises:
+        InvalidRange: a time without a time zone, or neither a time nor a `From`.
+    """
+    if isinstance(from_, datetime) and from_.tzinfo is None:
+        raise InvalidRange("from_", "has no time zone; give an aware datetime")
+    if not isinstance(from_, (From, datetime)):
+        raise InvalidRange("from_", "has to be From.BEGINNING, From.CHECKPOINT or an aware datetime")
+    return from_
+
+
+def places_at(log: EventLog, from_: From | datetime) -> list[BlockPosition]:
+    """Find where each tranche begins.
+
+    For a time: one block before the first that holds an event of that time less the settling time (10 s).
+    So older events come too, as many as those blocks hold. The log's order is that of arrival, so a block
+    that the indexer wrote again much later than its events' Timestamps, after a failure, may mislead the
+    search by its place; from the beginning nothing is ever missed.
+
+    Cost (DynamoDB): for a time about 2 x log2(blocks) queries a tranche, each of up to 8 blocks.
+    """
+    if not isinstance(from_, datetime):
+        return [BEGINNING] * log.tranches
+    cut_us = to_us(from_ - timedelta(seconds=SETTLING_S))
+    return [_first_block(log, tranche, cut_us) for tranche in range(log.tranches)]
+
+
+def _first_block(log: EventLog, tranche: int, cut_us: int) -> BlockPosition:
+    """Search the first block that isn't wholly before `cut_us`: blocks 1 ... `low` are, `high` isn't."""
+    low, high = 0, 1
+    while not _reaches(log, tranche, high, cut_us):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _reaches(log, tranche, middle, cut_us):
+            high = middle
+        else:
+            low = middle
+    return BlockPosition(max(1, high - 1), 0)
+
+
+def _reaches(log: EventLog, tranche: int, block: int, cut_us: int) -> bool:
+    """Tell whether a block isn't there (yet), or holds an event of the time or younger."""
+    there = False
+    for entry in log.read_tranche(tranche, after=BlockPosition(block, 0), limit=10_000):
+        if entry.block != block:
+            break
+        if entry.timestamp_us >= cut_us:
+            return True
+        there = True
+        if entry.ends_block:
+            break
+    return not there

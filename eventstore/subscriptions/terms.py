@@ -1,0 +1,81 @@
+"""On what terms a subscription works: its times and numbers, and what becomes of an event that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from enum import Enum
+from typing import Final
+
+from eventstore.errors import InvalidLimit, InvalidSubscriptionName
+from eventstore.events import Event
+
+Handler = Callable[[Event], object]
+"""Handles one event: returns when it's done, raises when it isn't."""
+
+SUBSCRIPTION_NAME_MAX_CHARS: Final = 200
+LEASE_MIN_S: Final = 0.1
+
+
+class OnFailure(Enum):
+    """What becomes of an event that a handler can't handle, after all tries."""
+
+    STOP = "stop"
+    """The worker stores its checkpoints before the event, frees its leases and raises `HandlerFailed`."""
+    SKIP = "skip"
+    """The event is logged as a warning and passed over."""
+    PARK = "park"
+    """The event is put aside; later events of its stream are handled: it's out of order when retried."""
+    PARK_STREAM = "park-stream"
+    """The event is put aside, and behind it all later events of its stream, until they are retried."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """Times and numbers of a subscription; all of its workers have to have the same `lease_s`.
+
+    Raises:
+        InvalidLimit: one of them is not above 0, or `lease_s` below 0.1.
+    """
+
+    lease_s: float = 30.0
+    """A dead worker's tranches move within this time. One call of the handler should take less than half of
+    it: a longer one can lose its lease, and the event is handled by another worker as well."""
+    checkpoint_events: int = 100
+    """Store a checkpoint after so many events ..."""
+    checkpoint_s: float = 5.0
+    """... or so many seconds: what was handled since is handled again when a worker dies."""
+    page_entries: int = 500
+    """Entries of the log that are read at a time, of one tranche after the other."""
+    poll_s: float = 0.5
+    """Seconds to wait when there's nothing new."""
+    max_tries: int = 5
+    """Tries of one event; the pauses before the second, third ... are up to 0.1, 0.2, 0.4 ... 5 s."""
+    streams_remembered: int = 100_000
+    """Streams of a tranche whose last EventId is remembered, about 20 MB."""
+    warm_up_blocks: int = 16
+    """Blocks before the checkpoint that are read again, when a tranche is taken, for the streams' last
+    EventIds: a hole or a repeat across the checkpoint is known by them."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if getattr(self, field.name) <= 0:
+                raise InvalidLimit(field.name, f"is {getattr(self, field.name)}; it has to be above 0")
+        if self.lease_s < LEASE_MIN_S:
+            raise InvalidLimit("lease_s", f"is {self.lease_s}; it has to be at least {LEASE_MIN_S}")
+
+
+def check_subscription_name(name: str) -> str:
+    """Return a name that is fit for a subscription.
+
+    Raises:
+        InvalidSubscriptionName: it isn't 1-200 printable ASCII characters, or has a ``#``.
+    """
+    good = isinstance(name, str) and 0 < len(name) <= SUBSCRIPTION_NAME_MAX_CHARS and name.isascii()
+    if not good or not name.isprintable() or "#" in name:
+        raise InvalidSubscriptionName(
+            "name",
+            f"is {name!r:.60}; it has to be 1 to {SUBSCRIPTION_NAME_MAX_CHARS} printable ASCII characters, "
+            "without '#'",
+        )
+    return name

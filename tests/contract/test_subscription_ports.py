@@ -1,0 +1,297 @@
+"""The ports of subscriptions, in memory and on the strict engine; and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from eventstore import ANY, BlockPosition, Event, MalformedItem, NewEvent, ReadModelRefused, StoreUnavailable
+from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
+from eventstore.adapters.dynamodb.event_bodies import DynamoDBEventBodies
+from eventstore.adapters.dynamodb.log import DynamoDBEventLog
+from eventstore.adapters.dynamodb.read_model import DynamoDBReadModel
+from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore.adapters.memory_checkpoints import MemoryCheckpoints
+from eventstore.log import tranche_of
+from eventstore.subscriptions import Checkpoints, OnFailure, ParkedEvent, Projection, Subscription, subscribe
+from eventstore.testing import CheckpointsContract
+from tests.contract.test_faults import Wire
+from tests.tables import Meter, dynamodb_client, events_table, log_table, subscriptions_table
+
+START = BlockPosition(1, 0)
+
+
+class TestMemoryCheckpoints(CheckpointsContract):
+    def make_checkpoints(self) -> Checkpoints:
+        return MemoryCheckpoints()
+
+
+class TestDynamoDBCheckpoints(CheckpointsContract):
+    @pytest.fixture(autouse=True)
+    def _engine(self, dynamodb_endpoint: str) -> Iterator[None]:
+        self.client = dynamodb_client(dynamodb_endpoint)
+        with ExitStack() as self.tables:
+            yield
+
+    def make_checkpoints(self) -> Checkpoints:
+        name = self.tables.enter_context(subscriptions_table(self.client))
+        return DynamoDBCheckpoints(client=self.client, table_name=name)
+
+
+class Tables:
+    """The three tables of a deployed store, and what works on them."""
+
+    def __init__(self, endpoint: str, tables: ExitStack) -> None:
+        self.client = dynamodb_client(endpoint)
+        self.events = tables.enter_context(events_table(self.client))
+        self.blocks = tables.enter_context(log_table(self.client))
+        self.subscriptions = tables.enter_context(subscriptions_table(self.client))
+        self.store = DynamoDBEventStore(client=self.client, table_name=self.events, settling_s=0)
+        self.log = DynamoDBEventLog(client=self.client, table_name=self.blocks, tranches=2)
+        self.bodies = DynamoDBEventBodies(client=self.client, table_name=self.events)
+        self.checkpoints = DynamoDBCheckpoints(client=self.client, table_name=self.subscriptions)
+        self.read_model = DynamoDBReadModel(client=self.client, table_name=self.subscriptions)
+
+    def append(self, stream_id: str, count: int, *, name: str = "Happened") -> tuple[Event, ...]:
+        events = self.store.append(
+            stream_id, [NewEvent.of(name, n) for n in range(count)], expected=ANY
+        ).events
+        self.log.append_block(tranche_of(stream_id, tranches=2), events)
+        return events
+
+    def subscribe(self, handler: Any, **options: Any) -> Subscription:
+        return subscribe(
+            "view", handler, log=self.log, bodies=self.bodies, checkpoints=self.checkpoints, **options
+        )
+
+    def row(self, key: str) -> dict[str, Any]:
+        answer = self.client.get_item(
+            TableName=self.subscriptions, Key={"Subscription": {"S": key}, "Item": {"S": "row"}}
+        )
+        return answer.get("Item", {})  # type: ignore[return-value]
+
+    def count_in(self, key: str, *, table: str | None = None) -> dict[str, Any]:
+        return {
+            "Update": {
+                "TableName": table or self.subscriptions,
+                "Key": {"Subscription": {"S": key}, "Item": {"S": "row"}},
+                "UpdateExpression": "ADD Seen :one",
+                "ExpressionAttributeValues": {":one": {"N": "1"}},
+            }
+        }
+
+
+@pytest.fixture
+def tables(dynamodb_endpoint: str) -> Iterator[Tables]:
+    with ExitStack() as stack:
+        yield Tables(dynamodb_endpoint, stack)
+
+
+@pytest.fixture
+def wire(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> Wire:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    endpoint = tables.client._endpoint  # type: ignore[attr-defined]
+    wire = Wire(endpoint.http_session.send)
+    monkeypatch.setattr(endpoint.http_session, "send", wire.send)
+    return wire
+
+
+# --- the way through all tables ---------------------------------------------------------------------
+
+
+def test_projection_on_dynamodb_counts_each_event_once_however_often_it_is_read(tables: Tables) -> None:
+    tables.append("a", 3)
+    tables.append("b", 2)
+
+    def project(event: Event) -> list[dict[str, Any]]:
+        return [tables.count_in(f"row-{event.stream_id}")]
+
+    projection = Projection(name="counts", project=project, read_model=tables.read_model)
+    worker = tables.subscribe(projection)
+    worker.step()
+    tables.append("a", 1)
+    worker.step()
+    worker.close()
+    for event in [*tables.store.read_stream("a"), *tables.store.read_stream("b")]:
+        projection(event)  # a zombie comes back
+
+    assert tables.row("row-a")["Seen"] == {"N": "4"}
+    assert tables.row("row-b")["Seen"] == {"N": "2"}
+
+
+def test_next_worker_goes_on_behind_the_checkpoint(tables: Tables) -> None:
+    tables.append("a", 3)
+    seen: list[int] = []
+    for count in (3, 3, 5):
+        worker = tables.subscribe(lambda event: seen.append(event.event_id))
+        worker.step()
+        worker.close()
+        assert len(seen) == count
+        if count == 3 and len(list(tables.store.read_stream("a"))) == 3 and worker.counts.handled == 0:
+            tables.append("a", 2)
+    assert seen == [1, 2, 3, 4, 5]
+
+
+def test_damaged_and_missing_items_are_parked_with_their_reasons(tables: Tables) -> None:
+    tables.append("a", 3)
+    key: Any = {"StreamId": {"S": "a"}, "EventId": {"N": "1"}}
+    tables.client.delete_item(TableName=tables.events, Key=key)
+    tables.client.update_item(
+        TableName=tables.events,
+        Key={**key, "EventId": {"N": "2"}},
+        UpdateExpression="REMOVE Payload",
+    )
+    seen: list[int] = []
+    worker = tables.subscribe(lambda event: seen.append(event.event_id), on_failure=OnFailure.PARK)
+    worker.step()
+    worker.close()
+
+    assert seen == [3]
+    reasons = [parked.reason for parked in tables.checkpoints.read_parked("view")]
+    assert "no such item" in reasons[0]
+    assert "Payload" in reasons[1]
+
+
+# --- bodies -------------------------------------------------------------------------------------------
+
+
+def test_bodies_come_as_stored_and_absent_ones_are_left_out(tables: Tables) -> None:
+    first, second = tables.append("a", 2)
+    found = tables.bodies.read_events([("a", 1), ("a", 2), ("a", 3), ("b", 1)])
+    assert found == {("a", 1): first, ("a", 2): second}
+
+
+def test_bodies_of_more_than_one_answer_holds_come_with_more_requests(tables: Tables) -> None:
+    payload = '"' + "x" * 390_000 + '"'
+    for _ in range(5):
+        tables.store.append("a", [NewEvent(name="Big", payload=payload)] * 10, expected=ANY)
+    meter = Meter.on(tables.client)
+    found = tables.bodies.read_events([("a", number) for number in range(1, 51)])
+    assert len(found) == 50
+    assert meter.requests == ["BatchGetItem", "BatchGetItem"]
+    assert not any(isinstance(event, MalformedItem) for event in found.values())
+
+
+def test_keys_that_stay_unread_end_in_an_error(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    bodies = DynamoDBEventBodies(
+        client=tables.client, table_name=tables.events, sleep=waited.append, jitter=lambda: 1.0
+    )
+
+    def unprocessed(*, RequestItems: Any) -> Any:  # noqa: N803
+        return {"Responses": {}, "UnprocessedKeys": RequestItems}
+
+    monkeypatch.setattr(tables.client, "batch_get_item", unprocessed)
+    with pytest.raises(StoreUnavailable, match="left 1 keys unread"):
+        bodies.read_events([("a", 1)])
+    assert len(waited) == 4
+
+
+# --- lost answers -------------------------------------------------------------------------------------
+
+
+def test_taking_a_lease_whose_answer_got_lost_takes_it(tables: Tables, wire: Wire) -> None:
+    tables.checkpoints.begin("view", [START])
+    lease = tables.checkpoints.read_group("view").leases[0]
+    wire.faults = ["lost answer"]
+
+    taken = tables.checkpoints.take("view", lease, owner="a")
+    assert taken
+    assert (taken.owner, taken.fence) == ("a", 1)
+    assert not wire.faults
+
+
+def test_projection_whose_answer_got_lost_is_written_once(tables: Tables, wire: Wire) -> None:
+    (event,) = tables.append("a", 1)
+    wire.faults = ["lost answer"]
+    tables.read_model.write([tables.count_in("x")], projection="p", event=event)
+
+    assert tables.row("x")["Seen"] == {"N": "1"}
+
+
+def test_projection_that_meets_another_transaction_is_tried_again(tables: Tables, wire: Wire) -> None:
+    (event,) = tables.append("a", 1)
+    wire.faults = ["TransactionCanceledException"] * 2
+    assert tables.read_model.write([], projection="p", event=event)
+    assert not tables.read_model.write([], projection="p", event=event)
+
+
+def test_refused_write_of_a_projection_moves_nothing(tables: Tables) -> None:
+    (event,) = tables.append("a", 1)
+    refused = tables.count_in("x")
+    refused["Update"]["ConditionExpression"] = "attribute_exists(Seen)"
+    with pytest.raises(ReadModelRefused, match="a condition of its own writes failed") as caught:
+        tables.read_model.write([refused], projection="p", event=event)
+    assert (caught.value.stream_id, caught.value.event_id) == ("a", 1)
+    with pytest.raises(ReadModelRefused, match="100 writes"):
+        tables.read_model.write([tables.count_in(f"{n}") for n in range(100)], projection="p", event=event)
+
+    assert tables.row("x") == {}
+    assert tables.read_model.write([tables.count_in("x")], projection="p", event=event)
+
+
+# --- what it costs ------------------------------------------------------------------------------------
+
+
+def test_page_of_events_is_one_query_of_the_log_and_one_batch_for_each_100(tables: Tables) -> None:
+    for _ in range(3):
+        tables.append("a", 50)
+    worker = tables.subscribe(lambda event: None)
+    worker.step()
+    worker.close()
+    tables.append("a", 100)
+    tables.append("a", 20)
+    meter = Meter.on(tables.client)
+    worker = tables.subscribe(lambda event: None)
+    worker.step()
+
+    gets = [request for request in meter.requests if request == "BatchGetItem"]
+    assert worker.counts.handled == 120
+    assert len(gets) == 2
+    meter.reset()
+    tables.append("a", 100)
+    meter.reset()
+    worker.step()
+    # The log of both tranches, the bodies, and the checkpoint after 100 events.
+    assert sorted(meter.requests) == ["BatchGetItem", "Query", "Query", "UpdateItem"]
+    # 1 for a block of some 4 KB or less each query that finds something, 1 an event, 1 for the checkpoint.
+    assert 102 <= meter.table_units <= 104
+
+
+def test_keeping_the_group_costs_a_write_for_each_lease_and_one_more_and_a_query(tables: Tables) -> None:
+    now = 0.0
+    worker = tables.subscribe(lambda event: None, monotonic=lambda: now)
+    worker.step()
+    meter = Meter.on(tables.client)
+    now = 1.0
+    worker.step()
+    assert meter.requests == ["Query", "Query"]  # the two tranches of the log: nothing is due
+    meter.reset()
+
+    now = 5.0
+    worker.step()
+    assert meter.requests[:4] == ["UpdateItem", "UpdateItem", "UpdateItem", "Query"]
+    assert meter.table_units == 3 + 1
+
+
+def test_projecting_an_event_is_one_transaction(tables: Tables) -> None:
+    (event,) = tables.append("a", 1)
+    meter = Meter.on(tables.client)
+    tables.read_model.write([tables.count_in("x")], projection="p", event=event)
+    assert meter.requests == ["TransactWriteItems"]
+
+
+def test_parking_is_one_transaction_and_unparking_one_write(tables: Tables) -> None:
+    tables.checkpoints.begin("view", [START])
+    lease = tables.checkpoints.take("view", tables.checkpoints.read_group("view").leases[0], owner="a")
+    assert lease
+    meter = Meter.on(tables.client)
+    parked = ParkedEvent(0, "s", 1, "why", 1)
+    tables.checkpoints.park("view", lease, parked)
+    assert meter.requests == ["TransactWriteItems"]
+    meter.reset()
+    tables.checkpoints.unpark("view", parked)
+    assert (meter.requests, meter.table_units) == (["DeleteItem"], 1.0)

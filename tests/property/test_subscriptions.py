@@ -1,0 +1,347 @@
+"""Workers of a subscription, dying at any step: nothing is lost, order holds, fencing holds."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from eventstore import ANY, BlockPosition, Event, LeaseLost, NewEvent, StoreUnavailable
+from eventstore.adapters.memory import MemoryEventStore
+from eventstore.adapters.memory_checkpoints import MemoryCheckpoints, MemoryEventBodies, MemoryReadModel
+from eventstore.adapters.memory_log import MemoryEventLog
+from eventstore.log import tranche_of
+from eventstore.subscriptions import (
+    Lease,
+    OnFailure,
+    ParkedEvent,
+    Projection,
+    Subscription,
+    Terms,
+    subscribe,
+    subscription,
+    tranche_reader,
+)
+
+TRANCHES = 4
+NAME = "view"
+LEASE_S = 6.0
+NAMES = ("Opened", "Changed")
+
+
+class Death(BaseException):
+    """The worker's process ends here, without a last word."""
+
+
+@dataclass
+class Faulty:
+    """A port that fails or kills its caller, before or after it has done what it was asked for."""
+
+    port: Any
+    chance: Callable[[], str]
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.port, name)
+        if not callable(method):
+            return method
+
+        def call(*args: Any, **options: Any) -> Any:
+            fault = self.chance()
+            if fault == "die before":
+                raise Death
+            if fault == "fail before":
+                raise StoreUnavailable(operation=name, reason="simulated")
+            answer = method(*args, **options)
+            if fault == "die after":
+                raise Death
+            if fault == "fail after":
+                raise StoreUnavailable(operation=name, reason="simulated")
+            return answer
+
+        return call
+
+
+class WatchedCheckpoints(MemoryCheckpoints):
+    """Asserts at each write that only the newest owner of a lease moves its checkpoint, and forward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused = 0
+        self.newest: dict[int, int] = defaultdict(int)
+
+    def take(self, subscription: str, lease: Lease, *, owner: str) -> Lease | None:
+        ours = super().take(subscription, lease, owner=owner)
+        if ours:
+            assert ours.fence > self.newest[lease.tranche]
+            self.newest[lease.tranche] = ours.fence
+        return ours
+
+    def renew(self, subscription: str, lease: Lease, *, place: BlockPosition) -> Lease:
+        before = self.read_group(subscription).leases[lease.tranche].place
+        try:
+            renewed = super().renew(subscription, lease, place=place)
+        except LeaseLost:
+            self.refused += 1
+            raise
+        assert lease.fence == self.newest[lease.tranche]
+        assert renewed.place >= before
+        return renewed
+
+
+@dataclass
+class World:
+    """A store whose log has doubled entries and holes, and workers that come and go."""
+
+    seed: int
+    faults: bool = True
+    on_failure: OnFailure = OnFailure.PARK_STREAM
+    now_s: float = 0.0
+    handled: list[tuple[str, int]] = field(default_factory=list)
+    failing: set[tuple[str, int]] = field(default_factory=set)
+    deaths: int = 0
+    workers: list[Subscription] = field(default_factory=list)
+    zombies: list[Subscription] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.random = random.Random(self.seed)
+        self.store = MemoryEventStore()
+        self.log = MemoryEventLog(tranches=TRANCHES)
+        self.checkpoints = WatchedCheckpoints()
+        self.read_model = MemoryReadModel()
+        self.rows: dict[str, list[str]] = defaultdict(list)
+        self.projection = Projection(name=NAME, project=self.project, read_model=self.read_model)
+        self.born = 0
+        self.is_stalled = False
+        self.stepping: Subscription | None = None
+
+    def project(self, event: Event) -> list[Callable[[], object]]:
+        return [lambda: self.rows[event.stream_id].append(f"{event.event_id}:{event.payload}")]
+
+    def chance(self) -> str:
+        if not self.faults or self.random.random() > 0.04:
+            return ""
+        return self.random.choice(["die before", "die after", "fail before", "fail after"])
+
+    def handle(self, event: Event) -> None:
+        self.now_s += self.random.random() * 0.2
+        if (event.stream_id, event.event_id) in self.failing:
+            raise ValueError("can't be handled")
+        if self.chance().startswith("die"):
+            raise Death
+        if self.faults and self.random.random() < 0.03 and not self.is_stalled:
+            self.stall()
+        self.projection(event)
+        self.handled.append((event.stream_id, event.event_id))
+        if self.chance().startswith("die"):
+            raise Death
+
+    def stall(self) -> None:
+        """Stand still in the handler for longer than a lease, while the others go on."""
+        self.is_stalled = True
+        for worker in [*self.workers] * 8:
+            self.now_s += LEASE_S / 4 / max(1, len(self.workers))
+            if worker is not self.stepping and worker in self.workers:
+                self.attempt(worker, Subscription.step)
+        self.is_stalled = False
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+
+    def worker(self, **options: Any) -> Subscription:
+        self.born += 1
+        return subscribe(
+            NAME,
+            self.handle,
+            log=self.log,
+            bodies=Faulty(MemoryEventBodies(self.store), self.chance),
+            checkpoints=Faulty(self.checkpoints, self.chance),
+            terms=Terms(lease_s=LEASE_S, checkpoint_events=5, checkpoint_s=2.0, page_entries=7, max_tries=2),
+            worker=f"worker-{self.born}",
+            on_failure=self.on_failure,
+            monotonic=lambda: self.now_s,
+            now_us=lambda: round(self.now_s * 1_000_000),
+            sleep=self.sleep,
+            jitter=self.random.random,
+            **options,
+        )
+
+    def append(self) -> None:
+        """Append to a stream; the log gets it at once, doubled, or not at all until its next event."""
+        stream = f"s-{self.random.randrange(9)}"
+        new = [
+            NewEvent.of(self.random.choice(NAMES), self.random.randrange(99))
+            for _ in range(self.random.randint(1, 3))
+        ]
+        events = list(self.store.append(stream, new, expected=ANY).events)
+        tranche = tranche_of(stream, tranches=TRANCHES)
+        if self.random.random() < 0.2:
+            events = events[-1:]  # a hole
+        self.log.append_block(tranche, events)
+        if self.random.random() < 0.2:
+            everything = list(self.store.read_stream(stream))
+            self.log.append_block(tranche, everything[self.random.randrange(len(everything)) :])
+
+    def turn(self) -> None:
+        """Let one thing happen."""
+        what = self.random.random()
+        if what < 0.2:
+            self.append()
+        elif what < 0.25 and len(self.workers) < 6:
+            self.workers.append(self.worker())
+        elif what < 0.27 and self.workers:
+            # It stands still for longer than a lease and goes on as if nothing had been.
+            self.zombies.append(self.workers.pop(self.random.randrange(len(self.workers))))
+        elif what < 0.3 and self.zombies:
+            self.workers.append(self.zombies.pop())
+        elif what < 0.32 and self.workers:
+            self.attempt(self.workers.pop(), Subscription.close)
+        elif self.workers:
+            self.attempt(self.random.choice(self.workers), Subscription.step)
+        self.now_s += self.random.random() * 0.5
+
+    def attempt(self, worker: Subscription, what: Callable[[Subscription], object]) -> None:
+        outer, self.stepping = self.stepping, worker
+        try:
+            what(worker)
+        except StoreUnavailable:
+            pass
+        except Death:
+            self.deaths += 1
+            if worker in self.workers:
+                self.workers.remove(worker)
+        finally:
+            self.stepping = outer
+
+    def finish(self) -> None:
+        """Let one worker, of those that are left, come to the end of the log; nothing fails any more."""
+        self.faults = False
+        self.workers = [self.worker()]
+        idle = 0
+        while idle < 30:
+            idle = 0 if self.workers[0].step() else idle + 1
+            self.now_s += 1.0
+        assert self.workers[0].tranches == set(range(TRANCHES))
+        self.workers[0].close()
+
+
+def first_handlings(handled: list[tuple[str, int]]) -> dict[str, list[int]]:
+    firsts: dict[str, list[int]] = defaultdict(list)
+    for stream, event_id in dict.fromkeys(handled):
+        firsts[stream].append(event_id)
+    return firsts
+
+
+def fold(world: World) -> dict[str, list[str]]:
+    streams = sorted({event.stream_id for event in world.store.read_all(unsettled=True)})
+    return {
+        stream: [f"{event.event_id}:{event.payload}" for event in world.store.read_stream(stream)]
+        for stream in streams
+    }
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_workers_dying_anywhere_lose_nothing_and_keep_each_stream_in_order(seed: int) -> None:
+    world = World(seed)
+    for _ in range(400):
+        world.turn()
+    world.finish()
+
+    expected = fold(world)
+    assert {stream: len(ids) for stream, ids in first_handlings(world.handled).items()} == {
+        stream: len(rows) for stream, rows in expected.items()
+    }
+    for ids in first_handlings(world.handled).values():
+        assert ids == list(range(1, len(ids) + 1))
+    assert world.rows == expected
+
+
+def test_simulation_meets_what_it_is_for() -> None:
+    worlds = []
+    for seed in range(10):
+        worlds.append(World(seed))
+        for _ in range(400):
+            worlds[-1].turn()
+        worlds[-1].finish()
+
+    assert sum(world.deaths for world in worlds) > 50
+    assert sum(world.checkpoints.refused for world in worlds) > 5
+    assert any(len(world.handled) > len(set(world.handled)) for world in worlds)
+
+
+@pytest.mark.parametrize("defence", ["holes", "doubles", "order of checkpoint", "fence"])
+def test_without_a_defence_the_simulation_finds_the_loss(
+    defence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if defence in {"holes", "doubles"}:
+        real = tranche_reader.TrancheReader._steps
+
+        def steps(self: Any, entry: Any) -> Any:
+            if defence == "holes":
+                return (step for step in real(self, entry) if step.place is not None)
+            return iter([tranche_reader._Step((entry.stream_id, entry.event_id), entry.position)])
+
+        monkeypatch.setattr(tranche_reader.TrancheReader, "_steps", steps)
+    elif defence == "order of checkpoint":
+        real_handle = subscription.Subscription._handle
+
+        def handle_after_the_checkpoint(self: Any, tranche: int, held: Any, event: Any) -> bool:
+            # The checkpoint behind the whole page, before any of it is handled.
+            entries = list(self._log.read_tranche(tranche, after=held.place, limit=1))
+            if entries:
+                held.place = entries[-1].position
+            self._membership.store(tranche)
+            return self._held.get(tranche) is held and real_handle(self, tranche, held, event)
+
+        monkeypatch.setattr(subscription.Subscription, "_handle", handle_after_the_checkpoint)
+    else:
+
+        def unfenced(self: Any, subscription: str, lease: Lease) -> Lease:
+            return self._kept[subscription].leases[lease.tranche]
+
+        monkeypatch.setattr(MemoryCheckpoints, "_fenced", unfenced)
+
+    def holds(seed: int) -> bool:
+        try:
+            test_workers_dying_anywhere_lose_nothing_and_keep_each_stream_in_order(seed)
+        except AssertionError:
+            return False
+        return True
+
+    assert not all(holds(seed) for seed in range(15))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_parked_streams_are_whole_and_in_order_when_retried(seed: int) -> None:
+    world = World(seed)
+    world.failing = {(f"s-{n}", 2 + n % 3) for n in range(4)}
+    for _ in range(300):
+        world.turn()
+    world.finish()
+    expected = fold(world)
+    for stream, event_id in world.failing:
+        assert len(world.rows.get(stream, [])) == min(event_id - 1, len(expected.get(stream, [])))
+
+    world.failing = set()
+    retried = world.worker().retry_parked()
+    assert retried.still_parked == 0
+    assert list(world.checkpoints.read_parked(NAME)) == []
+    assert world.rows == expected
+
+
+def test_parked_event_names_its_reason_and_stays_parked_while_it_fails() -> None:
+    world = World(1, faults=False, on_failure=OnFailure.PARK)
+    events = [NewEvent.of("Opened", n) for n in range(3)]
+    for event in world.store.append("s-1", events, expected=0).events:
+        world.log.append_block(tranche_of("s-1", tranches=TRANCHES), [event])
+    world.failing = {("s-1", 2)}
+    world.finish()
+
+    assert world.handled == [("s-1", 1), ("s-1", 3)]
+    (parked,) = world.checkpoints.read_parked(NAME)
+    assert isinstance(parked, ParkedEvent)
+    assert (parked.stream_id, parked.event_id, parked.reason) == ("s-1", 2, "ValueError: can't be handled")
+    assert world.worker().retry_parked().still_parked == 1

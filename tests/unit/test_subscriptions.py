@@ -1,0 +1,440 @@
+"""A subscription's rules, one by one, in memory."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from eventstore import (
+    ANY,
+    BlockPosition,
+    Event,
+    HandlerFailed,
+    InvalidLimit,
+    InvalidRange,
+    InvalidSubscription,
+    InvalidSubscriptionName,
+    NewEvent,
+    StoreUnavailable,
+    SubscriptionNotFound,
+    TranchesChanged,
+)
+from eventstore.adapters.memory import MemoryEventStore
+from eventstore.adapters.memory_checkpoints import MemoryCheckpoints, MemoryEventBodies, MemoryReadModel
+from eventstore.adapters.memory_log import MemoryEventLog
+from eventstore.subscriptions import From, OnFailure, Projection, Subscription, Terms, subscribe
+from eventstore.subscriptions.start import places_at
+from eventstore.testing import FakeClock
+
+
+class World:
+    """A store with a log, and what its handlers were given."""
+
+    def __init__(self, *, tranches: int = 4) -> None:
+        self.clock = FakeClock()
+        self.log = MemoryEventLog(tranches=tranches)
+        self.store = MemoryEventStore(log=self.log, clock_us=self.clock)
+        self.checkpoints = MemoryCheckpoints()
+        self.seen: list[tuple[str, int]] = []
+        self.now_s = 0.0
+
+    def append(self, stream_id: str, *names: str) -> None:
+        self.store.append(stream_id, [NewEvent.of(name) for name in names], expected=ANY)
+
+    def handle(self, event: Event) -> None:
+        self.seen.append((event.stream_id, event.event_id))
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+
+    def worker(self, handler: Callable[[Event], object] | None = None, **options: Any) -> Subscription:
+        given: dict[str, Any] = {
+            "log": self.log,
+            "bodies": MemoryEventBodies(self.store),
+            "checkpoints": self.checkpoints,
+            "monotonic": lambda: self.now_s,
+            "sleep": self.sleep,
+            "jitter": lambda: 1.0,
+        }
+        return subscribe("view", handler or self.handle, **(given | options))
+
+    def place(self, tranche: int = 0) -> BlockPosition:
+        return self.checkpoints.read_group("view").leases[tranche].place
+
+
+# --- what is read -------------------------------------------------------------------------------------
+
+
+def test_history_then_live_without_a_seam() -> None:
+    world = World()
+    world.append("a", "Opened", "Changed")
+    worker = world.worker()
+    worker.step()
+    world.append("a", "Changed")
+    world.append("b", "Opened")
+    worker.step()
+
+    assert sorted(world.seen) == [("a", 1), ("a", 2), ("a", 3), ("b", 1)]
+
+
+def test_only_names_and_streams_asked_for_are_handled_and_the_checkpoint_passes_the_others() -> None:
+    world = World(tranches=1)
+    world.append("order-1", "Opened", "Changed", "Opened")
+    world.append("basket-1", "Opened")
+    worker = world.worker(names=["Opened"], streams="order-")
+    worker.step()
+    worker.close()
+
+    assert world.seen == [("order-1", 1), ("order-1", 3)]
+    assert world.place() == (3, 0)
+
+
+def test_hole_is_filled_from_the_table_before_the_later_event_but_only_with_names_asked_for() -> None:
+    world = World(tranches=1)
+    store = MemoryEventStore()
+    events = store.append("a", [NewEvent.of(n) for n in ("Opened", "Other", "Opened", "Opened")], expected=0)
+    world.log.append_block(0, events.events[:1])
+    world.log.append_block(0, events.events[3:])
+    worker = world.worker(bodies=MemoryEventBodies(store), names=["Opened"])
+    worker.step()
+
+    assert world.seen == [("a", 1), ("a", 3), ("a", 4)]
+
+
+def test_hole_across_a_restart_is_filled_and_a_repeat_across_it_is_dropped() -> None:
+    world = World(tranches=1)
+    store = MemoryEventStore()
+    events = store.append("a", [NewEvent.of("Opened")] * 5, expected=0).events
+    for block in (events[:2], events[1:3]):
+        world.log.append_block(0, block)
+        worker = world.worker(bodies=MemoryEventBodies(store))
+        worker.step()
+        worker.close()
+    world.log.append_block(0, events[4:])
+    world.worker(bodies=MemoryEventBodies(store)).step()
+
+    assert [event_id for _, event_id in world.seen] == [1, 2, 3, 4, 5]
+
+
+def test_stream_that_was_forgotten_is_believed_to_the_log() -> None:
+    world = World(tranches=1)
+    for n in range(5):
+        world.append(f"s-{n}", "Opened")
+    world.append("s-0", "Changed")
+    world.worker(terms=Terms(streams_remembered=2)).step()
+
+    assert world.seen[-1] == ("s-0", 2)
+    assert len(world.seen) == 6
+
+
+# --- where it begins ----------------------------------------------------------------------------------
+
+
+def test_time_begins_in_each_tranche_one_block_before_the_first_that_reaches_it() -> None:
+    world = World(tranches=2)
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    for _ in range(100):
+        world.append("a", "Opened")
+        world.clock.move(timedelta(minutes=1))
+    tranche = next(t for t in (0, 1) if list(world.log.read_tranche(t)))
+
+    for minute in (0, 1, 2, 37, 98, 99):
+        place = places_at(world.log, start + timedelta(minutes=minute))[tranche]
+        assert place == (max(1, minute), 0)  # block n holds minute n - 1
+    # What lies within the settling time before it, is given too.
+    assert places_at(world.log, start + timedelta(minutes=37, seconds=5))[tranche] == (37, 0)
+    assert places_at(world.log, start + timedelta(days=1))[tranche] == (100, 0)
+    assert places_at(world.log, start)[1 - tranche] == (1, 0)
+
+
+def test_subscription_from_a_time_handles_everything_since_and_goes_on_from_its_checkpoint() -> None:
+    world = World(tranches=1)
+    for _ in range(20):
+        world.append("a", "Opened")
+        world.clock.move(timedelta(minutes=1))
+    since = datetime(2026, 1, 1, 0, 10, tzinfo=UTC)
+    worker = world.worker(from_=since)
+    worker.step()
+    worker.close()
+    assert [event_id for _, event_id in world.seen] == list(range(10, 21))  # one block before: 10
+
+    world.append("a", "Opened")
+    world.worker(from_=From.BEGINNING).step()
+    assert world.seen[11:] == [("a", 21)]
+
+
+def test_checkpoint_as_the_start_has_to_be_there() -> None:
+    world = World()
+    with pytest.raises(SubscriptionNotFound, match="'view' has no checkpoint") as caught:
+        world.worker(from_=From.CHECKPOINT).step()
+    assert caught.value.name == "view"
+    world.worker().step()
+    world.worker(from_=From.CHECKPOINT).step()
+
+
+def test_log_of_another_number_of_tranches_is_refused() -> None:
+    world = World(tranches=4)
+    world.worker().step()
+    for tranches in (3, 5):
+        with pytest.raises(TranchesChanged) as caught:
+            world.worker(log=MemoryEventLog(tranches=tranches)).step()
+        assert caught.value.begun_with == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"from_": datetime(2026, 1, 1)}, InvalidRange),  # noqa: DTZ001
+        ({"from_": "beginning"}, InvalidRange),
+        ({"names": "Opened"}, InvalidSubscription),
+    ],
+)
+def test_bad_input_is_refused_at_once(options: dict[str, Any], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        World().worker(**options)
+
+
+@pytest.mark.parametrize("name", ["", "a#b", "é", "a\n", "x" * 201])
+def test_bad_name_is_refused(name: str) -> None:
+    world = World()
+    source = {"log": world.log, "bodies": MemoryEventBodies(world.store), "checkpoints": world.checkpoints}
+    with pytest.raises(InvalidSubscriptionName):
+        subscribe(name, world.handle, **source)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("terms", [{"lease_s": 0.05}, {"max_tries": 0}, {"poll_s": -1.0}])
+def test_bad_terms_are_refused(terms: dict[str, Any]) -> None:
+    with pytest.raises(InvalidLimit):
+        Terms(**terms)
+
+
+# --- checkpoints ----------------------------------------------------------------------------------------
+
+
+def test_checkpoint_is_stored_after_so_many_events_or_seconds_and_at_the_end() -> None:
+    world = World(tranches=1)
+    worker = world.worker(terms=Terms(checkpoint_events=3, checkpoint_s=2.0))
+    for n in range(4):
+        world.append("a", "Opened")
+        worker.step()
+        assert world.place() == ((4, 0) if n >= 2 else (1, 0))
+    world.now_s = 2.5
+    world.append("a", "Opened")
+    worker.step()
+    assert world.place() == (6, 0)
+    world.append("a", "Opened")
+    worker.step()
+    assert world.place() == (6, 0)
+    worker.close()
+    assert world.place() == (7, 0)
+
+
+def test_stop_ends_behind_the_event_being_handled_and_stores_it() -> None:
+    world = World(tranches=1)
+    world.append("a", *["Opened"] * 5)
+
+    def handle(event: Event) -> None:
+        world.handle(event)
+        if event.event_id == 2:
+            worker.stop()
+
+    worker = world.worker(handle)
+    worker.run_forever()
+
+    assert world.seen == [("a", 1), ("a", 2)]
+    assert world.place() == (1, 2)
+    assert world.checkpoints.read_group("view").workers == {}
+    assert world.checkpoints.read_group("view").leases[0].owner is None
+
+
+def test_stop_ends_a_pause_at_once() -> None:
+    world = World()
+    worker = world.worker(sleep=None, terms=Terms(poll_s=60.0))
+    thread = threading.Thread(target=worker.run_forever)
+    thread.start()
+    worker.stop()
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def test_run_ends_when_it_is_told_to() -> None:
+    world = World()
+    world.append("a", "Opened", "Changed")
+    world.worker().run(until=lambda: len(world.seen) == 2)
+    assert world.seen == [("a", 1), ("a", 2)]
+
+
+def test_worker_waits_while_dynamodb_is_away_and_loses_nothing() -> None:
+    world = World(tranches=1)
+    world.append("a", *["Opened"] * 3)
+    bodies = MemoryEventBodies(world.store)
+    failures = iter([True, True, False, False, False])
+
+    class Away:
+        def read_events(self, addresses: Any) -> Any:
+            if next(failures):
+                raise StoreUnavailable(operation="BatchGetItem", reason="throttled")
+            return bodies.read_events(addresses)
+
+    world.worker(bodies=Away()).run(until=lambda: len(world.seen) == 3)
+    assert world.seen == [("a", 1), ("a", 2), ("a", 3)]
+    assert world.now_s == pytest.approx(0.1 + 0.2)
+
+
+# --- the group --------------------------------------------------------------------------------------
+
+
+def test_workers_share_the_tranches_fairly_as_they_come_and_go() -> None:
+    world = World(tranches=8)
+    workers: list[Subscription] = []
+    for count, parts in ((1, [8]), (2, [4, 4]), (3, [2, 3, 3]), (2, [4, 4])):
+        while len(workers) < count:
+            workers.append(world.worker(worker=f"w-{len(workers)}"))
+        while len(workers) > count:
+            workers.pop().close()
+        for _ in range(4):
+            for worker in workers:
+                worker.step()
+            world.now_s += 5.0
+        assert sorted(len(worker.tranches) for worker in workers) == parts
+        assert frozenset().union(*(worker.tranches for worker in workers)) == set(range(8))
+
+
+def test_more_workers_than_tranches_stand_by_and_step_in() -> None:
+    world = World(tranches=1)
+    one, two = world.worker(worker="a"), world.worker(worker="b")
+    for worker in (one, two):
+        worker.step()
+    assert (one.tranches, two.tranches) == ({0}, set())
+    one.close()
+    world.now_s += 5.0
+    two.step()
+    assert two.tranches == {0}
+
+
+@pytest.mark.parametrize("phase", [0.0, 1.0, 2.5, 4.9])
+def test_dead_workers_tranches_move_within_the_lease_time_and_not_before_half_of_it(phase: float) -> None:
+    world = World(tranches=2)
+    dead, alive = world.worker(worker="dead"), world.worker(worker="alive")
+    dies_at = 60.0 + phase
+    moved_at = None
+    while moved_at is None and world.now_s < 200:
+        if world.now_s < dies_at:
+            dead.step()
+        alive.step()
+        if world.now_s >= dies_at and len(alive.tranches) == 2:
+            moved_at = world.now_s
+        world.now_s += 0.1
+    assert moved_at is not None
+    assert 15.0 <= moved_at - dies_at <= 30.0 + 0.2
+
+
+# --- events that fail -------------------------------------------------------------------------------
+
+
+def failing(world: World, *event_ids: int) -> Callable[[Event], None]:
+    def handle(event: Event) -> None:
+        if event.stream_id == "a" and event.event_id in event_ids:
+            raise ValueError("no good")
+        world.handle(event)
+
+    return handle
+
+
+def test_failing_event_is_tried_again_with_growing_pauses() -> None:
+    world = World(tranches=1)
+    world.append("a", "Opened")
+    failures = iter([True, True, True, False])
+
+    def handle(event: Event) -> None:
+        if next(failures):
+            raise ValueError("not yet")
+        world.handle(event)
+
+    world.worker(handle).step()
+    assert world.seen == [("a", 1)]
+    assert world.now_s == pytest.approx(0.1 + 0.2 + 0.4)
+
+
+def test_stop_raises_with_the_checkpoint_before_the_event_and_the_leases_free() -> None:
+    world = World(tranches=1)
+    world.append("a", *["Opened"] * 3)
+    worker = world.worker(failing(world, 2), on_failure=OnFailure.STOP)
+    with pytest.raises(HandlerFailed, match="ValueError: no good") as caught:
+        worker.run_forever()
+
+    assert (caught.value.subscription, caught.value.stream_id, caught.value.event_id) == ("view", "a", 2)
+    assert world.place() == (1, 1)
+    assert world.checkpoints.read_group("view").leases[0].owner is None
+    world.worker().step()
+    assert world.seen == [("a", 1), ("a", 2), ("a", 3)]
+
+
+def test_skip_passes_over_the_event() -> None:
+    world = World(tranches=1)
+    world.append("a", *["Opened"] * 3)
+    worker = world.worker(failing(world, 2), on_failure=OnFailure.SKIP)
+    worker.step()
+    assert world.seen == [("a", 1), ("a", 3)]
+    assert (worker.counts.handled, worker.counts.skipped, worker.counts.parked) == (2, 1, 0)
+
+
+def test_parked_stream_waits_and_others_go_on_and_after_a_retry_it_goes_on_in_order() -> None:
+    world = World(tranches=1)
+    world.append("a", *["Opened"] * 3)
+    world.append("b", "Opened")
+    worker = world.worker(failing(world, 2))
+    worker.step()
+    assert world.seen == [("a", 1), ("b", 1)]
+    assert [of.event_id for of in world.checkpoints.read_parked("view")] == [2, 3]
+
+    # A second failure of another event keeps what is behind it.
+    assert world.worker(failing(world, 3)).retry_parked().handled == 1
+    assert [of.event_id for of in world.checkpoints.read_parked("view")] == [3]
+    world.append("a", "Opened")
+    world.now_s += 5.0
+    worker.step()
+    assert [of.event_id for of in world.checkpoints.read_parked("view")] == [3, 4]
+    assert world.worker().retry_parked().still_parked == 0
+    world.append("a", "Opened")
+    world.now_s += 5.0
+    worker.step()
+    assert [event_id for stream, event_id in world.seen if stream == "a"] == [1, 2, 3, 4, 5]
+
+
+def test_next_worker_knows_which_streams_wait() -> None:
+    world = World(tranches=1)
+    world.append("a", *["Opened"] * 2)
+    worker = world.worker(failing(world, 1))
+    worker.step()
+    worker.close()
+    world.append("a", "Opened")
+    world.worker().step()
+
+    assert world.seen == []
+    assert [of.event_id for of in world.checkpoints.read_parked("view")] == [1, 2, 3]
+
+
+def test_stop_while_an_event_fails_parks_nothing() -> None:
+    world = World(tranches=1)
+    world.append("a", "Opened")
+
+    def handle(event: Event) -> None:
+        worker.stop()
+        raise ValueError("no good")
+
+    worker = world.worker(handle)
+    worker.run_forever()
+    assert list(world.checkpoints.read_parked("view")) == []
+    assert world.place() == (1, 0)
+
+
+def test_projection_that_parks_without_its_stream_is_refused() -> None:
+    world = World()
+    projection = Projection(name="p", project=lambda event: [], read_model=MemoryReadModel())
+    with pytest.raises(InvalidSubscription, match="PARK_STREAM"):
+        world.worker(projection, on_failure=OnFailure.PARK)
