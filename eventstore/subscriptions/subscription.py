@@ -344,7 +344,7 @@ class Subscription:
         return True
 
     def _backoff_s(self, attempt: int) -> float:
-        return min(_BACKOFF_MAX_S, 0.1 * 2.0 ** (attempt - 1)) * self._jitter()
+        return min(_BACKOFF_MAX_S, 0.1 * 2.0 ** min(attempt - 1, 10)) * self._jitter()
 
 
 def subscribe(

@@ -285,6 +285,25 @@ def test_worker_waits_while_dynamodb_is_away_and_loses_nothing() -> None:
     assert world.now_s == pytest.approx(0.1 + 0.2)
 
 
+def test_worker_outlasts_an_outage_however_long() -> None:
+    world = World(tranches=1)
+    world.append("a", "Opened")
+    bodies = MemoryEventBodies(world.store)
+    asked = 0
+
+    class Away:
+        def read_events(self, addresses: Any) -> Any:
+            nonlocal asked
+            asked += 1
+            if asked <= 3_000:
+                raise StoreUnavailable(operation="BatchGetItem", reason="unreachable")
+            return bodies.read_events(addresses)
+
+    world.worker(bodies=Away()).run(until=lambda: bool(world.seen))
+    assert world.seen == [("a", 1)]
+    assert 14_000 < world.now_s < 15_000
+
+
 # --- the group --------------------------------------------------------------------------------------
 
 
