@@ -23,10 +23,10 @@ from tests.simulator.test_defences import (
     WithoutReadBack,
 )
 
-WRITES = Plan(publishes=False, logs=False, writers=3, appends=20)
+WRITES = Plan(publishes=False, logs=False, writers=3, appends=16)
 PUBLISHES = replace(WRITES, publishes=True)
 LOGS = replace(WRITES, logs=True)
-SEEDS = range(1, 7)
+SEEDS = (3, 4, 1, 2, 5, 6)  # the first of them shows most
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_every_kind_of_fault_was_injected(report: Report) -> None:
 
 
 def test_seed_repeats_its_run(dynamodb_endpoint: str) -> None:
-    one, other = (run(dynamodb_endpoint, 11, WRITES) for _ in range(2))
+    one, other = (run(dynamodb_endpoint, 11, replace(WRITES, appends=6)) for _ in range(2))
     assert (one.faults, one.checked) == (other.faults, other.checked)
 
 

@@ -97,7 +97,7 @@ class Wire:
         if falls(faults.kills_before):
             self._world.faults["process killed before a request"] += 1
             raise Killed
-        if falls(faults.transactions_in_the_way) and is_write and "BlockUid" not in body.get("Item", ()):
+        if falls(faults.transactions_in_the_way) and _is_of_events(body):
             what = "TransactionCanceled" if operation == "TransactWriteItems" else "TransactionConflict"
             return self._refuse(request, f"{what}Exception", "another transaction in the way")
         if falls(faults.late_writes) and is_write:
@@ -170,6 +170,11 @@ def wired_client(world: World, faults: Faults, endpoint: str) -> Iterator[tuple[
 
 def _address(item: Any) -> tuple[str, str]:
     return item["StreamId"]["S"], item["EventId"]["N"]
+
+
+def _is_of_events(body: Any) -> bool:
+    """Tell whether a request writes events: nothing else is written in transactions, here or elsewhere."""
+    return "TransactItems" in body or "GSIKey" in body.get("Item", ())
 
 
 def _answer(request: Any, status: int, body: Any) -> AWSResponse:
