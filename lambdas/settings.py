@@ -175,9 +175,7 @@ class ReplaysSettings:
         variables = _Variables(environ)
         settings = cls(
             replays_table=variables.text("REPLAYS_TABLE"),
-            machine_arn=variables.matching(
-                "REPLAY_MACHINE", re.compile(r"arn:\S+:stateMachine:\S+"), "the ARN of a state machine"
-            ),
+            machine_arn=variables.text("REPLAY_MACHINE"),
             allowed_targets=tuple(filter(None, environ.get("REPLAY_TARGETS", "").split(","))),
         )
         variables.check()

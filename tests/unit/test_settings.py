@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from eventstore.limits import PUT_EVENTS_MAX_BYTES, SETTLING_S
-from settings import AppendSettings, IndexSettings, InvalidSettings, PublishSettings, ReadSettings
+from settings import (
+    AppendSettings,
+    IndexSettings,
+    InvalidSettings,
+    PublishSettings,
+    ReadSettings,
+    ReplaySettings,
+    ReplaysSettings,
+)
 
 PUBLISH = {
     "EVENTS_TABLE": "events",
@@ -97,3 +105,36 @@ def test_put_events_bytes_are_within_what_eventbridge_takes(value: str) -> None:
 def test_blank_variable_counts_as_missing() -> None:
     with pytest.raises(InvalidSettings, match="EVENTS_TABLE is missing"):
         AppendSettings.from_environ({"EVENTS_TABLE": " ", "WRITE_SHARDS": "1"})
+
+
+REPLAY = {
+    "EVENTS_TABLE": "events",
+    "REPLAYS_TABLE": "replays",
+    "READ_SHARDS": "3",
+    "API_URL": "https://api.example.com/",
+}
+
+
+def test_replay_settings_are_typed_and_have_the_publishers_defaults() -> None:
+    settings = ReplaySettings.from_environ(REPLAY)
+    assert (settings.read_shards, settings.settling_s) == (3, SETTLING_S)
+    assert (settings.api_url, settings.event_source) == ("https://api.example.com", "eventstore")
+    assert settings.put_events_max_bytes == PUT_EVENTS_MAX_BYTES
+
+
+def test_replays_settings_have_no_target_unless_one_is_named() -> None:
+    environ = {"REPLAYS_TABLE": "replays", "REPLAY_MACHINE": "arn:aws:states:r:1:stateMachine:m"}
+    assert ReplaysSettings.from_environ(environ).allowed_targets == ()
+    named = ReplaysSettings.from_environ({**environ, "REPLAY_TARGETS": "a,b"})
+    assert named.allowed_targets == ("a", "b")
+
+
+def test_faults_of_the_replay_functions_are_told_at_once() -> None:
+    with pytest.raises(InvalidSettings) as caught:
+        ReplaysSettings.from_environ({"REPLAY_MACHINE": " "})
+    assert caught.value.faults == (
+        "REPLAYS_TABLE is missing; set it in the function's environment",
+        "REPLAY_MACHINE is missing; set it in the function's environment",
+    )
+    with pytest.raises(InvalidSettings, match=r"EVENTS_TABLE.*REPLAYS_TABLE.*READ_SHARDS.*API_URL"):
+        ReplaySettings.from_environ({})
