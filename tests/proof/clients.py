@@ -170,7 +170,7 @@ class AllReader:
     """
 
     def __init__(
-        self, service: Service, name: str, *, unsettled: bool = False, quiet_s: float = 60.0
+        self, service: Service, name: str, *, unsettled: bool = False, quiet_s: float = 50.0
     ) -> None:
         self.deliveries = Deliveries(name)
         self._service, self._unsettled, self._quiet_s = service, unsettled, quiet_s
@@ -196,7 +196,7 @@ class AllReader:
             if not page:
                 if world.now_us > quiet_since_us + self._quiet_s * 1_000_000:
                     return
-                world.sleep(world.rng.random() * (1 if self._service.writers else 8))
+                world.sleep(world.rng.random() * (2 if self._service.writers else 10))
 
 
 class LogReader:
