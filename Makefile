@@ -4,7 +4,8 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
-TESTS ?= tests
+# By file on two cores, since what a file's tests share is dear; the end-to-end tests have the machine to themselves.
+PARALLEL := -n 2 --dist loadfile
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -31,7 +32,12 @@ load: $(RUN_READY) ## Append a file of events to the running local cloud: make l
 ##@ Work on it
 .PHONY: test
 test: $(TEST_READY) $(CDK_READY) $(DYNAMODB_READY) ## Run all tests, end to end included (TESTS=tests/unit: only those)
+ifdef TESTS
 	@exec $(BIN)/python -m pytest $(TESTS)
+else
+	$(BIN)/python -m pytest $(PARALLEL) --ignore=tests/e2e tests
+	$(BIN)/python -m pytest tests/e2e
+endif
 
 .PHONY: check
 check: $(TEST_READY) $(CDK_READY) $(DYNAMODB_READY) ## Lint, types, layers, and all tests but the end-to-end ones
@@ -39,7 +45,7 @@ check: $(TEST_READY) $(CDK_READY) $(DYNAMODB_READY) ## Lint, types, layers, and 
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PYTHONPATH=. $(BIN)/lint-imports --no-logo
-	$(BIN)/python -m pytest --ignore=tests/e2e tests
+	$(BIN)/python -m pytest $(PARALLEL) --ignore=tests/e2e tests
 
 .PHONY: soak
 soak: $(TEST_READY) $(DYNAMODB_READY) ## Inject faults for long and check that nothing is lost (SECONDS=600, SEED=n)
