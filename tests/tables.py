@@ -11,7 +11,7 @@ from uuid import uuid4
 import boto3
 from botocore.config import Config
 
-from eventstore.adapters.dynamodb import log_schema, schema, subscription_schema
+from eventstore.adapters.dynamodb import log_schema, replay_schema, schema, subscription_schema
 from eventstore.adapters.dynamodb.client import CLIENT_CONFIG
 
 if TYPE_CHECKING:
@@ -98,6 +98,23 @@ def subscriptions_table(client: DynamoDBClient) -> Iterator[str]:
     """Have an empty subscriptions table for a while."""
     name = f"subscriptions-{uuid4()}"
     keys = (subscription_schema.SUBSCRIPTION, "HASH"), (subscription_schema.ITEM, "RANGE")
+    client.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key, _ in keys],
+        KeySchema=[{"AttributeName": key, "KeyType": kind} for key, kind in keys],  # type: ignore[typeddict-item]
+    )
+    try:
+        yield name
+    finally:
+        client.delete_table(TableName=name)
+
+
+@contextmanager
+def replays_table(client: DynamoDBClient) -> Iterator[str]:
+    """Have an empty replays table for a while."""
+    name = f"replays-{uuid4()}"
+    keys = (replay_schema.KIND, "HASH"), (replay_schema.REPLAY_ID, "RANGE")
     client.create_table(
         TableName=name,
         BillingMode="PAY_PER_REQUEST",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -23,6 +24,8 @@ def main() -> int:
     parser.add_argument("--writers", type=int, default=Plan.writers)
     parser.add_argument("--appends", type=int, default=Plan.appends, help="of each writer")
     given = parser.parse_args()
+    # Workers tell of each lease that they lose, and there are many.
+    logging.getLogger("eventstore.subscriptions").setLevel(logging.ERROR)
     plan = Plan(writers=given.writers, appends=given.appends)
     total = Report(given.seed)
     runs, ends = Counter[str](), time.monotonic() + given.seconds

@@ -55,6 +55,17 @@ class Deliveries:
         self.addresses += addresses
 
 
+@dataclass(frozen=True)
+class Fenced:
+    """A write under a fence that was told to be done; `takes` is one that raised it to this fence."""
+
+    what: str
+    fence: int
+    takes: bool
+    invoked: int
+    returned: int
+
+
 @dataclass
 class History:
     """Everything that the clients of one run know."""

@@ -1,7 +1,8 @@
 """One run of the proof: write under faults, publish and log what was written, and check everything.
 
-Three acts, each in a world of its own: clients append and read side by side; the table's stream is published;
-two indexers feed the log while others read it. In between, the table itself is read past the library.
+Five acts, each in a world of its own: clients append and read side by side; the table's stream is published;
+two indexers feed the log while others read it; a subscription's workers project it; a replay job sends it to
+its target. In between, the table itself is read past the library.
 """
 
 from __future__ import annotations
@@ -21,13 +22,17 @@ import boto3
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from eventstore import Event
+from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
 from eventstore.adapters.dynamodb.items import event_from_item
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
+from eventstore.adapters.dynamodb.read_model import DynamoDBReadModel
+from eventstore.adapters.dynamodb.replays import DynamoDBReplays
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.adapters.dynamodb.stream_records import stream_records
 from eventstore.index import Indexer
 from tests.proof.checker import Table, breaches_of_appends, breaches_of_deliveries
 from tests.proof.clients import AllReader, LogReader, Service, StreamReader, Writer
+from tests.proof.consumers import replay_to_target, subscribe_to
 from tests.proof.history import Deliveries
 from tests.proof.wire import Faults, wired_client
 from tests.proof.world import Killed, World
@@ -64,6 +69,11 @@ class Plan:
     reads_unsettled: bool = False
     publishes: bool = True
     logs: bool = True
+    subscribes: bool = True
+    replays: bool = True
+    checkpoints_type: type[DynamoDBCheckpoints] = DynamoDBCheckpoints
+    read_model_type: type[DynamoDBReadModel] = DynamoDBReadModel
+    replays_type: type[DynamoDBReplays] = DynamoDBReplays
 
 
 @dataclass
@@ -100,6 +110,10 @@ def run(endpoint: str, seed: int, plan: Plan | None = None) -> Report:
             _publish(client, written, table, report)
         if plan.logs:
             _log(endpoint, log_name, written, table, plan=plan, report=report)
+        if plan.subscribes:
+            subscribe_to(endpoint, table_name, table, plan=plan, report=report)
+        if plan.replays:
+            replay_to_target(endpoint, table_name, table, plan=plan, report=report)
     return report
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from eventstore import Event, NewEvent
+from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
+from eventstore.adapters.dynamodb.read_model import DynamoDBReadModel
+from eventstore.adapters.dynamodb.replays import DynamoDBReplays
 from eventstore.adapters.dynamodb.requests import SlotsTaken, send
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore, item_from_event
+from eventstore.cloudevents import Entry
+from eventstore.replay import _Sending
+from eventstore.replays import Replay
 from eventstore.store import Append, Appended
 from tests.proof.run import Plan, Report, run, summary
 from tests.proof.wire import Faults
@@ -23,9 +29,11 @@ from tests.simulator.test_defences import (
     WithoutReadBack,
 )
 
-WRITES = Plan(publishes=False, logs=False, writers=3, appends=16)
+WRITES = Plan(publishes=False, logs=False, subscribes=False, replays=False, writers=3, appends=16)
 PUBLISHES = replace(WRITES, publishes=True)
 LOGS = replace(WRITES, logs=True)
+SUBSCRIBES = replace(WRITES, subscribes=True)
+REPLAYS = replace(WRITES, appends=10, replays=True)
 SEEDS = (3, 4, 1, 2, 5, 6)  # the first of them shows most
 
 
@@ -49,15 +57,18 @@ def test_faults_were_injected_everywhere(report: Report) -> None:
         "clock stepped forth",
         "engine not reached",
         "entry failed in a PutEvents that succeeded",
+        "event refused by a replay's target",
         "index item late",
         "process killed after a request was done",
         "process killed before a request",
         "reader killed between handling and storing its position",
+        "replay's step stalled past its lease",
         "shard split",
         "stream record doubled",
         "stream record overtaken by a later one of its stream",
         "throttled",
         "write done after its timeout",
+        "worker stalled past its lease",
         "writer paused between stamping and writing",
     }
 
@@ -115,6 +126,50 @@ class LogWithoutCondition(DynamoDBEventLog):
         return True
 
 
+class WithoutFence(DynamoDBCheckpoints):
+    """Stores a checkpoint and frees a lease for whoever held it once."""
+
+    def _update(self, *args: Any, condition: str, **options: Any) -> Any:
+        return super()._update(*args, condition=condition.replace("#fence =", "#fence >="), **options)
+
+
+class WithoutLastEventId(DynamoDBReadModel):
+    """Writes an event whether or not it, or a later one of its stream, was written before."""
+
+    def _move_last(self, projection: str, event: Event) -> dict[str, Any]:
+        conditions = {"ConditionExpression", "ReturnValuesOnConditionCheckFailure"}
+        update = super()._move_last(projection, event)
+        return {name: value for name, value in update.items() if name not in conditions}
+
+
+class ReplaysWithoutFence(DynamoDBReplays):
+    """Stores how far a step is, though another has begun since."""
+
+    def save(self, replay: Replay) -> Replay | None:
+        newest = self.get(replay.replay_id)
+        return super().save(replace(replay, fence=newest.fence) if newest else replay)
+
+
+class SendsAsRead(_Sending):
+    """Puts several events of a stream into a call that may be taken in part."""
+
+    def next_call(self) -> list[Entry]:
+        waiting = sorted((entry for queue in self.queues.values() for entry in queue), key=self._place)
+        return self._within_limits(waiting, skips=False)
+
+    def finish(self, entry: Entry) -> None:
+        self.queues[entry.stream_id].remove(entry)
+        self.queues[entry.stream_id].appendleft(entry)
+        super().finish(entry)
+
+
+class PassesOverUntaken(_Sending):
+    """Stores its position behind events that weren't taken."""
+
+    def undone(self) -> Collection[tuple[str, int]]:
+        return ()
+
+
 def _found(endpoint: str, plan: Plan, *, seeds: Sequence[int] = SEEDS) -> Callable[[str], bool]:
     """Tell whether a run with one of the seeds reports a kind of breach."""
     return lambda kind: any(kind in run(endpoint, seed, plan).kinds for seed in seeds)
@@ -129,6 +184,9 @@ def _found(endpoint: str, plan: Plan, *, seeds: Sequence[int] = SEEDS) -> Callab
         (replace(WRITES, store_type=OneByOne), "torn"),
         (replace(WRITES, reads_unsettled=True), "lost"),
         (replace(LOGS, log_type=LogWithoutCondition), "lost"),
+        (replace(SUBSCRIBES, checkpoints_type=WithoutFence), "fence"),
+        (replace(SUBSCRIBES, read_model_type=WithoutLastEventId), "twice"),
+        (replace(REPLAYS, replays_type=ReplaysWithoutFence), "fence"),
     ],
     ids=[
         "append condition",
@@ -137,6 +195,9 @@ def _found(endpoint: str, plan: Plan, *, seeds: Sequence[int] = SEEDS) -> Callab
         "one transaction",
         "settling",
         "block condition",
+        "subscription's fence",
+        "projection's condition",
+        "replay's fence",
     ],
 )
 def test_defence_taken_away_is_seen(dynamodb_endpoint: str, plan: Plan, breach: str) -> None:
@@ -152,6 +213,8 @@ def test_defence_taken_away_is_seen(dynamodb_endpoint: str, plan: Plan, breach: 
         ("eventstore.publish.Publisher", NeverStops, PUBLISHES, "order"),
         ("eventstore.publish.Publisher", ReadsNoResults, PUBLISHES, "lost"),
         ("eventstore.index.PublicationOrder", WithoutReadBack, LOGS, "order"),
+        ("eventstore.replay._Sending", SendsAsRead, REPLAYS, "order"),
+        ("eventstore.replay._Sending", PassesOverUntaken, REPLAYS, "lost"),
     ],
     ids=[
         "publisher sorts",
@@ -160,6 +223,8 @@ def test_defence_taken_away_is_seen(dynamodb_endpoint: str, plan: Plan, breach: 
         "publisher stops at the first",
         "publisher reads each result",
         "indexer reads back what precedes",
+        "replay sends one event of a stream at a time",
+        "replay stays before what was not taken",
     ],
 )
 def test_defence_replaced_by_a_weaker_one_is_seen(  # noqa: PLR0917 - pytest gives them by name

@@ -21,7 +21,7 @@ from tests.tables import dynamodb_client
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-_WRITES: Final = frozenset({"PutItem", "TransactWriteItems"})
+_WRITES: Final = frozenset({"DeleteItem", "PutItem", "TransactWriteItems", "UpdateItem"})
 _JSON: Final = {"content-type": "application/x-amz-json-1.0"}
 
 
@@ -97,7 +97,7 @@ class Wire:
         if falls(faults.kills_before):
             self._world.faults["process killed before a request"] += 1
             raise Killed
-        if falls(faults.transactions_in_the_way) and _is_of_events(body):
+        if falls(faults.transactions_in_the_way) and _may_be_in_a_transaction(body):
             what = "TransactionCanceled" if operation == "TransactWriteItems" else "TransactionConflict"
             return self._refuse(request, f"{what}Exception", "another transaction in the way")
         if falls(faults.late_writes) and is_write:
@@ -121,9 +121,9 @@ class Wire:
     def _send(self, request: Any, body: Any) -> Any:
         answer = self._send_for_real(request)
         if answer.status_code == 200:
-            puts = [body] if "Item" in body else [each["Put"] for each in body.get("TransactItems", ())]
-            for put in puts:
-                if "GSIKey" in put["Item"]:
+            parts = [body, *(each["Put"] for each in body.get("TransactItems", ()) if "Put" in each)]
+            for put in parts:
+                if "GSIKey" in put.get("Item", ()):
                     self._lag(put["Item"])
         return self._without_the_late(request, body, answer)
 
@@ -143,8 +143,8 @@ class Wire:
     def _without_the_late(self, request: Any, body: Any, answer: Any) -> Any:
         if "IndexName" not in body or answer.status_code != 200:
             return answer
-        told = json.loads(answer.content)
-        items = [item for item in told["Items"] if self._visible_us[_address(item)] <= self._world.now_us]
+        told, now_us = json.loads(answer.content), self._world.now_us
+        items = [item for item in told["Items"] if self._visible_us.get(_address(item), 0) <= now_us]
         self._world.faults["index item hidden from an answer"] += len(told["Items"]) - len(items)
         return _answer(request, 200, told | {"Items": items})
 
@@ -172,8 +172,8 @@ def _address(item: Any) -> tuple[str, str]:
     return item["StreamId"]["S"], item["EventId"]["N"]
 
 
-def _is_of_events(body: Any) -> bool:
-    """Tell whether a request writes events: nothing else is written in transactions, here or elsewhere."""
+def _may_be_in_a_transaction(body: Any) -> bool:
+    """Tell whether a request is a transaction, or writes what others write in one: events."""
     return "TransactItems" in body or "GSIKey" in body.get("Item", ())
 
 
