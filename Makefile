@@ -40,12 +40,12 @@ else
 endif
 
 .PHONY: check
-check: $(TEST_READY) $(CDK_READY) $(DYNAMODB_READY) ## Lint, types, layers, and all tests but the end-to-end ones
+check: $(TEST_READY) $(CDK_READY) $(DYNAMODB_READY) ## Lint, types, layers, and all tests but the proof and the end-to-end ones
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PYTHONPATH=. $(BIN)/lint-imports --no-logo
-	$(BIN)/python -m pytest $(PARALLEL) --ignore=tests/e2e tests
+	$(BIN)/python -m pytest $(PARALLEL) --ignore=tests/e2e --ignore=tests/proof tests
 
 .PHONY: soak
 soak: $(TEST_READY) $(DYNAMODB_READY) ## Inject faults for long and check that nothing is lost (SECONDS=600, SEED=n)
