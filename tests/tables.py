@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 import boto3
@@ -71,55 +71,38 @@ def events_table(client: DynamoDBClient) -> Iterator[str]:
         client.delete_table(TableName=name)
 
 
-@contextmanager
-def log_table(client: DynamoDBClient) -> Iterator[str]:
+def log_table(client: DynamoDBClient) -> AbstractContextManager[str]:
     """Have an empty log's table for a while."""
-    name = f"log-{uuid4()}"
+    return _keyed_table(client, "log", "N", log_schema.TRANCHE, log_schema.BLOCK)
+
+
+def subscriptions_table(client: DynamoDBClient) -> AbstractContextManager[str]:
+    """Have an empty subscriptions table for a while."""
+    return _keyed_table(
+        client, "subscriptions", "S", subscription_schema.SUBSCRIPTION, subscription_schema.ITEM
+    )
+
+
+def replays_table(client: DynamoDBClient) -> AbstractContextManager[str]:
+    """Have an empty replays table for a while."""
+    return _keyed_table(client, "replays", "S", replay_schema.KIND, replay_schema.REPLAY_ID)
+
+
+@contextmanager
+def _keyed_table(
+    client: DynamoDBClient, prefix: str, key_type: Literal["N", "S"], partition_key: str, sort_key: str
+) -> Iterator[str]:
+    name = f"{prefix}-{uuid4()}"
     client.create_table(
         TableName=name,
         BillingMode="PAY_PER_REQUEST",
         AttributeDefinitions=[
-            {"AttributeName": log_schema.TRANCHE, "AttributeType": "N"},
-            {"AttributeName": log_schema.BLOCK, "AttributeType": "N"},
+            {"AttributeName": key, "AttributeType": key_type} for key in (partition_key, sort_key)
         ],
         KeySchema=[
-            {"AttributeName": log_schema.TRANCHE, "KeyType": "HASH"},
-            {"AttributeName": log_schema.BLOCK, "KeyType": "RANGE"},
+            {"AttributeName": partition_key, "KeyType": "HASH"},
+            {"AttributeName": sort_key, "KeyType": "RANGE"},
         ],
-    )
-    try:
-        yield name
-    finally:
-        client.delete_table(TableName=name)
-
-
-@contextmanager
-def subscriptions_table(client: DynamoDBClient) -> Iterator[str]:
-    """Have an empty subscriptions table for a while."""
-    name = f"subscriptions-{uuid4()}"
-    keys = (subscription_schema.SUBSCRIPTION, "HASH"), (subscription_schema.ITEM, "RANGE")
-    client.create_table(
-        TableName=name,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key, _ in keys],
-        KeySchema=[{"AttributeName": key, "KeyType": kind} for key, kind in keys],  # type: ignore[typeddict-item]
-    )
-    try:
-        yield name
-    finally:
-        client.delete_table(TableName=name)
-
-
-@contextmanager
-def replays_table(client: DynamoDBClient) -> Iterator[str]:
-    """Have an empty replays table for a while."""
-    name = f"replays-{uuid4()}"
-    keys = (replay_schema.KIND, "HASH"), (replay_schema.REPLAY_ID, "RANGE")
-    client.create_table(
-        TableName=name,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key, _ in keys],
-        KeySchema=[{"AttributeName": key, "KeyType": kind} for key, kind in keys],  # type: ignore[typeddict-item]
     )
     try:
         yield name
