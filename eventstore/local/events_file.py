@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from eventstore.appends import event_size_bytes
-from eventstore.errors import EventTooLarge, InvalidInput
+from eventstore.errors import BadLine, EventTooLarge, InvalidInput
 from eventstore.events import NewEvent, check_stream_id
 from eventstore.http.errors import InvalidTime
 from eventstore.http.times import parse_time
@@ -28,14 +28,6 @@ _OPTIONAL: Final = frozenset({"occurredAt", "eventUid"})
 
 class BadFile(RuntimeError):
     """A file that can't be loaded; nothing of it was sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class BadLine:
-    """A line that is no event."""
-
-    number: int
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,9 +30,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from eventstore.errors import BadLine
 from eventstore.limits import TRANSACTION_MAX_EVENTS
 from eventstore.local.api import Api, ApiError, event_text
-from eventstore.local.events_file import BadFile, BadLine, Line, check_file, read_lines
+from eventstore.local.events_file import BadFile, Line, check_file, read_lines
 from eventstore.local.screen import CONSOLE, phase, say, say_error
 
 WINDOW_EVENTS: Final = 10_000

@@ -10,18 +10,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from eventstore.errors import EventStoreError, MalformedItem
+from eventstore.errors import FileExists, MalformedItem
 from eventstore.events import Event
 from eventstore.stored_items import StoredItem, TableScan, scan_side_by_side
 from eventstore.transfer.lines import event_line, last_line
-
-
-class FileExists(EventStoreError):
-    """The file that an export should make is there already; it was not touched."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(f"{path} exists; move it away or name another file")
-        self.path = path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +47,7 @@ def export(
         FileExists: nothing was written. Whatever else happens, nothing is left under the file's name.
     """
     if path.exists():
-        raise FileExists(path)
+        raise FileExists(path=path)
     part = path.with_name(f"{path.name}.part")
     digest, count, size_bytes = sha256(), 0, 0
     try:
@@ -84,10 +76,10 @@ def export(
         try:
             path.hardlink_to(part)
         except FileExistsError as error:
-            raise FileExists(path) from error
+            raise FileExists(path=path) from error
         except OSError:  # a file system without links
             if path.exists():
-                raise FileExists(path) from None
+                raise FileExists(path=path) from None
             part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
-from eventstore.errors import EventStoreError, MalformedItem, StoreUnavailable
+from eventstore.errors import BadExport, BadLine, MalformedItem, StoreNotEmpty, StoreUnavailable
 from eventstore.events import Event
-from eventstore.transfer.lines import BadLine, LastLine, Line, read_lines
+from eventstore.transfer.lines import LastLine, Line, read_lines
 
 BAD_LINES_TOLD: Final = 20
 """Bad lines that are told one by one; the others are counted."""
@@ -30,27 +30,6 @@ WINDOW_BYTES: Final = 32 * 1_024 * 1_024
 _MAX_TRIES: Final = 6
 
 _T = TypeVar("_T")
-
-
-class BadExport(EventStoreError):
-    """A file that can't be imported; nothing was written. `lines` has the first bad ones."""
-
-    def __init__(self, path: Path, lines: Sequence[BadLine], count: int) -> None:
-        told = [f"{path}:{line.number}: {line.reason}" for line in lines]
-        more = f", the first {len(lines)} are above" if count > len(lines) else ""
-        super().__init__("\n".join([*told, f"{count:,} bad lines{more}. Nothing was written."]))
-        self.lines = tuple(lines)
-        self.count = count
-
-
-class StoreNotEmpty(EventStoreError):
-    """The store has events, and an import into such a store was not asked for."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "the store has events already. To go on with an import that was interrupted, or to add streams "
-            "to these: --into-existing, which overwrites nothing"
-        )
 
 
 class ImportTarget(Protocol):
@@ -146,7 +125,7 @@ def check_export(
         bad_count += 1
         bad.append(BadLine(number + 1, "the export's last line is missing: the file was cut off"))
     if bad_count or end is None:
-        raise BadExport(path, bad, bad_count)
+        raise BadExport(path=path, lines=bad, count=bad_count)
     checked(events)
     return Contents(events=events, streams=len(last), settled_until=end.settled_until)
 
@@ -273,7 +252,7 @@ def _windows(path: Path) -> Iterator[dict[str, list[Line]]]:
     events = size_bytes = 0
     for line in read_lines(path):
         if isinstance(line, BadLine):
-            raise BadExport(path, [line], 1)
+            raise BadExport(path=path, lines=[line], count=1)
         if isinstance(line, LastLine):
             break
         window[line.event.stream_id].append(line)

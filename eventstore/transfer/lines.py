@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from eventstore.appends import event_size_bytes
-from eventstore.errors import EventTooLarge, InvalidInput, InvalidJson
+from eventstore.errors import BadLine, EventTooLarge, InvalidInput, InvalidJson
 from eventstore.events import Event, NewEvent, check_stream_id
 from eventstore.json_text import json_members
 from eventstore.limits import ITEM_MAX_BYTES, VERSION_MAX
@@ -52,14 +52,6 @@ class Line:
     number: int
     event: Event
     size_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class BadLine:
-    """A line that is none."""
-
-    number: int
-    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

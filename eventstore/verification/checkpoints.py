@@ -7,23 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any, Final
 
-from eventstore.errors import EventStoreError
+from eventstore.errors import OtherVerification
 from eventstore.verification.findings import Finding
 from eventstore.verification.segments import SegmentState
 
 _RUN: Final = "run.json"
-
-
-class OtherVerification(EventStoreError):
-    """The folder holds the checkpoints of a verification with other settings."""
-
-    def __init__(self, *, folder: Path, name: str, there: Any, given: Any) -> None:
-        super().__init__(
-            f"{folder} holds checkpoints of a verification with {name} {there!r}, not {given!r}; "
-            "go on with the same settings, or give another folder"
-        )
-        self.folder = folder
-        self.name = name
 
 
 class Checkpoints:

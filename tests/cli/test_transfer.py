@@ -289,7 +289,7 @@ def test_bad_lines_are_told_by_number_the_first_20_of_them(other: str, exported:
     assert code == 2
     assert ":20: is not a JSON object" in err
     assert ":21:" not in err
-    assert "31 bad lines, the first 20 are above" in err
+    assert "31 bad lines, 20 of them are above" in err
 
 
 def test_file_can_be_checked_alone(exported: Path, run: Run) -> None:

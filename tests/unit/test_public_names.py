@@ -1,42 +1,76 @@
 """The public surface: a change here is a change that users see."""
 
+import importlib
+import pkgutil
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import eventstore
 from eventstore import errors
 
 ROOT = Path(__file__).parents[2]
+HOMES = {kind.__module__ for kind in vars(errors).values() if isinstance(kind, type)}
 
 
 def test_public_names_are_pinned() -> None:
     assert set(eventstore.__all__) == {
-        "ANY", "EXISTS", "AllEvents", "Append", "Appended", "BlockPosition", "DuplicateEventUid",
+        "ANY", "EXISTS", "AllEvents", "Append", "Appended", "BadExport", "BlockPosition", "DuplicateEventUid",
         "EmptyAppend", "Event", "EventLog", "EventStore", "EventStoreError", "EventTooLarge", "Executed",
-        "Expect", "Expected", "ExpectedVersionAhead", "FailedEventsUnavailable", "Head", "IndexingStopped",
+        "Expect", "Expected", "ExpectedVersionAhead", "FailedEventsUnavailable", "FileExists", "Head",
+        "IndexingStopped",
         "InvalidEventName", "InvalidEventUid", "InvalidExpectedVersion", "InvalidInput", "InvalidJson",
         "InvalidLimit", "InvalidPosition", "InvalidRange", "InvalidReplay", "InvalidStreamId", "LogEntry",
-        "LogPage",
-        "LogPosition", "MalformedBlock", "MalformedItem", "NewEvent", "NotPublishable", "Position",
-        "PublicationStopped",
+        "LogPage", "LogPosition", "MalformedBlock", "MalformedItem", "NewEvent", "NotPublishable",
+        "OtherVerification", "Position", "PublicationStopped",
         "RepeatedStream", "ReplayNotFound", "ReplayOver", "ReplayTargetNotAllowed",
-        "StoreUnavailable", "StreamNotFound", "TooManyEvents", "TranchesChanged",
+        "StoreNotEmpty", "StoreUnavailable", "StreamNotFound", "TooManyEvents", "TranchesChanged",
         "TransactionTooLarge", "VersionConflict", "HandlerFailed", "InvalidSubscription",
         "InvalidSubscriptionName", "LeaseLost", "ReadModelRefused",
         "SubscriptionNotFound", "execute", "read_log",
     }  # fmt: skip
 
 
+def drawn() -> dict[str, str]:
+    """The tree of the docstring: each error and the one above it."""
+    above: list[str] = []
+    tree: dict[str, str] = {}
+    for line in (errors.__doc__ or "").splitlines():
+        if error := re.match(r"    ((?:[│├└─ ]{4})*)([A-Z]\w+)", line):
+            depth = len(error[1]) // 4
+            above[depth:] = [error[2]]
+            tree[error[2]] = above[depth - 1] if depth else "Exception"
+    return tree
+
+
+def kinds_below(kind: type[Exception]) -> Iterator[type[Exception]]:
+    for below in kind.__subclasses__():
+        yield below
+        yield from kinds_below(below)
+
+
 def test_every_error_is_public_and_in_the_tree_that_the_docstring_draws() -> None:
-    leaves = {
-        name: kind
+    tree = {
+        name: kind.__mro__[1].__name__
         for name, kind in vars(errors).items()
         if isinstance(kind, type) and issubclass(kind, errors.EventStoreError)
     }
-    for name in leaves:
-        assert name in eventstore.__all__
-        assert name in (errors.__doc__ or "")
+
+    assert drawn() == tree
+    assert set(tree) <= set(eventstore.__all__)
+
+
+def test_no_module_but_those_of_the_errors_makes_an_error_of_its_own() -> None:
+    for module in pkgutil.walk_packages(eventstore.__path__, "eventstore."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+
+    homes = {kind.__module__ for kind in kinds_below(errors.EventStoreError)}
+    others = {home for home in homes if home.startswith("eventstore.") and home not in HOMES}
+
+    assert others == {"eventstore.http.errors"}  # what only an HTTP request can get wrong
 
 
 def test_importing_the_library_imports_no_third_party() -> None:

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from eventstore import Event, InvalidInput, MalformedItem, NewEvent, StoreUnavailable
+from eventstore import BadExport, Event, FileExists, InvalidInput, MalformedItem, NewEvent, StoreUnavailable
 from eventstore.transfer import importing
-from eventstore.transfer.export import FileExists, export
+from eventstore.transfer.export import export
 from eventstore.transfer.importing import Imported, check_export, import_events
 from eventstore.transfer.lines import Line, read_lines
 from tests.stored_events import MemoryStoredEvents
@@ -111,6 +111,17 @@ def test_file_appears_only_when_it_is_complete(tmp_path: Path) -> None:
         export(broken(), path, settled_until=SETTLED)
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_export_carries_its_bad_lines_and_their_number(tmp_path: Path) -> None:
+    path = tmp_path / "events.ndjson"
+    path.write_text("{}\n" * 30)
+
+    with pytest.raises(BadExport, match=r"31 bad lines, 21 of them are above") as refused:
+        check_export(path, whole_streams=True)
+
+    assert (refused.value.path, refused.value.count) == (path, 31)
+    assert [line.number for line in refused.value.lines] == [*range(1, 21), 31]  # the last line is missing
 
 
 def test_file_that_appears_during_an_export_is_not_replaced(tmp_path: Path) -> None:

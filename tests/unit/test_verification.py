@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore import Event, MalformedItem, StoreUnavailable
+from eventstore import Event, MalformedItem, OtherVerification, StoreUnavailable
 from eventstore.adapters.memory_log import MemoryEventLog
 from eventstore.log import tranche_of
 from eventstore.stored_items import StoredItem
-from eventstore.verification.checkpoints import Checkpoints, OtherVerification
+from eventstore.verification.checkpoints import Checkpoints
 from eventstore.verification.digests import Part, PartDigests, rounds
 from eventstore.verification.findings import Kind
 from eventstore.verification.log import LogComparison
@@ -307,8 +307,9 @@ def test_findings_of_a_page_that_was_not_finished_do_not_stand_twice(tmp_path: P
 def test_folder_of_a_run_with_other_settings_is_refused(tmp_path: Path) -> None:
     Checkpoints(tmp_path, settings={"segments": 4}, settled_until_us=1)
 
-    with pytest.raises(OtherVerification, match="segments 4, not 8"):
+    with pytest.raises(OtherVerification, match="segments 4, not 8") as refused:
         Checkpoints(tmp_path, settings={"segments": 8}, settled_until_us=1)
+    assert (refused.value.name, refused.value.there, refused.value.given) == ("segments", 4, 8)
 
 
 members = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2**40), st.integers(0, 2**64 - 1)))

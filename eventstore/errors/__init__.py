@@ -1,0 +1,142 @@
+"""The errors of the event store: one tree, and every leaf carries its data.
+
+::
+
+    EventStoreError
+    ├── InvalidInput (ValueError)          what was given can't be taken; nothing was written
+    │   ├── InvalidStreamId
+    │   ├── InvalidEventName
+    │   ├── InvalidJson                    a payload or metadata
+    │   ├── InvalidEventUid
+    │   ├── DuplicateEventUid
+    │   ├── InvalidExpectedVersion
+    │   ├── InvalidPosition
+    │   ├── InvalidRange
+    │   ├── InvalidLimit
+    │   ├── InvalidReplay                  what a replay is asked for
+    │   ├── InvalidSubscription
+    │   │   └── InvalidSubscriptionName
+    │   ├── EmptyAppend
+    │   ├── RepeatedStream                 one stream twice in one transaction
+    │   ├── TooManyEvents
+    │   ├── EventTooLarge
+    │   └── TransactionTooLarge
+    ├── VersionConflict                    another writer was first; nothing was written
+    │   └── ExpectedVersionAhead           the expected version does not exist (yet)
+    ├── StreamNotFound
+    ├── ReplayTargetNotAllowed             a target that the deployment doesn't name
+    ├── ReplayNotFound
+    ├── ReplayOver                         a replay that is not in a state to be steered so
+    ├── SubscriptionNotFound               it has no checkpoint to begin at
+    ├── HandlerFailed                      a subscription stopped at an event that its handler can't handle
+    ├── LeaseLost                          another worker has taken over a tranche; nothing was stored
+    ├── ReadModelRefused                   a projection's writes can't be done; nothing was written
+    ├── StoreUnavailable                   throttled or unreachable after all tries; safe to try again
+    ├── MalformedItem                      an item of the table that is not an event
+    ├── MalformedBlock                     a block of the log that is missing or can't be read
+    ├── NotPublishable                     an event that can't be put on a bus, not even by reference
+    ├── FailedEventsUnavailable            the queue of failed events could not be reached; safe to try again
+    ├── TranchesChanged                    the log was begun with another number of tranches
+    ├── PublicationStopped                 a batch was published only in part; the rest has to be tried again
+    ├── IndexingStopped                    a batch was logged only in part; the rest has to be tried again
+    ├── FileExists                         an export would replace a file
+    ├── BadExport                          a file that can't be imported; nothing was written
+    ├── StoreNotEmpty                      an import into a store with events, not asked for as such
+    └── OtherVerification                  a folder with the checkpoints of another verification
+"""
+
+from eventstore.errors.base import EventStoreError
+from eventstore.errors.inputs import (
+    DuplicateEventUid,
+    EmptyAppend,
+    EventTooLarge,
+    InvalidEventName,
+    InvalidEventUid,
+    InvalidExpectedVersion,
+    InvalidInput,
+    InvalidJson,
+    InvalidLimit,
+    InvalidPosition,
+    InvalidRange,
+    InvalidReplay,
+    InvalidStreamId,
+    InvalidSubscription,
+    InvalidSubscriptionName,
+    RepeatedStream,
+    TooManyEvents,
+    TransactionTooLarge,
+)
+from eventstore.errors.operations import (
+    BadExport,
+    BadLine,
+    FailedEventsUnavailable,
+    FileExists,
+    OtherVerification,
+    ReplayNotFound,
+    ReplayOver,
+    ReplayTargetNotAllowed,
+    StoreNotEmpty,
+)
+from eventstore.errors.readers import (
+    HandlerFailed,
+    IndexingStopped,
+    LeaseLost,
+    MalformedBlock,
+    NotPublishable,
+    PublicationStopped,
+    ReadModelRefused,
+    SubscriptionNotFound,
+    TranchesChanged,
+)
+from eventstore.errors.store import (
+    ExpectedVersionAhead,
+    MalformedItem,
+    StoreUnavailable,
+    StreamNotFound,
+    VersionConflict,
+)
+
+__all__ = [
+    "BadExport",
+    "BadLine",
+    "DuplicateEventUid",
+    "EmptyAppend",
+    "EventStoreError",
+    "EventTooLarge",
+    "ExpectedVersionAhead",
+    "FailedEventsUnavailable",
+    "FileExists",
+    "HandlerFailed",
+    "IndexingStopped",
+    "InvalidEventName",
+    "InvalidEventUid",
+    "InvalidExpectedVersion",
+    "InvalidInput",
+    "InvalidJson",
+    "InvalidLimit",
+    "InvalidPosition",
+    "InvalidRange",
+    "InvalidReplay",
+    "InvalidStreamId",
+    "InvalidSubscription",
+    "InvalidSubscriptionName",
+    "LeaseLost",
+    "MalformedBlock",
+    "MalformedItem",
+    "NotPublishable",
+    "OtherVerification",
+    "PublicationStopped",
+    "ReadModelRefused",
+    "RepeatedStream",
+    "ReplayNotFound",
+    "ReplayOver",
+    "ReplayTargetNotAllowed",
+    "StoreNotEmpty",
+    "StoreUnavailable",
+    "StreamNotFound",
+    "SubscriptionNotFound",
+    "TooManyEvents",
+    "TranchesChanged",
+    "TransactionTooLarge",
+    "VersionConflict",
+]

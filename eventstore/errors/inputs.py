@@ -1,0 +1,118 @@
+"""What was given can't be taken; nothing was written."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from eventstore.errors.base import EventStoreError
+
+
+class InvalidInput(EventStoreError, ValueError):
+    """What was given can't be taken; nothing was written.
+
+    `field` is where (a path such as ``events[2].payload``), `reason` what is wrong and how to mend it.
+    """
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+    def under(self, parent: str) -> Self:
+        """Say where the field stands, for example under ``events[2]``; returns the same error."""
+        self.field = f"{parent}.{self.field}"
+        self.args = (f"{self.field}: {self.reason}",)
+        return self
+
+
+class InvalidStreamId(InvalidInput):
+    """A stream id that is empty, too long, reserved, or has control characters."""
+
+
+class InvalidEventName(InvalidInput):
+    """An event name that is empty, too long, or has control characters."""
+
+
+class InvalidJson(InvalidInput):
+    """A payload or metadata that is not JSON as RFC 8259 has it, or nested too deeply."""
+
+
+class InvalidEventUid(InvalidInput):
+    """An event uid that is not a UUID."""
+
+
+class DuplicateEventUid(InvalidInput):
+    """The same event uid twice in one append."""
+
+
+class InvalidExpectedVersion(InvalidInput):
+    """An expected version that is neither a version, a Head of the same stream, ANY nor EXISTS."""
+
+
+class InvalidPosition(InvalidInput):
+    """A position that this library did not make."""
+
+
+class InvalidRange(InvalidInput):
+    """A range whose beginning lies after its end, or outside of what can exist."""
+
+
+class InvalidLimit(InvalidInput):
+    """A limit that is not within its bounds."""
+
+
+class InvalidReplay(InvalidInput):
+    """A replay can't be asked for so."""
+
+
+class InvalidSubscription(InvalidInput):
+    """A subscription can't work so."""
+
+
+class InvalidSubscriptionName(InvalidSubscription):
+    """A name of a subscription or projection that is empty, too long, or has characters it may not have."""
+
+
+class EmptyAppend(InvalidInput):
+    """An append without events."""
+
+
+class RepeatedStream(InvalidInput):
+    """One stream twice in one transaction."""
+
+
+class TooManyEvents(InvalidInput):
+    """More events than one transaction takes."""
+
+    def __init__(self, field: str, *, count: int, limit: int) -> None:
+        super().__init__(
+            field, f"has {count} events; one transaction takes {limit}. Append them in several calls"
+        )
+        self.count = count
+        self.limit = limit
+
+
+class EventTooLarge(InvalidInput):
+    """An event whose item would be larger than DynamoDB takes."""
+
+    def __init__(self, field: str, *, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(
+            field,
+            f"makes an item of {size_bytes:,} bytes; an item takes {limit_bytes:,}. "
+            "Store the large part elsewhere (S3) and keep its address in the payload",
+        )
+        self.size_bytes = size_bytes
+        self.limit_bytes = limit_bytes
+
+
+class TransactionTooLarge(InvalidInput):
+    """Events that together are larger than one transaction takes."""
+
+    def __init__(self, field: str, *, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(
+            field,
+            f"makes a transaction of {size_bytes:,} bytes; one takes {limit_bytes:,}. "
+            "Append them in several calls",
+        )
+        self.size_bytes = size_bytes
+        self.limit_bytes = limit_bytes

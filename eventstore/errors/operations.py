@@ -1,0 +1,104 @@
+"""What replays, redrive, transfer and verification can meet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from eventstore.errors.base import EventStoreError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class ReplayTargetNotAllowed(EventStoreError):
+    """The target of a replay is not one of those that the deployment allows; nothing was begun."""
+
+    def __init__(self, *, target: str) -> None:
+        super().__init__(
+            f"{target!r} is not among the targets that may be replayed to; "
+            "add its ARN to the setting replayTargets and deploy"
+        )
+        self.target = target
+
+
+class ReplayNotFound(EventStoreError):
+    """There is no replay of that id."""
+
+    def __init__(self, *, replay_id: str) -> None:
+        super().__init__(f"there is no replay {replay_id[:100]!r}; list the replays there are")
+        self.replay_id = replay_id
+
+
+class ReplayOver(EventStoreError):
+    """A replay is not in a state from which it can be brought into another; nothing was changed."""
+
+    def __init__(self, *, replay_id: str, replay_status: str, asked: str) -> None:
+        super().__init__(f"the replay {replay_id} is {replay_status}, and can't become {asked} any more")
+        self.replay_id = replay_id
+        self.replay_status = replay_status
+        self.asked = asked
+
+
+class FailedEventsUnavailable(EventStoreError):
+    """The queue of failed events could not be reached; safe to try again."""
+
+    def __init__(self, *, reason: str) -> None:
+        super().__init__(f"the queue of failed events can't be reached: {reason}. Try again")
+        self.reason = reason
+
+
+class FileExists(EventStoreError):
+    """The file that an export should make is there already; it was not touched."""
+
+    def __init__(self, *, path: Path) -> None:
+        super().__init__(f"{path} exists; move it away or name another file")
+        self.path = path
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line of a file of events that is none, and why."""
+
+    number: int
+    reason: str
+
+
+class BadExport(EventStoreError):
+    """A file that can't be imported; nothing was written.
+
+    `lines` are the first bad lines and, where it is one, the last; `count` is how many there are.
+    """
+
+    def __init__(self, *, path: Path, lines: Sequence[BadLine], count: int) -> None:
+        told = [f"{path}:{line.number}: {line.reason}" for line in lines]
+        more = f", {len(lines)} of them are above" if count > len(lines) else ""
+        super().__init__("\n".join([*told, f"{count:,} bad lines{more}. Nothing was written."]))
+        self.path = path
+        self.lines = tuple(lines)
+        self.count = count
+
+
+class StoreNotEmpty(EventStoreError):
+    """The store has events, and an import into such a store was not asked for; nothing was written."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the store has events already. To go on with an import that was interrupted, or to add streams "
+            "to these: --into-existing, which overwrites nothing"
+        )
+
+
+class OtherVerification(EventStoreError):
+    """The folder holds the checkpoints of a verification with other settings; they were not touched."""
+
+    def __init__(self, *, folder: Path, name: str, there: Any, given: Any) -> None:
+        super().__init__(
+            f"{folder} holds checkpoints of a verification with {name} {there!r}, not {given!r}; "
+            "go on with the same settings, or give another folder"
+        )
+        self.folder = folder
+        self.name = name
+        self.there = there
+        self.given = given

@@ -1,0 +1,114 @@
+"""What the log, its subscriptions and the publication can meet."""
+
+from __future__ import annotations
+
+from eventstore.errors.base import EventStoreError
+
+
+class SubscriptionNotFound(EventStoreError):
+    """A subscription that is to begin at its checkpoint has none."""
+
+    def __init__(self, *, name: str) -> None:
+        super().__init__(
+            f"the subscription {name!r} has no checkpoint; begin with From.BEGINNING or a time the first time"
+        )
+        self.name = name
+
+
+class HandlerFailed(EventStoreError):
+    """A subscription stopped at an event, after all tries; its checkpoint lies before the event."""
+
+    def __init__(self, *, subscription: str, stream_id: str, event_id: int, reason: str) -> None:
+        super().__init__(
+            f"the subscription {subscription!r} stopped at event {event_id} of stream {stream_id!r}: "
+            f"{reason}. Mend the handler and run it again, or let it skip or park what fails"
+        )
+        self.subscription = subscription
+        self.stream_id = stream_id
+        self.event_id = event_id
+        self.reason = reason
+
+
+class LeaseLost(EventStoreError):
+    """Another worker has taken over a tranche, since this one was silent for too long; nothing was stored."""
+
+    def __init__(self, *, subscription: str, tranche: int) -> None:
+        super().__init__(
+            f"another worker has taken over tranche {tranche} of the subscription {subscription!r}; "
+            "a handler that takes long needs a longer lease_s"
+        )
+        self.subscription = subscription
+        self.tranche = tranche
+
+
+class ReadModelRefused(EventStoreError):
+    """A projection's writes for an event can't be done, or their condition failed; nothing was written."""
+
+    def __init__(self, *, stream_id: str, event_id: int, reason: str) -> None:
+        super().__init__(f"event {event_id} of stream {stream_id!r} can't be projected: {reason}")
+        self.stream_id = stream_id
+        self.event_id = event_id
+        self.reason = reason
+
+
+class MalformedBlock(EventStoreError):
+    """A block of the log that is missing or can't be read: somebody has changed the log's table."""
+
+    def __init__(self, *, tranche: int, block: int, reason: str) -> None:
+        super().__init__(
+            f"block {block} of the log's tranche {tranche}: {reason}. "
+            "Restore the log's table, or take the rest of the history from the streams themselves"
+        )
+        self.tranche = tranche
+        self.block = block
+        self.reason = reason
+
+
+class TranchesChanged(EventStoreError):
+    """The log was begun with another number of tranches: its order would break. Nothing was written."""
+
+    def __init__(self, *, begun_with: int, given: int) -> None:
+        super().__init__(
+            f"the log was begun with {begun_with} tranches and can't go on with {given}: "
+            f"set the number of tranches back to {begun_with}"
+        )
+        self.begun_with = begun_with
+        self.given = given
+
+
+class IndexingStopped(EventStoreError):
+    """A batch was logged only in part: everything from `sequence_number` on has to be tried again."""
+
+    def __init__(self, *, sequence_number: str, stream_id: str, event_id: int, reason: str) -> None:
+        super().__init__(
+            f"the log stopped at event {event_id} of stream {stream_id!r}: {reason}. "
+            f"Try again from sequence number {sequence_number}"
+        )
+        self.sequence_number = sequence_number
+        self.stream_id = stream_id
+        self.event_id = event_id
+        self.reason = reason
+
+
+class NotPublishable(EventStoreError):
+    """An event that can't be put on a bus, not even by reference."""
+
+    def __init__(self, *, stream_id: str, event_id: int, reason: str) -> None:
+        super().__init__(f"event {event_id} of stream {stream_id!r} can't be published: {reason}")
+        self.stream_id = stream_id
+        self.event_id = event_id
+        self.reason = reason
+
+
+class PublicationStopped(EventStoreError):
+    """A batch was published only in part: everything from `sequence_number` on has to be tried again."""
+
+    def __init__(self, *, sequence_number: str, stream_id: str, event_id: int, reason: str) -> None:
+        super().__init__(
+            f"publication stopped at event {event_id} of stream {stream_id!r}: {reason}. "
+            f"Try again from sequence number {sequence_number}"
+        )
+        self.sequence_number = sequence_number
+        self.stream_id = stream_id
+        self.event_id = event_id
+        self.reason = reason
