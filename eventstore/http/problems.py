@@ -227,12 +227,12 @@ PROBLEM_TYPES: Final[dict[type[Exception], ProblemType]] = {
         "event uids, or the same expected version, and it is written once.",
     ),
 }
-"""By error; an error that is not here is `INTERNAL`, and nothing of it is told."""
+"""By error, or the nearest above it; one that is not here is `INTERNAL`, and nothing of it is told."""
 
 
 def problem_type(error: Exception) -> ProblemType:
     """Tell which problem an error is."""
-    return PROBLEM_TYPES.get(type(error), INTERNAL)
+    return next((PROBLEM_TYPES[kind] for kind in type(error).__mro__ if kind in PROBLEM_TYPES), INTERNAL)
 
 
 def problem(error: Exception) -> Problem:

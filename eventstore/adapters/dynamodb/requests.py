@@ -41,8 +41,11 @@ class SlotsTaken(Exception):
         self.items = items
 
 
-class Busy(Exception):
-    """The write was refused for a passing reason (another transaction, throttling); nothing was written."""
+class Busy(StoreUnavailable):
+    """The write was refused for a passing reason (another transaction, throttling); nothing was written.
+
+    So who doesn't try again itself raises what its callers know.
+    """
 
 
 def send(operation: Callable[..., Any], **request: Any) -> Any:
@@ -50,7 +53,8 @@ def send(operation: Callable[..., Any], **request: Any) -> Any:
 
     Raises:
         StoreUnavailable: throttled or not reached after all of the client's tries.
-        SlotsTaken, Busy: of a write.
+        Busy: of a write, as above; it's known that nothing was written.
+        SlotsTaken: of a write with a condition; its callers know what that means, theirs needn't.
         ClientError: anything else, such as a missing table or permission, as boto3 says it.
     """
     try:
@@ -62,7 +66,7 @@ def send(operation: Callable[..., Any], **request: Any) -> Any:
         if code == TRANSACTION_CANCELED:
             _raise_cancelled(error)
         if code == TRANSACTION_CONFLICT:
-            raise Busy(code) from error
+            raise Busy(operation=error.operation_name, reason=str(error)) from error
         if code in _UNAVAILABLE:
             raise StoreUnavailable(operation=error.operation_name, reason=str(error)) from error
         raise
@@ -76,7 +80,8 @@ def _raise_cancelled(error: ClientError) -> None:
     if "ConditionalCheckFailed" in codes:
         raise SlotsTaken([_item(reason) for reason in reasons]) from error
     if codes & _PASSING and codes <= _PASSING | {"None"}:
-        raise Busy(", ".join(sorted(codes & _PASSING))) from error
+        reason = ", ".join(sorted(codes & _PASSING))
+        raise Busy(operation=error.operation_name, reason=reason) from error
     raise error
 
 

@@ -118,7 +118,7 @@ class DynamoDBEventStore:
                     raise conflict from taken.__cause__
             except Busy as busy:
                 if attempt == _MAX_TRIES:
-                    raise StoreUnavailable(operation="append", reason=f"still busy: {busy}") from busy
+                    raise StoreUnavailable(operation="append", reason=f"still busy: {busy.reason}") from busy
             self._sleep(min(0.5, 0.01 * 2**attempt) * self._jitter())
         raise AssertionError("the last try returns or raises")
 
