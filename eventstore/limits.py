@@ -155,6 +155,9 @@ REPLAY_EVENTS_PER_SECOND_MAX: Final = 100_000
 REPLAY_NAMES_MAX: Final = 100
 """Event names of one replay."""
 
+IDEMPOTENCY_KEY_MAX_CHARS: Final = 255
+"""Characters of the key by which a repeated request is known (ours)."""
+
 REPLAYS_PAGE_MAX: Final = 100
 """Replays of one list."""
 

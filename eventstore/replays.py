@@ -7,72 +7,39 @@ use them, docs/adr/0009-replay-jobs.md why they are built so.
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from math import ceil
-from typing import Final, Literal, Protocol
+from typing import Final, Protocol
 from uuid import UUID
 
+from eventstore import replay_requests as requests
 from eventstore.errors import (
-    InvalidRange,
-    InvalidReplay,
+    ReplayKeyReused,
     ReplayNotFound,
     ReplayOver,
     ReplayTargetNotAllowed,
     StoreUnavailable,
 )
-from eventstore.limits import (
-    EVENT_NAME_MAX_CHARS,
-    REPLAY_EVENTS_PER_SECOND_MAX,
-    REPLAY_NAMES_MAX,
-    REPLAY_NOW_MARGIN_S,
-    STREAM_ID_MAX_BYTES,
-)
-from eventstore.positions import Position, to_us
+from eventstore.positions import Position
+from eventstore.replay_requests import ReplayRequest, Target
 from eventstore.uids import uuid7
 
-TargetKind = Literal["queue", "function", "bus"]
+__all__ = [
+    "Replay",
+    "ReplayEngine",
+    "ReplayRequest",
+    "ReplayStatus",
+    "ReplayStore",
+    "Replays",
+    "Started",
+    "Target",
+]
 
-_ARN: Final = re.compile(
-    r"arn:(?P<partition>aws[a-z-]*):(?:"
-    r"sqs:(?P<queue_at>[a-z0-9-]+:\d{12}):(?P<queue>[\w-]{1,80}(?:\.fifo)?)|"
-    r"lambda:(?P<function_at>[a-z0-9-]+:\d{12}):function:(?P<function>[\w-]{1,140}(?::[\w$-]{1,128})?)|"
-    r"events:(?P<bus_at>[a-z0-9-]+:\d{12}):event-bus/(?P<bus>[\w./-]{1,256}))",
-    re.ASCII,
-)
-_KINDS: Final[tuple[TargetKind, ...]] = ("queue", "function", "bus")
 _TRIES: Final = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """The one consumer of a replay, by the parts of its ARN."""
-
-    arn: str
-    kind: TargetKind
-    region: str
-    account: str
-    name: str
-
-    @classmethod
-    def parse(cls, arn: str) -> Target:
-        """Read the ARN of an SQS queue, a Lambda function or an EventBridge bus.
-
-        Raises:
-            InvalidReplay: it is none of the three.
-        """
-        found = _ARN.fullmatch(arn)
-        if not found:
-            why = "is not the ARN of an SQS queue, a Lambda function or an EventBridge bus; give one of those"
-            raise InvalidReplay("target", why)
-        kind = next(kind for kind in _KINDS if found[kind])
-        region, account = found[f"{kind}_at"].split(":")
-        return cls(arn, kind, region, account, found[kind])
 
 
 class ReplayStatus(StrEnum):
@@ -107,6 +74,10 @@ class Replay:
     stream_prefix: str = ""
     events_per_second: int | None = None
     requested_us: int
+    request_key: str = ""
+    """The caller's own, by which the request is known when it comes again; empty when there's none."""
+    request_digest: str = ""
+    """Of what was asked for with the key."""
     status: ReplayStatus = ReplayStatus.RUNNING
     reason: str = ""
     """Why it failed, or why its last step couldn't go on."""
@@ -158,32 +129,11 @@ class Replay:
         return ceil(self.active_us * left_us / done_us / 1_000_000)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReplayRequest:
-    """What to replay, and to whom.
-
-    Args:
-        target: the consumer's ARN.
-        from_: the first Timestamp to send (aware); None for the beginning.
-        to: the first one to leave out; None for now: all that was written before the request.
-        names: event names to send; none for all.
-        stream_prefix: send only streams whose ids begin so.
-        events_per_second: send no faster than that; None for as fast as the target takes them.
-    """
-
-    target: str
-    from_: datetime | None = None
-    to: datetime | None = None
-    names: Sequence[str] = ()
-    stream_prefix: str = ""
-    events_per_second: int | None = None
-
-
 class ReplayStore(Protocol):
     """Where replays are kept. Every change is under a condition, so that none is lost or undone."""
 
-    def create(self, replay: Replay) -> None:
-        """Keep a new replay."""
+    def create(self, replay: Replay) -> Replay:
+        """Keep a new replay, and return it; or the one, as it is now, that was kept with its key before."""
         ...
 
     def get(self, replay_id: str) -> Replay | None:
@@ -231,6 +181,14 @@ class ReplayEngine(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A replay that was asked for; `repeated` when it had been, with the same key, before."""
+
+    replay: Replay
+    repeated: bool
+
+
 class Replays:
     """Begins and steers replays.
 
@@ -256,7 +214,7 @@ class Replays:
         self._random_bytes = random_bytes
 
     def start(self, request: ReplayRequest) -> Replay:
-        """Begin a replay.
+        """Begin a replay, another one with each call.
 
         Raises:
             InvalidReplay, InvalidRange, ReplayTargetNotAllowed: at once; nothing was begun.
@@ -264,25 +222,41 @@ class Replays:
 
         Cost: 1 write (1 WCU for up to 1 KB), 1 StartExecution.
         """
-        target = Target.parse(request.target)
-        if not any(fnmatchcase(target.arn, allowed) for allowed in self._allowed_targets):
-            raise ReplayTargetNotAllowed(target=target.arn)
-        now_us = self._clock_us()
-        from_us, end_us = _range(request, now_us)
-        replay = Replay(
-            replay_id=uuid7(now_us=now_us, random_bytes=self._random_bytes),
-            target=target.arn,
-            from_us=from_us,
-            to_us=end_us,
-            names=_names(request.names),
-            stream_prefix=_stream_prefix(request.stream_prefix),
-            events_per_second=_events_per_second(request.events_per_second),
-            requested_us=now_us,
-            updated_us=now_us,
-        )
+        replay = self._new(request)
         self._store.create(replay)
         self._run(replay)
         return replay
+
+    def start_once(self, request: ReplayRequest, *, key: str) -> Started:
+        """Begin a replay, the same one however often this is called with this key.
+
+        Whatever went wrong the first time, be it between keeping the replay and starting its run: the same
+        again begins it, if no step of it has begun yet.
+
+        Args:
+            key: 1 to 255 printable ASCII characters of the caller's own, best a UUID.
+
+        Raises:
+            ReplayKeyReused: something else was asked for with this key.
+            Others as `start`.
+
+        Cost: 1 transaction (4 WCU), 1 StartExecution; again, 1 read (1 RCU) more, and no StartExecution once
+        it runs.
+        """
+        new = replace(
+            self._new(request),
+            request_key=requests.idempotency_key(key),
+            request_digest=requests.digest(request),
+        )
+        kept = self._store.create(new)
+        repeated = kept.replay_id != new.replay_id
+        if kept.request_digest != new.request_digest:
+            raise ReplayKeyReused(replay_id=kept.replay_id)
+        if kept.fence == 0 and kept.status is ReplayStatus.FAILED:
+            return Started(self.resume(kept.replay_id), repeated)
+        if kept.fence == 0 and kept.status is ReplayStatus.RUNNING:
+            self._run(kept)
+        return Started(kept, repeated)
 
     def get(self, replay_id: str) -> Replay:
         """Read a replay. Raises ReplayNotFound. Cost: 1 read (1 RCU)."""
@@ -318,6 +292,24 @@ class Replays:
         """
         return self._change(replay_id, ReplayStatus.CANCELLED)
 
+    def _new(self, request: ReplayRequest) -> Replay:
+        target = Target.parse(request.target)
+        if not any(fnmatchcase(target.arn, allowed) for allowed in self._allowed_targets):
+            raise ReplayTargetNotAllowed(target=target.arn)
+        now_us = self._clock_us()
+        from_us, end_us = requests.time_range(request, now_us=now_us)
+        return Replay(
+            replay_id=uuid7(now_us=now_us, random_bytes=self._random_bytes),
+            target=target.arn,
+            from_us=from_us,
+            to_us=end_us,
+            names=requests.event_names(request.names),
+            stream_prefix=requests.stream_prefix(request.stream_prefix),
+            events_per_second=requests.events_per_second(request.events_per_second),
+            requested_us=now_us,
+            updated_us=now_us,
+        )
+
     def _change(self, replay_id: str, status: ReplayStatus) -> Replay:
         for _ in range(_TRIES):
             before = self.get(replay_id)
@@ -348,47 +340,6 @@ class Replays:
             why = "its run could not be started; resume it"
             self._store.change(replace(replay, status=ReplayStatus.FAILED, reason=why), before=replay)
             raise
-
-
-def _range(request: ReplayRequest, now_us: int) -> tuple[int | None, int]:
-    from_us = None if request.from_ is None else to_us(request.from_, field="from")
-    # The clock of a writer may be a little ahead: what it wrote before the request is to be sent too.
-    end_us = now_us + round(REPLAY_NOW_MARGIN_S * 1_000_000)
-    if request.to is not None:
-        given_us = to_us(request.to, field="to")
-        if given_us > end_us:
-            raise InvalidRange("to", 'is in the future; leave it out, or give "now", for all there is')
-        end_us = given_us
-    if end_us <= 0 or (from_us is not None and (from_us < 0 or from_us >= end_us)):
-        raise InvalidRange("from", "has to be 1970 or later, and before `to`, which is now when not given")
-    return from_us, end_us
-
-
-def _names(names: Sequence[str]) -> tuple[str, ...]:
-    if len(names) > REPLAY_NAMES_MAX:
-        raise InvalidReplay("names", f"has {len(names)} names; give {REPLAY_NAMES_MAX} at most")
-    for index, name in enumerate(names):
-        if not 1 <= len(name) <= EVENT_NAME_MAX_CHARS or not _is_unicode(name):
-            why = f"has to be an event's name of 1 to {EVENT_NAME_MAX_CHARS} characters"
-            raise InvalidReplay(f"names[{index}]", why)
-    return tuple(dict.fromkeys(names))
-
-
-def _stream_prefix(prefix: str) -> str:
-    if not _is_unicode(prefix) or len(prefix.encode()) > STREAM_ID_MAX_BYTES:
-        raise InvalidReplay("streamPrefix", f"has to be at most {STREAM_ID_MAX_BYTES:,} bytes of UTF-8")
-    return prefix
-
-
-def _events_per_second(rate: int | None) -> int | None:
-    if rate is not None and not 1 <= rate <= REPLAY_EVENTS_PER_SECOND_MAX:
-        why = f"is {rate}; it has to be a whole number from 1 to {REPLAY_EVENTS_PER_SECOND_MAX:,}"
-        raise InvalidReplay("eventsPerSecond", why)
-    return rate
-
-
-def _is_unicode(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _is_uid(text: str) -> bool:

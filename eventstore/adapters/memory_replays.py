@@ -13,12 +13,17 @@ class MemoryReplays:
 
     def __init__(self) -> None:
         self._replays: dict[str, Replay] = {}
+        self._ids: dict[str, str] = {}
         self._lock = threading.Lock()
 
-    def create(self, replay: Replay) -> None:
-        """Keep a new replay."""
+    def create(self, replay: Replay) -> Replay:
+        """Keep a new replay; see `ReplayStore.create`."""
         with self._lock:
-            self._replays[replay.replay_id] = replay
+            if replay.request_key:
+                before = self._ids.setdefault(replay.request_key, replay.replay_id)
+                if before != replay.replay_id:
+                    return self._replays[before]
+            return self._keep(replay)
 
     def get(self, replay_id: str) -> Replay | None:
         """Read a replay; see `ReplayStore.get`."""

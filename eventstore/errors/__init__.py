@@ -25,6 +25,7 @@
     │   └── ExpectedVersionAhead           the expected version does not exist (yet)
     ├── StreamNotFound
     ├── ReplayTargetNotAllowed             a target that the deployment doesn't name
+    ├── ReplayKeyReused                    another replay was asked for with the same idempotency key
     ├── ReplayNotFound
     ├── ReplayOver                         a replay that is not in a state to be steered so
     ├── SubscriptionNotFound               it has no checkpoint to begin at
@@ -72,6 +73,7 @@ from eventstore.errors.operations import (
     FailedEventsUnavailable,
     FileExists,
     OtherVerification,
+    ReplayKeyReused,
     ReplayNotFound,
     ReplayOver,
     ReplayTargetNotAllowed,
@@ -128,6 +130,7 @@ __all__ = [
     "PublicationStopped",
     "ReadModelRefused",
     "RepeatedStream",
+    "ReplayKeyReused",
     "ReplayNotFound",
     "ReplayOver",
     "ReplayTargetNotAllowed",

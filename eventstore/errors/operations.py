@@ -23,6 +23,17 @@ class ReplayTargetNotAllowed(EventStoreError):
         self.target = target
 
 
+class ReplayKeyReused(EventStoreError):
+    """Something else was asked for with the same idempotency key before; nothing was begun."""
+
+    def __init__(self, *, replay_id: str) -> None:
+        super().__init__(
+            f"the replay {replay_id} was asked for with this key, and is another one; "
+            "repeat a request as it was, or give a new one a key of its own"
+        )
+        self.replay_id = replay_id
+
+
 class ReplayNotFound(EventStoreError):
     """There is no replay of that id."""
 

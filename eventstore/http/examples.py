@@ -138,6 +138,9 @@ def _bad_replays(replay_id: str) -> Iterator[Request]:
     elsewhere = "arn:aws:sqs:eu-central-1:123456789012:elsewhere"
     for target in ("rebuild", elsewhere):
         yield _request("POST", "/replays", body=json.dumps({"target": target}))
+    for pace in (100, 200):
+        body = json.dumps({**REPLAY, "eventsPerSecond": pace})
+        yield _request("POST", "/replays", body=body, headers={"idempotency-key": _UID})
     yield _request("GET", "/replays/7")
     yield _request("POST", f"/replays/{replay_id}/cancel")
     yield _request("POST", f"/replays/{replay_id}/pause")
@@ -149,13 +152,13 @@ class _NoEngine:
 
 
 def _api() -> Api:
-    clock_us = count(_FIRST_US, _STEP_US)
+    clock_us, replay_clock_us = count(_FIRST_US, _STEP_US), count(_FIRST_US, _STEP_US)
     log = MemoryEventLog()
     replays = Replays(
         store=MemoryReplays(),
         engine=_NoEngine(),
         allowed_targets=[REPLAY["target"]],
-        clock_us=lambda: _FIRST_US,
+        clock_us=lambda: next(replay_clock_us),
         random_bytes=bytes,
     )
     store = MemoryEventStore(clock_us=lambda: next(clock_us), random_bytes=bytes, log=log)

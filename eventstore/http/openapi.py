@@ -29,6 +29,7 @@ from eventstore.http.models import (
 from eventstore.http.problems import problem, problem_type
 from eventstore.http.routes import OPERATIONS, Operation
 from eventstore.limits import (
+    IDEMPOTENCY_KEY_MAX_CHARS,
     PAGE_DEFAULT_EVENTS,
     PAGE_MAX_EVENTS,
     REPLAYS_PAGE_MAX,
@@ -127,19 +128,31 @@ _REPLAY_ID: Final = _parameter(
     where="path",
 )
 
+_IDEMPOTENCY_KEY: Final = _parameter(
+    "Idempotency-Key",
+    {"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_MAX_CHARS},
+    "A text of your own that names this request, best a UUID. Sent again with it, the request is answered "
+    "with the replay that it began, as that is by then, and with the header `Idempotent-Replay: true`. "
+    "Another request with the same key is refused. Keys are kept as long as the replays.",
+    example="8e03978e-40d5-43dd-bc93-6894a57f9324",
+    where="header",
+)
+
 _REPLAY: Final = """\
 Sends the history of all streams, or a part of it, to ONE consumer: an SQS queue, a Lambda function or an \
 EventBridge bus. Nobody else sees it (but on a bus, its rules). Events go out at least once, each stream's \
 in order, with the `detail-type` and `id` they were published with, and `replayid` in the detail. The target \
-has to be named in the deployment's setting `replayTargets`. Every request begins another replay: when its \
-answer got lost, list the replays before you ask again.
+has to be named in the deployment's setting `replayTargets`.
+
+A request without an `Idempotency-Key` begins another replay each time. With one it begins one, however \
+often it is sent: when its answer got lost, or was a 503, send it again as it was.
 """
 
 _OPERATIONS: Final[dict[str, dict[str, Any]]] = {
     "startReplay": {
         "summary": "Replay events to one consumer",
         "description": _REPLAY,
-        "parameters": [],
+        "parameters": [_IDEMPOTENCY_KEY],
     },
     "listReplays": {
         "summary": "List the replays that were asked for last",
@@ -342,6 +355,7 @@ PROBLEMS: Final[dict[str, tuple[type[Exception], ...]]] = {
         http.InvalidTime,
         domain.InvalidRange,
         domain.InvalidReplay,
+        domain.ReplayKeyReused,
         domain.ReplayTargetNotAllowed,
         domain.StoreUnavailable,
     ),
@@ -441,7 +455,10 @@ _ANSWER_HEADERS: Final = {
         "location": "Where the appended events can be read, relative to the request's URL.",
         "idempotent_replay": "`true` when an earlier try had already appended the events.",
     },
-    "startReplay": {"location": "Where the replay is told of, relative to the request's URL."},
+    "startReplay": {
+        "location": "Where the replay is told of, relative to the request's URL.",
+        "idempotent_replay": "`true` when an earlier try had already begun the replay.",
+    },
 }
 _PROBLEM_HEADERS: Final[dict[int, dict[str, str]]] = {
     405: {"allow": "The methods that the path takes."},

@@ -147,6 +147,12 @@ PROBLEM_TYPES: Final[dict[type[Exception], ProblemType]] = {
         "The target may not be replayed to",
         "Nothing was begun. Name its ARN in the deployment's setting `replayTargets`, or use one of those.",
     ),
+    domain.ReplayKeyReused: ProblemType(
+        "idempotency-key-reused",
+        409,
+        "Another replay was asked for with this Idempotency-Key",
+        "Repeat a request exactly as it was, and give a new one a key of its own; `replayId` is the other's.",
+    ),
     domain.ReplayNotFound: ProblemType(
         "replay-not-found", 404, "There is no such replay", "List the replays with GET /replays."
     ),

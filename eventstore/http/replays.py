@@ -15,7 +15,7 @@ from eventstore.http.requests import Request
 from eventstore.http.responses import Response, answer
 from eventstore.http.times import parse_time
 from eventstore.limits import REPLAYS_PAGE_MAX
-from eventstore.replays import Replay, ReplayRequest, Replays
+from eventstore.replays import Replay, ReplayRequest, Replays, Started
 
 _FIELDS: Final = StartReplay.__struct_encode_fields__
 _OBJECT: Final = 'has to be a JSON object, such as {"target": "arn:aws:sqs:..."}'
@@ -26,9 +26,16 @@ def replay_handlers(replays: Replays) -> Mapping[str, Handler]:
 
     def start_replay(request: Request, _replay_id: str) -> Response:
         request.parameters()
-        replay = replays.start(_replay_request(request.json_text()))
-        headers = {"location": f"replays/{replay.replay_id}"}
-        return answer(202, replay_answer(replay), headers=headers, counts={"ReplaysStarted": 1})
+        asked, key = _replay_request(request.json_text()), request.headers.get("idempotency-key")
+        if key is None:
+            started = Started(replays.start(asked), repeated=False)
+        else:
+            started = replays.start_once(asked, key=_unquoted(key))
+        headers = {"location": f"replays/{started.replay.replay_id}"}
+        if started.repeated:
+            headers["idempotent-replay"] = "true"
+        counts = {} if started.repeated else {"ReplaysStarted": 1}
+        return answer(202, replay_answer(started.replay), headers=headers, counts=counts)
 
     def list_replays(request: Request, _replay_id: str) -> Response:
         limit = _limit(request.parameters("limit"))
@@ -76,6 +83,11 @@ def _replay_request(body: str) -> ReplayRequest:
         stream_prefix=given.get("streamPrefix", ""),
         events_per_second=rate,
     )
+
+
+def _unquoted(key: str) -> str:
+    """Return the text of a header that is a structured field's string, or just a text."""
+    return key[1:-1] if len(key) > 1 and key[0] == key[-1] == '"' else key
 
 
 def _decode(body: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import io
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -75,6 +75,7 @@ WRITES: dict[str, Callable[[Adapters], object]] = {
         [{"Put": {"TableName": "t", "Item": {}}}], projection="p", event=EVENT
     ),
     "create a replay": lambda on: on.replays.create(REPLAY),
+    "create a replay once": lambda on: on.replays.create(replace(REPLAY, request_key="k")),
     "claim a replay": lambda on: on.replays.claim(REPLAY, until_us=1),
     "save a replay": lambda on: on.replays.save(REPLAY),
     "change a replay": lambda on: on.replays.change(REPLAY, before=REPLAY),

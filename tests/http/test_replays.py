@@ -106,6 +106,72 @@ def test_list_is_bounded(gateway: Gateway, clock: FakeClock) -> None:
         assert gateway.get("/replays", limit=limit).problem == "invalid-limit"
 
 
+def start_once(gateway: Gateway, key: str, **fields: object) -> Answer:
+    body = json.dumps({"target": QUEUE, **fields})
+    return gateway.send("POST", "/replays", body=body, headers={"Idempotency-Key": key})
+
+
+def test_repeat_with_its_key_is_answered_with_the_same_replay(
+    gateway: Gateway, engine: Engine, clock: FakeClock
+) -> None:
+    first = start_once(gateway, "k-1", names=["OrderPaid"])
+    assert "idempotent-replay" not in first.headers
+    assert (first.status, gateway.last.counts) == (202, {"ReplaysStarted": 1})  # type: ignore[union-attr]
+    clock.now_us += 3_600_000_000
+    gateway.send("POST", f"/replays/{first.json['replayId']}/pause")
+
+    for key in ("k-1", '"k-1"'):  # as a structured field has it, too
+        again = start_once(gateway, key, names=["OrderPaid"], to="now")
+        assert (again.status, again.headers["idempotent-replay"]) == (202, "true")
+        assert again.headers["location"] == first.headers["location"]
+        assert again.json == {**first.json, "status": "paused"}
+        assert gateway.last.counts == {}  # type: ignore[union-attr]
+    assert engine.started == [1]
+    assert len(gateway.get("/replays").json["replays"]) == 1
+    assert start_once(gateway, "k-2", names=["OrderPaid"]).json["replayId"] != first.json["replayId"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"names": ["OrderPlaced"]},
+        {"streamPrefix": "order-"},
+        {"eventsPerSecond": 5},
+        {"from": "2025-01-01T00:00:00Z"},
+        {"to": "2025-01-01T00:00:00Z"},
+    ],
+)
+def test_other_request_with_the_same_key_is_refused(
+    gateway: Gateway, engine: Engine, other: dict[str, object]
+) -> None:
+    replay_id = start_once(gateway, "k").json["replayId"]
+    refused = start_once(gateway, "k", **other)
+    assert (refused.status, refused.problem) == (409, "idempotency-key-reused")
+    assert refused.json["replayId"] == replay_id
+    assert engine.started == [1]
+
+
+@pytest.mark.parametrize("key", ["", '""', "k" * 256, "schl\u00fcssel", "a\tb"])
+def test_key_that_can_not_be_one_is_refused(gateway: Gateway, engine: Engine, key: str) -> None:
+    refused = start_once(gateway, key)
+    assert (refused.status, refused.problem, refused.json["field"]) == (
+        400,
+        "invalid-replay",
+        "Idempotency-Key",
+    )
+    assert engine.started == []
+    assert gateway.get("/replays").json == {"replays": []}
+
+
+def test_repeat_of_what_could_not_be_started_starts_it(gateway: Gateway, engine: Engine) -> None:
+    engine.is_up = False
+    assert start_once(gateway, "k").status == 503
+    engine.is_up = True
+    again = start_once(gateway, "k")
+    assert (again.status, again.json["status"], again.json["reason"]) == (202, "running", None)
+    assert engine.started == [2]
+
+
 def test_target_that_is_not_allowed_has_its_own_problem(gateway: Gateway, engine: Engine) -> None:
     answer = start(gateway, target=f"{QUEUE}-2")
     assert (answer.status, answer.problem, answer.json["target"]) == (

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import random
+from collections import deque
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -25,7 +27,7 @@ from eventstore.cloudevents import Entry
 from eventstore.limits import REPLAY_MAX_FAILED_STEPS, REPLAY_PAGE_EVENTS, REPLAY_RUN_MAX_STEPS
 from eventstore.positions import from_us
 from eventstore.publish import Refusal
-from eventstore.replays import Replay, ReplayRequest, Target
+from eventstore.replays import Replay, ReplayRequest, Replays, Started, Target
 from eventstore.store import AllEvents
 from tests.replays.jobs import QUEUE, Consumer, Job, Killed
 
@@ -466,3 +468,60 @@ def test_rate_and_time_left_are_told_while_it_runs() -> None:
     assert half.time_left_s is not None
     assert 1 <= half.time_left_s <= 200
     assert replace(half, status=half.status.PAUSED).time_left_s is None
+
+
+class Dying:
+    """An engine whose process dies before, or after, it has told the machine to start."""
+
+    def __init__(self, engine: Any, *, after: bool) -> None:
+        self.engine = engine
+        self.after = after
+        self.deaths = 1
+
+    def start(self, replay: Replay) -> None:
+        if self.after or not self.deaths:
+            self.engine.start(replay)
+        if self.deaths:
+            self.deaths -= 1
+            raise Killed
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_repeat_begins_the_run_that_a_death_left_out_under_the_same_name(after: bool) -> None:
+    job = Job()
+    job.fill(streams=3, events=4)
+    replays = Replays(
+        store=job.store,
+        engine=Dying(job.engine, after=after),
+        allowed_targets=[QUEUE],
+        clock_us=job.clock,
+    )
+    request = ReplayRequest(target=QUEUE)
+    with pytest.raises(Killed):
+        replays.start_once(request, key="k")
+    [kept] = job.store.latest(limit=10)
+    job.clock.move(timedelta(seconds=30))
+
+    started = replays.start_once(request, key="k")
+
+    assert started == Started(kept, repeated=True)
+    # The machine knows an execution by its name: twice is once.
+    assert set(job.engine.waiting) == {(kept.replay_id, 1)}
+    job.engine.waiting = deque(dict.fromkeys(job.engine.waiting))
+    job.engine.run()
+    assert job.replays.get(kept.replay_id).status == "completed"
+    assert len(job.consumer.taken) == 12
+
+
+def test_repeat_leaves_a_replay_that_has_begun_to_its_engine() -> None:
+    job = Job()
+    job.fill(streams=3, events=4)
+    started = job.replays.start_once(ReplayRequest(target=QUEUE), key="k")
+    job.engine.run()
+
+    again = job.replays.start_once(ReplayRequest(target=QUEUE), key="k")
+
+    assert (again.repeated, again.replay.replay_id) == (True, started.replay.replay_id)
+    assert again.replay.status == "completed"
+    assert not job.engine.waiting
+    assert job.replays.start(ReplayRequest(target=QUEUE)).replay_id != started.replay.replay_id

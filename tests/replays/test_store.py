@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from uuid import uuid4
@@ -59,6 +60,27 @@ def test_latest_are_the_newest_first_and_bounded(store: ReplayStore) -> None:
     for number in (2, 4, 3):
         store.create(replay(number))
     assert [of.replay_id for of in store.latest(limit=2)] == [ID % 4, ID % 3]
+
+
+def test_key_keeps_one_replay_and_gives_it_back_as_it_is_now(store: ReplayStore) -> None:
+    first = replace(replay(11), request_key="k-11", request_digest="d")
+    assert store.create(first) == first
+    claimed = store.claim(first, until_us=7)
+    assert claimed
+
+    for again in (replay(12), replay(13)):
+        kept = store.create(replace(again, request_key="k-11", request_digest="other"))
+        assert kept == claimed
+        assert store.get(again.replay_id) is None
+    other = replace(replay(14), request_key="k-14")
+    assert store.create(other) == other
+    assert {of.replay_id for of in store.latest(limit=100)} >= {ID % 11, ID % 14}
+
+
+def test_replays_without_a_key_are_all_kept(store: ReplayStore) -> None:
+    for number in (21, 22):
+        assert store.create(replay(number)) == replay(number)
+        assert store.get(ID % number) == replay(number)
 
 
 def test_claim_is_won_once(store: ReplayStore) -> None:
@@ -134,14 +156,14 @@ def test_item_says_everything_and_names_its_schema() -> None:
     )
     item = item_from_replay(full)
     assert replay_from_item(item) == full
-    assert all(name in (replay_schema.__doc__ or "") for name in item)
-    assert (
-        set(item)
-        == {
-            line.split()[0]
-            for line in (replay_schema.__doc__ or "").splitlines()
-            if line[18:19] in {"S", "N"}
-        }
-        - {"==============="}
-        or len(item) == 22
-    )
+    of_replays, of_keys = (replay_schema.__doc__ or "").split("For each key of a caller")
+    assert set(item) == set(re.findall(r"^(\w+) +[SN]  ", of_replays, re.MULTILINE))
+    assert set(re.findall(r"^(\w+) +[SN]  ", of_keys, re.MULTILINE)) == {
+        *(replay_schema.KIND, replay_schema.REPLAY_ID, replay_schema.KEY_OF)
+    }
+
+
+def test_item_of_a_version_that_knew_no_keys_is_read() -> None:
+    item = item_from_replay(replay())
+    del item["RequestKey"], item["RequestDigest"]
+    assert replay_from_item(item) == replay()

@@ -25,7 +25,7 @@ def test_public_names_are_pinned() -> None:
         "InvalidLimit", "InvalidPosition", "InvalidRange", "InvalidReplay", "InvalidStreamId", "LogEntry",
         "LogPage", "LogPosition", "MalformedBlock", "MalformedItem", "NewEvent", "NotPublishable",
         "OtherVerification", "Position", "PublicationStopped",
-        "RepeatedStream", "ReplayNotFound", "ReplayOver", "ReplayTargetNotAllowed",
+        "RepeatedStream", "ReplayKeyReused", "ReplayNotFound", "ReplayOver", "ReplayTargetNotAllowed",
         "StoreNotEmpty", "StoreUnavailable", "StreamNotFound", "TooManyEvents", "TranchesChanged",
         "TransactionTooLarge", "VersionConflict", "HandlerFailed", "InvalidSubscription",
         "InvalidSubscriptionName", "LeaseLost", "ReadModelRefused",

@@ -5,7 +5,7 @@ This module imports nothing, so that `infra/` can use it without boto3.
 One item is one replay:
 
 ===============  =  =================================================================================
-Kind             S  partition key, always "replay": all of them stand in one list
+Kind             S  partition key, "replay": all of them stand in one list
 ReplayId         S  sort key, a UUIDv7: in the order in which they were asked for
 Target           S  the consumer's ARN
 FromUs           N  the first Timestamp; left out when it's the beginning
@@ -14,6 +14,8 @@ EventNames       S  JSON array of event names; empty for all
 StreamPrefix     S  how the ids of its streams begin
 EventsPerSecond  N  its pace; left out when it has none
 RequestedUs      N  when it was asked for
+RequestKey       S  the caller's key for its request; empty when there's none
+RequestDigest    S  of what was asked for with the key; empty when there's none
 ReplayStatus     S  running, paused, failed, completed, cancelled
 Reason           S  why it failed
 EndedUs          N  when it ended; left out before
@@ -30,6 +32,14 @@ LeaseUntilUs     N  until when no other step begins
 ===============  =  =================================================================================
 
 Times are microseconds since 1970 UTC.
+
+For each key of a caller there's an item more, which is written with the replay and never changes:
+
+===============  =  =================================================================================
+Kind             S  "key"
+ReplayId         S  the key
+KeyOf            S  the id of its replay
+===============  =  =================================================================================
 """
 
 from typing import Final
@@ -38,6 +48,9 @@ KIND: Final = "Kind"
 REPLAY_ID: Final = "ReplayId"
 REPLAY: Final = "replay"
 """The value of `Kind`."""
+KEY: Final = "key"
+"""The same, of the key of a caller's request."""
+KEY_OF: Final = "KeyOf"
 
 STATUS: Final = "ReplayStatus"
 REASON: Final = "Reason"

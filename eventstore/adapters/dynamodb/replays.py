@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eventstore.adapters.dynamodb.replay_schema import (
     FENCE,
+    KEY,
+    KEY_OF,
     KIND,
     LEASE_UNTIL_US,
     REASON,
@@ -17,6 +19,7 @@ from eventstore.adapters.dynamodb.replay_schema import (
     STATUS,
 )
 from eventstore.adapters.dynamodb.requests import SlotsTaken, send
+from eventstore.errors import ReplayNotFound
 from eventstore.positions import Position
 from eventstore.replays import Replay, ReplayStatus
 
@@ -43,6 +46,8 @@ _TEXTS: Final = {
     REPLAY_ID: "replay_id",
     "Target": "target",
     "StreamPrefix": "stream_prefix",
+    "RequestKey": "request_key",
+    "RequestDigest": "request_digest",
     REASON: "reason",
 }
 _SAVED: Final = (
@@ -60,16 +65,35 @@ class DynamoDBReplays:
         table_name: the table of the deployed stack.
 
     Cost: `create`, `claim`, `save` and `change` are 1 write each (1 WCU up to 1 KB: names and reasons make
-    an item larger), `get` 1 RCU, `latest` 1 query (1 RCU each 4 KB).
+    an item larger), `get` 1 RCU, `latest` 1 query (1 RCU each 4 KB). To create one with a key: 1 transaction
+    (2 WCU for the key, 2 for each KB of the replay).
     """
 
     def __init__(self, *, client: DynamoDBClient, table_name: str) -> None:
         self._client = client
         self._table_name = table_name
 
-    def create(self, replay: Replay) -> None:
-        """Keep a new replay. Raises StoreUnavailable."""
-        send(self._client.put_item, TableName=self._table_name, Item=item_from_replay(replay))
+    def create(self, replay: Replay) -> Replay:
+        """Keep a new replay; see `ReplayStore.create`. Raises StoreUnavailable."""
+        put = {"TableName": self._table_name, "Item": item_from_replay(replay)}
+        if not replay.request_key:
+            send(self._client.put_item, **put)
+            return replay
+        key = {
+            "TableName": self._table_name,
+            "Item": {**_key(replay.request_key, kind=KEY), KEY_OF: {"S": replay.replay_id}},
+            "ConditionExpression": f"attribute_not_exists({KIND})",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+        try:
+            send(self._client.transact_write_items, TransactItems=[{"Put": key}, {"Put": put}])
+        except SlotsTaken as taken:
+            before = (taken.items[0] or {}).get(KEY_OF, {}).get("S", "")
+            kept = self.get(before)
+            if kept is None:
+                raise ReplayNotFound(replay_id=before) from taken
+            return kept
+        return replay
 
     def get(self, replay_id: str) -> Replay | None:
         """Read a replay; see `ReplayStore.get`. Raises StoreUnavailable."""
@@ -165,7 +189,7 @@ def item_from_replay(replay: Replay) -> dict[str, Any]:
 
 def replay_from_item(item: Mapping[str, Any]) -> Replay:
     """Read a replay from an item in DynamoDB's own JSON."""
-    fields: dict[str, Any] = {field: item[name]["S"] for name, field in _TEXTS.items()}
+    fields: dict[str, Any] = {field: item[name]["S"] for name, field in _TEXTS.items() if name in item}
     fields |= {field: int(item[name]["N"]) for name, field in _NUMBERS.items() if name in item}
     fields = {"from_us": None, **fields}
     return Replay(
@@ -176,5 +200,5 @@ def replay_from_item(item: Mapping[str, Any]) -> Replay:
     )
 
 
-def _key(replay_id: str) -> dict[str, Any]:
-    return {KIND: {"S": REPLAY}, REPLAY_ID: {"S": replay_id}}
+def _key(replay_id: str, *, kind: str = REPLAY) -> dict[str, Any]:
+    return {KIND: {"S": kind}, REPLAY_ID: {"S": replay_id}}
