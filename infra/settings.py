@@ -351,8 +351,8 @@ def _replay_targets(reader: _Reader, *, retain_data: bool) -> tuple[str, ...]:
         raise reader.error("replayTargets", f"is {given!r}; it must be a list of ARNs, or text with commas")
     targets = tuple(dict.fromkeys(arn.strip() for arn in arns if arn.strip()))
     for arn in targets:
-        if arn.endswith(":*") and not retain_data and _REPLAY_TARGET.fullmatch(f"{arn[:-1]}any"):
-            continue  # any queue or function, where nothing is to be kept: who may try it out, may replay
+        if arn.endswith((":*", "/*")) and not retain_data and _REPLAY_TARGET.fullmatch(f"{arn[:-1]}any"):
+            continue  # any of an account, where nothing is to be kept: who may try it out, may replay
         if not _REPLAY_TARGET.fullmatch(arn):
             what = "the ARN of an SQS queue, a Lambda function or an EventBridge bus, without wildcards"
             raise reader.error("replayTargets", f"has {arn!r}; each must be {what}")

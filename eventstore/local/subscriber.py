@@ -13,6 +13,7 @@ from eventstore.local.cloud import Cloud
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import DeleteMessageBatchRequestEntryTypeDef
 
 _PATTERN: Final = json.dumps({"source": ["eventstore"]})
 
@@ -59,6 +60,9 @@ class Subscriber:
             QueueUrl=self.queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=1
         )
         messages = received.get("Messages", [])
-        for message in messages:
-            self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])
+        if messages:
+            gone: list[DeleteMessageBatchRequestEntryTypeDef] = [
+                {"Id": str(n), "ReceiptHandle": of["ReceiptHandle"]} for n, of in enumerate(messages)
+            ]
+            self.sqs.delete_message_batch(QueueUrl=self.queue_url, Entries=gone)
         return [message["Body"] for message in messages]

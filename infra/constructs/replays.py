@@ -277,6 +277,6 @@ def _acknowledge_wildcards(function: Function, targets: Sequence[str]) -> None:
             Validations.of(function).acknowledge(
                 Acknowledgment(
                     id=f"AwsSolutions-IAM5[Resource::{target}]",
-                    reason="replayTargets names any queue of the account; only `local` does, for its tries.",
+                    reason="Any such target of the account: only `local` names it, for its tries.",
                 )
             )

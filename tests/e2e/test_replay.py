@@ -1,11 +1,16 @@
-"""A replay on the deployed app, into one queue, while new streams are created."""
+"""Replays on the deployed app, each into one consumer of its own, while new streams are created."""
 
 from __future__ import annotations
 
+import io
 import json
 import time
+import zipfile
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
 from uuid import uuid4
 
 import httpx
@@ -15,11 +20,188 @@ from eventstore.adapters.dynamodb import replay_schema
 from eventstore.adapters.dynamodb.replays import DynamoDBReplays
 from eventstore.local.api import Api, event_text
 from eventstore.local.cloud import ACCOUNT, REGION
+from eventstore.local.subscriber import Subscriber
 from eventstore.replays import Replay
 from infra.constructs.replays import machine_definition
 from tests.e2e.conftest import WAIT_S, Deployed, Inbox
 
-HAPPENED = event_text(name="Happened", payload='{"n": 1}')
+HAPPENED = event_text(name="Happened", payload='{"n": 1, "text": "\u00fc \\" {}", "of": [null, 1.5]}')
+
+Event = dict[str, Any]
+
+HANDLER: Final = """
+import json, os, boto3
+
+sqs = boto3.client("sqs")
+
+def handler(events, context):
+    sqs.send_message(QueueUrl=os.environ["SEEN"], MessageBody=json.dumps(events))
+    trouble = sqs.receive_message(QueueUrl=os.environ["TROUBLE"]).get("Messages", [])
+    for message in trouble:
+        sqs.delete_message(QueueUrl=os.environ["TROUBLE"], ReceiptHandle=message["ReceiptHandle"])
+        raise RuntimeError("not now")
+"""
+"""A consumer that tells each array it is given, and then raises as often as it finds a message of trouble."""
+
+
+def client(deployed: Deployed, service: str) -> Any:
+    return deployed.cloud.session().client(service, endpoint_url=deployed.cloud.endpoint)  # type: ignore[call-overload]
+
+
+@contextmanager
+def queue(deployed: Deployed, *, suffix: str = "") -> Iterator[tuple[str, str]]:
+    """Make a queue; give its name and its URL."""
+    sqs, name = client(deployed, "sqs"), f"replay-{uuid4()}{suffix}"
+    attributes = {"FifoQueue": "true"} if suffix else {}
+    url = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+    yield name, url
+    sqs.delete_queue(QueueUrl=url)
+
+
+def received(sqs: Any, queue_url: str, *, count: int) -> list[Any]:
+    """Receive until there are so many messages, and whatever comes right behind them."""
+    messages: list[Any] = []
+    deadline = time.monotonic() + WAIT_S
+    while True:
+        wait_s = 1 if len(messages) < count else 0
+        answer = sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=wait_s)
+        found = answer.get("Messages", [])
+        if not found and len(messages) >= count:
+            return messages
+        assert time.monotonic() < deadline, f"{len(messages)} messages instead of {count}"
+        messages += [json.loads(message["Body"]) for message in found]
+        if found:
+            gone = [{"Id": str(n), "ReceiptHandle": of["ReceiptHandle"]} for n, of in enumerate(found)]
+            sqs.delete_message_batch(QueueUrl=queue_url, Entries=gone)
+
+
+# --- one consumer of each kind ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Consumer:
+    """A target, and how to see what has reached it."""
+
+    arn: str
+    reached: Callable[[int], list[Event]]
+    """Takes how many events were sent; gives those that came, repeats included."""
+
+
+@contextmanager
+def queue_consumer(deployed: Deployed, *, suffix: str = "") -> Iterator[Consumer]:
+    sqs = client(deployed, "sqs")
+    with queue(deployed, suffix=suffix) as (name, url):
+        arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
+        yield Consumer(arn, lambda sent: received(sqs, url, count=sent))
+
+
+@contextmanager
+def bus_consumer(deployed: Deployed) -> Iterator[Consumer]:
+    """A bus of its own with a rule to a queue: what EventBridge delivers is seen, not what it's given."""
+    events, name = client(deployed, "events"), f"replay-{uuid4()}"
+    arn = events.create_event_bus(Name=name)["EventBusArn"]
+    with Subscriber.on_bus(deployed.cloud, name) as subscriber:
+        yield Consumer(arn, lambda sent: received(subscriber.sqs, subscriber.queue_url, count=sent))
+    events.delete_event_bus(Name=name)
+
+
+@contextmanager
+def function_consumer(deployed: Deployed) -> Iterator[Consumer]:
+    """A function that raises at its first array, after it has seen it."""
+    functions, sqs = client(deployed, "lambda"), client(deployed, "sqs")
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("consumer.py", HANDLER)
+    with queue(deployed) as (name, seen), queue(deployed) as (_, trouble):
+        sqs.send_message(QueueUrl=trouble, MessageBody="once")
+        arn = functions.create_function(
+            FunctionName=name,
+            Runtime="python3.13",
+            Handler="consumer.handler",
+            Role=f"arn:aws:iam::{ACCOUNT}:role/any",
+            Code={"ZipFile": code.getvalue()},
+            Environment={"Variables": {"SEEN": seen, "TROUBLE": trouble}},
+            Timeout=60,
+        )["FunctionArn"]
+
+        def reached(sent: int) -> list[Event]:
+            first, *arrays = received(sqs, seen, count=2)
+            assert arrays[0][: len(first)] == first  # what it raised at came again, from its beginning on
+            events = [event for array in arrays for event in array]
+            while len(events) < sent:
+                events += [event for array in received(sqs, seen, count=1) for event in array]
+            assert all(len(array) <= 100 for array in arrays)
+            return events
+
+        yield Consumer(arn, reached)
+        functions.delete_function(FunctionName=name)
+
+
+CONSUMERS: Final[dict[str, Callable[[Deployed], Any]]] = {
+    "queue": queue_consumer,
+    "FIFO queue": lambda deployed: queue_consumer(deployed, suffix=".fifo"),
+    "function": function_consumer,
+    "bus": bus_consumer,
+}
+
+
+# --- what they get ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """One history, replayed into each consumer side by side, while it grew."""
+
+    published: dict[tuple[str, int], Event]
+    """What a subscriber of the app's own bus got."""
+    subscribed: list[Event]
+    """The same with repeats."""
+    before: dict[str, list[int]]
+    """The streams that were there before the replays were asked for, and their events."""
+    replays: dict[str, Event]
+    reached: dict[str, list[Event]]
+
+
+@pytest.fixture(scope="module")
+def replayed(deployed: Deployed) -> Iterator[Replayed]:
+    prefix = f"replayed-{uuid4()}/"
+    old = {f"{prefix}old-{number}": [1, 2, 3, 4, 5] for number in range(20)}
+    with ExitStack() as stack:
+        api = stack.enter_context(Api(deployed.app.api_url, connections=8))
+        http = stack.enter_context(httpx.Client(base_url=deployed.app.api_url, trust_env=False, timeout=60))
+        subscriber = stack.enter_context(Subscriber.on_bus(deployed.cloud, deployed.app.event_bus))
+        consumers = {kind: stack.enter_context(make(deployed)) for kind, make in CONSUMERS.items()}
+
+        def append(stream_id: str, count: int) -> str:
+            api.append(stream_id, expected=0, events=[HAPPENED] * count)
+            return stream_id
+
+        with ThreadPoolExecutor(2) as executor:  # each more makes another worker of the function start
+            list(executor.map(lambda stream_id: append(stream_id, 5), old))
+            creating = [executor.submit(append, f"{prefix}new-{number}", 2) for number in range(30)]
+            new = [future.result() for future in creating[:10]]
+            ids = {}
+            for kind, consumer in consumers.items():
+                answer = http.post("/replays", json={"target": consumer.arn, "streamPrefix": prefix})
+                assert answer.status_code == 202, answer.text
+                ids[kind] = answer.json()["replayId"]
+            for future in creating:
+                future.result()
+        replays = {kind: replay_until(http, id_, "completed", "failed") for kind, id_ in ids.items()}
+        reached = {
+            kind: consumers[kind].reached(replay["sent"])
+            for kind, replay in replays.items()
+            if replay["status"] == "completed"
+        }
+        bodies = Inbox(subscriber).bodies_until(lambda bodies: len(addresses(map(json.loads, bodies))) >= 160)
+        events = [json.loads(body) for body in bodies + subscriber.receive()]
+        yield Replayed(
+            published={address(event): event for event in events},
+            subscribed=events,
+            before={**old, **{stream_id: [1, 2] for stream_id in new}},
+            replays=replays,
+            reached=reached,
+        )
 
 
 def replay_until(http: httpx.Client, replay_id: str, *statuses: str) -> dict[str, Any]:
@@ -29,93 +211,90 @@ def replay_until(http: httpx.Client, replay_id: str, *statuses: str) -> dict[str
         if replay["status"] in statuses:
             return replay
         assert time.monotonic() < deadline, replay
-        time.sleep(0.5)
+        time.sleep(0.2)
 
 
-def received(sqs: Any, queue_url: str) -> list[dict[str, Any]]:
-    messages: list[dict[str, Any]] = []
-    while True:
-        answer = sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=1)
-        if "Messages" not in answer:
-            return messages
-        messages += [json.loads(message["Body"]) for message in answer["Messages"]]
-        for message in answer["Messages"]:
-            sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+def address(event: Event) -> tuple[str, int]:
+    return event["detail"]["streamid"], event["detail"]["eventid"]
 
 
-@pytest.mark.parametrize("suffix", ["", ".fifo"])
-def test_replay_into_one_queue_while_streams_are_created(
-    api: Api, http: httpx.Client, inbox: Inbox, deployed: Deployed, suffix: str
-) -> None:
-    prefix = f"replayed-{uuid4()}/"
-    for number in range(20):
-        api.append(f"{prefix}old-{number}", expected=0, events=[HAPPENED] * 5)
-    expected = {f"{prefix}old-{number}": [1, 2, 3, 4, 5] for number in range(20)}
-    inbox.bodies_until(lambda bodies: sum(prefix in body for body in bodies) >= 100)  # published, all of them
-    sqs = deployed.cloud.session().client("sqs", endpoint_url=deployed.cloud.endpoint)
-    name = f"replay-{uuid4()}{suffix}"
-    attributes = {"FifoQueue": "true"} if suffix else {}
-    queue_url = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+def addresses(events: Any) -> list[tuple[str, int]]:
+    """The events' addresses in the order of their first deliveries."""
+    return list(dict.fromkeys(map(address, events)))
 
-    def create(number: int) -> str:
-        stream_id = f"{prefix}new-{number}"
-        api.append(stream_id, expected=0, events=[HAPPENED] * 2)
-        return stream_id
 
-    with ThreadPoolExecutor(4) as executor:
-        creating = [executor.submit(create, number) for number in range(30)]
-        for future in creating[:10]:
-            future.result()
-        body = {"target": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}", "streamPrefix": prefix}
-        answer = http.post("/replays", json=body)
-        assert answer.status_code == 202, answer.text
-        replay_id = answer.json()["replayId"]
-        created = [future.result() for future in creating]
-    replay = replay_until(http, replay_id, "completed", "failed")
+@pytest.mark.parametrize("kind", CONSUMERS)
+def test_consumer_gets_every_event_in_the_order_of_its_stream(replayed: Replayed, kind: str) -> None:
+    replay = replayed.replays[kind]
     assert replay["status"] == "completed", replay
-
-    messages = received(sqs, queue_url)
     streams: dict[str, list[int]] = {}
-    for message in messages:
-        assert message["detail-type"] == "Happened"
-        assert message["detail"]["replayid"] == replay_id
-        streams.setdefault(message["detail"]["streamid"], []).append(message["detail"]["eventid"])
+    for stream_id, event_id in addresses(replayed.reached[kind]):
+        streams.setdefault(stream_id, []).append(event_id)
     # Those created before the request have to be there; of the others, those that are come whole.
-    assert streams.items() >= {**expected, **{stream_id: [1, 2] for stream_id in created[:10]}}.items()
-    assert all(events == [1, 2] for stream_id, events in streams.items() if stream_id not in expected)
-    assert replay["sent"] == len(messages)
+    assert streams.items() >= replayed.before.items()
+    assert all(events == [1, 2] for stream_id, events in streams.items() if stream_id not in replayed.before)
+    assert replay["sent"] == len(replayed.reached[kind])
 
-    # Other subscribers got each event by its publication, and nothing of the replay.
-    published = inbox.bodies_until(lambda bodies: sum(f"{prefix}new-" in body for body in bodies) >= 60)
-    published += inbox.subscriber.receive()
-    assert not any(replay_id in body for body in published)
-    sqs.delete_queue(QueueUrl=queue_url)
+
+@pytest.mark.parametrize("kind", CONSUMERS)
+def test_consumer_gets_events_as_they_were_published(replayed: Replayed, kind: str) -> None:
+    for event in replayed.reached[kind]:
+        published = replayed.published[address(event)]
+        assert event["detail-type"] == published["detail-type"] == "Happened"
+        assert event["source"] == published["source"]
+        assert event["detail"] == {
+            **published["detail"],
+            "replayid": replayed.replays[kind]["replayId"],
+        }
+
+
+def test_function_gets_events_in_time_order(replayed: Replayed) -> None:
+    order = [(event["detail"]["time"], *address(event)) for event in replayed.reached["function"]]
+    assert order == sorted(order)
+
+
+def test_other_subscribers_get_nothing_of_a_replay(replayed: Replayed) -> None:
+    # Each event by its publication, and nothing more.
+    assert len(replayed.published) == 160
+    assert not any("replayid" in event["detail"] for event in replayed.subscribed)
 
 
 def test_replay_is_paused_resumed_and_refused(http: httpx.Client, api: Api, deployed: Deployed) -> None:
     prefix = f"paused-{uuid4()}/"
     api.append(f"{prefix}1", expected=0, events=[HAPPENED] * 12)
-    sqs = deployed.cloud.session().client("sqs", endpoint_url=deployed.cloud.endpoint)
-    name = f"replay-{uuid4()}"
-    queue_url = sqs.create_queue(QueueName=name)["QueueUrl"]
-    body = {"target": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}", "streamPrefix": prefix}
-    replay_id = http.post("/replays", json={**body, "eventsPerSecond": 1}).json()["replayId"]
-    assert http.post(f"/replays/{replay_id}/pause").json()["status"] == "paused"
-    time.sleep(3)
-    held = received(sqs, queue_url)
-    assert len(held) <= 5
-    assert http.post(f"/replays/{replay_id}/resume").json()["status"] == "running"
-    replay_until(http, replay_id, "completed")
-    events = [message["detail"]["eventid"] for message in held + received(sqs, queue_url)]
-    assert list(dict.fromkeys(events)) == list(range(1, 13))
+    sqs = client(deployed, "sqs")
+    with queue(deployed) as (name, url):
+        body = {"target": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}", "streamPrefix": prefix}
+        replay_id = http.post("/replays", json={**body, "eventsPerSecond": 2}).json()["replayId"]
+        assert http.post(f"/replays/{replay_id}/pause").json()["status"] == "paused"
+        time.sleep(3)
+        held = received(sqs, url, count=0)
+        assert len(held) <= 10
+        assert http.post(f"/replays/{replay_id}/resume").json()["status"] == "running"
+        sent = replay_until(http, replay_id, "completed")["sent"]
+        events = held + received(sqs, url, count=sent - len(held))
+        assert list(dict.fromkeys(event["detail"]["eventid"] for event in events)) == list(range(1, 13))
 
-    bus = {"target": f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/other"}
-    refused = http.post("/replays", json=bus)
+    elsewhere = {"target": f"arn:aws:events:{REGION}:{ACCOUNT[:-1]}1:event-bus/other"}
+    refused = http.post("/replays", json=elsewhere)
     assert (refused.status_code, refused.json()["type"]) == (
         403,
         "urn:eventstore:problem:replay-target-not-allowed",
     )
-    sqs.delete_queue(QueueUrl=queue_url)
+
+
+def test_request_with_a_key_begins_one_replay(http: httpx.Client, deployed: Deployed) -> None:
+    with queue(deployed) as (name, _):
+        body = {"target": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}", "streamPrefix": f"none-{uuid4()}"}
+        headers = {"Idempotency-Key": str(uuid4())}
+        first, again = (http.post("/replays", json=body, headers=headers) for _ in range(2))
+        assert (first.status_code, again.status_code) == (202, 202)
+        assert again.headers["idempotent-replay"] == "true"
+        replay_id = first.json()["replayId"]
+        assert again.json()["replayId"] == replay_id
+        other = http.post("/replays", json={**body, "names": ["Happened"]}, headers=headers)
+        assert other.json()["type"] == "urn:eventstore:problem:idempotency-key-reused"
+        assert http.post(f"/replays/{replay_id}/cancel").json()["status"] == "cancelled"
 
 
 def machine_with(deployed: Deployed, table: str, **states: Any) -> str:

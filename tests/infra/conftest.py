@@ -22,6 +22,12 @@ from app import compose
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENTS = ("dev", "prod", "local")
+LOCAL_REPLAY_TARGETS = (
+    "arn:aws:sqs:us-east-1:000000000000:*",
+    "arn:aws:lambda:us-east-1:000000000000:function:*",
+    "arn:aws:events:us-east-1:000000000000:event-bus/*",
+)
+"""Where `local`, and no other environment, lets anybody replay to."""
 
 Resources = dict[str, dict[str, Any]]
 

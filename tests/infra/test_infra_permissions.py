@@ -13,7 +13,7 @@ from eventstore.adapters.dynamodb.log import DynamoDBEventLog
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.index import Indexer
 from eventstore.publication_order import StreamRecord
-from tests.infra.conftest import Synthesized
+from tests.infra.conftest import LOCAL_REPLAY_TARGETS, Synthesized
 
 TABLE = "EventsTable4B7491D3.Arn"
 INDEX = f"{TABLE}/index/ByTime"
@@ -76,8 +76,12 @@ ALLOWED = {
 }
 
 
+QUEUES, FUNCTIONS, BUSES = LOCAL_REPLAY_TARGETS
 SENDING = {
-    (action, "arn:aws:sqs:us-east-1:000000000000:*") for action in ("sqs:GetQueueUrl", "sqs:SendMessage")
+    ("sqs:GetQueueUrl", QUEUES),
+    ("sqs:SendMessage", QUEUES),
+    ("lambda:InvokeFunction", FUNCTIONS),
+    ("events:PutEvents", BUSES),
 }
 """What the replay function may besides, in `local` alone."""
 

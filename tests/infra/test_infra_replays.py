@@ -11,7 +11,7 @@ import pytest
 from eventstore.adapters.dynamodb import replay_schema
 from eventstore.limits import REPLAY_LEASE_S, REPLAY_RUN_MAX_STEPS, REPLAY_STEP_S, REPLAY_TIMEOUT_S
 from infra.settings import Settings, SettingsError
-from tests.infra.conftest import Synthesized, context
+from tests.infra.conftest import LOCAL_REPLAY_TARGETS, Synthesized, context
 
 STEP = "ReplaysStepFunction00CCB8FB"
 MACHINE = "ReplaysMachine1F18F151"
@@ -120,7 +120,7 @@ def test_replays_may_send_to_exactly_the_targets_that_are_named(
 
 def test_no_target_is_allowed_unless_it_is_named(apps: Mapping[str, Synthesized]) -> None:
     allowed = {name: Settings.from_context(context(environment=name)).replay_targets for name in apps}
-    assert allowed == {"dev": (), "prod": (), "local": ("arn:aws:sqs:us-east-1:000000000000:*",)}
+    assert allowed == {"dev": (), "prod": (), "local": LOCAL_REPLAY_TARGETS}
 
 
 @pytest.mark.parametrize(
@@ -129,6 +129,8 @@ def test_no_target_is_allowed_unless_it_is_named(apps: Mapping[str, Synthesized]
         "queue",
         "arn:aws:sns:eu-central-1:123456789012:t",
         "arn:aws:sqs:eu-central-1:123456789012:*",
+        "arn:aws:lambda:eu-central-1:123456789012:function:*",
+        "arn:aws:events:eu-central-1:123456789012:event-bus/*",
         "*",
         [1],
         7,

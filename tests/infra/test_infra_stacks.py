@@ -14,7 +14,7 @@ from aws_cdk import aws_sqs as sqs
 from cdk_nag import AwsSolutionsChecks
 
 from eventstore.http.paths import API_ROUTES
-from tests.infra.conftest import ROOT, Synthesized
+from tests.infra.conftest import LOCAL_REPLAY_TARGETS, ROOT, Synthesized
 
 EMF_METRICS = {
     "Appended",
@@ -486,7 +486,7 @@ def test_cdk_nag_would_stop_the_synth(tmp_path: Path) -> None:
     [
         ("dev", set()),
         ("prod", set()),
-        ("local", {"APIG4", "IAM5[Resource::arn:aws:sqs:us-east-1:000000000000:*]"}),
+        ("local", {"APIG4", *(f"IAM5[Resource::{arn}]" for arn in LOCAL_REPLAY_TARGETS)}),
     ],
 )
 def test_rules_are_acknowledged_only_where_named_here(
