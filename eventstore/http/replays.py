@@ -10,7 +10,7 @@ import msgspec
 from eventstore.errors import InvalidLimit, InvalidReplay
 from eventstore.http.app import Handler
 from eventstore.http.errors import MalformedJson, MissingField, UnknownField, WrongType
-from eventstore.http.models import ReplayList, StartReplay, replay_answer
+from eventstore.http.replay_models import ReplayList, StartReplay, replay_answer
 from eventstore.http.requests import Request
 from eventstore.http.responses import Response, answer
 from eventstore.http.times import parse_time

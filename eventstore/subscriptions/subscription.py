@@ -22,6 +22,7 @@ from eventstore.errors import (
 )
 from eventstore.events import Event
 from eventstore.log import BlockPosition, EventLog
+from eventstore.subscriptions.attempts import Attempts
 from eventstore.subscriptions.checkpoints import Checkpoints, ParkedEvent
 from eventstore.subscriptions.membership import Membership
 from eventstore.subscriptions.projection import Projection
@@ -30,8 +31,6 @@ from eventstore.subscriptions.terms import Handler, OnFailure, Terms, check_subs
 from eventstore.subscriptions.tranche_reader import EventBodies, TrancheReader
 
 _LOGGER: Final = logging.getLogger("eventstore.subscriptions")
-_REASON_MAX_CHARS: Final = 1_000
-_BACKOFF_MAX_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +88,6 @@ class Subscription:
     ) -> None:
         self.name = check_subscription_name(name)
         self.worker = worker
-        self._handler = handler
         self._log = log
         self._bodies = bodies
         self._checkpoints = checkpoints
@@ -102,7 +100,7 @@ class Subscription:
         self._now_us = now_us
         self._stopping = threading.Event()
         self._sleep = sleep or self._stopping.wait
-        self._jitter = jitter
+        self._attempts = Attempts(handler, max_tries=terms.max_tries, sleep=self._sleep, jitter=jitter)
         self._held: dict[int, _Held] = {}
         self._is_begun = False
         self.counts = _Counts()
@@ -143,7 +141,7 @@ class Subscription:
                 except StoreUnavailable as error:
                     failures += 1
                     _LOGGER.warning("subscription %s, worker %s: %s", self.name, self.worker, error)
-                    self._sleep(self._backoff_s(failures))
+                    self._attempts.pause(failures)
                     continue
                 if not moved:
                     self._sleep(self._terms.poll_s)
@@ -195,7 +193,7 @@ class Subscription:
             event = self._bodies.read_events([address]).get(address)
             reason = f"the item is missing or damaged: {event}"
             if isinstance(event, Event):
-                reason = self._try(event, keep=lambda: True)
+                reason = self._attempts.make(event, keep=lambda: True)
             if reason:
                 still_parked += 1
                 if self._on_failure is not OnFailure.PARK:
@@ -293,7 +291,7 @@ class Subscription:
         if first is not None and event.event_id > first:
             return self._park(tranche, event, f"behind event {first} of its stream, which is parked")
         if isinstance(event, Event):
-            reason = self._try(event, keep=lambda: self._still_holds(tranche, held))
+            reason = self._attempts.make(event, keep=lambda: self._still_holds(tranche, held))
         else:
             reason = str(event)
         if not reason:
@@ -304,22 +302,6 @@ class Subscription:
     def _still_holds(self, tranche: int, held: _Held) -> bool:
         self._keep_if_due()
         return self._held.get(tranche) is held and not self._stopping.is_set()
-
-    def _try(self, event: Event, *, keep: Callable[[], bool]) -> str:
-        """Try an event until it's handled, or tell why it isn't."""
-        reason = ""
-        for attempt in range(1, self._terms.max_tries + 1):
-            try:
-                self._handler(event)
-                return ""
-            except Exception as error:  # noqa: BLE001 - whatever a handler raises is its failure
-                reason = f"{type(error).__name__}: {error}"[:_REASON_MAX_CHARS]
-                _LOGGER.info("event %s of %s failed: %s", event.event_id, event.stream_id, reason)
-            if attempt < self._terms.max_tries:
-                self._sleep(self._backoff_s(attempt))
-                if not keep():
-                    break
-        return reason
 
     def _give_up(self, tranche: int, held: _Held, event: Event | MalformedItem, reason: str) -> bool:
         if self._on_failure is OnFailure.STOP:
@@ -342,9 +324,6 @@ class Subscription:
         self.counts.parked += 1
         _LOGGER.warning("parked event %s of %s: %s", event.event_id, event.stream_id, reason)
         return True
-
-    def _backoff_s(self, attempt: int) -> float:
-        return min(_BACKOFF_MAX_S, 0.1 * 2.0 ** min(attempt - 1, 10)) * self._jitter()
 
 
 def subscribe(

@@ -1,0 +1,128 @@
+"""The contract of `EventStore`: what is refused."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from eventstore import (
+    Append,
+    DuplicateEventUid,
+    EmptyAppend,
+    EventStore,
+    EventTooLarge,
+    InvalidEventUid,
+    InvalidExpectedVersion,
+    InvalidLimit,
+    InvalidRange,
+    InvalidStreamId,
+    NewEvent,
+    RepeatedStream,
+    TooManyEvents,
+    TransactionTooLarge,
+)
+from eventstore.testing.clock import FakeClock
+from eventstore.testing.store_contract import HOUR, StoreContract, some_events
+
+
+class RefusalsContract(StoreContract):
+    """What can't be taken is refused before anything is written or read."""
+
+    def test_unfit_stream_ids_are_refused(self, store: EventStore) -> None:
+        for stream_id in ("", "$reserved", "a" * 1_025, "ü" * 513, "tab\there", "null\x00", "half-\ud800"):
+            with pytest.raises(InvalidStreamId):
+                store.append(stream_id, some_events(), expected=0)
+            with pytest.raises(InvalidStreamId):
+                store.read_stream(stream_id)
+
+    def test_fit_stream_ids_come_back_as_they_are(self, store: EventStore, clock: FakeClock) -> None:
+        stream_ids = ["a", "a" * 1_024, "ü" * 512, "a/b", "a b+c%2F", "日本", "🙂", "a$"]
+        for stream_id in stream_ids:
+            store.append(stream_id, some_events(), expected=0)
+            assert store.head(stream_id).version == 1
+        clock.move(HOUR)
+
+        assert sorted(event.stream_id for event in store.read_all()) == sorted(stream_ids)
+
+    def test_append_without_events_is_refused(self, store: EventStore) -> None:
+        with pytest.raises(EmptyAppend):
+            store.append("order-1", [], expected=0)
+        with pytest.raises(EmptyAppend):
+            store.transact([])
+
+    def test_append_of_101_events_is_refused_whole(self, store: EventStore) -> None:
+        with pytest.raises(TooManyEvents) as caught:
+            store.append("order-1", some_events(101), expected=0)
+        assert (caught.value.count, caught.value.limit) == (101, 100)
+
+        with pytest.raises(TooManyEvents):
+            store.transact([Append(f"s-{n}", tuple(some_events(51)), 0) for n in range(2)])
+        assert store.head("order-1").version == store.head("s-0").version == 0
+
+    def test_event_over_400_kb_is_refused_and_just_under_it_is_kept(self, store: EventStore) -> None:
+        def of_size(size_bytes: int) -> NewEvent:
+            return NewEvent(name="N", payload='"' + "x" * (size_bytes - 2) + '"')
+
+        room = 400 * 1_024 - len("big") - len("N") - len("{}") - 128
+        with pytest.raises(EventTooLarge) as caught:
+            store.append("big", [of_size(room + 1)], expected=0)
+        assert (caught.value.size_bytes, caught.value.limit_bytes) == (409_601, 409_600)
+
+        store.append("big", [of_size(room)], expected=0)
+        (event,) = store.read_stream("big")
+        assert len(event.payload) == room
+
+    def test_transaction_over_4_mb_is_refused_whole_and_just_under_it_is_kept(
+        self, store: EventStore
+    ) -> None:
+        large = NewEvent(name="N", payload='"' + "x" * 390_000 + '"')
+        with pytest.raises(TransactionTooLarge):
+            store.append("big", [large] * 11, expected=0)
+        assert store.head("big").version == 0
+
+        assert store.append("big", [large] * 10, expected=0).version == 10
+
+    def test_unfit_expected_versions_are_refused(self, store: EventStore) -> None:
+        unfit: list[Any] = [-1, 1.0, "1", None, True, 10**15]
+        for expected in unfit:
+            with pytest.raises(InvalidExpectedVersion):
+                store.append("order-1", some_events(), expected=expected)
+
+    def test_head_of_another_stream_is_refused(self, store: EventStore) -> None:
+        head = store.append("order-1", some_events(2), expected=0).head
+
+        with pytest.raises(InvalidExpectedVersion):
+            store.append("order-2", some_events(), expected=head)
+
+    def test_uids_have_to_be_given_for_all_events_or_none_and_once(self, store: EventStore) -> None:
+        one = some_events(1, with_uids=True)
+
+        with pytest.raises(InvalidEventUid):
+            store.append("order-1", one + some_events(1), expected=0)
+        with pytest.raises(DuplicateEventUid):
+            store.append("order-1", one + one, expected=0)
+
+    def test_stream_twice_in_a_transaction_is_refused(self, store: EventStore) -> None:
+        with pytest.raises(RepeatedStream):
+            store.transact([Append("a", tuple(some_events()), 0), Append("a", tuple(some_events()), 1)])
+
+    def test_unfit_version_ranges_are_refused_before_reading(self, store: EventStore) -> None:
+        for first, last in [(0, None), (-1, None), (3, 2), (1, 0), (10**16, None), (1, 10**16)]:
+            with pytest.raises(InvalidRange):
+                store.read_stream("order-1", from_version=first, to_version=last)
+
+    def test_unfit_time_ranges_are_refused_before_reading(self, store: EventStore) -> None:
+        now = datetime.now(UTC)
+        with pytest.raises(InvalidRange):
+            store.read_all(from_=now, to=now - HOUR)
+        with pytest.raises(InvalidRange):
+            store.read_all(from_=now.replace(tzinfo=None))
+
+    def test_unfit_limits_are_refused_before_reading(self, store: EventStore) -> None:
+        for limit in (0, -1):
+            with pytest.raises(InvalidLimit):
+                store.read_stream("order-1", limit=limit)
+            with pytest.raises(InvalidLimit):
+                store.read_all(limit=limit)
