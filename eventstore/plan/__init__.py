@@ -1,7 +1,7 @@
 """The planner: what a load needs, what gives way first, what a month costs, each figure with its formula.
 
 `python -m eventstore.plan --events-per-second 5000 --item-kb 1.2` prints it; the CDK app takes the same
-figures from its settings at synth. Standard library only. docs/scale.md has the reasons, and what is only a model.
+figures from its settings at synth. Standard library only. docs/scale.md has the reasons, and what is a model.
 """
 
 from __future__ import annotations

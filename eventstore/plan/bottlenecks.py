@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, isfinite
 from typing import Final
 
 from eventstore import limits
@@ -61,7 +61,8 @@ def ladder(workload: Workload, capacity: Capacity, *, assumed: Assumptions, quot
         *_of_lambda_and_api(workload, capacity, quotas),
         *_of_one_stream(workload, assumed, quotas),
     ]
-    return sorted(found, key=lambda limit: limit.events_per_second)
+    reachable = (limit for limit in found if isfinite(limit.events_per_second))
+    return sorted(reachable, key=lambda limit: limit.events_per_second)
 
 
 def _of_dynamodb(w: Workload, capacity: Capacity, quotas: Quotas) -> Iterator[Limit]:

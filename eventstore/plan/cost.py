@@ -144,8 +144,8 @@ def _functions(month: _Month, prices: Prices) -> Iterator[Figure]:
         gb_seconds = calls * duration_ms / 1_000 * memory_gb
         value = (calls * prices.lambda_requests + gb_seconds * prices.lambda_gb_seconds) / _MILLION
         formula = (
-            f"{n(calls)} calls x (${prices.lambda_requests:g} + {n(duration_ms)} ms x {n(memory_gb)} GB / 1,000 "
-            f"x ${prices.lambda_gb_seconds:g}) / 1,000,000"
+            f"{n(calls)} calls x (${prices.lambda_requests:g} + {n(duration_ms)} ms x {n(memory_gb)} GB "
+            f"/ 1,000 x ${prices.lambda_gb_seconds:g}) / 1,000,000"
         )
         yield Figure(name, label, value, "USD", formula)
 
