@@ -100,7 +100,14 @@ def _reads(month: _Month, prices: Prices) -> Iterator[Figure]:
     yield _of_units(
         month, capacity.index_read_units, "index_reads", "Reads, index by time", prices.read_units
     )
-    yield _of_units(month, capacity.log_read_units, "log_reads", "Reads, log", prices.read_units)
+    polls = w.subscriptions * w.log_tranches / month.assumed.subscription_poll_s
+    idle = polls * (SECONDS_PER_MONTH - month.seconds)  # they look for news at any load
+    value = (capacity.log_read_units.value * month.seconds + idle) / _MILLION * prices.read_units
+    formula = (
+        f"({n(capacity.log_read_units.value)} RCU/s / {n(w.peak_factor)} + polls {n(polls)} RCU/s x "
+        f"(1 - 1 / {n(w.peak_factor)})) x {n(SECONDS_PER_MONTH)} s x ${prices.read_units:g} / 1,000,000"
+    )
+    yield Figure("log_reads", "Reads, log", value, "USD", formula)
     stored = capacity.stored_events.value
     units = stored * w.item_kb / READ_UNIT_KB * 0.5
     formula = (

@@ -27,6 +27,19 @@ def test_every_figure_is_printed_with_its_formula(capsys: pytest.CaptureFixture[
     assert first == "! 1. at 1,653 events/s (302 % used) Publisher: one batch a stream shard at a time"
 
 
+def test_readme_shows_real_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    command, shown = re.findall(
+        r"```sh\npython -m eventstore\.plan (.+)\n```\n```\n((?:.+\n)+?)```",
+        (ROOT / "README.md").read_text("utf-8"),
+    )[0]
+    assert main(command.split()) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert [line for line in shown.splitlines() if line not in printed] == []
+    assert f"({len(shown.splitlines())} of its {len(printed)} lines.)" in (ROOT / "README.md").read_text(
+        "utf-8"
+    )
+
+
 def test_json_holds_the_same_figures_and_the_inputs(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*ISSUE, "--json", "--price", "bus_events=2", "--quota", "lambda_concurrency=5000"]) == 0
     found = json.loads(capsys.readouterr().out)

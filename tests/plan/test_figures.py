@@ -206,6 +206,7 @@ def test_what_is_no_region_is_refused(region: str) -> None:
         ("table_writes", 4_106.25),  # 10,000 / 4 x 2,628,000 = 6,570 million at 0.625
         ("index_writes", 4_106.25),
         ("table_reads", 1_724.625),  # 13,797 million at 0.125
+        ("log_reads", 10.84852),  # (100.0977 / 4 + 8) x 2.628 million at 0.125
         ("stream_reads", 0),
         ("api", 4_599),  # 1,750 a second
         ("bus", 3_285),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from pathlib import Path
 from statistics import fmean, pvariance
 
@@ -18,7 +19,7 @@ from bench.hot_shards.model import (
     run,
     utilisation_percent_for,
 )
-from bench.hot_shards.results import Size, work_out
+from bench.hot_shards.results import Size, steps_at, work_out
 from eventstore.plan import safe_utilisation_percent
 
 TINY = Size(rates=(100, 3_000), shards=(1, 3), seconds=3, streams=50, assignments=3)
@@ -123,6 +124,25 @@ def test_documents_show_the_committed_results() -> None:
     again = work_out(size=TINY)
     for part in ("seed", "ladder", "steps"):
         assert committed[part] == json.loads(json.dumps(again[part]), parse_float=_six_digits), part
+
+
+def test_documents_name_the_rates_that_the_planner_works_out() -> None:
+    rows = re.findall(
+        r"^\| ([\d,]+)(?: events/s)? \| (.+) \|$", (DOCS / "scale.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert [rate for rate, _ in rows] == ["1,000", "10,000", "100,000", "1,000,000"]
+    seen: set[str] = set()
+    for rate, what in rows:
+        exceeded = steps_at(events_per_second=float(rate.replace(",", "")))["exceeded"]
+        all_met = {f"{round(limit['events_per_second']):,}" for limit in exceeded}
+        named = {
+            number
+            for group in re.findall(r"\(([^)]+)\)", what)
+            for number in re.findall(r"\d[\d,]*\d", group)
+        }
+        seen |= named
+        assert named <= all_met, rate
+        assert all_met <= seen, rate
 
 
 def _six_digits(text: str) -> float:
