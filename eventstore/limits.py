@@ -49,6 +49,10 @@ WRITE_UNIT_BYTES: Final = 1_024
 SHARDS_MAX: Final = 1_000
 """Shards of the time index (ours: every read of all streams queries each of them)."""
 
+SHARD_UTILISATION_PERCENT: Final = 80
+"""How full a shard of the time index may be on average at the peak (ours, ADR 13): chance needs 14 % of room
+for events of 1 KB, and a partition that is over its 1,000 units a second throttles appends."""
+
 UID_SKEW_S: Final = 7_200.0
 """Seconds by which a client's clock may be ahead of a writer's for a retried append with ANY or EXISTS
 to be known by its UUIDv7 (ours): so far back, and no further, the stream is searched for it."""

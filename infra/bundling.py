@@ -23,7 +23,7 @@ from aws_cdk import aws_lambda as lambda_
 _ROOT: Final = Path(__file__).resolve().parent.parent
 _LAMBDAS: Final = _ROOT / "lambdas"
 _LIBRARY: Final = _ROOT / "eventstore"
-_DEVELOPMENT_PARTS: Final = frozenset({"__main__", "cli", "local", "testing"})
+_DEVELOPMENT_PARTS: Final = frozenset({"__main__", "cli", "local", "plan", "testing"})
 _PIP: Final = (sys.executable, "-m", "pip", "--no-color", "--no-input", "--disable-pip-version-check")
 _INSTALL: Final = (*_PIP, "install", "--quiet", "--no-compile", "--only-binary=:all:")
 _PIN: Final = re.compile(r"^([\w.-]+)==", re.MULTILINE)

@@ -8,6 +8,7 @@ from infra.constructs.alarms import Alarms
 from infra.constructs.events_table import EventsTable
 from infra.constructs.log_table import LogTable
 from infra.constructs.subscriptions_table import SubscriptionsTable
+from infra.plan import tell_plan
 from infra.settings import Settings
 
 
@@ -35,3 +36,4 @@ class DataStack(Stack):
         CfnOutput(self, "SubscriptionsTableName", value=self.subscriptions_table.table.table_name)
         CfnOutput(self, "EventBusName", value=self.bus.event_bus_name)
         CfnOutput(self, "EventBusArn", value=self.bus.event_bus_arn)
+        tell_plan(self, settings=settings)

@@ -18,6 +18,7 @@ from difflib import get_close_matches
 from typing import Final, Literal, TypeAlias, TypeVar
 
 from eventstore import limits
+from eventstore.plan import Workload, write_shards_for
 
 Context: TypeAlias = Mapping[str, object]
 _Choice = TypeVar("_Choice", bound=str)
@@ -66,6 +67,24 @@ class JwtAuth:
 
 Auth: TypeAlias = Literal["iam", "none"] | JwtAuth
 """`iam`: requests are signed (SigV4). `none`: whoever knows the URL may read and append."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadSettings:
+    """The peak that the store is made for, and how full a shard may be then."""
+
+    events_per_second: int
+    average_item_kb: float
+    shard_utilisation_percent: float
+
+    @property
+    def write_shards(self) -> int:
+        """The shards of the time index that this takes (ADR 13)."""
+        return write_shards_for(
+            events_per_second=self.events_per_second,
+            average_item_kb=self.average_item_kb,
+            utilisation_percent=self.shard_utilisation_percent,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +139,7 @@ class Settings:
     """All settings of one environment, checked together."""
 
     environment: str
+    load: LoadSettings
     write_shards: int
     read_shards: int
     """Shards that a read of all streams asks: at least the most that were ever written."""
@@ -136,6 +156,22 @@ class Settings:
     log: LogSettings
     alarms: AlarmSettings
 
+    @property
+    def workload(self) -> Workload:
+        """What the planner plans for at synth."""
+        return Workload(
+            events_per_second=self.load.events_per_second,
+            item_kb=self.load.average_item_kb,
+            utilisation_percent=self.load.shard_utilisation_percent,
+            write_shards=None if self.write_shards == self.load.write_shards else self.write_shards,
+            batch_size=self.publication.batch_size,
+            window_s=self.publication.window_s,
+            log_batch_size=self.log.batch_size,
+            log_window_s=self.log.window_s,
+            log_tranches=self.log.tranches,
+            api_requests_per_second=self.api.requests_per_second,
+        )
+
     @staticmethod
     def from_context(context: Context) -> "Settings":
         """The settings of the environment that `context` names, `dev` when it names none.
@@ -144,9 +180,15 @@ class Settings:
         """
         reader = _Reader(context)
         retain_data = reader.flag("retainData")
-        write_shards, read_shards = _shards(reader, retain_data=retain_data)
+        load = LoadSettings(
+            events_per_second=reader.integer("eventsPerSecond", low=1, high=1_000_000),
+            average_item_kb=reader.number("averageItemKb", low=0.001, high=limits.ITEM_MAX_BYTES / 1_024),
+            shard_utilisation_percent=reader.number("shardUtilisationPercent", low=1, high=100),
+        )
+        write_shards, read_shards = _shards(reader, load, retain_data=retain_data)
         settings = Settings(
             environment=reader.environment,
+            load=load,
             write_shards=write_shards,
             read_shards=read_shards,
             settling_s=reader.number("settlingS", low=0, high=3_600),
@@ -176,12 +218,6 @@ class Settings:
         )
         reader.refuse_unknown_keys()
         return settings
-
-
-def write_shards_for(*, events_per_second: int, average_item_kb: float) -> int:
-    """The shards of the time index, so that none takes more writes than one partition can."""
-    units_per_second = events_per_second * math.ceil(average_item_kb)
-    return math.ceil(units_per_second / limits.WRITES_PER_SHARD_PER_SECOND)
 
 
 class _Reader:
@@ -270,17 +306,14 @@ class _Reader:
                 )
 
 
-def _shards(reader: _Reader, *, retain_data: bool) -> tuple[int, int]:
+def _shards(reader: _Reader, load: LoadSettings, *, retain_data: bool) -> tuple[int, int]:
     """Write shards, and read shards that cover every shard that was ever written.
 
     Synth can't see how a table was written in the past; `readShards` in cdk.json is that memory. It must
     cover the write shards before they are used, so that each raise is written down and committed with the
     code; when write shards are lowered, it stays. So the command line can't set it where data is retained.
     """
-    write_shards = write_shards_for(
-        events_per_second=reader.integer("eventsPerSecond", low=1, high=1_000_000),
-        average_item_kb=reader.number("averageItemKb", low=0.001, high=limits.ITEM_MAX_BYTES / 1_024),
-    )
+    write_shards = load.write_shards
     if reader.optional("writeShards") is not None:
         write_shards = reader.integer("writeShards", low=1, high=limits.SHARDS_MAX)
     if write_shards > limits.SHARDS_MAX:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from eventstore.limits import SHARDS_MAX
-from infra.settings import JwtAuth, Settings, SettingsError, write_shards_for
+from infra.settings import JwtAuth, Settings, SettingsError
 from tests.infra.conftest import ENVIRONMENTS, context
 
 
@@ -36,27 +36,15 @@ def test_a_value_of_the_command_line_is_text_and_goes_before_the_file() -> None:
     assert settings(settlingS="2.5") == replace(settings(), settling_s=2.5)
 
 
-@pytest.mark.parametrize(
-    ("events_per_second", "average_item_kb", "shards"),
-    [
-        (1, 1, 1),
-        (1_000, 1, 1),
-        (1_001, 1, 2),
-        (1_000, 1.1, 2),
-        (5_000, 2.5, 15),
-        (1, 0.2, 1),
-        (999, 400, 400),
-    ],
-)
-def test_write_shards_are_what_the_index_needs(
-    events_per_second: int, average_item_kb: float, shards: int
-) -> None:
-    assert write_shards_for(events_per_second=events_per_second, average_item_kb=average_item_kb) == shards
-
-
 def test_write_shards_follow_from_events_per_second_and_item_size() -> None:
     found = settings(environment="local", eventsPerSecond=3_000, averageItemKb=2.5, readShards=9)
     assert (found.write_shards, found.read_shards) == (9, 9)
+
+
+def test_write_shards_leave_the_room_that_is_asked_for() -> None:
+    found = settings(environment="local", eventsPerSecond=3_000, shardUtilisationPercent=80)
+    assert found.write_shards == 4
+    assert settings(environment="prod").write_shards == 5
 
 
 def test_write_shards_can_be_given() -> None:
@@ -64,13 +52,13 @@ def test_write_shards_can_be_given() -> None:
 
 
 def test_fewer_read_shards_than_write_shards_are_refused() -> None:
-    with pytest.raises(SettingsError, match=r"readShards .* is 4, but 7 shards .* raise it to 7"):
+    with pytest.raises(SettingsError, match=r"readShards .* is 5, but 7 shards .* raise it to 7"):
         settings(environment="prod", writeShards=7)
 
 
 def test_lowered_write_shards_leave_the_recorded_read_shards() -> None:
     found = settings(environment="prod", eventsPerSecond=100)
-    assert (found.write_shards, found.read_shards) == (1, 4)
+    assert (found.write_shards, found.read_shards) == (1, 5)
 
 
 @pytest.mark.parametrize("read_shards", [1, 4, 400])
@@ -86,7 +74,7 @@ def test_tranches_of_retained_data_are_taken_from_the_file_alone() -> None:
 
 
 def test_more_shards_than_a_store_can_have_are_refused() -> None:
-    with pytest.raises(SettingsError, match=f"needs 40,000 shards; one store has {SHARDS_MAX:,}"):
+    with pytest.raises(SettingsError, match=f"needs 50,000 shards; one store has {SHARDS_MAX:,}"):
         settings(eventsPerSecond=100_000, averageItemKb=400)
 
 
@@ -122,6 +110,8 @@ def test_an_alarm_can_be_off() -> None:
         ({"eventsPerSecond": "many"}, "eventsPerSecond .* is 'many'"),
         ({"eventsPerSecond": "1.5"}, "eventsPerSecond .* a whole number"),
         ({"eventsPerSecond": True}, "eventsPerSecond .* is True"),
+        ({"shardUtilisationPercent": 101}, "shardUtilisationPercent .* is 101; .* to 100"),
+        ({"shardUtilisationPercent": 0}, "shardUtilisationPercent .* is 0"),
         ({"averageItemKb": 401}, "averageItemKb .* is 401; .* to 400"),
         ({"settlingS": "nan"}, "settlingS .* is 'nan'"),
         ({"settlingS": -1}, "settlingS .* is -1"),

@@ -180,15 +180,15 @@ def test_every_log_group_has_the_retention_of_its_environment(
         (
             "prod",
             {
-                "append": {"WRITE_SHARDS": "4"},
-                "read": {"READ_SHARDS": "4", "SETTLING_S": "10", "LOG_TRANCHES": "4"},
+                "append": {"WRITE_SHARDS": "5"},
+                "read": {"READ_SHARDS": "5", "SETTLING_S": "10", "LOG_TRANCHES": "4"},
                 "publish": {
                     "EVENT_SOURCE": "eventstore",
                     "PUT_EVENTS_MAX_BYTES": "262144",
                     "PARTIAL_BATCH": "report",
                 },
                 "index": {"LOG_TRANCHES": "4", "PARTIAL_BATCH": "report"},
-                "replay": {"READ_SHARDS": "4", "SETTLING_S": "10", "EVENT_SOURCE": "eventstore"},
+                "replay": {"READ_SHARDS": "5", "SETTLING_S": "10", "EVENT_SOURCE": "eventstore"},
                 "replays": {"REPLAY_TARGETS": ""},
             },
         ),

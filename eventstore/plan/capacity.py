@@ -1,0 +1,324 @@
+"""What a workload asks of DynamoDB, Lambda and the bus at its peak: one figure after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from math import ceil, sqrt
+from typing import Final
+
+from eventstore.limits import PUT_EVENTS_MAX_ENTRIES, WRITES_PER_SHARD_PER_SECOND
+from eventstore.plan.figures import Figure, n
+from eventstore.plan.quotas import Quotas
+from eventstore.plan.shards import write_shards_for, write_units
+from eventstore.plan.workload import Assumptions, Workload
+
+SECONDS_PER_MONTH: Final = 730 * 3_600
+"""A month of AWS's price lists: 730 hours."""
+
+ITEM_OVERHEAD_BYTES: Final = 100
+"""Bytes that DynamoDB adds to each item when it bills storage (pricing page), table and index alike."""
+
+READ_UNIT_KB: Final = 4
+"""KB that a read unit covers, strongly consistent; twice as many eventually consistent."""
+
+_GB: Final = 1_024**3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capacity:
+    """The figures of a workload at its peak. Partitions, and so stream shards, are AWS's: estimates."""
+
+    least_shards: Figure
+    write_shards: Figure
+    table_write_units: Figure
+    index_write_units: Figure
+    log_write_units: Figure
+    table_read_units: Figure
+    index_read_units: Figure
+    log_read_units: Figure
+    replay_events_per_second: Figure
+    stored_events: Figure
+    stored_gb: Figure
+    stream_shards: Figure
+    stream_shards_grown: Figure
+    publisher_batch_ms: Figure
+    publisher_concurrency: Figure
+    publisher_concurrency_max: Figure
+    indexer_batch_ms: Figure
+    indexer_concurrency: Figure
+    indexer_concurrency_max: Figure
+    api_concurrency: Figure
+    put_events_calls: Figure
+    api_requests: Figure
+
+    def figures(self) -> Iterator[Figure]:
+        """All of them, in order."""
+        for one in fields(self):
+            yield getattr(self, one.name)
+
+
+def capacity_of(workload: Workload, *, assumed: Assumptions, quotas: Quotas) -> Capacity:
+    """Work out the figures of a workload at its peak."""
+    shards = _write_shards(workload)
+    stored_events, stored_gb = _stored(workload)
+    table = _table_write_units(workload)
+    young = _stream_shards(workload, quotas, table.value)
+    grown = _stream_shards_grown(workload, quotas, young.value, stored_gb.value)
+    batch_ms = publisher_batch_ms(workload, assumed, records=workload.batch_size)
+    index_ms = indexer_batch_ms(workload, assumed, records=workload.log_batch_size)
+    return Capacity(
+        least_shards=_least_shards(workload),
+        write_shards=shards,
+        table_write_units=table,
+        index_write_units=_index_write_units(workload),
+        log_write_units=_log_write_units(workload, assumed, stream_shards=young.value),
+        table_read_units=_table_read_units(workload),
+        index_read_units=_index_read_units(workload, shards=shards.value),
+        log_read_units=_log_read_units(workload, assumed),
+        replay_events_per_second=_replay(workload, quotas, shards=shards.value),
+        stored_events=stored_events,
+        stored_gb=stored_gb,
+        stream_shards=young,
+        stream_shards_grown=grown,
+        publisher_batch_ms=batch_ms,
+        publisher_concurrency=_concurrency(
+            "publisher", workload, records=workload.batch_size, batch_ms=batch_ms
+        ),
+        publisher_concurrency_max=_concurrency_max("publisher", workload, young.value),
+        indexer_batch_ms=index_ms,
+        indexer_concurrency=_concurrency(
+            "indexer", workload, records=workload.log_batch_size, batch_ms=index_ms
+        ),
+        indexer_concurrency_max=_concurrency_max("indexer", workload, young.value),
+        api_concurrency=_api_concurrency(workload, assumed),
+        put_events_calls=_put_events_calls(workload, assumed, stream_shards=young.value),
+        api_requests=_api_requests(workload),
+    )
+
+
+# --- DynamoDB ----------------------------------------------------------------------------------------
+
+
+def _least_shards(w: Workload) -> Figure:
+    least = write_shards_for(events_per_second=w.events_per_second, average_item_kb=w.item_kb)
+    formula = f"ceil({n(w.events_per_second)} x ceil({n(w.item_kb)}) / {n(WRITES_PER_SHARD_PER_SECOND)})"
+    return Figure("least_shards", "Write shards, at least", least, "shards", formula)
+
+
+def _write_shards(w: Workload) -> Figure:
+    name, label = "write_shards", "Write shards"
+    if w.write_shards is not None:
+        return Figure(name, label, w.write_shards, "shards", "as given")
+    shards = write_shards_for(
+        events_per_second=w.events_per_second,
+        average_item_kb=w.item_kb,
+        utilisation_percent=w.utilisation_percent,
+    )
+    formula = (
+        f"ceil({n(w.events_per_second)} x ceil({n(w.item_kb)}) / ({n(WRITES_PER_SHARD_PER_SECOND)} x "
+        f"{n(w.utilisation_percent)} %))"
+    )
+    return Figure(name, label, shards, "shards", formula)
+
+
+def transaction_factor(w: Workload) -> int:
+    """Tell by how much an append's table writes are dearer: 2 in a transaction."""
+    return 2 if w.events_per_append > 1 else 1
+
+
+def _table_write_units(w: Workload) -> Figure:
+    units, factor = write_units(item_kb=w.item_kb), transaction_factor(w)
+    formula = f"{n(w.events_per_second)} x ceil({n(w.item_kb)})" + (
+        " x 2 (transaction)" if factor > 1 else ""
+    )
+    value = w.events_per_second * units * factor
+    return Figure("table_write_units", "Writes, table", value, "WCU/s", formula)
+
+
+def _index_write_units(w: Workload) -> Figure:
+    value = w.events_per_second * write_units(item_kb=w.item_kb)
+    formula = f"{n(w.events_per_second)} x ceil({n(w.item_kb)})"
+    return Figure("index_write_units", "Writes, index by time", value, "WCU/s", formula)
+
+
+def records_per_batch(w: Workload, assumed: Assumptions, *, stream_shards: float, log: bool = False) -> float:
+    """Tell how many records one call of publisher or indexer gets, as long as it keeps up."""
+    size, window_s = (w.log_batch_size, w.log_window_s) if log else (w.batch_size, w.window_s)
+    arriving = w.events_per_second / (stream_shards * w.parallelization_factor)
+    return min(size, max(1.0, arriving * max(window_s, assumed.poll_s)))
+
+
+def log_units_per_event(w: Workload, assumed: Assumptions, *, records: float) -> float:
+    """Tell the write units of the log for an event, of batches of so many records.
+
+    A batch makes a block for each tranche it has events of; each block's last KB is half full on average.
+    """
+    blocks = min(w.log_tranches, records)
+    block_units = max(1.0, records / blocks * assumed.log_entry_bytes / 1_024 + 0.5)
+    return blocks * block_units / records
+
+
+def _log_write_units(w: Workload, assumed: Assumptions, *, stream_shards: float) -> Figure:
+    records = records_per_batch(w, assumed, stream_shards=stream_shards, log=True)
+    per_event = log_units_per_event(w, assumed, records=records)
+    blocks = min(w.log_tranches, records)
+    checkpoints = w.subscriptions * w.events_per_second / 100
+    value = w.events_per_second * per_event + checkpoints
+    formula = (
+        f"{n(w.events_per_second)} x {n(per_event)}, of batches of {n(records)}: {n(blocks)} blocks x "
+        f"max(1, {n(records / blocks)} x {n(assumed.log_entry_bytes)} / 1,024 + 0.5); "
+        f"checkpoints {n(w.subscriptions)} x {n(w.events_per_second)} / 100"
+    )
+    return Figure("log_write_units", "Writes, log and checkpoints", value, "WCU/s", formula)
+
+
+def _table_read_units(w: Workload) -> Figure:
+    load = ceil(w.events_per_read * w.item_kb / READ_UNIT_KB)
+    one = ceil(w.item_kb / READ_UNIT_KB)
+    read_back = 2 * w.events_per_second * w.read_back_share * one
+    followed = w.subscriptions * w.events_per_second * one
+    formula = (
+        f"loads {n(w.loads_per_second)} x ceil({n(w.events_per_read)} x {n(w.item_kb)} / 4) + read back "
+        f"2 x {n(w.events_per_second)} x {n(w.read_back_percent)} % x {one} + "
+        f"subscriptions {n(w.subscriptions)} x {n(w.events_per_second)} x {one}"
+    )
+    value = w.loads_per_second * load + read_back + followed
+    return Figure("table_read_units", "Reads, table", value, "RCU/s", formula)
+
+
+def events_read_for_a_page(*, shards: float, page_events: float) -> float:
+    """Tell how many events a page of all streams reads at most: each shard's share and some (see `merge`)."""
+    share = ceil(page_events / shards)
+    return shards * (share + max(1, ceil(2 * sqrt(share)) - 1))
+
+
+def _index_read_units(w: Workload, *, shards: float) -> Figure:
+    of_shard = events_read_for_a_page(shards=shards, page_events=w.page_events) / shards
+    page = shards * 0.5 * ceil(of_shard * w.item_kb / READ_UNIT_KB)
+    formula = (
+        f"pages {n(w.pages)} x {n(shards)} queries x 0.5 x ceil({n(of_shard)} events x {n(w.item_kb)} / 4)"
+    )
+    return Figure("index_read_units", "Reads, index by time", w.pages * page, "RCU/s", formula)
+
+
+def _log_read_units(w: Workload, assumed: Assumptions) -> Figure:
+    polls = w.log_tranches / assumed.subscription_poll_s
+    entries = w.events_per_second * assumed.log_entry_bytes / (READ_UNIT_KB * 1_024)
+    formula = (
+        f"{n(w.subscriptions)} x ({n(w.log_tranches)} tranches / {n(assumed.subscription_poll_s)} s + "
+        f"{n(w.events_per_second)} x {n(assumed.log_entry_bytes)} / 4,096)"
+    )
+    return Figure("log_read_units", "Reads, log", w.subscriptions * (polls + entries), "RCU/s", formula)
+
+
+def _replay(w: Workload, quotas: Quotas, *, shards: float) -> Figure:
+    units = min(shards * quotas.partition_read_units, quotas.table_read_units)
+    value = units * 2 * READ_UNIT_KB / w.item_kb
+    formula = (
+        f"min({n(shards)} x {n(quotas.partition_read_units)}, {n(quotas.table_read_units)}) RCU x 2 x 4 KB / "
+        f"{n(w.item_kb)}; one reader's CPU ends before that"
+    )
+    return Figure("replay_events_per_second", "Replay, at most", value, "events/s", formula)
+
+
+def _stored(w: Workload) -> tuple[Figure, Figure]:
+    events = w.events_per_second / w.peak_factor * SECONDS_PER_MONTH * w.retention_months
+    formula = (
+        f"{n(w.events_per_second)} / {n(w.peak_factor)} x {n(SECONDS_PER_MONTH)} s x "
+        f"{n(w.retention_months)} months"
+    )
+    item_bytes = w.item_kb * 1_024 + ITEM_OVERHEAD_BYTES
+    gb = events * item_bytes / _GB
+    in_gb = (
+        f"{n(events)} x ({n(w.item_kb)} x 1,024 + {ITEM_OVERHEAD_BYTES}) / 1,024^3; the index as much again"
+    )
+    return (
+        Figure("stored_events", "Events stored", events, "events", formula),
+        Figure("stored_gb", "Table's size", gb, "GB", in_gb),
+    )
+
+
+# --- the table's stream and the functions behind it --------------------------------------------------
+
+
+def _stream_shards(w: Workload, quotas: Quotas, table_write_units: float) -> Figure:
+    warm = ceil(w.warm_write_units / quotas.partition_write_units)
+    busy = ceil(table_write_units / quotas.partition_write_units)
+    formula = (
+        f"max({n(w.warm_write_units)}, {n(table_write_units)}) / {n(quotas.partition_write_units)}: "
+        "one for each partition; AWS tells no number"
+    )
+    return Figure("stream_shards", "Stream shards, new table", max(warm, busy), "shards", formula)
+
+
+def _stream_shards_grown(w: Workload, quotas: Quotas, young: float, stored_gb: float) -> Figure:
+    value = max(young, ceil(stored_gb / quotas.partition_gb))
+    formula = f"max({n(young)}, {n(stored_gb)} GB / {n(quotas.partition_gb)})"
+    label = f"Stream shards, after {n(w.retention_months)} months"
+    return Figure("stream_shards_grown", label, value, "shards", formula)
+
+
+def publisher_batch_ms(w: Workload, assumed: Assumptions, *, records: float) -> Figure:
+    """Tell how long the publisher takes for a batch of so many records of different streams."""
+    calls = ceil(records / PUT_EVENTS_MAX_ENTRIES)
+    value = assumed.invoke_ms + records * w.read_back_share * assumed.read_ms + calls * assumed.put_events_ms
+    formula = (
+        f"{n(assumed.invoke_ms)} + {n(records)} x {n(w.read_back_percent)} % x {n(assumed.read_ms)} + "
+        f"ceil({n(records)} / {PUT_EVENTS_MAX_ENTRIES}) x {n(assumed.put_events_ms)}"
+    )
+    return Figure("publisher_batch_ms", "Publisher, a full batch", value, "ms", formula)
+
+
+def indexer_batch_ms(w: Workload, assumed: Assumptions, *, records: float) -> Figure:
+    """Tell how long the indexer takes for a batch of so many records of different streams."""
+    blocks = min(w.log_tranches, records)
+    value = assumed.invoke_ms + records * w.read_back_share * assumed.read_ms + blocks * assumed.log_put_ms
+    formula = (
+        f"{n(assumed.invoke_ms)} + {n(records)} x {n(w.read_back_percent)} % x {n(assumed.read_ms)} + "
+        f"{n(blocks)} x {n(assumed.log_put_ms)}"
+    )
+    return Figure("indexer_batch_ms", "Indexer, a full batch", value, "ms", formula)
+
+
+def _concurrency(who: str, w: Workload, *, records: float, batch_ms: Figure) -> Figure:
+    value = ceil(w.events_per_second / records * batch_ms.value / 1_000)
+    formula = f"ceil({n(w.events_per_second)} / {n(records)} x {n(batch_ms.value)} ms / 1,000)"
+    return Figure(f"{who}_concurrency", f"{who.capitalize()}, needed at a time", value, "calls", formula)
+
+
+def _concurrency_max(who: str, w: Workload, stream_shards: float) -> Figure:
+    value = stream_shards * w.parallelization_factor
+    formula = f"{n(stream_shards)} stream shards x parallelization factor {n(w.parallelization_factor)}"
+    return Figure(f"{who}_concurrency_max", f"{who.capitalize()}, at most at a time", value, "calls", formula)
+
+
+def _api_concurrency(w: Workload, assumed: Assumptions) -> Figure:
+    appends, loads = w.appends_per_second * w.http_share, w.loads_per_second * w.http_share
+    value = ceil((appends * assumed.append_ms + (loads + w.pages) * assumed.load_ms) / 1_000)
+    formula = (
+        f"ceil(({n(appends)} appends x {n(assumed.append_ms)} ms + ({n(loads)} loads + {n(w.pages)} pages) x "
+        f"{n(assumed.load_ms)} ms) / 1,000)"
+    )
+    return Figure("api_concurrency", "Append and read, at a time", value, "calls", formula)
+
+
+def _put_events_calls(w: Workload, assumed: Assumptions, *, stream_shards: float) -> Figure:
+    records = records_per_batch(w, assumed, stream_shards=stream_shards)
+    entries = entries_per_call(records)
+    formula = f"{n(w.events_per_second)} / {n(entries)} entries a call, of batches of {n(records)}"
+    return Figure("put_events_calls", "PutEvents", w.events_per_second / entries, "calls/s", formula)
+
+
+def entries_per_call(records: float) -> float:
+    """Tell how many entries a PutEvents call has on average, of batches of so many records."""
+    return records / ceil(records / PUT_EVENTS_MAX_ENTRIES)
+
+
+def _api_requests(w: Workload) -> Figure:
+    value = (w.appends_per_second + w.loads_per_second) * w.http_share + w.pages
+    formula = (
+        f"({n(w.appends_per_second)} appends + {n(w.loads_per_second)} loads) x {n(w.http_percent)} % + "
+        f"{n(w.pages)} pages"
+    )
+    return Figure("api_requests", "API requests", value, "requests/s", formula)

@@ -1,0 +1,320 @@
+"""Each figure of a plan against one that was worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eventstore import merge
+from eventstore.errors import InvalidInput, InvalidLimit
+from eventstore.plan import Assumptions, Plan, Prices, Quotas, Workload, plan_for, quotas_of
+from eventstore.plan.capacity import events_read_for_a_page, log_units_per_event
+
+ISSUE = Workload(events_per_second=5_000, item_kb=1.2, reads=2_000, peak_factor=4)
+
+
+def value(plan: Plan, name: str) -> float:
+    figure = getattr(plan.capacity, name)
+    assert figure.name == name
+    return float(figure.value)
+
+
+def rate(plan: Plan, name: str) -> float:
+    return next(limit.events_per_second for limit in plan.limits if limit.name == name)
+
+
+def cost(plan: Plan, name: str) -> float:
+    return next(figure.value for figure in plan.cost if figure.name == name)
+
+
+# --- capacity ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "by_hand"),
+    [
+        ("least_shards", 10),  # 5,000 x 2 / 1,000
+        ("write_shards", 13),  # / 80 %: 12.5
+        ("table_write_units", 10_000),
+        ("index_write_units", 10_000),
+        ("table_read_units", 21_000),  # 2,000 x 3 + 2 x 5,000 + 5,000
+        ("index_read_units", 0),
+        ("stored_events", 39_420_000_000),  # 1,250 x 2,628,000 x 12
+        ("stream_shards", 10),
+        ("stream_shards_grown", 4_879),  # 39.42e9 x 1,328.8 bytes = 48,784 GB, 10 GB each
+        ("publisher_batch_ms", 605),  # 5 + 100 x 4 + 10 x 20
+        ("publisher_concurrency", 31),  # 50 batches a second x 0.605 = 30.25
+        ("publisher_concurrency_max", 10),
+        ("indexer_batch_ms", 425),  # 5 + 100 x 4 + 4 x 5
+        ("indexer_concurrency", 22),  # 50 x 0.425 = 21.25
+        ("put_events_calls", 500),
+        ("api_requests", 7_000),
+        ("api_concurrency", 140),  # 7,000 x 20 ms
+    ],
+)
+def test_capacity_of_the_issues_example(name: str, by_hand: float) -> None:
+    assert value(plan_for(ISSUE), name) == pytest.approx(by_hand)
+
+
+def test_log_of_full_batches_costs_what_was_measured() -> None:
+    """25 entries of 82 bytes are 2.002 KB and half a KB more: 2.502 units a block, 4 blocks for 100 events.
+
+    tests/contract/test_log_costs.py measures 0.098.
+    """
+    workload = Workload(events_per_second=5_000)
+    assert log_units_per_event(workload, Assumptions(), records=100) == pytest.approx(0.10008, abs=1e-5)
+    # 5,000 x 0.10008, and a checkpoint every 100 events
+    assert value(plan_for(workload), "log_write_units") == pytest.approx(550.4, abs=0.1)
+
+
+def test_log_of_lone_events_costs_a_unit_each() -> None:
+    assert log_units_per_event(Workload(events_per_second=1), Assumptions(), records=1) == 1
+
+
+def test_transactions_write_the_table_at_twice_the_price_and_the_index_at_once() -> None:
+    plan = plan_for(Workload(events_per_second=1_000, events_per_append=10))
+    assert (value(plan, "table_write_units"), value(plan, "index_write_units")) == (2_000, 1_000)
+    assert value(plan, "api_requests") == 200  # 100 appends, a load before each
+
+
+def test_loads_round_up_the_whole_stream_not_each_event() -> None:
+    """1,000 loads of 10 events of 1 KB: 10 KB, 3 units each. No subscription, nothing read back."""
+    plan = plan_for(Workload(events_per_second=1_000, subscriptions=0, read_back_percent=0))
+    assert value(plan, "table_read_units") == 3_000
+
+
+def test_pages_ask_every_shard() -> None:
+    """10 shards, pages of 100: 10 + 6 events a shard, 16 KB, 4 units halved; 10 shards, 5 pages a second."""
+    plan = plan_for(Workload(events_per_second=1, write_shards=10, pages=5))
+    assert value(plan, "index_read_units") == 100
+
+
+@given(st.integers(1, 1_000), st.integers(1, 1_000))
+def test_a_page_reads_what_the_merge_asks_for(shards: int, page_events: int) -> None:
+    asked = merge._share(page_events, shards)
+    assert asked is not None
+    assert events_read_for_a_page(shards=shards, page_events=page_events) == shards * asked
+
+
+def test_subscriptions_poll_every_tranche_and_read_what_is_new() -> None:
+    """4 tranches twice a second, and 4,096 events of 82 bytes: 82 units."""
+    plan = plan_for(Workload(events_per_second=4_096, subscriptions=1))
+    assert value(plan, "log_read_units") == pytest.approx(90)
+
+
+def test_replays_read_all_partitions_at_once_up_to_the_tables_quota() -> None:
+    assert (
+        value(plan_for(Workload(events_per_second=1, write_shards=4)), "replay_events_per_second") == 96_000
+    )
+    assert (
+        value(plan_for(Workload(events_per_second=1, write_shards=100)), "replay_events_per_second")
+        == 320_000
+    )
+
+
+# --- limits ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "by_hand"),
+    [
+        ("index_partitions", 6_500),  # 13 shards x 1,000 / 2
+        ("table_warm_throughput", 2_000),
+        ("table_warm_reads", 2_857.14),  # 5,000 x 12,000 / 21,000
+        ("table_write_quota", 20_000),
+        ("index_write_quota", 20_000),
+        ("table_read_quota", 9_523.81),
+        ("publisher", 1_652.89),  # 10 x 100 / 0.605
+        ("indexer", 2_352.94),  # 10 x 100 / 0.425
+        ("log_order", 20_000),  # 200 batches a second
+        ("put_events_quota", 100_000),
+        ("invocations_quota", 18_750),
+        ("lambda_concurrency", 25_906.7),  # 31 + 22 + 140 calls at 5,000
+        ("api_quota", 7_142.86),
+        ("hottest_stream_writes", 500_000),
+        ("hottest_stream_publication", 50_000),  # 50 a second, of 0.1 %
+    ],
+)
+def test_limits_of_the_issues_example(name: str, by_hand: float) -> None:
+    assert rate(plan_for(ISSUE), name) == pytest.approx(by_hand, rel=1e-4)
+
+
+def test_limits_come_in_the_order_in_which_they_are_met() -> None:
+    plan = plan_for(ISSUE)
+    rates = [limit.events_per_second for limit in plan.limits]
+    assert rates == sorted(rates)
+    assert plan.limits[0].name == "publisher"
+    assert [limit.name for limit in plan.exceeded] == [
+        *("publisher", "table_warm_throughput", "index_warm_throughput", "indexer", "table_warm_reads")
+    ]
+
+
+def test_every_limit_has_its_source_and_what_to_do() -> None:
+    plan = plan_for(Workload(events_per_second=1, pages=1, api_requests_per_second=100))
+    assert len(plan.limits) == 23
+    assert len({limit.name for limit in plan.limits}) == 23
+    assert all(limit.source and limit.remedy and limit.formula and limit.unit for limit in plan.limits)
+
+
+def test_a_warmed_table_has_more_stream_shards_and_keeps_up() -> None:
+    plan = plan_for(Workload(events_per_second=5_000, item_kb=1.2, warm_write_units=31_000))
+    assert value(plan, "stream_shards") == 31
+    assert rate(plan, "publisher") == pytest.approx(5_123.97, abs=0.01)
+
+
+def test_a_raised_quota_moves_its_limit_alone() -> None:
+    plan = plan_for(ISSUE, quotas=Quotas(invocations_per_second=100_000))
+    assert rate(plan, "invocations_quota") == 100_000
+    assert rate(plan, "api_quota") == rate(plan_for(ISSUE), "api_quota")
+
+
+def test_stage_of_the_api_is_a_limit_where_it_is_known() -> None:
+    plan = plan_for(Workload(events_per_second=4_000, api_requests_per_second=2_000))
+    assert rate(plan, "api_stage") == 1_000
+
+
+@pytest.mark.parametrize(
+    ("region", "put_events", "invocations", "api"),
+    [
+        ("us-east-1", 10_000, 18_750, 10_000),
+        ("eu-central-1", 2_400, 4_500, 10_000),
+        ("eu-south-1", 400, 750, 2_500),
+        ("eu-moon-9", 400, 750, 10_000),
+    ],
+)
+def test_quotas_differ_by_region(region: str, put_events: int, invocations: int, api: int) -> None:
+    quotas = quotas_of(region)
+    assert (quotas.put_events_per_second, quotas.invocations_per_second) == (put_events, invocations)
+    assert quotas.api_requests_per_second == api
+
+
+@pytest.mark.parametrize("region", ["", "frankfurt", "eu-central", "eu-central-one"])
+def test_what_is_no_region_is_refused(region: str) -> None:
+    with pytest.raises(InvalidInput, match="region: .* such as eu-west-1"):
+        quotas_of(region)
+
+
+# --- cost --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "by_hand"),
+    [
+        ("table_writes", 4_106.25),  # 10,000 / 4 x 2,628,000 = 6,570 million at 0.625
+        ("index_writes", 4_106.25),
+        ("table_reads", 1_724.625),  # 13,797 million at 0.125
+        ("log_reads", 10.84852),  # (100.0977 / 4 + 8) x 2.628 million at 0.125
+        ("stream_reads", 0),
+        ("api", 4_599),  # 1,750 a second
+        ("bus", 3_285),
+        ("append_function", 1_533),  # 3,285 million x (0.2 + 0.020 x 13.3334)
+    ],
+)
+def test_month_of_the_issues_example(name: str, by_hand: float) -> None:
+    assert cost(plan_for(ISSUE), name) == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_the_last_item_is_the_sum() -> None:
+    *items, total = plan_for(ISSUE).cost
+    assert total.name == "total"
+    assert total.value == pytest.approx(sum(item.value for item in items))
+
+
+def test_storage_holds_table_index_and_log() -> None:
+    """1,000 events/s for a month: 2.628e9. Table 2.628e9 x 1,124 bytes = 2,751 GB, log 200.7 GB."""
+    plan = plan_for(Workload(events_per_second=1_000, retention_months=1))
+    assert cost(plan, "storage") == pytest.approx(0.25 * (2 * 2_751.00 + 200.70), rel=1e-4)
+    assert cost(plan, "point_in_time_recovery") == pytest.approx(0.2 * (2_751.00 + 200.70), rel=1e-4)
+
+
+def test_a_replay_reads_all_that_is_stored_at_half_price() -> None:
+    """2.628e9 events of 1 KB: an eighth of a unit each, 328.5 million; two of them."""
+    plan = plan_for(Workload(events_per_second=1_000, retention_months=1, replays_per_month=2))
+    assert cost(plan, "replays") == pytest.approx(82.125)
+
+
+def test_events_over_64_kb_cost_the_bus_more() -> None:
+    small, large = (plan_for(Workload(events_per_second=1, item_kb=kb)) for kb in (63, 64))
+    assert cost(large, "bus") == 2 * cost(small, "bus")
+
+
+def test_library_users_pay_no_api() -> None:
+    plan = plan_for(Workload(events_per_second=1_000, http_percent=0))
+    assert [cost(plan, name) for name in ("api", "append_function", "read_function")] == [0, 0, 0]
+
+
+def test_prices_are_inputs() -> None:
+    doubled = plan_for(ISSUE, prices=Prices(write_units=1.25))
+    assert cost(doubled, "table_writes") == 2 * cost(plan_for(ISSUE), "table_writes")
+
+
+# --- what holds for every workload -------------------------------------------------------------------
+
+WORKLOADS = st.fixed_dictionaries(
+    {
+        "item_kb": st.floats(0.1, 400),
+        "events_per_append": st.integers(1, 100),
+        "peak_factor": st.floats(1, 100),
+        "pages": st.floats(0, 100),
+        "subscriptions": st.integers(0, 20),
+        "retention_months": st.floats(0, 120),
+        "http_percent": st.floats(0, 100),
+        "read_back_percent": st.floats(0, 100),
+        "batch_size": st.integers(1, 10_000),
+        "log_tranches": st.integers(1, 256),
+    }
+)
+GROWING = (
+    *("least_shards", "write_shards", "table_write_units", "index_write_units", "log_write_units"),
+    *("table_read_units", "stored_gb", "stream_shards", "stream_shards_grown", "put_events_calls"),
+    *("publisher_concurrency", "indexer_concurrency", "api_concurrency", "api_requests"),
+)
+
+
+@settings(max_examples=60)
+@given(WORKLOADS, st.floats(0.01, 500_000), st.floats(1, 2))
+def test_more_events_never_need_or_cost_less(given: dict[str, float], rate: float, more: float) -> None:
+    less, greater = (
+        plan_for(Workload(events_per_second=events, reads=10, **given)) for events in (rate, rate * more)
+    )
+    for name in GROWING:
+        assert value(less, name) <= value(greater, name) * (1 + 1e-9), name
+    for name in (
+        "table_writes",
+        "index_writes",
+        "log_writes",
+        "table_reads",
+        "storage",
+        "bus",
+        "api",
+        "total",
+    ):
+        assert cost(less, name) <= cost(greater, name) * (1 + 1e-9), name
+
+
+@settings(max_examples=60)
+@given(WORKLOADS, st.floats(0.01, 1_000_000))
+def test_every_number_is_finite_and_not_below_zero(given: dict[str, float], rate: float) -> None:
+    plan = plan_for(Workload(events_per_second=rate, **given))
+    numbers = [figure.value for figure in (*plan.capacity.figures(), *plan.cost)]
+    numbers += [limit.events_per_second for limit in plan.limits]
+    assert all(math.isfinite(number) and number >= 0 for number in numbers)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"events_per_second": 0}, "events_per_second: is 0; .* from 0.001 to 1,000,000"),
+        ({"events_per_second": math.nan}, "events_per_second: is nan"),
+        ({"item_kb": 401}, "item_kb: is 401; .* to 400"),
+        ({"reads": -1}, "reads: is -1; .* of 0 or more"),
+        ({"write_shards": 1.5}, "write_shards: is 1.5; it has to be a whole number"),
+        ({"utilisation_percent": 101}, "utilisation_percent: is 101"),
+    ],
+)
+def test_a_number_out_of_its_bounds_is_refused(wrong: dict[str, float], message: str) -> None:
+    with pytest.raises(InvalidLimit, match=message):
+        Workload(**({"events_per_second": 1} | wrong))
