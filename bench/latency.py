@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
@@ -25,8 +27,7 @@ STREAMS: Final = 13 * WRITERS  # so that each stream has one writer
 WAIT_S: Final = 60.0
 
 DEFAULT_POLL_S: Final = Terms().poll_s
-FLOOR_POLL_S: Final = 0.02
-"""Polling so often costs next to no time: what is left is the way to the log, and reading it."""
+FAST_POLL_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +48,6 @@ class ReaderFigures:
     """Since the append was answered; below 0 when the reader was first."""
     from_timestamp: Delays
     """Since the event's Timestamp."""
-    polling_p50_ms: float | None
-    """The median of what the same event came later than to the subscription that polls every 20 ms."""
     checked: Checked
 
 
@@ -83,6 +82,11 @@ class LoadFigures:
     what: str
     answer: Delays
     """From sending an append to its answer."""
+    logged: Delays
+    """From an event's Timestamp until it stood in the log; of each batch the oldest event's, for all of it:
+    the indexer's own metric IndexLag."""
+    published: Delays
+    """From an event's Timestamp until PutEvents was answered; likewise: PublicationLag."""
     readers: Mapping[str, ReaderFigures]
 
 
@@ -91,6 +95,7 @@ def measure_latency(
 ) -> dict[str, LoadFigures]:
     """Append loads, one after the other, while all readers read side by side."""
     written: dict[str, list[Written]] = {}
+    during: dict[str, tuple[int, int]] = {}
     with Subscriber.on_bus(cloud, app.event_bus) as subscriber, Api(app.api_url, connections=WRITERS) as api:
         readings = _readings(subscriber.queue_url)
         with _reading(cloud, app, readings) as readers:
@@ -99,28 +104,27 @@ def measure_latency(
             so_far = len(warmed)
             for load in loads:
                 report(load.what)
+                begun_us = _now_us()
                 written[load.name] = _write(api, load, prefix=f"{load.name}-{uuid4()}")
                 so_far += len(load.due_s)
                 _await(readers, so_far)
+                during[load.name] = begun_us, _now_us()
             seen = {reader.name: reader.end() for reader in readers}
     return {
         load.name: LoadFigures(
             what=load.what,
             answer=Delays.of(one.answered_us - one.sent_us for one in written[load.name]),
+            logged=_lags(cloud.log, metric="IndexLag", count="Indexed", during=during[load.name]),
+            published=_lags(cloud.log, metric="PublicationLag", count="Published", during=during[load.name]),
             readers=_figures(written[load.name], readings, seen),
         )
         for load in loads
     }
 
 
-def following(poll_s: float) -> str:
-    """Name the subscription with this interval."""
-    return f"subscription, poll_s={poll_s:g}"
-
-
 def _readings(queue_url: str) -> dict[str, Reading]:
     return {
-        **{following(poll_s): Following(poll_s) for poll_s in (DEFAULT_POLL_S, 0.1, FLOOR_POLL_S)},
+        **{f"subscription, poll_s={poll_s:g}": Following(poll_s) for poll_s in (DEFAULT_POLL_S, FAST_POLL_S)},
         f"GET /log every {DEFAULT_POLL_S:g} s": PollingTheLog(DEFAULT_POLL_S),
         "EventBridge rule, SQS queue": Receiving(queue_url),
     }
@@ -180,20 +184,15 @@ def _figures(
 ) -> dict[str, ReaderFigures]:
     addresses = {one.address for one in written}
     prefix = written[0].address[0].partition("/")[0]
-    first = {name: _first(sightings) for name, sightings in seen.items()}
-    floor = first[following(FLOOR_POLL_S)]
     figures = {}
     for name, reading in readings.items():
-        at_us = first[name]
+        at_us = _first(seen[name])
         came = [one for one in written if one.address in at_us]
         if not came:
             raise RuntimeError(f"The reader '{name}' saw none of {len(written):,} events in {WAIT_S:g} s.")
-        later = [at_us[one.address] - floor[one.address] for one in came if one.address in floor]
-        polls = reading.polls and name != following(FLOOR_POLL_S)
         figures[name] = ReaderFigures(
             from_answer=Delays.of(at_us[one.address] - one.answered_us for one in came),
             from_timestamp=Delays.of(at_us[one.address] - one.timestamp_us for one in came),
-            polling_p50_ms=Delays.of(later).p50_ms if polls else None,
             checked=check_seen(
                 [address for address, _ in seen[name] if address[0].startswith(f"{prefix}/")],
                 expected=addresses,
@@ -201,6 +200,19 @@ def _figures(
             ),
         )
     return figures
+
+
+def _lags(log: Path, *, metric: str, count: str, during: tuple[int, int]) -> Delays:
+    """Read a function's own metric, which stands in the cloud's log in CloudWatch's format."""
+    lags_us: list[int] = []
+    with log.open(errors="replace") as lines:
+        for line in lines:
+            if not line.startswith('{"_aws"') or f'"{metric}"' not in line:
+                continue
+            told = json.loads(line)
+            if during[0] <= told["_aws"]["Timestamp"] * 1_000 <= during[1]:
+                lags_us += [round(told[metric][0] * 1_000)] * int(told[count][0])
+    return Delays.of(lags_us)
 
 
 def _first(sightings: Sequence[tuple[Address, int]]) -> dict[Address, int]:

@@ -39,6 +39,9 @@ CAVEAT: Final = (
 )
 
 
+_HEADINGS: Final = " ".join(f"{heading:>6}" for heading in ("p50", "p90", "p99", "max"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
     """All that was measured."""
@@ -93,6 +96,8 @@ def _measure(options: argparse.Namespace) -> Figures:
         Load.bursts(bursts=max(1, options.count // 50), events=50, every_s=2),
     )
     environment = _environment()
+    if _load_average() > (os.cpu_count() or 1):
+        say("This machine is busy with something else: all times will be too long.", style="yellow")
     folder = FOLDER / "bench"
     with only_one(folder), local_cloud(folder=folder) as cloud:
         with phase("Deploying the app to a local cloud", "The app is deployed") as told:
@@ -121,13 +126,13 @@ def _load_average() -> float:
 
 def _report(figures: Figures) -> Iterator[str]:
     for load in figures.latency.values():
-        yield f"\n{load.what}: ms from the append's answer (p50 also from the event's Timestamp)"
-        yield f"   {'':30} {'p50':>6} {'p90':>6} {'p99':>6} {'max':>6} {'stamp':>6}   of it polling"
-        yield f"   {'(the append itself)':30} {_columns(load.answer)}"
+        yield f"\n{load.what}; ms from the event's Timestamp, and from the append's answer"
+        yield f"   {'':30} {_HEADINGS}      {_HEADINGS}"
+        yield f"   {'in the log (IndexLag)':30} {_columns(load.logged)}"
+        yield f"   {'published (PublicationLag)':30} {_columns(load.published)}"
         for name, reader in load.readers.items():
-            polling = "" if reader.polling_p50_ms is None else f"{reader.polling_p50_ms:8.0f}"
-            stamp = f"{reader.from_timestamp.p50_ms:6.0f}"
-            yield f"   {name:30} {_columns(reader.from_answer)} {stamp} {polling}"
+            yield f"   {name:30} {_columns(reader.from_timestamp)}      {_columns(reader.from_answer)}"
+        yield f"   {'(from request to answer)':30} {_columns(load.answer)}"
     replay = figures.replay
     yield (
         f"\nReplay of {replay.events:,} events in {replay.streams:,} streams into one FIFO queue, while "

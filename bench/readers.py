@@ -41,8 +41,6 @@ Over = Callable[[], bool]
 class Reading(Protocol):
     """A way to read what is appended."""
 
-    polls: ClassVar[bool]
-    """It asks now and then; else it's told."""
     in_order: ClassVar[bool]
     """Each stream in order is promised."""
 
@@ -55,7 +53,6 @@ class Reading(Protocol):
 class Following:
     """A subscription of the library, which follows the log."""
 
-    polls: ClassVar[bool] = True
     in_order: ClassVar[bool] = True
     poll_s: float
 
@@ -80,7 +77,6 @@ class Following:
 class PollingTheLog:
     """A client that asks `GET /log` for what is new."""
 
-    polls: ClassVar[bool] = True
     in_order: ClassVar[bool] = True
     poll_s: float
 
@@ -100,7 +96,6 @@ class PollingTheLog:
 class Receiving:
     """The queue of a rule on the bus, with long polling."""
 
-    polls: ClassVar[bool] = False
     in_order: ClassVar[bool] = False
     queue_url: str
 

@@ -187,7 +187,6 @@ def test_exit_code_is_1_and_the_figures_are_written_when_anything_is_wrong(
     reader = ReaderFigures(
         from_answer=delays,
         from_timestamp=delays,
-        polling_p50_ms=None,
         checked=Checked(fault.get("readers", ()), 0),
     )
     replay = ReplayFigures(
@@ -207,7 +206,11 @@ def test_exit_code_is_1_and_the_figures_are_written_when_anything_is_wrong(
     figures = live.Figures(
         caveat="",
         environment={},
-        latency={"steady": LoadFigures(what="1 event", answer=delays, readers={"queue": reader})},
+        latency={
+            "steady": LoadFigures(
+                what="1 event", answer=delays, logged=delays, published=delays, readers={"queue": reader}
+            )
+        },
         replay=replay,
     )
     monkeypatch.setattr(live, "_measure", lambda options: figures)
