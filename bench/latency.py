@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event as Flag
 from typing import Final
 from uuid import uuid4
 
@@ -143,10 +144,12 @@ def _write(api: Api, load: Load, *, prefix: str) -> list[Written]:
     """Append a load's events on time, late only when the writer's last one wasn't answered yet."""
     begin_s = time.monotonic() + 0.1
     written: list[Written] = []
+    interrupted = Flag()
 
     def write(writer: int) -> None:
         for number in range(writer, len(load.due_s), WRITERS):
-            time.sleep(max(0.0, begin_s + load.due_s[number] - time.monotonic()))
+            if interrupted.wait(max(0.0, begin_s + load.due_s[number] - time.monotonic())):
+                return
             stream_id, version = f"{prefix}/{number % STREAMS}", number // STREAMS
             event = event_text(name="Happened", payload=f'{{"number":{number}}}')
             sent_us = _now_us()
@@ -165,8 +168,11 @@ def _write(api: Api, load: Load, *, prefix: str) -> list[Written]:
             )
 
     with ThreadPoolExecutor(WRITERS) as executor:
-        for future in [executor.submit(write, writer) for writer in range(WRITERS)]:
-            future.result()
+        try:
+            for future in [executor.submit(write, writer) for writer in range(WRITERS)]:
+                future.result()
+        finally:
+            interrupted.set()
     return written
 
 

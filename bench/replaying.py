@@ -194,8 +194,8 @@ class _Drained:
             receiving.result()
 
     def wait_for(self, count: int) -> None:
-        """Wait until so many different events came, or none for 20 s; then until nothing comes for 2 s."""
-        while len({message.address for message in self.messages}) < count and self.empty < 20:
+        """Wait until so many different events came, or none for 60 s; then until nothing comes for 2 s."""
+        while len({message.address for message in self.messages}) < count and self.empty < 60:
             time.sleep(0.2)
         while self.empty < 2:
             time.sleep(0.2)
