@@ -51,6 +51,10 @@ check: $(TEST_READY) $(CDK_READY) $(DYNAMODB_READY) ## Lint, types, layers, and 
 soak: $(TEST_READY) $(DYNAMODB_READY) ## Inject faults for long and check that nothing is lost (SECONDS=600, SEED=n)
 	@PYTHONPATH=lambdas exec $(BIN)/python -m tests.proof --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
 
+.PHONY: bench-live
+bench-live: $(RUN_READY) $(CDK_READY) ## Measure on a local cloud how late subscribers are, and a replay (FILE=events.ndjson)
+	@exec $(BIN)/python -m bench.live $(if $(FILE),--events "$(FILE)")
+
 .PHONY: openapi
 openapi: $(TEST_READY) ## Write docs/openapi.json anew from the code
 	$(BIN)/python -m eventstore.http.openapi
@@ -63,7 +67,7 @@ clean: ## Remove everything that was installed or built
 .PHONY: help
 help: ## Show this
 	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} \
-		/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+		/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # pip's own output, shortened: one line a package, then a line for the wait at the end.
 SHOW_PIP := '/^Collecting / {printf "  %3d %s\n", ++n, $$2; fflush()} /^Installing coll/ {print "      unpacking ..."; fflush()}'

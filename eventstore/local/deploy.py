@@ -41,6 +41,8 @@ class Deployment:
     api_url: str
     """The HTTP API, without a trailing slash; its host resolves everywhere."""
     events_table: str
+    log_table: str
+    subscriptions_table: str
     event_bus: str
     failed_events_queue_url: str
 
@@ -166,6 +168,8 @@ def _deployment(cloud: Cloud, outputs: Path) -> Deployment:
     return Deployment(
         api_url=f"{cloud.endpoint}/_aws/execute-api/{api_id}/$default",
         events_table=data["EventsTableName"],
+        log_table=data["LogTableName"],
+        subscriptions_table=data["SubscriptionsTableName"],
         event_bus=data["EventBusName"],
         failed_events_queue_url=service["FailedEventsQueueUrl"],
     )

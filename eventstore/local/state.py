@@ -24,6 +24,8 @@ class State:
     endpoint: str
     api_url: str
     events_table: str
+    log_table: str
+    subscriptions_table: str
     event_bus: str
     failed_events_queue_url: str
 

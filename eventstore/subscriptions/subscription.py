@@ -31,6 +31,7 @@ from eventstore.subscriptions.terms import Handler, OnFailure, Terms, check_subs
 from eventstore.subscriptions.tranche_reader import EventBodies, TrancheReader
 
 _LOGGER: Final = logging.getLogger("eventstore.subscriptions")
+_BUSY_POLL_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +132,13 @@ class Subscription:
         self.run(until=lambda: False)
 
     def run(self, *, until: Callable[[], bool]) -> None:
-        """As `run_forever`, and until this answers true: it's asked after each page and each pause."""
+        """As `run_forever`, and until this answers true: it's asked after each page and each pause.
+
+        Pauses: none while pages are full; 0.1 s after news, since more is likely, then 0.2 and 0.4 s, up to
+        `Terms.poll_s`, which is kept from the beginning where it's lower.
+        """
         failures = 0
+        pause_s = self._terms.poll_s
         try:
             while not (self._stopping.is_set() or until()):
                 try:
@@ -143,8 +149,9 @@ class Subscription:
                     _LOGGER.warning("subscription %s, worker %s: %s", self.name, self.worker, error)
                     self._attempts.pause(failures)
                     continue
-                if not moved:
-                    self._sleep(self._terms.poll_s)
+                pause_s = min(self._terms.poll_s, _BUSY_POLL_S if moved else 2 * pause_s)
+                if moved < self._terms.page_entries and not until():
+                    self._sleep(pause_s)
         finally:
             self.close()
 

@@ -48,7 +48,7 @@ class Terms:
     page_entries: int = 500
     """Entries of the log that are read at a time, of one tranche after the other."""
     poll_s: float = 0.5
-    """Seconds to wait when there's nothing new."""
+    """Seconds between looks for news, at most; while events come, it's looked every 0.1 s."""
     max_tries: int = 5
     """Tries of one event; the pauses before the second, third ... are up to 0.1, 0.2, 0.4 ... 5 s."""
     streams_remembered: int = 100_000

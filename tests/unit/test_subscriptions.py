@@ -268,6 +268,40 @@ def test_run_ends_when_it_is_told_to() -> None:
     assert world.seen == [("a", 1), ("a", 2)]
 
 
+@pytest.mark.parametrize(
+    ("poll_s", "pauses"),
+    [(0.5, [0.5, 0.1, 0.1, 0.2, 0.4, 0.5, 0.5]), (0.15, [0.15, 0.1, 0.1] + [0.15] * 4), (0.05, [0.05] * 7)],
+)
+def test_worker_looks_often_while_events_come_and_slows_down_when_none_do(
+    poll_s: float, pauses: list[float]
+) -> None:
+    world, slept = World(), list[float]()
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) <= 2:
+            world.append("a", "Opened")
+
+    worker = world.worker(sleep=sleep, terms=Terms(poll_s=poll_s))
+    worker.run(until=lambda: len(slept) == len(pauses))
+
+    assert slept == pytest.approx(pauses)
+    assert world.seen == [("a", 1), ("a", 2)]
+
+
+def test_worker_makes_no_pause_behind_a_full_page_and_none_when_it_is_over() -> None:
+    world, slept = World(tranches=1), list[int]()
+    world.append("a", *["Opened"] * 10)
+
+    worker = world.worker(sleep=lambda _: slept.append(len(world.seen)), terms=Terms(page_entries=3))
+    worker.run(until=lambda: len(world.seen) == 10 and bool(slept))
+    assert slept == [10]
+
+    world.append("a", "Opened")
+    worker.run(until=lambda: len(world.seen) == 11)
+    assert slept == [10]
+
+
 def test_worker_waits_while_dynamodb_is_away_and_loses_nothing() -> None:
     world = World(tranches=1)
     world.append("a", *["Opened"] * 3)

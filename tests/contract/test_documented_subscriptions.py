@@ -1,0 +1,93 @@
+"""The Python of docs/subscriptions.md, as it's printed, on DynamoDB Local."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from eventstore import Event, NewEvent
+from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
+from eventstore.adapters.dynamodb.event_bodies import DynamoDBEventBodies
+from eventstore.adapters.dynamodb.log import DynamoDBEventLog
+from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore.log import tranche_of
+from eventstore.subscriptions import subscribe
+from tests.tables import dynamodb_client, events_table, log_table, subscriptions_table
+
+DOCUMENT = Path(__file__).parents[2] / "docs/subscriptions.md"
+
+
+@pytest.fixture
+def scope(dynamodb_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    """The names that the document leaves to its reader, and AWS as boto3 finds it by itself."""
+    found = {
+        "AWS_ENDPOINT_URL_DYNAMODB": dynamodb_endpoint,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+    }
+    for name, value in found.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    client = dynamodb_client(dynamodb_endpoint)
+    with events_table(client) as events, log_table(client) as log, subscriptions_table(client) as kept:
+        store = DynamoDBEventStore(client=client, table_name=events)
+        entries = DynamoDBEventLog(client=client, table_name=log, tranches=4)
+        for stream_id in ("order-1", "basket-1"):
+            names = [NewEvent.of("OrderPlaced"), NewEvent.of("OrderPaid")]
+            appended = store.append(stream_id, names, expected=0).events
+            entries.append_block(tranche_of(stream_id, tranches=4), appended)
+        yield {"EVENTS_TABLE": events, "LOG_TABLE": log, "SUBSCRIPTIONS_TABLE": kept}
+
+
+@pytest.fixture
+def _signals() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("_signals")
+def test_the_documents_python_runs(scope: dict[str, Any]) -> None:
+    subscribing, projecting = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    mails = []
+
+    def send_mail(event: Event) -> None:
+        mails.append((event.stream_id, event.event_id, event.name))
+        signal.raise_signal(signal.SIGTERM)
+
+    exec(subscribing, scope | {"send_mail": send_mail})
+
+    assert mails == [("order-1", 2, "OrderPaid")]
+
+    client = boto3.client("dynamodb")
+    ports = {
+        "client": client,
+        "log": DynamoDBEventLog(client=client, table_name=scope["LOG_TABLE"]),
+        "bodies": DynamoDBEventBodies(client=client, table_name=scope["EVENTS_TABLE"]),
+        "checkpoints": DynamoDBCheckpoints(client=client, table_name=scope["SUBSCRIPTIONS_TABLE"]),
+        "subscribe": subscribe,
+    }
+    elided, count = re.subn(r"\.\.\.\)", "log=log, bodies=bodies, checkpoints=checkpoints)", projecting)
+    assert count == 1
+    names = scope | ports
+    client.create_table(
+        TableName="orders-per-day",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "Day", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "Day", "KeyType": "HASH"}],
+    )
+    try:
+        exec(elided, names)
+        worker = names["worker"]
+        worker.run(until=lambda: worker.counts.handled == 4)
+        rows = client.scan(TableName="orders-per-day", ConsistentRead=True)["Items"]
+    finally:
+        client.delete_table(TableName="orders-per-day")
+    assert sum(int(row["Orders"]["N"]) for row in rows) == 4
