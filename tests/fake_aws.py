@@ -121,8 +121,8 @@ class LambdaContext:
 
 def load_publish_function(
     *,
-    events: FakeEventBridge,
-    sqs: FakeSqs,
+    events: Any,
+    sqs: Any,
     dynamodb: Any,
     sleep: Callable[[float], None] = lambda pause_s: None,
     jitter: Callable[[], float] = lambda: 1.0,
