@@ -5,7 +5,7 @@ Limits of values stand in the schemas only; they are checked by the domain, whic
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, DecodeError, Meta, Raw, Struct, UnsetType, field
@@ -20,8 +20,10 @@ from eventstore.limits import (
     VERSION_MAX,
 )
 from eventstore.log import LogEntry
-from eventstore.replays import Replay
 from eventstore.store import ANY, EXISTS, Appended, Expected
+
+if TYPE_CHECKING:
+    from eventstore.replays import Replay
 
 _Name = Annotated[
     str,
