@@ -22,7 +22,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 from eventstore.errors import InvalidJson, NotPublishable
@@ -31,8 +31,12 @@ from eventstore.json_text import check_json
 from eventstore.limits import DETAIL_TYPE_MAX_CHARS, PUT_EVENTS_INTEGER_MAX, PUT_EVENTS_MAX_BYTES
 
 _TIME_BYTES: Final = 14
-_NINETEEN_DIGITS: Final = re.compile(r"\d{19}")
+_NINETEEN_DIGITS: Final = re.compile(r"[0-9]{19}")
 _FROM_METADATA: Final = {"correlationid": "correlationId", "causationid": "causationId"}
+# Made once: `json.dumps` and `json.loads` with options make a new one for every text.
+_json: Final = json.JSONEncoder(ensure_ascii=False).encode
+# Only texts are looked at; as floats, numbers of any length can be passed over.
+_parsed_metadata: Final = json.JSONDecoder(parse_int=float).decode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +56,8 @@ class Entry:
     """Its size as EventBridge counts it: the time as 14, source, detail-type and detail in UTF-8."""
 
     def __post_init__(self) -> None:
-        texts = (self.source, self.detail_type, self.detail)
-        object.__setattr__(self, "size_bytes", _TIME_BYTES + sum(map(_size_bytes, texts)))
+        texts_bytes = _size_bytes(self.source) + _size_bytes(self.detail_type) + _size_bytes(self.detail)
+        object.__setattr__(self, "size_bytes", _TIME_BYTES + texts_bytes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,51 +85,46 @@ class EntryFormat:
         """
         try:
             check_json(event.payload, field="payload")
-            attributes = self._attributes(event)
+            head = self._head(event)
         except (InvalidJson, OverflowError) as error:
             raise _not_publishable(event, str(error)) from error
         if _fits_64_bit(event.payload):
-            entry = self._entry(event, attributes, f'"data":{event.payload}')
+            entry = self._entry(event, f'{head},"data":{event.payload}}}')
             if entry.size_bytes < self.max_bytes:
                 return entry
-        entry = self._entry(event, attributes, f'"dataref":{json.dumps(self._address(event))}')
+        entry = self._entry(event, f'{head},"dataref":{_json(self._address(event))}}}')
         if entry.size_bytes < self.max_bytes:
             return entry
         reason = f"it makes an entry of {entry.size_bytes:,} bytes even without data; shorten its metadata"
         raise _not_publishable(event, reason)
 
-    def _attributes(self, event: Event) -> dict[str, Any]:
-        attributes: dict[str, Any] = {
-            "specversion": "1.0",
-            "id": f"{event.stream_id}/{event.event_id}",
-            "source": self.source,
-            "type": event.name,
-            "subject": event.stream_id,
-            "time": event.time.isoformat(timespec="microseconds").replace("+00:00", "Z"),
-            "datacontenttype": "application/json",
-            "streamid": event.stream_id,
-            "eventid": event.event_id,
-        }
+    def _head(self, event: Event) -> str:
+        """Write the CloudEvent's attributes: the object up to its data, not closed."""
+        stream = _json(event.stream_id)
+        time = event.time.isoformat(timespec="microseconds").replace("+00:00", "Z")
+        head = (
+            f'{{"specversion":"1.0","id":{stream[:-1]}/{event.event_id}","source":{_json(self.source)},'
+            f'"type":{_json(event.name)},"subject":{stream},"time":"{time}",'
+            f'"datacontenttype":"application/json","streamid":{stream},"eventid":{event.event_id}'
+        )
         if self.replay_id is not None:
-            attributes["replayid"] = self.replay_id
+            head += f',"replayid":{_json(self.replay_id)}'
         if event.metadata != "{}":
             check_json(event.metadata, field="metadata", only_object=True)
-            # Only texts are looked at; as floats, numbers of any length can be passed over.
-            metadata = json.loads(event.metadata, parse_int=float)
+            metadata = _parsed_metadata(event.metadata)
             for attribute, key in _FROM_METADATA.items():
                 if isinstance(metadata.get(key), str) and metadata[key]:
-                    attributes[attribute] = metadata[key]
-        return attributes
+                    head += f',"{attribute}":{_json(metadata[key])}'
+        return head
 
-    def _entry(self, event: Event, attributes: dict[str, Any], data: str) -> Entry:
-        head = json.dumps(attributes, ensure_ascii=False, separators=(",", ":"))
+    def _entry(self, event: Event, detail: str) -> Entry:
         return Entry(
             stream_id=event.stream_id,
             event_id=event.event_id,
             timestamp_us=event.timestamp_us,
             source=self.source,
             detail_type=event.name[:DETAIL_TYPE_MAX_CHARS],
-            detail=f"{head[:-1]},{data}}}",
+            detail=detail,
         )
 
     def _address(self, event: Event) -> str:

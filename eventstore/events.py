@@ -146,7 +146,7 @@ def check_stream_id(stream_id: str, *, field: str = "streamId") -> str:
     if not isinstance(stream_id, str) or not stream_id:
         raise InvalidStreamId(field, "has to be a text of at least one character")
     _check_characters(stream_id, field, InvalidStreamId)
-    size_bytes = len(stream_id.encode())
+    size_bytes = len(stream_id) if stream_id.isascii() else len(stream_id.encode())
     if size_bytes > STREAM_ID_MAX_BYTES:
         raise InvalidStreamId(
             field, f"has {size_bytes:,} bytes of UTF-8; it may have {STREAM_ID_MAX_BYTES:,}"
@@ -159,6 +159,8 @@ def check_stream_id(stream_id: str, *, field: str = "streamId") -> str:
 
 
 def _check_characters(text: str, field: str, error: type[InvalidInput]) -> None:
+    if text.isascii() and text.isprintable():
+        return
     found = _CONTROL.search(text)
     if found:
         what = f"the control character U+{ord(found[0]):04X} at character {found.start()}"

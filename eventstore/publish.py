@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import random
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from math import ceil
+from heapq import heapify, heappop, heappush
+from itertools import chain
 from typing import Final, Protocol
 
 from eventstore.cloudevents import Entry, EntryFormat
@@ -151,7 +152,7 @@ class Publisher:
             stream_id: deque(_Pending(placed.place, self._work(placed.event)) for placed in queue)
             for stream_id, queue in plan.queues.items()
         }
-        batch = _Batch(queues, set(plan.done))
+        batch = _Batch(_Queues(queues), set(plan.done))
         trouble = self._send_all(batch, remaining_time_s) or plan.trouble
         return Publication(
             published=batch.published,
@@ -170,9 +171,9 @@ class Publisher:
 
     def _send_all(self, batch: _Batch, remaining_time_s: Callable[[], float]) -> Trouble | None:
         """Send until all is done, a try too many has failed, or the time is up."""
-        while batch.queues:
+        while batch.queues.left:
             if remaining_time_s() < PUBLISH_RESERVE_S:
-                first = min(batch.heads(), key=_place)
+                first = batch.queues.first()
                 return Trouble(first.work.stream_id, first.work.event_id, "the function's time was up")
             failed = self._send(batch)
             if failed:
@@ -185,23 +186,27 @@ class Publisher:
     def _send(self, batch: _Batch) -> list[_Pending]:
         """Make one call, to the bus or the failed events; return what failed for a passing reason."""
         failed = []
-        for pending, refusal in self._call(batch):
+        results = self._call(batch.queues)
+        now_us = self._clock_us()
+        for pending, refusal in results:
             if refusal is None:
-                self._finish(batch, pending)
+                self._finish(batch, pending, now_us)
             elif refusal.permanent:
-                pending.work = FailedEvent(pending.work.stream_id, pending.work.event_id, refusal.reason)
-                pending.tries = 0
+                batch.queues.replace(
+                    pending, FailedEvent(pending.work.stream_id, pending.work.event_id, refusal.reason)
+                )
             else:
                 pending.tries += 1
                 pending.last_refusal = refusal.reason
                 failed.append(pending)
         return failed
 
-    def _call(self, batch: _Batch) -> list[tuple[_Pending, Refusal | None]]:
-        for pending in batch.heads():
-            if isinstance(pending.work, FailedEvent):
-                return [(pending, self._park(pending.work))]
-        call = self._next_call(batch)
+    def _call(self, queues: _Queues) -> list[tuple[_Pending, Refusal | None]]:
+        parking = queues.next_to_park()
+        if parking is not None:
+            assert isinstance(parking.work, FailedEvent)
+            return [(parking, self._park(parking.work))]
+        call = queues.next_call(max_bytes=self._format.max_bytes)
         entries = [pending.work for pending in call if isinstance(pending.work, Entry)]
         return list(zip(call, self._bus.put(entries), strict=True))
 
@@ -212,34 +217,9 @@ class Publisher:
             return Refusal(str(error), permanent=False)
         return None
 
-    def _next_call(self, batch: _Batch) -> list[_Pending]:
-        """Choose the entries of the next call: of each stream at most its next event.
-
-        Within one call an entry can fail while a later one passes, so two events of one stream never share
-        a call. Streams whose rest is as long as the calls that are left come first, the others as they
-        arrived: that makes the fewest calls there can be.
-        """
-        lengths = [len(queue) for queue in batch.queues.values()]
-        calls_left = max(ceil(sum(lengths) / PUT_EVENTS_MAX_ENTRIES), *lengths)
-        by_urgency = sorted(
-            batch.queues.values(), key=lambda queue: (len(queue) < calls_left, queue[0].place)
-        )
-        call: list[_Pending] = []
-        size_bytes = 0
-        for queue in by_urgency:
-            assert isinstance(queue[0].work, Entry)
-            entry_bytes = queue[0].work.size_bytes
-            if len(call) < PUT_EVENTS_MAX_ENTRIES and size_bytes + entry_bytes < self._format.max_bytes:
-                call.append(queue[0])
-                size_bytes += entry_bytes
-        return sorted(call, key=_place)
-
-    def _finish(self, batch: _Batch, pending: _Pending) -> None:
+    def _finish(self, batch: _Batch, pending: _Pending, now_us: int) -> None:
         work = pending.work
-        queue = batch.queues[work.stream_id]
-        queue.popleft()
-        if not queue:
-            del batch.queues[work.stream_id]
+        batch.queues.remove(pending)
         batch.done.add((work.stream_id, work.event_id))
         # What precedes an item that is no event was not looked for: only behind a known one does it tell
         # that all before it is done.
@@ -251,7 +231,7 @@ class Publisher:
             batch.parked.append(work)
         else:
             batch.published += 1
-            batch.max_lag_us = max(batch.max_lag_us or 0, self._clock_us() - work.timestamp_us)
+            batch.max_lag_us = max(batch.max_lag_us or 0, now_us - work.timestamp_us)
 
 
 @dataclass(slots=True)
@@ -264,18 +244,107 @@ class _Pending:
     last_refusal: str = ""
 
 
+class _Queues:
+    """Of each stream what is still to be done, and what comes next: O(log streams) for each event."""
+
+    def __init__(self, queues: dict[str, deque[_Pending]]) -> None:
+        self._queues = queues
+        self.left = sum(map(len, queues.values()))
+        """How many events are still to be done."""
+        # Each stream stands once in here, at its next event's place or, when that was done meanwhile, an
+        # earlier one.
+        self._by_place = [(queue[0].place, stream_id) for stream_id, queue in queues.items()]
+        heapify(self._by_place)
+        self._of_length: defaultdict[int, set[str]] = defaultdict(set)
+        for stream_id, queue in queues.items():
+            self._of_length[len(queue)].add(stream_id)
+        self._longest = max(self._of_length, default=0)
+        self._to_park = deque(queue[0] for queue in queues.values() if isinstance(queue[0].work, FailedEvent))
+
+    def first(self) -> _Pending:
+        """Tell the earliest event that can go out."""
+        return min((queue[0] for queue in self._queues.values()), key=_place)
+
+    def next_to_park(self) -> _Pending | None:
+        """Tell an event that can be parked, if there's one; it stays until it's removed."""
+        return self._to_park[0] if self._to_park else None
+
+    def next_call(self, *, max_bytes: int) -> list[_Pending]:
+        """Choose the entries of the next call, when nothing is to be parked: of each stream its next event.
+
+        Within one call an entry can fail while a later one passes, so two events of one stream never share
+        a call. Streams whose rest is as long as the calls that are left come first, the others as they
+        arrived: that makes the fewest calls there can be.
+        """
+        call: dict[str, _Pending] = {}
+        size_bytes = 0
+        passed: list[str] = []
+        for stream_id in chain(self._urgent(), self._as_they_arrived(passed)):
+            pending = self._queues[stream_id][0]
+            assert isinstance(pending.work, Entry)
+            if stream_id not in call and size_bytes + pending.work.size_bytes < max_bytes:
+                call[stream_id] = pending
+                size_bytes += pending.work.size_bytes
+                if len(call) == PUT_EVENTS_MAX_ENTRIES:
+                    break
+        for stream_id in passed:
+            heappush(self._by_place, (self._queues[stream_id][0].place, stream_id))
+        return sorted(call.values(), key=_place)
+
+    def remove(self, pending: _Pending) -> None:
+        """Take out an event that is done: its stream's next."""
+        stream_id = pending.work.stream_id
+        queue = self._queues[stream_id]
+        assert queue[0] is pending
+        if self._to_park and self._to_park[0] is pending:
+            self._to_park.popleft()
+        self._of_length[len(queue)].discard(stream_id)
+        queue.popleft()
+        self.left -= 1
+        if queue:
+            self._of_length[len(queue)].add(stream_id)
+            if isinstance(queue[0].work, FailedEvent):
+                self._to_park.append(queue[0])
+        else:
+            del self._queues[stream_id]
+        while self._longest and not self._of_length[self._longest]:
+            self._longest -= 1
+
+    def replace(self, pending: _Pending, failed: FailedEvent) -> None:
+        """Let an event that can't be published be parked instead."""
+        if isinstance(pending.work, Entry):
+            self._to_park.append(pending)
+        pending.work = failed
+        pending.tries = 0
+
+    def _urgent(self) -> list[str]:
+        """Tell the streams, ten at most, of which an event has to be in each call that is left."""
+        if self._longest * PUT_EVENTS_MAX_ENTRIES < self.left:
+            return []
+        return sorted(self._of_length[self._longest], key=lambda stream_id: self._queues[stream_id][0].place)
+
+    def _as_they_arrived(self, passed: list[str]) -> Iterator[str]:
+        """Yield the streams by their next event's place; put them into `passed`, to be put back."""
+        while self._by_place:
+            place, stream_id = heappop(self._by_place)
+            queue = self._queues.get(stream_id)
+            if queue is None:
+                continue
+            if queue[0].place == place:
+                passed.append(stream_id)
+                yield stream_id
+            else:
+                heappush(self._by_place, (queue[0].place, stream_id))
+
+
 @dataclass(slots=True)
 class _Batch:
-    queues: dict[str, deque[_Pending]]
-    """Of each stream what is still to be done."""
+    queues: _Queues
     done: set[tuple[str, int]]
     """Streams and events that were published or parked."""
     published: int = 0
     parked: list[FailedEvent] = field(default_factory=list)
     max_lag_us: int | None = None
-
-    def heads(self) -> list[_Pending]:
-        return [queue[0] for queue in self.queues.values()]
 
 
 def _place(pending: _Pending) -> int:

@@ -1,5 +1,9 @@
 """The append function: settings, client, store, handler."""
 
+import gc
+
+gc.disable()  # nothing of what a start makes is garbage (docs/adr/0012)
+
 import os
 
 from aws_lambda_powertools import Logger, Metrics
@@ -18,3 +22,5 @@ store = DynamoDBEventStore(
     write_shards=settings.write_shards,
 )
 handler = lambda_handler(Api(append_handlers(store)), logger=Logger(), metrics=Metrics())
+gc.freeze()
+gc.enable()

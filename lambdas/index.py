@@ -1,5 +1,9 @@
 """The index function: settings, client, log, indexer, handler."""
 
+import gc
+
+gc.disable()  # nothing of what a start makes is garbage (docs/adr/0012)
+
 import os
 
 from aws_lambda_powertools import Logger, Metrics
@@ -20,3 +24,5 @@ indexer = Indexer(
 handler = index_handler(
     indexer, logger=Logger(), metrics=Metrics(), raises_when_stopped=settings.raises_when_stopped
 )
+gc.freeze()
+gc.enable()

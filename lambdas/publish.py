@@ -1,5 +1,9 @@
 """The publish function: settings, clients, publisher, handler."""
 
+import gc
+
+gc.disable()  # nothing of what a start makes is garbage (docs/adr/0012)
+
 import os
 
 import boto3
@@ -31,3 +35,5 @@ publisher = Publisher(
 handler = stream_handler(
     publisher, logger=Logger(), metrics=Metrics(), raises_when_stopped=settings.raises_when_stopped
 )
+gc.freeze()
+gc.enable()

@@ -1,5 +1,9 @@
 """The read function: settings, client, store, log, handler."""
 
+import gc
+
+gc.disable()  # nothing of what a start makes is garbage (docs/adr/0012)
+
 import os
 
 from aws_lambda_powertools import Logger, Metrics
@@ -25,3 +29,5 @@ store = DynamoDBEventStore(
 log = DynamoDBEventLog(client=client, table_name=settings.log_table, tranches=settings.log_tranches)
 api = Api({**read_handlers(store), **log_handlers(log)})
 handler = lambda_handler(api, logger=Logger(), metrics=Metrics())
+gc.freeze()
+gc.enable()

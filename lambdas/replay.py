@@ -1,5 +1,9 @@
 """The step function of replays: settings, clients, step, handler."""
 
+import gc
+
+gc.disable()  # nothing of what a start makes is garbage (docs/adr/0012)
+
 import os
 
 import boto3
@@ -35,3 +39,5 @@ step = ReplayStep(
     ),
 )
 handler = replay_handler(step, logger=Logger(), metrics=Metrics())
+gc.freeze()
+gc.enable()

@@ -1,5 +1,9 @@
 """The function behind /replays: settings, clients, replays, handler."""
 
+import gc
+
+gc.disable()  # nothing of what a start makes is garbage (docs/adr/0012)
+
 import os
 
 import boto3
@@ -26,3 +30,5 @@ replays = Replays(
     allowed_targets=settings.allowed_targets,
 )
 handler = lambda_handler(Api(replay_handlers(replays)), logger=Logger(), metrics=Metrics())
+gc.freeze()
+gc.enable()

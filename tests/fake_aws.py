@@ -5,6 +5,7 @@ The fakes check what the services check, raise what botocore raises, and keep wh
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import json
 import os
@@ -121,8 +122,8 @@ class LambdaContext:
 
 def load_publish_function(
     *,
-    events: FakeEventBridge,
-    sqs: FakeSqs,
+    events: Any,
+    sqs: Any,
     dynamodb: Any,
     sleep: Callable[[float], None] = lambda pause_s: None,
     jitter: Callable[[], float] = lambda: 1.0,
@@ -152,5 +153,9 @@ def _load(name: str, clients: Mapping[str, Any], environ: Mapping[str, str]) -> 
         patch.dict(os.environ, {**ENVIRON, **environ}),
         patch("boto3.client", lambda service, **_: clients[service]),
     ):
-        spec.loader.exec_module(module)
+        try:
+            spec.loader.exec_module(module)
+        finally:  # a start that fails leaves the collector off, which in a function dies with it
+            gc.unfreeze()
+            gc.enable()
     return module

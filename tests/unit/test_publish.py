@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from math import ceil
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventstore import ANY, Event, MalformedItem, NewEvent, StoreUnavailable
@@ -92,6 +93,7 @@ def test_events_of_different_streams_take_one_call_for_ten(count: int) -> None:
     assert shop.reader.queries == 0
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=40), seed=st.randoms(use_true_random=False))
 def test_calls_are_as_few_as_ten_entries_and_one_event_of_a_stream_allow(
     lengths: list[int], seed: st.DataObject
@@ -115,6 +117,7 @@ def test_calls_stay_below_the_byte_limit() -> None:
     assert [len(call) for call in shop.bus.calls] == [2, 2, 2]
 
 
+@settings(deadline=None)
 @given(sizes=st.lists(st.integers(0, 20_000), min_size=1, max_size=30))
 def test_no_call_reaches_the_byte_limit_and_none_is_half_empty_for_nothing(sizes: list[int]) -> None:
     shop = Shop(max_bytes=32 * 1_024)
@@ -126,6 +129,53 @@ def test_no_call_reaches_the_byte_limit_and_none_is_half_empty_for_nothing(sizes
         full = sum(entry.size_bytes for entry in one) + smallest >= 32 * 1_024
         assert full or len(one) == 10
     assert sorted(shop.bus.taken) == sorted((event.stream_id, 1) for event in events)
+
+
+@settings(deadline=None)
+@given(
+    streams=st.lists(st.lists(st.integers(0, 9_000), min_size=1, max_size=6), min_size=1, max_size=25),
+    throttled=st.lists(st.integers(0, 2), max_size=40),
+    seed=st.randoms(use_true_random=False),
+)
+def test_each_call_takes_the_longest_rests_first_and_the_others_as_they_arrived(
+    streams: list[list[int]], throttled: list[int], seed: random.Random
+) -> None:
+    shop = Shop(max_bytes=32 * 1_024)
+    events = [
+        shop.has(f"s{n}", events=1, size_bytes=size)[0] for n, sizes in enumerate(streams) for size in sizes
+    ]
+    seed.shuffle(events)
+    addresses = [(event.stream_id, event.event_id) for event in events]
+    tries = dict(zip(addresses, throttled, strict=False))
+    shop.bus.refusals = {address: [THROTTLED] * times for address, times in tries.items()}
+    assert shop.publish(events).stopped is None
+
+    entry_of = {(entry.stream_id, entry.event_id): entry for call in shop.bus.calls for entry in call}
+    rest = {stream_id: sorted(ids(addresses, stream_id)) for stream_id, _ in addresses}
+    places = {
+        stream_id: [place for place, (other, _) in enumerate(addresses) if other == stream_id]
+        for stream_id in rest
+    }
+    for asked in shop.bus.asked:
+        calls_left = max(ceil(sum(map(len, rest.values())) / 10), *map(len, rest.values()))
+        size_bytes, call = 0, []
+        for stream_id in sorted(rest, key=lambda one: (len(rest[one]) < calls_left, places[one][0])):
+            entry_bytes = entry_of[stream_id, rest[stream_id][0]].size_bytes
+            if len(call) < 10 and size_bytes + entry_bytes < 32 * 1_024:
+                call.append(stream_id)
+                size_bytes += entry_bytes
+        assert asked == [
+            (stream_id, rest[stream_id][0]) for stream_id in sorted(call, key=lambda one: places[one][0])
+        ]
+        for stream_id in call:
+            address = (stream_id, rest[stream_id][0])
+            if tries.get(address, 0):
+                tries[address] -= 1
+                continue
+            del rest[stream_id][0], places[stream_id][0]
+            if not rest[stream_id]:
+                del rest[stream_id]
+    assert not rest
 
 
 # --- order inside a batch -------------------------------------------------------------------------

@@ -12,9 +12,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import boto3
 import pytest
 
-from eventstore import PublicationStopped
+from eventstore import Event, PublicationStopped
+from eventstore.adapters import eventbridge
 from tests.fake_aws import (
     ENVIRON,
     FakeEventBridge,
@@ -23,6 +25,7 @@ from tests.fake_aws import (
     client_error,
     load_publish_function,
 )
+from tests.publishing import answered, trigger
 
 TESTS = Path(__file__).parents[1]
 INSERTS: dict[str, Any] = json.loads((TESTS / "events" / "dynamodb_stream_inserts.json").read_text())
@@ -99,6 +102,38 @@ def test_inserts_go_out_in_order_on_the_bus_of_the_settings(
     }
     assert entry["Time"].isoformat() == "2026-01-31T12:00:00+00:00"
     assert '"data":{"total": 12345678901234567890123456789012345.678}' in events.calls[0][1]["Detail"]
+
+
+@pytest.mark.parametrize(
+    ("streams", "events_each", "calls"),
+    [
+        (1_000, 1, [10] * 100),
+        (25, 1, [10, 10, 5]),
+        (50, 5, [10] * 25),
+        (10, 7, [10] * 7),
+        (4, 8, [4] * 8),  # one event of a stream a call
+        (1, 12, [1] * 12),
+    ],
+)
+def test_requests_are_a_tenth_of_the_records_or_the_most_of_one_stream(
+    streams: int, events_each: int, calls: list[int], sqs: FakeSqs
+) -> None:
+    client = boto3.client(
+        "events",
+        config=eventbridge.CLIENT_CONFIG,
+        region_name="eu-central-1",
+        aws_access_key_id="k",
+        aws_secret_access_key="s",
+    )
+    function = load_publish_function(events=client, sqs=sqs, dynamodb=NoReads())
+    sent = answered(client)
+    events = [
+        Event(f"order-{n}", event_id, "OrderPlaced", '{"total":12.50}', "{}", "uid", 1_769_860_800_000_000)
+        for event_id in range(1, events_each + 1)
+        for n in range(streams)
+    ]
+    assert function.handler(trigger(events), LambdaContext()) == {"batchItemFailures": []}
+    assert sent == calls
 
 
 def test_other_changes_do_nothing(function: ModuleType, events: FakeEventBridge) -> None:

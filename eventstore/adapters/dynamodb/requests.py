@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+# The first connection needs it: loaded here, it's paid for at a function's start and not by a request.
+import encodings.idna  # noqa: F401
 from collections.abc import Callable
 from typing import Any, Final
 

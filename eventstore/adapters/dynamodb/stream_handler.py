@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from eventstore.adapters.dynamodb.stream_records import stream_records
 from eventstore.errors import IndexingStopped, PublicationStopped
-from eventstore.index import Indexed, Indexer
-from eventstore.publish import Publication, Publisher
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger, Metrics
+
+    from eventstore.index import Indexed, Indexer
+    from eventstore.publish import Publication, Publisher
 
 StreamHandler: TypeAlias = Callable[[dict[str, Any], Any], dict[str, Any]]
 
