@@ -147,7 +147,12 @@ def _of_the_stream(w: Workload, capacity: Capacity, assumed: Assumptions, quotas
     ):
         duration_ms = batch_ms(w, assumed, records=records).value
         rate = lanes * records / duration_ms * 1_000
-        warm = ceil(w.events_per_second / records * duration_ms / 1_000) * quotas.partition_write_units
+        needed = ceil(w.events_per_second / records * duration_ms / 1_000)
+        warm = (
+            f"warm the table for {n(needed * quotas.partition_write_units)} WCU/s"
+            if needed > lanes
+            else f"each {n(quotas.partition_write_units)} WCU/s it's warmed for take {n(rate / lanes)}"
+        )
         yield Limit(
             name=name,
             label=label,
@@ -156,8 +161,7 @@ def _of_the_stream(w: Workload, capacity: Capacity, assumed: Assumptions, quotas
             unit="batches at a time",
             formula=f"{n(lanes)} x {n(records)} records / {n(duration_ms)} ms",
             source=_STREAMS,
-            remedy=f"more partitions, so more stream shards: warm the table for {n(warm)} WCU/s; "
-            "the events are late, not lost, for 23 h",
+            remedy=f"more partitions, so more stream shards: {warm}; events are late, not lost, for 23 h",
         )
     records = w.log_batch_size
     blocks = min(w.log_tranches, records)

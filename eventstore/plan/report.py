@@ -62,8 +62,8 @@ def in_short(plan: Plan) -> list[str]:
         f"  write units a second: {units}",
         f"  stream functions, calls at a time, needed of what there can be: {concurrency}",
         *(
-            f"  {'met below that' if plan.exceeded else 'first limit'}: {limit.label}, at "
-            f"{n(round(limit.events_per_second))} events/s = {limit.formula} -> {limit.remedy}"
+            f"  {'gives way' if plan.exceeded else 'first limit,'} at {n(round(limit.events_per_second))} "
+            f"events/s: {limit.label} ({limit.formula}) -> {limit.remedy}"
             for limit in met
         ),
         f"  all figures: {command}; docs/scale.md",

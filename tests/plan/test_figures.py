@@ -12,6 +12,7 @@ from eventstore import merge
 from eventstore.errors import InvalidInput, InvalidLimit
 from eventstore.plan import Assumptions, Plan, Prices, Quotas, Workload, plan_for, quotas_of
 from eventstore.plan.capacity import events_read_for_a_page, log_units_per_event
+from eventstore.plan.report import in_short
 
 ISSUE = Workload(events_per_second=5_000, item_kb=1.2, reads=2_000, peak_factor=4)
 
@@ -318,3 +319,12 @@ def test_every_number_is_finite_and_not_below_zero(given: dict[str, float], rate
 def test_a_number_out_of_its_bounds_is_refused(wrong: dict[str, float], message: str) -> None:
     with pytest.raises(InvalidLimit, match=message):
         Workload(**({"events_per_second": 1} | wrong))
+
+
+def test_in_short_tells_the_first_limit_when_none_is_met() -> None:
+    (line,) = (line for line in in_short(plan_for(Workload(events_per_second=100))) if "events/s: " in line)
+    assert line == (
+        "  first limit, at 661 events/s: Publisher: one batch a stream shard at a time (4 x 100 records / "
+        "605 ms) -> more partitions, so more stream shards: each 1,000 WCU/s it's warmed for take "
+        "165; events are late, not lost, for 23 h"
+    )
