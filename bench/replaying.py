@@ -16,11 +16,12 @@ import httpx
 
 from bench.checks import Checked, Message, check_others, check_replay
 from bench.readers import receive
+from eventstore.errors import BadLine
 from eventstore.http.times import format_time
 from eventstore.local.api import Api, event_text
 from eventstore.local.cloud import ACCOUNT, REGION, Cloud
 from eventstore.local.deploy import Deployment
-from eventstore.local.events_file import BadFile, BadLine, read_lines
+from eventstore.local.events_file import BadFile, read_lines
 from eventstore.local.load import load_file
 from eventstore.local.subscriber import Subscriber
 
