@@ -11,6 +11,7 @@ from eventstore import Event, EventTooLarge, NewEvent
 from eventstore.adapters.dynamodb.compression import Compression
 from eventstore.adapters.dynamodb.event_bodies import DynamoDBEventBodies
 from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
+from eventstore.adapters.dynamodb.items import key_of
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.limits import ITEM_MAX_BYTES
 from tests.tables import boto3s_client, dynamodb_client, events_table
@@ -82,10 +83,7 @@ def test_an_import_knows_an_event_that_is_there_in_another_form(mixed: tuple[Dyn
 
     assert packing.put(event, shard=0) == event
     assert packing.put(Event("t", 1, "N", event.payload, "{}", UIDS[0], 1), shard=0) is None
-    assert (
-        "PayloadZ"
-        in client.get_item(TableName=table, Key={"StreamId": {"S": "t"}, "EventId": {"N": "1"}})["Item"]
-    )
+    assert "PayloadZ" in client.get_item(TableName=table, Key=key_of("t", 1))["Item"]
 
 
 def test_a_payload_has_to_fit_an_item_without_compression(mixed: tuple[DynamoDBClient, str]) -> None:
