@@ -14,6 +14,7 @@ Tests of your own code run on `eventstore.adapters.memory.MemoryEventStore`, whi
 
 from eventstore.errors import (
     BadExport,
+    CompressionUnavailable,
     DuplicateEventUid,
     EmptyAppend,
     EventStoreError,
@@ -70,6 +71,7 @@ __all__ = [
     "Appended",
     "BadExport",
     "BlockPosition",
+    "CompressionUnavailable",
     "DuplicateEventUid",
     "EmptyAppend",
     "Event",

@@ -34,6 +34,7 @@
     ├── ReadModelRefused                   a projection's writes can't be done; nothing was written
     ├── StoreUnavailable                   throttled or unreachable after all tries; safe to try again
     ├── MalformedItem                      an item of the table that is not an event
+    ├── CompressionUnavailable             a payload's codec isn't installed here
     ├── MalformedBlock                     a block of the log that is missing or can't be read
     ├── NotPublishable                     an event that can't be put on a bus, not even by reference
     ├── FailedEventsUnavailable            the queue of failed events could not be reached; safe to try again
@@ -91,6 +92,7 @@ from eventstore.errors.readers import (
     TranchesChanged,
 )
 from eventstore.errors.store import (
+    CompressionUnavailable,
     ExpectedVersionAhead,
     MalformedItem,
     StoreUnavailable,
@@ -101,6 +103,7 @@ from eventstore.errors.store import (
 __all__ = [
     "BadExport",
     "BadLine",
+    "CompressionUnavailable",
     "DuplicateEventUid",
     "EmptyAppend",
     "EventStoreError",

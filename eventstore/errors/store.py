@@ -66,3 +66,14 @@ class MalformedItem(EventStoreError):
         self.stream_id = stream_id
         self.event_id = event_id
         self.reason = reason
+
+
+class CompressionUnavailable(EventStoreError):
+    """A payload is compressed, or should be, by a codec that this Python doesn't have."""
+
+    def __init__(self, *, codec: str) -> None:
+        super().__init__(
+            f"payloads are compressed by {codec}, which this Python doesn't have: "
+            f"pip install 'eventstore-dynamodb[{codec}]'"
+        )
+        self.codec = codec

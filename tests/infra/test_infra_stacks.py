@@ -180,7 +180,7 @@ def test_every_log_group_has_the_retention_of_its_environment(
         (
             "prod",
             {
-                "append": {"WRITE_SHARDS": "5"},
+                "append": {"WRITE_SHARDS": "5", "COMPRESSION": "none"},
                 "read": {"READ_SHARDS": "5", "SETTLING_S": "10", "LOG_TRANCHES": "4"},
                 "publish": {
                     "EVENT_SOURCE": "eventstore",
