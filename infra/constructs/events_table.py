@@ -1,78 +1,63 @@
 """The events table, its index by time and its stream."""
 
-from typing import Final
-
-from aws_cdk import RemovalPolicy
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_dynamodb as dynamodb
 from constructs import Construct
 
 from eventstore.adapters.dynamodb import schema
 from infra.constructs.alarms import PERIOD, Alarms
-
-_CAPACITY_UNITS: Final = ("ConsumedReadCapacityUnits", "ConsumedWriteCapacityUnits")
-_THROTTLES: Final = ("ReadThrottleEvents", "WriteThrottleEvents")
+from infra.constructs.tables import (
+    CAPACITY_UNITS,
+    NUMBER,
+    TEXT,
+    THROTTLES,
+    add_throttle_alarm,
+    attribute,
+    make_table,
+)
 
 
 class EventsTable(Construct):
-    """The table that `eventstore.adapters.dynamodb.schema` describes: on demand, encrypted, restorable.
+    """The table that `eventstore.adapters.dynamodb.schema` describes.
 
-    `TableV2`, since it is the one that the CDK and DynamoDB develop further; in one Region it costs and
-    behaves as `Table` does. Don't add replicas: two Regions that write would both win the same version.
+    Don't add replicas: two Regions that write would both win the same version.
     """
 
     def __init__(self, scope: Construct, id: str, *, retain_data: bool, alarms: Alarms) -> None:
         super().__init__(scope, id)
-        self.table = dynamodb.TableV2(
+        self.table = make_table(
             self,
-            "Table",
-            partition_key=_attribute(schema.STREAM_ID, dynamodb.AttributeType.STRING),
-            sort_key=_attribute(schema.EVENT_ID, dynamodb.AttributeType.NUMBER),
+            partition_key=(schema.STREAM_ID, TEXT),
+            sort_key=(schema.EVENT_ID, NUMBER),
+            retain_data=retain_data,
             global_secondary_indexes=[
                 dynamodb.GlobalSecondaryIndexPropsV2(
                     index_name=schema.BY_TIME,
-                    partition_key=_attribute(schema.GSI_KEY, dynamodb.AttributeType.NUMBER),
-                    sort_key=_attribute(schema.TIMESTAMP, dynamodb.AttributeType.NUMBER),
+                    partition_key=attribute((schema.GSI_KEY, NUMBER)),
+                    sort_key=attribute((schema.TIMESTAMP, NUMBER)),
                     projection_type=dynamodb.ProjectionType.ALL,
                 )
             ],
             dynamo_stream=dynamodb.StreamViewType.NEW_IMAGE,
-            billing=dynamodb.Billing.on_demand(),
-            encryption=dynamodb.TableEncryptionV2.aws_managed_key(),
-            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
-                point_in_time_recovery_enabled=True
-            ),
-            deletion_protection=retain_data,
-            removal_policy=RemovalPolicy.RETAIN if retain_data else RemovalPolicy.DESTROY,
         )
         assert self.table.table_stream_arn is not None  # since it has a stream
         self.stream_arn = self.table.table_stream_arn
         self.index_arn = f"{self.table.table_arn}/index/{schema.BY_TIME}"
-        self._add_alarm(alarms)
-
-    def widgets(self) -> list[cloudwatch.IWidget]:
-        return [
-            cloudwatch.GraphWidget(title="Events table: capacity units", left=self._metrics(_CAPACITY_UNITS)),
-            cloudwatch.GraphWidget(title="Events table: throttled requests", left=self._metrics(_THROTTLES)),
-        ]
-
-    def _add_alarm(self, alarms: Alarms) -> None:
-        throttles = {f"m{number}": metric for number, metric in enumerate(self._metrics(_THROTTLES))}
-        alarms.add(
+        add_throttle_alarm(
             self,
-            "Throttled",
-            metric=cloudwatch.MathExpression(
-                expression=" + ".join(f"FILL({name}, 0)" for name in throttles),
-                using_metrics=throttles,
-                label="Throttled requests",
-                period=PERIOD,
-            ),
-            threshold=alarms.settings.throttled_requests,
+            throttles={f"m{number}": metric for number, metric in enumerate(self._metrics(THROTTLES))},
             description=(
                 "DynamoDB throttles the events table or its index: the dashboard shows which. An index wants "
                 "more shards (eventsPerSecond, readShards); the table has a hot stream, or grew too fast."
             ),
+            alarms=alarms,
         )
+
+    def widgets(self) -> list[cloudwatch.IWidget]:
+        return [
+            cloudwatch.GraphWidget(title="Events table: capacity units", left=self._metrics(CAPACITY_UNITS)),
+            cloudwatch.GraphWidget(title="Events table: throttled requests", left=self._metrics(THROTTLES)),
+        ]
 
     def _metrics(self, names: tuple[str, ...]) -> list[cloudwatch.IMetric]:
         """Each metric of the table and, apart, of the index: DynamoDB counts them so."""
@@ -90,7 +75,3 @@ class EventsTable(Construct):
             for name in names
             for part, dimensions in (("table", of_table), ("index", of_index))
         ]
-
-
-def _attribute(name: str, kind: dynamodb.AttributeType) -> dynamodb.Attribute:
-    return dynamodb.Attribute(name=name, type=kind)

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from aws_cdk import Acknowledgment, RemovalPolicy, Stack, Validations
+from aws_cdk import Acknowledgment, Stack, Validations
 from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
@@ -16,6 +15,7 @@ from infra import permissions
 from infra.constructs.alarms import PERIOD, Alarms
 from infra.constructs.events_table import EventsTable
 from infra.constructs.function import Function
+from infra.constructs.tables import TEXT, make_table
 from infra.settings import Settings
 
 STEP_MAX_RETRIES: Final = 8
@@ -33,7 +33,12 @@ class Replays(Construct):
         self, scope: Construct, id: str, *, events_table: EventsTable, settings: Settings, alarms: Alarms
     ) -> None:
         super().__init__(scope, id)
-        self.table = _make_table(self, retain_data=settings.retain_data)
+        self.table = make_table(
+            self,
+            partition_key=(schema.KIND, TEXT),
+            sort_key=(schema.REPLAY_ID, TEXT),
+            retain_data=settings.retain_data,
+        )
         events = events_table.table
         self._steps = Function(
             self,
@@ -253,22 +258,6 @@ def machine_definition(*, partition: str, step_arn: str, table_name: str) -> dic
             "Done": {"Type": "Succeed"},
         },
     }
-
-
-def _make_table(scope: Construct, *, retain_data: bool) -> dynamodb.TableV2:
-    return dynamodb.TableV2(
-        scope,
-        "Table",
-        partition_key=dynamodb.Attribute(name=schema.KIND, type=dynamodb.AttributeType.STRING),
-        sort_key=dynamodb.Attribute(name=schema.REPLAY_ID, type=dynamodb.AttributeType.STRING),
-        billing=dynamodb.Billing.on_demand(),
-        encryption=dynamodb.TableEncryptionV2.aws_managed_key(),
-        point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
-            point_in_time_recovery_enabled=True
-        ),
-        deletion_protection=retain_data,
-        removal_policy=RemovalPolicy.RETAIN if retain_data else RemovalPolicy.DESTROY,
-    )
 
 
 def _acknowledge_wildcards(function: Function, targets: Sequence[str]) -> None:
