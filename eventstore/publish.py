@@ -186,7 +186,7 @@ class Publisher:
     def _send(self, batch: _Batch) -> list[_Pending]:
         """Make one call, to the bus or the failed events; return what failed for a passing reason."""
         failed = []
-        results = self._call(batch.queues)
+        results = self._call(batch)
         now_us = self._clock_us()
         for pending, refusal in results:
             if refusal is None:
@@ -201,14 +201,17 @@ class Publisher:
                 failed.append(pending)
         return failed
 
-    def _call(self, queues: _Queues) -> list[tuple[_Pending, Refusal | None]]:
-        parking = queues.next_to_park()
+    def _call(self, batch: _Batch) -> list[tuple[_Pending, Refusal | None]]:
+        parking = batch.queues.next_to_park()
         if parking is not None:
             assert isinstance(parking.work, FailedEvent)
             return [(parking, self._park(parking.work))]
-        call = queues.next_call(max_bytes=self._format.max_bytes)
+        call = self._next_call(batch)
         entries = [pending.work for pending in call if isinstance(pending.work, Entry)]
         return list(zip(call, self._bus.put(entries), strict=True))
+
+    def _next_call(self, batch: _Batch) -> list[_Pending]:
+        return batch.queues.next_call(max_bytes=self._format.max_bytes)
 
     def _park(self, failed: FailedEvent) -> Refusal | None:
         try:

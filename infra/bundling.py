@@ -1,11 +1,13 @@
 """Lambda packages without Docker: pip fetches the wheels of the platform that a package is for.
 
 A package holds its handler module, `lambdas/settings.py`, the `eventstore` library without its development
-parts, and the wheels that `lambdas/requirements-<name>.txt` pins. boto3 is the runtime's. The asset's hash is
-that of everything that goes in, so that an unchanged package is neither built nor uploaded again.
+parts, and the wheels that `lambdas/requirements-<name>.txt` pins. boto3 is the runtime's. When this Python is
+of the version that the package is for, the bytecode goes in as well (docs/adr/0012). The asset's hash is that
+of everything that goes in, so that an unchanged package is neither built nor uploaded again.
 """
 
 import hashlib
+import importlib.util
 import platform
 import re
 import shutil
@@ -20,6 +22,7 @@ import jsii
 from aws_cdk import AssetHashType, BundlingOptions, DockerImage, ILocalBundling
 from aws_cdk import aws_lambda as lambda_
 
+_PYTHON: Final = ".".join(map(str, sys.version_info[:2]))
 _ROOT: Final = Path(__file__).resolve().parent.parent
 _LAMBDAS: Final = _ROOT / "lambdas"
 _LIBRARY: Final = _ROOT / "eventstore"
@@ -40,12 +43,19 @@ class Target:
 
     description: str
     architecture: Literal["arm64", "x86_64"]
+    python: tuple[int, int]
     pip_arguments: tuple[str, ...]
+
+    @property
+    def takes_bytecode(self) -> bool:
+        """Whether the bytecode that this Python writes is what the functions' Python reads."""
+        return sys.implementation.name == "cpython" and self.python == sys.version_info[:2]
 
 
 AWS: Final = Target(
     description="AWS Lambda, arm64, Python 3.13",
     architecture="arm64",
+    python=(3, 13),
     # The runtime of Python 3.13 is Amazon Linux 2023, whose glibc (2.34) takes wheels for any older one.
     pip_arguments=(
         "--platform=manylinux_2_28_aarch64",
@@ -57,6 +67,7 @@ AWS: Final = Target(
 MACHINE: Final = Target(
     description=f"this machine, {platform.machine()}, Python {platform.python_version()}",
     architecture="arm64" if platform.machine().lower() in {"arm64", "aarch64"} else "x86_64",
+    python=sys.version_info[:2],
     pip_arguments=(),
 )
 
@@ -82,6 +93,8 @@ class Package:
     def fingerprint(self) -> str:
         """The hash of all that goes in, this recipe included."""
         digest = hashlib.sha256(self.target.description.encode() + Path(__file__).read_bytes())
+        if self.target.takes_bytecode:
+            digest.update(importlib.util.MAGIC_NUMBER)
         for path in (self._requirements, *self._sources()):
             content = path.read_bytes()
             digest.update(f"\n{path.relative_to(_ROOT).as_posix()} {len(content)}\n".encode())
@@ -93,12 +106,15 @@ class Package:
 
         Raises `BundlingError` when pip fails, or brings in a distribution that the requirements don't pin.
         """
-        sys.stderr.write(f"Packaging {self.name} ({self.target.description}) ...\n")
+        bytecode = "" if self.target.takes_bytecode else f", without bytecode: this is Python {_PYTHON}"
+        sys.stderr.write(f"Packaging {self.name} ({self.target.description}{bytecode}) ...\n")
         self._install_wheels(directory)
         for path in self._sources():
             copy = directory / path.relative_to(_LAMBDAS if path.parent == _LAMBDAS else _ROOT)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
+        if self.target.takes_bytecode:
+            _compile(directory)
 
     @property
     def _requirements(self) -> Path:
@@ -129,6 +145,16 @@ class Package:
                 raise BundlingError(f"pip also brought in {name}=={version}: pin it in {self._requirements}.")
             _strip_metadata(metadata)
         shutil.rmtree(directory / "bin", ignore_errors=True)  # console scripts
+
+
+def _compile(directory: Path) -> None:
+    """Adds bytecode, read unchecked: a function can't keep its own, and would compile at each start."""
+    # In a process of its own, one file after the other: what is written depends on what was compiled before.
+    options = ("-q", "-j1", f"-s{directory}", "-p/var/task", "--invalidation-mode=unchecked-hash")
+    command = (sys.executable, "-I", "-m", "compileall", *options, str(directory))
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise BundlingError(f"A module can't be compiled by {sys.executable}: {done.stdout.strip()}")
 
 
 def _normalized(name: str) -> str:

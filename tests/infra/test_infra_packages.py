@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -66,12 +67,12 @@ def test_a_package_holds_its_handler_the_library_and_the_pinned_wheels_and_nothi
     name: str, for_aws: Mapping[str, Path]
 ) -> None:
     inside = {path.name for path in for_aws[name].iterdir() if path.suffix != ".dist-info"}
-    assert inside == {f"{name}.py", "settings.py", "eventstore", *THIRD_PARTY[name]}
+    assert inside - {"__pycache__"} == {f"{name}.py", "settings.py", "eventstore", *THIRD_PARTY[name]}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_library_goes_in_without_its_development_parts(name: str, for_aws: Mapping[str, Path]) -> None:
-    packaged = {path for path in files(for_aws[name]) if path.startswith("eventstore/")}
+    packaged = {path for path in files(for_aws[name]) if re.match(r"eventstore/.*\.py$", path)}
     development = re.compile(r"eventstore/(testing|local|cli|plan|__main__)(/|\.py)")
     source = {path.relative_to(ROOT).as_posix() for path in (ROOT / "eventstore").rglob("*.py")}
     assert packaged == {path for path in source if not development.match(path)}
@@ -99,19 +100,37 @@ def test_of_metadata_the_licences_alone_are_kept(name: str, for_aws: Mapping[str
     kept = [path for path in files(for_aws[name]) if ".dist-info/" in path]
     assert {path.partition("-")[0] for path in kept} >= {"aws_lambda_powertools", "jmespath"}
     assert all(re.search(r"licen[cs]e|notice", path.rpartition("/")[2], re.IGNORECASE) for path in kept)
-    assert not any(path.endswith(".pyc") for path in files(for_aws[name]))
 
 
-def test_a_package_is_the_same_however_often_it_is_built(for_aws: Mapping[str, Path], tmp_path: Path) -> None:
-    Package(name="publish", target=AWS).build(tmp_path)
-    assert files(tmp_path) == files(for_aws["publish"])
+@pytest.mark.parametrize("target", [AWS, MACHINE], ids=["aws", "machine"])
+def test_each_module_has_its_bytecode_when_this_python_is_of_the_functions_version(
+    target: Target, for_aws: Mapping[str, Path], for_machine: Mapping[str, Path]
+) -> None:
+    inside = files({AWS: for_aws, MACHINE: for_machine}[target]["publish"])
+    modules = {path.removesuffix(".py") for path in inside if path.endswith(".py")}
+    compiled = {
+        re.sub(r"__pycache__/(\w+)\.cpython-\d+$", r"\1", path.removesuffix(".pyc")): content
+        for path, content in inside.items()
+        if path.endswith(".pyc")
+    }
+    assert set(compiled) == (modules if target.python == sys.version_info[:2] else set())
+    for content in compiled.values():
+        assert content[:4] == importlib.util.MAGIC_NUMBER
+        assert int.from_bytes(content[4:8], "little") == 0b01  # by hash, and unchecked
+
+
+def test_a_package_is_the_same_however_often_it_is_built(
+    for_machine: Mapping[str, Path], tmp_path: Path
+) -> None:
+    Package(name="publish", target=MACHINE).build(tmp_path)
+    assert files(tmp_path) == files(for_machine["publish"])
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_function_starts_from_its_package_with_the_variables_it_is_given(
     name: str, for_machine: Mapping[str, Path], apps: Mapping[str, Synthesized]
 ) -> None:
-    """From outside of the package it takes what the runtime of Lambda has, too: boto3 and what that needs."""
+    """Of the runtime it takes boto3 and what that needs; and it compiles nothing."""
     function = next(
         of for of in apps["local"].properties("AWS::Lambda::Function") if of["Handler"] == f"{name}.handler"
     )
@@ -121,7 +140,10 @@ def test_a_function_starts_from_its_package_with_the_variables_it_is_given(
     }
     code = (
         "import sys; package, runtime = sys.argv[1:]; sys.path[:0] = [package]; sys.path.append(runtime); "
+        "compiled = []; "
+        "sys.addaudithook(lambda event, args: event != 'compile' or compiled.append(str(args[1]))); "
         f"import {name}; assert callable({name}.handler); "
+        "assert not any(file.startswith(package) for file in compiled), compiled; "
         "files = {name: str(getattr(module, '__file__', '')) for name, module in sys.modules.items()}; "
         "print(*{name.partition('.')[0] for name, file in files.items() if file.startswith(runtime)})"
     )

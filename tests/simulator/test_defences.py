@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -54,14 +55,16 @@ class SharesCalls(Publisher):
     """Puts events of one stream into one call."""
 
     def _next_call(self, batch: _Batch) -> list[_Pending]:
-        queue = min(batch.queues.values(), key=lambda queue: queue[0].place)
+        queue = batch.queues._queues[batch.queues.first().work.stream_id]
         return [pending for pending in islice(queue, 10) if isinstance(pending.work, Entry)]
 
-    def _finish(self, batch: _Batch, pending: _Pending) -> None:
-        queue = batch.queues[pending.work.stream_id]
+    def _finish(self, batch: _Batch, pending: _Pending, now_us: int) -> None:
+        queue = batch.queues._queues[pending.work.stream_id]
         queue.remove(pending)
         queue.appendleft(pending)
-        super()._finish(batch, pending)
+        super()._finish(batch, pending, now_us)
+        # An event behind the first can be refused for good: it must not be parked twice.
+        batch.queues._to_park = deque({id(parking): parking for parking in batch.queues._to_park}.values())
 
 
 class NeverStops(Publisher):
@@ -84,9 +87,7 @@ class NeverStops(Publisher):
                 address = pending.work.stream_id, pending.work.event_id
                 if address in self._reportable:
                     self._left = Trouble(*address, "left behind")
-                batch.queues[address[0]].popleft()
-                if not batch.queues[address[0]]:
-                    del batch.queues[address[0]]
+                batch.queues.remove(pending)
         return [pending for pending in failed if pending.tries < PUBLISH_MAX_TRIES]
 
 

@@ -38,8 +38,9 @@ MSGSPEC: Final = """
 
 DOMAIN: Final = """
     eventstore: errors events execute json_text limits log positions store uids
+    eventstore.errors: base inputs operations readers store
     eventstore.adapters
-    eventstore.adapters.dynamodb: client requests
+    eventstore.adapters.dynamodb: client requests response_parser
     settings
     encodings: idna
     gc
@@ -50,11 +51,11 @@ DOMAIN: Final = """
 
 EVENTS_TABLE: Final = """
     eventstore: appends merge
-    eventstore.adapters.dynamodb: items schema store time_index
+    eventstore.adapters.dynamodb: compression items schema store time_index
 """
 
 HTTP: Final = """
-    eventstore.http: app errors lambda_handler models paths problems requests responses routes times
+    eventstore.http: app errors fields lambda_handler models paths problems requests responses routes times
 """
 
 BUDGETS: Final = {
@@ -75,15 +76,15 @@ BUDGETS: Final = {
         eventstore.adapters.dynamodb: log log_schema stream_handler stream_records
     """,
     "replay": f"""{POWERTOOLS}{DOMAIN}{EVENTS_TABLE}
-        eventstore: cloudevents publication_order publish replay replays
+        eventstore: cloudevents publication_order publish replay replay_requests replays
         eventstore.adapters: eventbridge replay_handler replay_targets
         eventstore.adapters.dynamodb: replay_schema replays
     """,
     "replays": f"""{POWERTOOLS}{MSGSPEC}{DOMAIN}{HTTP}
-        eventstore: replays
+        eventstore: replay_requests replays
         eventstore.adapters: step_functions
         eventstore.adapters.dynamodb: replay_schema replays
-        eventstore.http: replays
+        eventstore.http: replay_models replays
     """,
 }
 
