@@ -44,7 +44,8 @@ class ServiceStack(Stack):
         indexer = Indexer(
             self, "Log", events_table=table, log_table=data.log_table, settings=settings, alarms=alarms
         )
-        features = (api, append, read, publication, indexer, replays, table, data.log_table)
+        tables = (table, data.log_table, data.subscriptions_table)
+        features = (api, append, read, publication, indexer, replays, *tables)
         cloudwatch.Dashboard(self, "Dashboard", widgets=[feature.widgets() for feature in features])
         CfnOutput(self, "ApiUrl", value=api.url)
         CfnOutput(self, "FailedEventsQueueUrl", value=publication.failed_events.queue_url)

@@ -41,21 +41,21 @@ def only(found: list[Any]) -> Any:
 def test_logical_ids_of_what_holds_state_never_change(app: Synthesized) -> None:
     """A changed id replaces the resource: CloudFormation would leave the events behind in the old one."""
     assert {
-        kind: [*app.resources(kind)]
+        kind: {*app.resources(kind)}
         for kind in ("AWS::DynamoDB::GlobalTable", "AWS::Events::EventBus", "AWS::SQS::Queue")
     } == {
-        "AWS::DynamoDB::GlobalTable": [
+        "AWS::DynamoDB::GlobalTable": {
             "EventsTable4B7491D3",
             "LogTable81E80B89",
             "SubscriptionsTable34714BC1",
             "ReplaysTable0996A4FF",
-        ],
-        "AWS::Events::EventBus": ["BusEA82B648"],
-        "AWS::SQS::Queue": [
+        },
+        "AWS::Events::EventBus": {"BusEA82B648"},
+        "AWS::SQS::Queue": {
             "PublicationFailedEvents1C4EF162",
             "PublicationDroppedBatches865B39F1",
             "LogDroppedBatches2910D66C",
-        ],
+        },
     }
 
 
