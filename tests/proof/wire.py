@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 from unittest.mock import patch
 
 from botocore.awsrequest import AWSResponse
@@ -41,6 +41,8 @@ class Faults:
     kills_before: float = 0.01
     kills_after: float = 0.015
     transactions_in_the_way: float = 0.02
+    partial_answers: float = 0.1
+    """Of what reads several items: the rest comes with the next request."""
     write_pauses: float = 0.1
     """Between stamping and writing."""
 
@@ -68,6 +70,8 @@ class Wire:
             return self._read_beside(request, body)
         self.requests += 1
         self._world.step()
+        if operation == "Query" and self._world.chance(self._faults.partial_answers):
+            self._cut_short(request, body)
         if operation in _WRITES:
             self._pause(request)
         answer = self._spoil(request, operation, body)
@@ -95,8 +99,7 @@ class Wire:
             self._world.faults["engine not reached"] += 1
             raise ConnectTimeoutError(endpoint_url=request.url)
         if falls(faults.kills_before):
-            self._world.faults["process killed before a request"] += 1
-            raise Killed
+            self._kill()
         if falls(faults.transactions_in_the_way) and _may_be_in_a_transaction(body):
             what = "TransactionCanceled" if operation == "TransactWriteItems" else "TransactionConflict"
             return self._refuse(request, f"{what}Exception", "another transaction in the way")
@@ -105,14 +108,43 @@ class Wire:
             self._world.spawn("late write", lambda: self._send_late(request, body))
             raise ReadTimeoutError(endpoint_url=request.url)
         answer = self._send(request, body)
+        if operation == "BatchGetItem" and self._world.chance(2 * faults.partial_answers):
+            answer = self._without_some(request, body, answer)
         if falls(faults.lost_answers):
             what = "write" if is_write else "read"
             self._world.faults[f"answer of a {what} lost after it was done"] += 1
             raise ReadTimeoutError(endpoint_url=request.url)
         if falls(faults.kills_after):
-            self._world.faults["process killed after a request was done"] += 1
-            raise Killed
+            self._kill()
         return answer
+
+    def _kill(self) -> NoReturn:
+        self._world.faults[f"{self._world.role} killed at a request"] += 1
+        raise Killed
+
+    def _cut_short(self, request: Any, body: Any) -> None:
+        """Have a query answered in pages of a few items, as DynamoDB does with large ones."""
+        most = self._world.rng.randint(1, 3)
+        if body.get("Limit", most + 1) > most:
+            body["Limit"] = most
+            request.body = json.dumps(body).encode()
+            request.headers["Content-Length"] = str(len(request.body))
+            self._world.faults["query answered in part"] += 1
+
+    def _without_some(self, request: Any, body: Any, answer: Any) -> Any:
+        """Leave some keys of a batch unread, perhaps all of them."""
+        told = json.loads(answer.content) if answer.status_code == 200 else {}
+        for table_name, items in told.get("Responses", {}).items():
+            if not items:
+                continue
+            left = items[self._world.rng.randrange(len(items)) :]
+            addresses = {_address(item) for item in left}
+            asked = body["RequestItems"][table_name]
+            keys = [key for key in asked["Keys"] if _address(key) in addresses]
+            told["Responses"][table_name] = items[: -len(left)]
+            told["UnprocessedKeys"] = {table_name: asked | {"Keys": keys}}
+            self._world.faults["batch of reads answered in part"] += 1
+        return _answer(request, 200, told) if told else answer
 
     def _send_late(self, request: Any, body: Any) -> None:
         self._world.sleep(self._world.rng.random() * self._faults.late_write_s)
