@@ -24,6 +24,7 @@ from tests.proof.history import Deliveries, History, Operation, Try
 
 Table = Mapping[str, Sequence[Event]]
 """Of each stream its events, as they stand in the table in the end."""
+Place = tuple[int, int]
 
 
 def breaches_of_appends(history: History, table: Table) -> list[str]:
@@ -62,6 +63,17 @@ def breaches_of_deliveries(deliveries: Deliveries, table: Table, *, is_whole: bo
             found.append(f"order: {name} was given {stream_id}/{event_id} out of turn")
         due[stream_id] = max(due.get(stream_id, 0), place + 1)
     return found
+
+
+def breaches_of_tranche(tranche: int, read: Sequence[Place], persisted: Sequence[Place]) -> Iterator[str]:
+    """Check that a reader of the log saw a tranche as it stands there in the end, nothing late or left out.
+
+    Args:
+        read: blocks and indexes of the entries that it was given, repeats included.
+        persisted: those that are there.
+    """
+    if list(dict.fromkeys(read)) != list(persisted):
+        yield f"order: tranche {tranche} was read otherwise than it stands there"
 
 
 def _all(table: Table) -> Iterator[Event]:

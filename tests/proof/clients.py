@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -233,10 +233,3 @@ class LogReader:
                 if is_last:
                     return
                 self._world.sleep(self._world.rng.random())
-
-    def breaches(self) -> Iterable[str]:
-        """Tell where a tranche wasn't read in its persisted order: what came late, or was passed over."""
-        for tranche, places in self.tranches.items():
-            firsts = list(dict.fromkeys(places))
-            if firsts != sorted(firsts):
-                yield f"order: tranche {tranche} was not read in its order"

@@ -281,13 +281,6 @@ class ReplayJob:
             self.job.asked.append(Asked(what, invoked, returned))
 
 
-class ReadsUnsettled(DynamoDBEventStore):
-    """Takes what it reads for all that there will be."""
-
-    def read_all(self, **options: Any) -> Any:
-        return super().read_all(**{**options, "unsettled": True})
-
-
 def small_pages() -> Any:
     """Have replays store how far they are after few events."""
     return patch("eventstore.replay.REPLAY_PAGE_EVENTS", _PAGE_EVENTS)

@@ -29,9 +29,8 @@ class Watched:
 
         def call(*args: Any, **options: Any) -> Any:
             held = next(arg for arg in args if hasattr(arg, "fence"))
-            if self._stall_s and name in _WRITES and self._world.chance(0.03):
-                self._world.faults["worker stalled before a write under its fence"] += 1
-                self._world.sleep(self._stall_s * (1 + self._world.rng.random()))
+            if self._stall_s and name in _WRITES:
+                self._perhaps_stall(share=0.2 if name == "park" else 0.03)
             invoked = self._world.tick()
             try:
                 answer = method(*args, **options)
@@ -49,6 +48,11 @@ class Watched:
             return answer
 
         return call
+
+    def _perhaps_stall(self, *, share: float) -> None:
+        if self._world.chance(share):
+            self._world.faults["worker stalled before a write under its fence"] += 1
+            self._world.sleep(self._stall_s * (1 + self._world.rng.random()))
 
 
 def _is_anothers(held: Any, options: Any) -> bool:

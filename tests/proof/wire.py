@@ -38,6 +38,8 @@ class Faults:
     lost_answers: float = 0.03
     late_writes: float = 0.02
     """The client gets no answer; the write is done all the same, after it has gone on."""
+    outages: float = 0.003
+    """Nothing is answered for a while: all of the client's tries fail."""
     kills_before: float = 0.01
     kills_after: float = 0.015
     transactions_in_the_way: float = 0.02
@@ -46,6 +48,7 @@ class Faults:
     write_pauses: float = 0.1
     """Between stamping and writing."""
 
+    outage_s: float = 3.0
     write_pause_s: float = 2.0
     late_write_s: float = 1.0
     index_lag_s: float = 2.0
@@ -60,6 +63,7 @@ class Wire:
         self._faults = faults
         self._send_for_real = send_for_real
         self._visible_us: dict[tuple[str, str], int] = {}
+        self._out_until_us = 0
         self.requests = 0
 
     def send(self, request: Any) -> Any:
@@ -74,6 +78,7 @@ class Wire:
             self._cut_short(request, body)
         if operation in _WRITES:
             self._pause(request)
+        self._perhaps_be_out(request)
         answer = self._spoil(request, operation, body)
         self._world.step()
         return answer
@@ -117,6 +122,14 @@ class Wire:
         if falls(faults.kills_after):
             self._kill()
         return answer
+
+    def _perhaps_be_out(self, request: Any) -> None:
+        world = self._world
+        if world.chance(self._faults.outages):
+            world.faults["outage"] += 1
+            self._out_until_us = world.now_us + round(world.rng.random() * self._faults.outage_s * 1_000_000)
+        if world.now_us < self._out_until_us:
+            raise ConnectTimeoutError(endpoint_url=request.url)
 
     def _kill(self) -> NoReturn:
         self._world.faults[f"{self._world.role} killed at a request"] += 1
@@ -168,6 +181,8 @@ class Wire:
         # Not from the world's own chance, since several threads come here in any order.
         what = f"{self._world.now_us}/{body['ExpressionAttributeValues']}/{body.get('ExclusiveStartKey')}"
         attempt = _text(request.headers.get("amz-sdk-request", ""))
+        if self._world.now_us < self._out_until_us:
+            raise ConnectTimeoutError(endpoint_url=request.url)
         if random.Random(what + attempt).random() < self._faults.throttled:
             return self._refuse(request, "ProvisionedThroughputExceededException", "throttled")
         return self._without_the_late(request, body, self._send_for_real(request))
