@@ -198,6 +198,7 @@ class AllReader:
                 world.step()
                 _perhaps_die(world)
             except (StoreUnavailable, Killed):
+                world.sleep(world.rng.random() / 2)  # the reads side by side take no time themselves
                 continue
             stored = page[-1].position if page else stored
             if not page:

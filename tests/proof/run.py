@@ -128,7 +128,9 @@ def _append(endpoint: str, table_name: str, *, plan: Plan, report: Report) -> No
                 table_name=stack.enter_context(replays_table(client)),
                 drawn=draw(world),
             )
-            world.spawn("requester", partial(job.request, after_s=world.rng.random() * 12))
+            # While they write.
+            after_s = world.rng.random() * 0.4 * plan.appends
+            world.spawn("requester", partial(job.request, after_s=after_s))
         world.run()
         replay = AllReader(service, "a replay of everything", quiet_s=0.0)
         world.spawn("replay", replay.run)
@@ -168,6 +170,18 @@ def _read_table(client: DynamoDBClient, table_name: str) -> dict[str, list[Event
 def _streams_client(endpoint: str) -> Any:
     keys = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
     return boto3.client("dynamodbstreams", endpoint_url=endpoint, region_name="us-east-1", **keys)
+
+
+def headline(report: Report) -> str:
+    """Say in a line what was injected and checked."""
+    checked = report.checked
+    deliveries = sum(count for kind, count in checked.items() if kind.startswith(("deliveries", "calls")))
+    kinds = sum(1 for count in report.faults.values() if count)
+    return (
+        f"seed {report.seed}: {report.faults.total():,} faults of {kinds} kinds, "
+        f"{checked['events in the table']:,} events, {deliveries:,} deliveries, "
+        f"{checked['requests']:,} requests, {len(report.breaches)} breaches"
+    )
 
 
 def summary(report: Report) -> str:

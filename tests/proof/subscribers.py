@@ -194,7 +194,7 @@ class Group:
                 self._world.sleep(0.5)
 
     def _perhaps_stall(self) -> None:
-        if self._world.chance(0.05):
+        if self._world.chance(0.08):
             self._world.faults["worker stalled past its lease"] += 1
             self._world.sleep(_LEASE_S * (1 + self._world.rng.random()))
 

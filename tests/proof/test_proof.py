@@ -10,7 +10,7 @@ from functools import cache
 import pytest
 
 from eventstore.subscriptions import OnFailure
-from tests.proof.run import Plan, Report, run, summary
+from tests.proof.run import Plan, Report, headline, run, summary
 
 SEED = 3
 SUBSCRIBES = Plan(publishes=False, logs=False, replays=False, writers=3, appends=16)
@@ -31,7 +31,7 @@ def subscribed(dynamodb_endpoint: str) -> Subscribed:
 def test_under_all_faults_nothing_is_lost_doubled_or_out_of_order(
     report: Report, record_property: Callable[[str, object], None]
 ) -> None:
-    record_property("proof", summary(report))
+    record_property("told", f"the proof, {headline(report)}")
     assert report.breaches == [], summary(report)
 
 
