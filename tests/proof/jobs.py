@@ -117,7 +117,9 @@ class Draw:
 def draw(world: World, *, times_us: list[int] | None = None) -> Draw:
     """Draw a job: of a range of these times, or up to now."""
     rng = world.rng
-    names = rng.sample(NAMES, rng.choice([1, 2, 3, 3, 3]))
+    by_name, by_stream = rng.choice(
+        [(False, False), (False, False), (True, False), (False, True), (True, True)]
+    )
     begin = end = None
     if times_us:
         begin = times_us[rng.randrange(len(times_us) // 3)] if world.chance(0.6) else None
@@ -126,8 +128,8 @@ def draw(world: World, *, times_us: list[int] | None = None) -> Draw:
         target=QUEUE,
         from_=None if begin is None else from_us(begin),
         to=None if end is None else from_us(end),
-        names=[] if len(names) == len(NAMES) else names,
-        stream_prefix=rng.choice(PREFIXES),
+        names=rng.sample(NAMES, rng.choice([1, 2])) if by_name else [],
+        stream_prefix=rng.choice(PREFIXES) if by_stream else "",
         events_per_second=rng.choice([None, None, 2, 5]),
     )
     return Draw(request, rng.choice([0, 1, 1, 2, 3]), is_cancelled=world.chance(0.1))

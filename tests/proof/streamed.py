@@ -199,7 +199,7 @@ def publish(endpoint: str, written: StreamHistory, table: Table, *, plan: Plan, 
 
     def fault() -> None:
         perhaps_die_parking()
-        if world.chance(0.1):
+        if world.chance(0.2):
             world.faults["parking throttled"] += 1
             raise client_error("ThrottlingException", "SendMessage")
 

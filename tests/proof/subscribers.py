@@ -39,7 +39,7 @@ _LEASE_S: Final = 4.0
 _MAX_TRIES: Final = 3
 _WARM_UP_BLOCKS: Final = 5
 _ROWS: Final = "rows"
-PREFIXES: Final = ("", "", "", "order-", "cart-", "order-1")
+PREFIXES: Final = ("order-", "cart-", "order-1")
 
 
 @dataclass(frozen=True)
@@ -290,7 +290,7 @@ class Failing(Group):
 
     def __init__(self, world: World, plan: Plan, tables: Tables, feed: Feed, table: Table) -> None:
         rng = world.rng
-        names = tuple(sorted(rng.sample(NAMES, rng.choice([1, 2, 3, 3]))))
+        names = tuple(sorted(rng.sample(NAMES, rng.choice([1, 2]))))
         super().__init__(
             "failing",
             world,
@@ -298,14 +298,14 @@ class Failing(Group):
             tables,
             feed,
             on_failure=plan.on_failure or rng.choice(list(OnFailure)),
-            names=() if len(names) == len(NAMES) else names,
-            prefix=rng.choice(PREFIXES),
+            names=names if world.chance(0.5) else (),
+            prefix=rng.choice(PREFIXES) if world.chance(0.5) else "",
         )
         self.wanted = wanted(table, names=self.names, prefix=self.prefix)
         self.attempts: list[Attempt] = []
         addresses = [(event.stream_id, event.event_id) for those in self.wanted.values() for event in those]
-        self._bad: set[Address] = {address for address in addresses if rng.random() < 0.06}
-        self._flaky = {one: rng.randrange(1, _MAX_TRIES) for one in addresses if rng.random() < 0.1}
+        self._bad: set[Address] = {address for address in addresses if rng.random() < 0.1}
+        self._flaky = {one: rng.randrange(1, _MAX_TRIES) for one in addresses if rng.random() < 0.2}
         # With STOP nothing goes on before.
         self._is_mended_by_hand = self.on_failure is OnFailure.STOP
         self._mended_us = world.now_us + round(rng.uniform(5, 20) * 1_000_000)

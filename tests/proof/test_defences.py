@@ -230,7 +230,7 @@ CASES = {
     "idempotency by uid": (
         replace(WRITES, store_type=WithoutUids, faults=Faults(kills_after=0.1)),
         "twice",
-        1,
+        2,
     ),
     "own writes known": (
         replace(WRITES, store_type=KnowsNoOwnWrites, faults=Faults(lost_answers=0.15)),
@@ -241,7 +241,7 @@ CASES = {
     "strong reads": (replace(WRITES, store_type=ReadsAnOldCopy), "stale", 1),
     "settling": (replace(WRITES, reads_unsettled=True), "lost", 1),
     "block condition": (replace(LOGS, log_type=LogWithoutCondition), "lost", 1),
-    "indexer reports failures": (replace(LOGS, indexer_type=ReportsNoFailures), "lost", 1),
+    "indexer reports failures": (replace(LOGS, indexer_type=ReportsNoFailures), "lost", 5),
     "subscription's fence": (replace(SUBSCRIBES, checkpoints_type=WithoutFence), "fence", 1),
     "fence of what is parked": (
         replace(SUBSCRIBES, checkpoints_type=ParksWithoutFence, on_failure=OnFailure.PARK_STREAM),
@@ -274,7 +274,7 @@ REPLACED = {
         1,
     ),
     "publisher fills holes": ("eventstore.publish.PublicationOrder", WithoutHoles, PUBLISHES, "order", 1),
-    "publisher stops at the first": ("eventstore.publish.Publisher", NeverStops, PUBLISHES, "order", 1),
+    "publisher stops at the first": ("eventstore.publish.Publisher", NeverStops, PUBLISHES, "order", 2),
     "publisher reads each result": ("eventstore.publish.Publisher", ReadsNoResults, PUBLISHES, "lost", 1),
     "indexer reads back what precedes": (
         "eventstore.index.PublicationOrder",

@@ -82,6 +82,7 @@ FAULTS = {
     "log reader killed at a request",
     "log's entries doubled",
     "log's entry late, behind later ones",
+    "outage",
     "parking throttled",
     "publisher killed after its batch, before its answer",
     "publisher killed at a call of the bus",
