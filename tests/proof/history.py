@@ -85,7 +85,10 @@ class Call:
 
 @dataclass(frozen=True)
 class Asked:
-    """Something that was asked of a replay job: when, and when it was told to be done, if it was."""
+    """Something that was asked of a replay job: when, and when it was told to be done, if it was.
+
+    Of a resume `returned` is its end, however it ended: from then on it does nothing more.
+    """
 
     what: str
     invoked: int

@@ -74,11 +74,6 @@ class Report:
     checked: Counter[str] = field(default_factory=Counter)
     breaches: list[str] = field(default_factory=list)
 
-    @property
-    def kinds(self) -> set[str]:
-        """The kinds of all breaches."""
-        return {breach.partition(":")[0] for breach in self.breaches}
-
     def check(self, deliveries: Deliveries, table: Table) -> None:
         self.breaches += breaches_of_deliveries(deliveries, table)
         self.checked[f"deliveries to {deliveries.name}"] += len(deliveries.addresses)
