@@ -119,7 +119,7 @@ def _mapping(
         ends_us = world.now_us + round(_TIMEOUT_S * 1_000_000)
         try:
             answer = handle(processes[shard_id], trigger, lambda: (ends_us - world.now_us) / 1_000_000)
-            _perhaps_die(world, 0.05, f"{world.role} killed after its batch, before its answer")
+            _perhaps_die(world, 0.1, f"{world.role} killed after its batch, before its answer")
         except Killed as error:
             del processes[shard_id]
             raise FunctionError from error

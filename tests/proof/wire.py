@@ -150,6 +150,7 @@ class Wire:
         for table_name, items in told.get("Responses", {}).items():
             if not items:
                 continue
+            items.sort(key=_address)
             left = items[self._world.rng.randrange(len(items)) :]
             addresses = {_address(item) for item in left}
             asked = body["RequestItems"][table_name]
@@ -184,7 +185,8 @@ class Wire:
         if self._world.now_us < self._out_until_us:
             raise ConnectTimeoutError(endpoint_url=request.url)
         if random.Random(what + attempt).random() < self._faults.throttled:
-            return self._refuse(request, "ProvisionedThroughputExceededException", "throttled")
+            # Not counted: a read whose reader has failed at another shard may come or not.
+            return _refused(request, "ProvisionedThroughputExceededException")
         return self._without_the_late(request, body, self._send_for_real(request))
 
     def _without_the_late(self, request: Any, body: Any, answer: Any) -> Any:
@@ -192,26 +194,26 @@ class Wire:
             return answer
         told, now_us = json.loads(answer.content), self._world.now_us
         items = [item for item in told["Items"] if self._visible_us.get(_address(item), 0) <= now_us]
-        self._world.faults["index item hidden from an answer"] += len(told["Items"]) - len(items)
         return _answer(request, 200, told | {"Items": items})
 
     def _refuse(self, request: Any, code: str, kind: str) -> AWSResponse:
         self._world.faults[kind] += 1
-        body: dict[str, Any] = {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": code}
-        if code == "TransactionCanceledException":
-            body["CancellationReasons"] = [{"Code": "TransactionConflict"}]
-        return _answer(request, 400, body)
+        return _refused(request, code)
 
 
 @contextmanager
 def wired_client(world: World, faults: Faults, endpoint: str) -> Iterator[tuple[DynamoDBClient, Wire]]:
-    """Have a client on such a wire; botocore's own retries are on, and wait in virtual time."""
+    """Have a client on such a wire; botocore's own retries are on, and wait in virtual time.
+
+    But for its quota of retries: what is left of it depends on the order of the threads that read shards.
+    """
     client = dynamodb_client(endpoint)
     session = client._endpoint.http_session  # type: ignore[attr-defined]
     wire = Wire(world, faults, session.send)
     session.send = wire.send
     time = SimpleNamespace(sleep=lambda _: world.sleep(world.rng.random() / 2 if world.is_in_actor else 0))
-    with patch("botocore.endpoint.time", time):
+    has_quota = patch("botocore.retries.quota.RetryQuota.acquire", lambda _quota, _amount: True)
+    with patch("botocore.endpoint.time", time), has_quota:
         yield client, wire
 
 
@@ -222,6 +224,13 @@ def _address(item: Any) -> tuple[str, str]:
 def _may_be_in_a_transaction(body: Any) -> bool:
     """Tell whether a request is a transaction, or writes what others write in one: events."""
     return "TransactItems" in body or "GSIKey" in body.get("Item", ())
+
+
+def _refused(request: Any, code: str) -> AWSResponse:
+    body: dict[str, Any] = {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": code}
+    if code == "TransactionCanceledException":
+        body["CancellationReasons"] = [{"Code": "TransactionConflict"}]
+    return _answer(request, 400, body)
 
 
 def _answer(request: Any, status: int, body: Any) -> AWSResponse:
