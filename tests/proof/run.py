@@ -61,6 +61,8 @@ class Plan:
     replayed_type: type[DynamoDBEventStore] = DynamoDBEventStore
     """What a replay's steps read."""
     indexer_type: type[Indexer] = Indexer
+    has_projection: bool = True
+    has_failing_handler: bool = True
     on_failure: OnFailure | None = None
     """Of the subscription whose handler fails; None draws it."""
 

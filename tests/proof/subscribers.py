@@ -351,24 +351,27 @@ def subscribe_to(endpoint: str, table_name: str, table: Table, *, plan: Plan, re
             projecting = Projecting(world, plan, tables, feed)
             failing = Failing(world, plan, tables, feed, table)
             world.spawn("feeder", feed.run)
-            for group in (projecting, failing):
+            groups: list[Group] = [projecting] * plan.has_projection + [failing] * plan.has_failing_handler
+            for group in groups:
                 for number in range(3):
                     world.spawn(f"worker-{number}", partial(group.work, wired))
                 world.spawn("retrier", partial(group.retry, wired))
             world.run()
-        for group in (projecting, failing):
+        for group in groups:
             world.spawn("last worker", partial(group.finish, client))
         world.run()
         view = projecting.view(client)
     report.faults += world.faults
     report.checked["requests"] += wire.requests
-    for group in (projecting, failing):
+    for group in groups:
         report.checked["writes under a fence"] += len(group.fenced)
         report.breaches += breaches_of_fences(group.fenced)
-    report.check(projecting.deliveries, table)
-    report.breaches += breaches_of_view(view, table)
+    if plan.has_projection:
+        report.check(projecting.deliveries, table)
+        report.breaches += breaches_of_view(view, table)
     name = f"a handler with {failing.on_failure.name}"
-    report.checked[f"calls of {name}"] += len(failing.attempts)
-    report.breaches += breaches_of_attempts(
-        failing.attempts, failing.wanted, on_failure=failing.on_failure, max_tries=_MAX_TRIES
-    )
+    if plan.has_failing_handler:
+        report.checked[f"calls of {name}"] += len(failing.attempts)
+        report.breaches += breaches_of_attempts(
+            failing.attempts, failing.wanted, on_failure=failing.on_failure, max_tries=_MAX_TRIES
+        )
