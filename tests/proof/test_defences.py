@@ -251,7 +251,7 @@ CASES = {
     "fence of what is parked": (
         replace(FAILS, checkpoints_type=ParksWithoutFence, on_failure=OnFailure.PARK_STREAM),
         "fence: tranche",
-        3,
+        4,
     ),
     "checkpoint behind what is handled": (
         replace(PROJECTS, checkpoints_type=StoresAhead),
