@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.dynamodb_local import dynamodb_local
-from tests.proof.run import Plan, Report, run, summary
+from tests.proof.run import Plan, Report, headline, run, summary
 
 
 def main() -> int:
@@ -41,10 +41,7 @@ def main() -> int:
             total.faults += report.faults
             total.checked += report.checked
             total.breaches += [f"seed {seed}: {breach}" for breach in report.breaches]
-            _tell(
-                f"seed {seed}: {report.faults.total():,} faults, "
-                f"{report.checked['events in the table']:,} events, {len(report.breaches)} breaches"
-            )
+            _tell(headline(report))
             if report.breaches:
                 break
     _tell(summary(total))

@@ -1,8 +1,8 @@
 """The checker: tells everything in a history that a store must not do. It knows nothing of how it works.
 
 A breach begins with its kind: `lost`, `twice`, `torn` (part of an append), `version`, `conflict`, `stale` (a
-read that doesn't see what it must, or sees what can't be there yet), `order`, `invented`, `changed`, `fence`
-(an owner's write that was taken after another had become the owner).
+read that doesn't see what it must, or sees what can't be there yet), `order`, `invented`, `changed`. Those of
+subscriptions and replay jobs stand in `consumer_checker`.
 
 Of a stream's history it's linearizability: since a version is won once and an event never changes, it's
 enough that each append's versions are the ones it expected, lie behind those of all appends that were
@@ -20,10 +20,11 @@ from itertools import pairwise
 
 from eventstore import Event, Expect, ExpectedVersionAhead, Head, VersionConflict
 from eventstore.store import Append, Appended
-from tests.proof.history import Deliveries, Fenced, History, Operation, Try
+from tests.proof.history import Deliveries, History, Operation, Try
 
 Table = Mapping[str, Sequence[Event]]
 """Of each stream its events, as they stand in the table in the end."""
+Place = tuple[int, int]
 
 
 def breaches_of_appends(history: History, table: Table) -> list[str]:
@@ -36,42 +37,43 @@ def breaches_of_appends(history: History, table: Table) -> list[str]:
     ]
 
 
-def breaches_of_deliveries(deliveries: Deliveries, table: Table) -> list[str]:
-    """Check that a reader was given every event at least once, each stream in order by first delivery."""
-    name, known = deliveries.name, {(event.stream_id, event.event_id) for event in _all(table)}
+def breaches_of_deliveries(deliveries: Deliveries, table: Table, *, is_whole: bool = True) -> list[str]:
+    """Check that a reader was given every event at least once, each stream in order by first delivery.
+
+    Args:
+        table: what it has to be given, and nothing else.
+        is_whole: False for one that may end before all was given.
+    """
+    name = deliveries.name
+    places = {
+        (event.stream_id, event.event_id): place
+        for events in table.values()
+        for place, event in enumerate(events)
+    }
     seen = dict.fromkeys(deliveries.addresses)
-    found = [f"lost: {name} was never given {address}" for address in sorted(known - seen.keys())]
-    found += [f"invented: {name} was given {address}" for address in sorted(seen.keys() - known)]
-    last: dict[str, int] = {}
+    found = [f"invented: {name} was given {address}" for address in seen if address not in places]
+    if is_whole:
+        found += [f"lost: {name} was never given {address}" for address in places if address not in seen]
+    due: dict[str, int] = {}
     for stream_id, event_id in seen:
-        if event_id != last.get(stream_id, 0) + 1:
-            found.append(f"order: {name} was given {stream_id}/{event_id} behind {last.get(stream_id, 0)}")
-        last[stream_id] = max(last.get(stream_id, 0), event_id)
+        place = places.get((stream_id, event_id))
+        if place is None:
+            continue
+        if place != due.get(stream_id, 0):
+            found.append(f"order: {name} was given {stream_id}/{event_id} out of turn")
+        due[stream_id] = max(due.get(stream_id, 0), place + 1)
     return found
 
 
-def breaches_of_view(view: Mapping[str, Sequence[str]], table: Table) -> Iterator[str]:
-    """Check that a projection's rows of each stream are the fold of the stream: each event once, in order."""
-    for stream_id in sorted(view.keys() | table.keys()):
-        rows = list(view.get(stream_id, ()))
-        wanted = [f"{event.event_id}:{event.payload}" for event in table.get(stream_id, ())]
-        if missing := set(wanted) - set(rows):
-            yield f"lost: {len(missing)} events of {stream_id} are not in the projection"
-        if len(rows) > len(set(rows)):
-            yield f"twice: {len(rows) - len(set(rows))} events of {stream_id} are in the projection again"
-        elif not missing and rows != wanted:
-            yield f"order: the projection of {stream_id} is not the fold of its events"
+def breaches_of_tranche(tranche: int, read: Sequence[Place], persisted: Sequence[Place]) -> Iterator[str]:
+    """Check that a reader of the log saw a tranche as it stands there in the end, nothing late or left out.
 
-
-def breaches_of_fences(writes: Sequence[Fenced]) -> Iterator[str]:
-    """Check that none wrote under a fence after it was told to somebody that a higher one was taken."""
-    taken = [write for write in writes if write.takes]
-    for write in writes:
-        for other in taken:
-            is_over = other.what == write.what and other.fence > write.fence
-            if is_over and other.returned < write.invoked:
-                yield f"fence: {write.what} was written to under {write.fence}, after {other.fence} was taken"
-                break
+    Args:
+        read: blocks and indexes of the entries that it was given, repeats included.
+        persisted: those that are there.
+    """
+    if list(dict.fromkeys(read)) != list(persisted):
+        yield f"order: tranche {tranche} was read otherwise than it stands there"
 
 
 def _all(table: Table) -> Iterator[Event]:

@@ -66,6 +66,47 @@ class Fenced:
     returned: int
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """One call of a subscription's handler: in which process, and whether the event was handled."""
+
+    worker: str
+    address: Address
+    is_handled: bool
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a replay job's target, by the step that had this fence."""
+
+    fence: int
+    moment: int
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Something that was asked of a replay job: when, and when it was told to be done, if it was.
+
+    Of a resume `returned` is its end, however it ended: from then on it does nothing more.
+    """
+
+    what: str
+    invoked: int
+    returned: int | None
+
+
+@dataclass
+class Job:
+    """What is known of one replay job, beside what its target took."""
+
+    fenced: list[Fenced] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    asked: list[Asked] = field(default_factory=list)
+    """To pause, to resume, to cancel."""
+    progress: list[tuple[int, int]] = field(default_factory=list)
+    """At which time, in microseconds, it was stored how many messages were sent."""
+
+
 @dataclass
 class History:
     """Everything that the clients of one run know."""

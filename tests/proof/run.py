@@ -1,25 +1,20 @@
 """One run of the proof: write under faults, publish and log what was written, and check everything.
 
-Five acts, each in a world of its own: clients append and read side by side; the table's stream is published;
-two indexers feed the log while others read it; a subscription's workers project it; a replay job sends it to
-its target. In between, the table itself is read past the library.
+Five acts, each in a world of its own: clients append and read side by side, and a replay job sends what there
+is up to now; the table's stream is published; two indexers feed the log while others read it; two
+subscriptions' workers handle it; a replay job sends a range. In between, the table is read past the library.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from unittest.mock import patch
 
 import boto3
-from botocore.exceptions import ClientError, ReadTimeoutError
 
 from eventstore import Event
 from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
@@ -28,32 +23,21 @@ from eventstore.adapters.dynamodb.log import DynamoDBEventLog
 from eventstore.adapters.dynamodb.read_model import DynamoDBReadModel
 from eventstore.adapters.dynamodb.replays import DynamoDBReplays
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.adapters.dynamodb.stream_records import stream_records
 from eventstore.index import Indexer
+from eventstore.subscriptions import OnFailure
 from tests.proof.checker import Table, breaches_of_appends, breaches_of_deliveries
-from tests.proof.clients import AllReader, LogReader, Service, StreamReader, Writer
-from tests.proof.consumers import replay_to_target, subscribe_to
+from tests.proof.clients import AllReader, Service, StreamReader, Writer
 from tests.proof.history import Deliveries
+from tests.proof.jobs import ReplayJob, draw, replay_to_target, small_pages
+from tests.proof.streamed import index, publish
+from tests.proof.subscribers import subscribe_to
 from tests.proof.wire import Faults, wired_client
-from tests.proof.world import Killed, World
-from tests.simulator.event_source_mapping import (
-    Change,
-    Clock,
-    EventSourceMapping,
-    FunctionError,
-    Settings,
-    Shard,
-)
-from tests.simulator.history import History as StreamHistory
-from tests.simulator.history import address_of, read_history
-from tests.simulator.publication import Bus, CachedReads, Crash, Simulation, doubled, reordered, split
-from tests.tables import dynamodb_client, events_table, log_table
+from tests.proof.world import World
+from tests.simulator.history import read_history
+from tests.tables import dynamodb_client, events_table, log_table, replays_table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-
-_TRANCHES = 3
-_REORDERED_WITHIN_S = 4.9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +58,13 @@ class Plan:
     checkpoints_type: type[DynamoDBCheckpoints] = DynamoDBCheckpoints
     read_model_type: type[DynamoDBReadModel] = DynamoDBReadModel
     replays_type: type[DynamoDBReplays] = DynamoDBReplays
+    replayed_type: type[DynamoDBEventStore] = DynamoDBEventStore
+    """What a replay's steps read."""
+    indexer_type: type[Indexer] = Indexer
+    has_projection: bool = True
+    has_failing_handler: bool = True
+    on_failure: OnFailure | None = None
+    """Of the subscription whose handler fails; None draws it."""
 
 
 @dataclass
@@ -84,11 +75,6 @@ class Report:
     faults: Counter[str] = field(default_factory=Counter)
     checked: Counter[str] = field(default_factory=Counter)
     breaches: list[str] = field(default_factory=list)
-
-    @property
-    def kinds(self) -> set[str]:
-        """The kinds of all breaches."""
-        return {breach.partition(":")[0] for breach in self.breaches}
 
     def check(self, deliveries: Deliveries, table: Table) -> None:
         self.breaches += breaches_of_deliveries(deliveries, table)
@@ -107,9 +93,9 @@ def run(endpoint: str, seed: int, plan: Plan | None = None) -> Report:
         if addresses != set(written.payloads):
             report.breaches.append("lost: the table and its stream do not tell the same events")
         if plan.publishes:
-            _publish(client, written, table, report)
+            publish(endpoint, written, table, plan=plan, report=report)
         if plan.logs:
-            _log(endpoint, log_name, written, table, plan=plan, report=report)
+            index(endpoint, log_name, written, table, plan=plan, report=report)
         if plan.subscribes:
             subscribe_to(endpoint, table_name, table, plan=plan, report=report)
         if plan.replays:
@@ -118,8 +104,9 @@ def run(endpoint: str, seed: int, plan: Plan | None = None) -> Report:
 
 
 def _append(endpoint: str, table_name: str, *, plan: Plan, report: Report) -> None:
-    world = World(f"{report.seed}/append")
-    with wired_client(world, plan.faults, endpoint) as (wired, wire):
+    world, client = World(f"{report.seed}/append"), dynamodb_client(endpoint)
+    with ExitStack() as stack:
+        wired, wire = stack.enter_context(wired_client(world, plan.faults, endpoint))
         service = Service(world, wired, table_name, plan.faults, plan.store_type)
         writers = [Writer(service, appends=plan.appends) for _ in range(plan.writers)]
         reader = AllReader(service, "a reader of all events", unsettled=plan.reads_unsettled)
@@ -127,14 +114,30 @@ def _append(endpoint: str, table_name: str, *, plan: Plan, report: Report) -> No
             world.spawn(f"writer-{number}", writer.run)
         world.spawn("stream reader", StreamReader(service).run)
         world.spawn("reader of all", reader.run)
+        job = None
+        if plan.replays:
+            stack.enter_context(small_pages())
+            job = ReplayJob(
+                world,
+                plan,
+                wired,
+                events=lambda: service.store(store_type=plan.replayed_type, clock_us=reader.clock_us),
+                table_name=stack.enter_context(replays_table(client)),
+                drawn=draw(world),
+            )
+            # While they write.
+            after_s = world.rng.random() * 0.4 * plan.appends
+            world.spawn("requester", partial(job.request, after_s=after_s))
         world.run()
         replay = AllReader(service, "a replay of everything", quiet_s=0.0)
         world.spawn("replay", replay.run)
         world.run()
-    table = _read_table(dynamodb_client(endpoint), table_name)
+    table = _read_table(client, table_name)
     report.breaches += breaches_of_appends(service.history, table)
     report.check(reader.deliveries, table)
     report.check(replay.deliveries, table)
+    if job is not None:
+        job.check(table, report, name="a replay job up to now")
     operations = service.history.operations
     tries = [try_ for operation in operations for try_ in operation.tries]
     report.faults += world.faults
@@ -166,129 +169,16 @@ def _streams_client(endpoint: str) -> Any:
     return boto3.client("dynamodbstreams", endpoint_url=endpoint, region_name="us-east-1", **keys)
 
 
-def _unruly(changes: Sequence[Change], rng: random.Random, report: Report) -> list[Change]:
-    """Let records overtake others, and come twice."""
-    shuffled = reordered(changes, rng, within_s=_REORDERED_WITHIN_S)
-    report.faults["stream record overtaken by a later one of its stream"] += _overtaken(shuffled)
-    twice = doubled(shuffled, rng)
-    report.faults["stream record doubled"] += len(twice) - len(shuffled)
-    return twice
-
-
-def _overtaken(changes: Sequence[Change]) -> int:
-    highest: dict[str, int] = {}
-    count = 0
-    for stream_id, event_id in map(address_of, changes):
-        count += event_id < highest.get(stream_id, 0)
-        highest[stream_id] = max(event_id, highest.get(stream_id, 0))
-    return count
-
-
-def _publish(client: DynamoDBClient, written: StreamHistory, table: Table, report: Report) -> None:
-    rng = random.Random(f"{report.seed}/publish")
-    shards = split(_unruly(written.changes, rng, report), rng)
-    report.faults["shard split"] += 1
-
-    class CountingBus(Bus):
-        def put_events(self, *, Entries: list[Any]) -> dict[str, Any]:  # noqa: N803
-            try:
-                answer = super().put_events(Entries=Entries)
-            except Crash:
-                report.faults["publisher killed"] += 1
-                raise
-            except ReadTimeoutError:
-                report.faults["answer of PutEvents lost after it was done"] += 1
-                raise
-            except ClientError:
-                report.faults["PutEvents throttled"] += 1
-                raise
-            report.faults["entry failed in a PutEvents that succeeded"] += answer["FailedEntryCount"]
-            return answer
-
-    metrics = contextlib.redirect_stdout(io.StringIO())
-    with metrics, patch("tests.simulator.publication.Bus", CountingBus):
-        published = Simulation(written, CachedReads(client)).run(
-            shards, seed=report.seed, settings=Settings(batch_size=rng.choice([2, 5, 8, 20]))
-        )
-    deliveries = Deliveries("the bus, or parked", [address for _, address, _ in published.ledger.done])
-    report.check(deliveries, table)
-    report.breaches += [f"changed: {one}" for one in published.breaches if "other data" in one]
-
-
-def _log(
-    endpoint: str, log_name: str, written: StreamHistory, table: Table, *, plan: Plan, report: Report
-) -> None:
-    """Two mappings feed the log at a time, each with half of the streams; others read it meanwhile."""
-    world = World(f"{report.seed}/log")
-    with wired_client(world, plan.faults, endpoint) as (wired, wire):
-
-        def log() -> DynamoDBEventLog:
-            return plan.log_type(
-                client=wired,
-                table_name=log_name,
-                tranches=_TRANCHES,
-                random_bytes=world.rng.randbytes,
-                jitter=world.rng.random,
-                sleep=world.sleep,
-            )
-
-        store = Service(world, wired, written.table_name, plan.faults).store(clock_us=lambda: world.now_us)
-        feeding: list[EventSourceMapping] = []
-        for number, half in enumerate(_halves(written.changes)):
-            rng = random.Random(f"{report.seed}/log/{number}")
-            shards = split(_unruly(half, rng, report), rng)
-            report.faults["shard split"] += 1
-            mapping = _mapping(shards, rng, lambda: Indexer(reader=store, log=log()))
-            feeding.append(mapping)
-            world.spawn(f"indexer-{number}", partial(_feed, mapping, feeding))
-        readers = [LogReader(world, log, feeding) for _ in range(2)]
-        for reader in readers:
-            world.spawn("log reader", reader.run)
-        world.run()
-    report.faults += world.faults
-    report.checked["requests"] += wire.requests
-    for reader in readers:
-        report.check(reader.deliveries, table)
-        report.breaches += reader.breaches()
-    final = DynamoDBEventLog(client=dynamodb_client(endpoint), table_name=log_name, tranches=_TRANCHES)
-    for tranche in range(_TRANCHES):
-        persisted = [(entry.block, entry.index) for entry in final.read_tranche(tranche)]
-        for reader in readers:
-            if list(dict.fromkeys(reader.tranches.get(tranche, []))) != persisted:
-                report.breaches.append(f"order: tranche {tranche} was read otherwise than it stands there")
-        report.checked["entries in the log"] += len(persisted)
-
-
-def _halves(changes: Sequence[Change]) -> tuple[list[Change], list[Change]]:
-    halves: tuple[list[Change], list[Change]] = ([], [])
-    for change in changes:
-        halves[sum(address_of(change)[0].encode()) % 2].append(change)
-    return halves
-
-
-def _feed(mapping: EventSourceMapping, feeding: list[EventSourceMapping]) -> None:
-    mapping.run()
-    feeding.remove(mapping)
-
-
-def _mapping(shards: Sequence[Shard], rng: random.Random, start: Callable[[], Indexer]) -> EventSourceMapping:
-    """Let an event source mapping call an indexer, whose process may be killed at any request."""
-    processes: dict[str, Indexer] = {}
-
-    def function(trigger: Change, shard_id: str) -> Any:
-        if shard_id not in processes:
-            processes[shard_id] = start()
-        try:
-            done = processes[shard_id].index(stream_records(trigger), remaining_time_s=lambda: 60.0)
-        except Killed as error:
-            del processes[shard_id]
-            raise FunctionError from error
-        failures = [{"itemIdentifier": done.stopped.sequence_number}] if done.stopped else []
-        return {"batchItemFailures": failures}
-
-    clock = Clock(max(record.created_s for shard in shards for record in shard.records))
-    settings = Settings(batch_size=rng.choice([2, 5, 8, 20]))
-    return EventSourceMapping(shards, function, settings=settings, clock=clock, rng=rng)
+def headline(report: Report) -> str:
+    """Say in a line what was injected and checked."""
+    checked = report.checked
+    deliveries = sum(count for kind, count in checked.items() if kind.startswith(("deliveries", "calls")))
+    kinds = sum(1 for count in report.faults.values() if count)
+    return (
+        f"seed {report.seed}: {report.faults.total():,} faults of {kinds} kinds, "
+        f"{checked['events in the table']:,} events, {deliveries:,} deliveries, "
+        f"{checked['requests']:,} requests, {len(report.breaches)} breaches"
+    )
 
 
 def summary(report: Report) -> str:

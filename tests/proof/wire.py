@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 from unittest.mock import patch
 
 from botocore.awsrequest import AWSResponse
@@ -38,12 +38,17 @@ class Faults:
     lost_answers: float = 0.03
     late_writes: float = 0.02
     """The client gets no answer; the write is done all the same, after it has gone on."""
+    outages: float = 0.003
+    """Nothing is answered for a while: all of the client's tries fail."""
     kills_before: float = 0.01
     kills_after: float = 0.015
     transactions_in_the_way: float = 0.02
+    partial_answers: float = 0.1
+    """Of what reads several items: the rest comes with the next request."""
     write_pauses: float = 0.1
     """Between stamping and writing."""
 
+    outage_s: float = 3.0
     write_pause_s: float = 2.0
     late_write_s: float = 1.0
     index_lag_s: float = 2.0
@@ -58,6 +63,7 @@ class Wire:
         self._faults = faults
         self._send_for_real = send_for_real
         self._visible_us: dict[tuple[str, str], int] = {}
+        self._out_until_us = 0
         self.requests = 0
 
     def send(self, request: Any) -> Any:
@@ -68,8 +74,11 @@ class Wire:
             return self._read_beside(request, body)
         self.requests += 1
         self._world.step()
+        if operation == "Query" and self._world.chance(self._faults.partial_answers):
+            self._cut_short(request, body)
         if operation in _WRITES:
             self._pause(request)
+        self._perhaps_be_out(request)
         answer = self._spoil(request, operation, body)
         self._world.step()
         return answer
@@ -95,8 +104,7 @@ class Wire:
             self._world.faults["engine not reached"] += 1
             raise ConnectTimeoutError(endpoint_url=request.url)
         if falls(faults.kills_before):
-            self._world.faults["process killed before a request"] += 1
-            raise Killed
+            self._kill()
         if falls(faults.transactions_in_the_way) and _may_be_in_a_transaction(body):
             what = "TransactionCanceled" if operation == "TransactWriteItems" else "TransactionConflict"
             return self._refuse(request, f"{what}Exception", "another transaction in the way")
@@ -105,14 +113,52 @@ class Wire:
             self._world.spawn("late write", lambda: self._send_late(request, body))
             raise ReadTimeoutError(endpoint_url=request.url)
         answer = self._send(request, body)
+        if operation == "BatchGetItem" and self._world.chance(2 * faults.partial_answers):
+            answer = self._without_some(request, body, answer)
         if falls(faults.lost_answers):
             what = "write" if is_write else "read"
             self._world.faults[f"answer of a {what} lost after it was done"] += 1
             raise ReadTimeoutError(endpoint_url=request.url)
         if falls(faults.kills_after):
-            self._world.faults["process killed after a request was done"] += 1
-            raise Killed
+            self._kill()
         return answer
+
+    def _perhaps_be_out(self, request: Any) -> None:
+        world = self._world
+        if world.chance(self._faults.outages):
+            world.faults["outage"] += 1
+            self._out_until_us = world.now_us + round(world.rng.random() * self._faults.outage_s * 1_000_000)
+        if world.now_us < self._out_until_us:
+            raise ConnectTimeoutError(endpoint_url=request.url)
+
+    def _kill(self) -> NoReturn:
+        self._world.faults[f"{self._world.role} killed at a request"] += 1
+        raise Killed
+
+    def _cut_short(self, request: Any, body: Any) -> None:
+        """Have a query answered in pages of a few items, as DynamoDB does with large ones."""
+        most = self._world.rng.randint(1, 3)
+        if body.get("Limit", most + 1) > most:
+            body["Limit"] = most
+            request.body = json.dumps(body).encode()
+            request.headers["Content-Length"] = str(len(request.body))
+            self._world.faults["query answered in part"] += 1
+
+    def _without_some(self, request: Any, body: Any, answer: Any) -> Any:
+        """Leave some keys of a batch unread, perhaps all of them."""
+        told = json.loads(answer.content) if answer.status_code == 200 else {}
+        for table_name, items in told.get("Responses", {}).items():
+            if not items:
+                continue
+            items.sort(key=_address)
+            left = items[self._world.rng.randrange(len(items)) :]
+            addresses = {_address(item) for item in left}
+            asked = body["RequestItems"][table_name]
+            keys = [key for key in asked["Keys"] if _address(key) in addresses]
+            told["Responses"][table_name] = items[: -len(left)]
+            told["UnprocessedKeys"] = {table_name: asked | {"Keys": keys}}
+            self._world.faults["batch of reads answered in part"] += 1
+        return _answer(request, 200, told) if told else answer
 
     def _send_late(self, request: Any, body: Any) -> None:
         self._world.sleep(self._world.rng.random() * self._faults.late_write_s)
@@ -136,8 +182,11 @@ class Wire:
         # Not from the world's own chance, since several threads come here in any order.
         what = f"{self._world.now_us}/{body['ExpressionAttributeValues']}/{body.get('ExclusiveStartKey')}"
         attempt = _text(request.headers.get("amz-sdk-request", ""))
+        if self._world.now_us < self._out_until_us:
+            raise ConnectTimeoutError(endpoint_url=request.url)
         if random.Random(what + attempt).random() < self._faults.throttled:
-            return self._refuse(request, "ProvisionedThroughputExceededException", "throttled")
+            # Not counted: a read whose reader has failed at another shard may come or not.
+            return _refused(request, "ProvisionedThroughputExceededException")
         return self._without_the_late(request, body, self._send_for_real(request))
 
     def _without_the_late(self, request: Any, body: Any, answer: Any) -> Any:
@@ -145,26 +194,26 @@ class Wire:
             return answer
         told, now_us = json.loads(answer.content), self._world.now_us
         items = [item for item in told["Items"] if self._visible_us.get(_address(item), 0) <= now_us]
-        self._world.faults["index item hidden from an answer"] += len(told["Items"]) - len(items)
         return _answer(request, 200, told | {"Items": items})
 
     def _refuse(self, request: Any, code: str, kind: str) -> AWSResponse:
         self._world.faults[kind] += 1
-        body: dict[str, Any] = {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": code}
-        if code == "TransactionCanceledException":
-            body["CancellationReasons"] = [{"Code": "TransactionConflict"}]
-        return _answer(request, 400, body)
+        return _refused(request, code)
 
 
 @contextmanager
 def wired_client(world: World, faults: Faults, endpoint: str) -> Iterator[tuple[DynamoDBClient, Wire]]:
-    """Have a client on such a wire; botocore's own retries are on, and wait in virtual time."""
+    """Have a client on such a wire; botocore's own retries are on, and wait in virtual time.
+
+    But for its quota of retries: what is left of it depends on the order of the threads that read shards.
+    """
     client = dynamodb_client(endpoint)
     session = client._endpoint.http_session  # type: ignore[attr-defined]
     wire = Wire(world, faults, session.send)
     session.send = wire.send
     time = SimpleNamespace(sleep=lambda _: world.sleep(world.rng.random() / 2 if world.is_in_actor else 0))
-    with patch("botocore.endpoint.time", time):
+    has_quota = patch("botocore.retries.quota.RetryQuota.acquire", lambda _quota, _amount: True)
+    with patch("botocore.endpoint.time", time), has_quota:
         yield client, wire
 
 
@@ -175,6 +224,13 @@ def _address(item: Any) -> tuple[str, str]:
 def _may_be_in_a_transaction(body: Any) -> bool:
     """Tell whether a request is a transaction, or writes what others write in one: events."""
     return "TransactItems" in body or "GSIKey" in body.get("Item", ())
+
+
+def _refused(request: Any, code: str) -> AWSResponse:
+    body: dict[str, Any] = {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": code}
+    if code == "TransactionCanceledException":
+        body["CancellationReasons"] = [{"Code": "TransactionConflict"}]
+    return _answer(request, 400, body)
 
 
 def _answer(request: Any, status: int, body: Any) -> AWSResponse:

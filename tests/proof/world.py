@@ -66,6 +66,12 @@ class World:
         """Whether the caller holds the baton itself, not a thread that works for who does."""
         return getattr(self.current, "actor", None) is not None
 
+    @property
+    def role(self) -> str:
+        """What the actor at hand is, such as `worker`; its name without its number."""
+        actor: _Actor = self.current.actor
+        return actor.name.rstrip("-0123456789")
+
     def tick(self) -> int:
         """Number what happens: of two moments the later one has the higher number."""
         self._tick += 1

@@ -1,0 +1,300 @@
+"""The acts of what follows the table's stream: the publisher, and two indexers whose log others read."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import random
+from collections.abc import Callable, Sequence
+from functools import partial
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from botocore.exceptions import ClientError, ReadTimeoutError
+
+from eventstore.adapters.dynamodb.log import DynamoDBEventLog
+from eventstore.adapters.dynamodb.stream_records import stream_records
+from eventstore.index import Indexer
+from tests.fake_aws import FakeSqs, LambdaContext, client_error, load_publish_function
+from tests.proof.checker import Table, breaches_of_tranche
+from tests.proof.clients import LogReader, Service
+from tests.proof.history import Deliveries
+from tests.proof.wire import wired_client
+from tests.proof.world import Killed, World
+from tests.simulator.event_source_mapping import (
+    Change,
+    Clock,
+    EventSourceMapping,
+    FunctionError,
+    Settings,
+    Shard,
+)
+from tests.simulator.history import History as StreamHistory
+from tests.simulator.history import Ledger, address_of
+from tests.simulator.publication import (
+    Bus,
+    Crash,
+    Faults,
+    _is_near,
+    doubled,
+    reordered,
+    side_by_side,
+    split,
+)
+from tests.tables import dynamodb_client
+
+if TYPE_CHECKING:
+    from tests.proof.run import Plan, Report
+
+_TRANCHES: Final = 3
+_TIMEOUT_S: Final = 60.0
+_REORDERED_WITHIN_S: Final = 4.9
+# Of records that come by two shards: both together stay below the window of 5 s.
+_REORDERED_BESIDE_S: Final = 2.0
+_SKEW_S: Final = 2.9
+
+Process = TypeVar("Process")
+
+
+class WorldClock(Clock):
+    """An event source mapping's clock that is the world's: to set it is to wait."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    @property
+    def now_s(self) -> float:
+        return self._world.now_us / 1_000_000
+
+    @now_s.setter
+    def now_s(self, now_s: float) -> None:
+        self.sleep(max(0.0, now_s - self.now_s))
+
+    def sleep(self, pause_s: float) -> None:
+        self._world.sleep(pause_s)
+
+
+def _stream(
+    changes: Sequence[Change], world: World, rng: random.Random
+) -> tuple[list[Shard], Callable[..., bool]]:
+    """Let records overtake others, come twice, and by several shards: one after or beside the other."""
+    is_beside = rng.random() < 0.5
+    within_s = _REORDERED_BESIDE_S if is_beside else _REORDERED_WITHIN_S
+    shuffled = reordered(changes, rng, within_s=within_s)
+    world.faults["stream record overtaken by a later one of its stream"] += _overtaken(shuffled)
+    twice = doubled(shuffled, rng)
+    world.faults["stream record doubled"] += len(twice) - len(shuffled)
+    if is_beside:
+        world.faults["streams' records come by two shards"] += 1
+        return side_by_side(twice, rng), lambda record, waiting: _is_near(record, waiting, _SKEW_S)
+    world.faults["shard split"] += 1
+    return split(twice, rng), lambda _record, _waiting: True
+
+
+def _overtaken(changes: Sequence[Change]) -> int:
+    highest: dict[str, int] = {}
+    count = 0
+    for stream_id, event_id in map(address_of, changes):
+        count += event_id < highest.get(stream_id, 0)
+        highest[stream_id] = max(event_id, highest.get(stream_id, 0))
+    return count
+
+
+def _mapping(
+    changes: Sequence[Change],
+    world: World,
+    rng: random.Random,
+    start: Callable[[], Process],
+    handle: Callable[[Process, Change, Callable[[], float]], Any],
+) -> EventSourceMapping:
+    """Make an event source mapping whose function's processes start cold, move between shards, and die."""
+    processes: dict[str, Process] = {}
+
+    def function(trigger: Change, shard_id: str) -> Any:
+        if shard_id not in processes or world.chance(0.1):
+            processes[shard_id] = start()
+        elif world.chance(0.1):
+            other = rng.choice(sorted(processes))
+            processes[shard_id], processes[other] = processes[other], processes[shard_id]
+        ends_us = world.now_us + round(_TIMEOUT_S * 1_000_000)
+        try:
+            answer = handle(processes[shard_id], trigger, lambda: (ends_us - world.now_us) / 1_000_000)
+            _perhaps_die(world, 0.1, f"{world.role} killed after its batch, before its answer")
+        except Killed as error:
+            del processes[shard_id]
+            raise FunctionError from error
+        if world.now_us > ends_us:
+            world.faults[f"{world.role} out of time"] += 1
+            del processes[shard_id]
+            raise FunctionError
+        return answer
+
+    shards, may_send = _stream(changes, world, rng)
+    settings = Settings(batch_size=rng.choice([2, 5, 8, 20]))
+    return EventSourceMapping(
+        shards, function, settings=settings, clock=WorldClock(world), rng=rng, may_send=may_send
+    )
+
+
+def _perhaps_die(world: World, share: float, kind: str) -> None:
+    if world.chance(share):
+        world.faults[kind] += 1
+        raise Killed
+
+
+def _begin(world: World, written: StreamHistory) -> None:
+    """Let all records be there, and no time pass that a clock of theirs doesn't know."""
+    newest_us = max(int(change["dynamodb"]["NewImage"]["Timestamp"]["N"]) for change in written.changes)
+    world.now_us = newest_us + 1_000_000
+
+
+class _Bus(Bus):
+    """A bus whose caller may be killed before a call or after it."""
+
+    def __init__(self, world: World, written: StreamHistory, ledger: Ledger, rng: random.Random) -> None:
+        super().__init__(Faults(events_refused=0.04), written, ledger, WorldClock(world), rng)
+        self._world = world
+
+    def put_events(self, *, Entries: list[Any]) -> dict[str, Any]:  # noqa: N803
+        world = self._world
+        world.step()
+        try:
+            answer = super().put_events(Entries=Entries)
+        except Crash as error:
+            world.faults["publisher killed at a call of the bus"] += 1
+            raise Killed from error
+        except ReadTimeoutError:
+            world.faults["answer of PutEvents lost after it was done"] += 1
+            raise
+        except ClientError:
+            world.faults["PutEvents throttled"] += 1
+            raise
+        world.faults["entry failed in a PutEvents that succeeded"] += answer["FailedEntryCount"]
+        _perhaps_die(world, 0.02, "publisher killed at a call of the bus")
+        return answer
+
+
+class _Reads:
+    """A client whose caller may be killed when it reads back."""
+
+    def __init__(self, world: World, client: Any) -> None:
+        self._world, self._client = world, client
+
+    def query(self, **request: Any) -> Any:
+        what = "publisher killed when it read back"
+        _perhaps_die(self._world, 0.02, what)
+        answer = self._client.query(**request)
+        _perhaps_die(self._world, 0.02, what)
+        return answer
+
+
+def publish(endpoint: str, written: StreamHistory, table: Table, *, plan: Plan, report: Report) -> None:
+    """Publish by the real function; what the bus refuses for good is parked."""
+    world, rng = World(f"{report.seed}/publish"), random.Random(f"{report.seed}/published")
+    ledger = Ledger()
+    _begin(world, written)
+
+    def perhaps_die_parking() -> None:
+        _perhaps_die(world, 0.15, "publisher killed when it parked")
+
+    def fault() -> None:
+        perhaps_die_parking()
+        if world.chance(0.2):
+            world.faults["parking throttled"] += 1
+            raise client_error("ThrottlingException", "SendMessage")
+
+    def on_sent(message: Any) -> None:
+        ledger.park(message)
+        perhaps_die_parking()
+
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        wired_client(world, plan.faults, endpoint) as (wired, wire),
+    ):
+        bus, sqs = _Bus(world, written, ledger, rng), FakeSqs(fault=fault, on_sent=on_sent)
+
+        def start() -> ModuleType:
+            return load_publish_function(
+                events=bus,
+                sqs=sqs,
+                dynamodb=_Reads(world, wired),
+                sleep=world.sleep,
+                jitter=world.rng.random,
+                EVENTS_TABLE=written.table_name,
+                # Loggers are shared by name: this one is to be quiet, not that of other tests.
+                POWERTOOLS_SERVICE_NAME="simulated-publish",
+                POWERTOOLS_LOG_LEVEL="CRITICAL",
+            )
+
+        def handle(process: ModuleType, trigger: Change, remaining_time_s: Callable[[], float]) -> Any:
+            return process.handler(trigger, LambdaContext(remaining_time_s=remaining_time_s))
+
+        mapping = _mapping(written.changes, world, rng, start, handle)
+        world.spawn("publisher", mapping.run)
+        world.run()
+    report.faults += world.faults
+    report.checked["requests"] += wire.requests
+    report.check(Deliveries("the bus, or parked", [address for _, address, _ in ledger.done]), table)
+    report.breaches += [f"changed: {one}" for one in ledger.breaches(written) if "other data" in one]
+
+
+def index(
+    endpoint: str, log_name: str, written: StreamHistory, table: Table, *, plan: Plan, report: Report
+) -> None:
+    """Two mappings feed the log at a time, each with half of the streams; others read it meanwhile."""
+    world = World(f"{report.seed}/log")
+    _begin(world, written)
+    with wired_client(world, plan.faults, endpoint) as (wired, wire):
+
+        def log() -> DynamoDBEventLog:
+            return plan.log_type(
+                client=wired,
+                table_name=log_name,
+                tranches=_TRANCHES,
+                random_bytes=world.rng.randbytes,
+                jitter=world.rng.random,
+                sleep=world.sleep,
+            )
+
+        def start() -> Indexer:
+            return plan.indexer_type(reader=store, log=log(), clock_us=lambda: world.now_us)
+
+        store = Service(world, wired, written.table_name, plan.faults).store(clock_us=lambda: world.now_us)
+        feeding: list[EventSourceMapping] = []
+        for number, half in enumerate(_halves(written.changes)):
+            rng = random.Random(f"{report.seed}/log/{number}")
+            mapping = _mapping(half, world, rng, start, _index)
+            feeding.append(mapping)
+            world.spawn(f"indexer-{number}", partial(_feed, mapping, feeding))
+        readers = [LogReader(world, log, feeding) for _ in range(2)]
+        for reader in readers:
+            world.spawn("log reader", reader.run)
+        world.run()
+    report.faults += world.faults
+    report.checked["requests"] += wire.requests
+    for reader in readers:
+        report.check(reader.deliveries, table)
+    final = DynamoDBEventLog(client=dynamodb_client(endpoint), table_name=log_name, tranches=_TRANCHES)
+    for tranche in range(_TRANCHES):
+        persisted = [(entry.block, entry.index) for entry in final.read_tranche(tranche)]
+        for reader in readers:
+            report.breaches += breaches_of_tranche(tranche, reader.tranches.get(tranche, []), persisted)
+        report.checked["entries in the log"] += len(persisted)
+
+
+def _index(process: Indexer, trigger: Change, remaining_time_s: Callable[[], float]) -> Any:
+    done = process.index(stream_records(trigger), remaining_time_s=remaining_time_s)
+    failures = [{"itemIdentifier": done.stopped.sequence_number}] if done.stopped else []
+    return {"batchItemFailures": failures}
+
+
+def _halves(changes: Sequence[Change]) -> tuple[list[Change], list[Change]]:
+    halves: tuple[list[Change], list[Change]] = ([], [])
+    for change in changes:
+        halves[sum(address_of(change)[0].encode()) % 2].append(change)
+    return halves
+
+
+def _feed(mapping: EventSourceMapping, feeding: list[EventSourceMapping]) -> None:
+    mapping.run()
+    feeding.remove(mapping)

@@ -1,0 +1,377 @@
+"""The act of the subscriptions: workers handle a log while it's written, come, stall and die."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from eventstore import Event, StoreUnavailable
+from eventstore.adapters.dynamodb import subscription_schema
+from eventstore.adapters.dynamodb.event_bodies import DynamoDBEventBodies
+from eventstore.adapters.dynamodb.log import DynamoDBEventLog
+from eventstore.errors import HandlerFailed
+from eventstore.log import tranche_of
+from eventstore.subscriptions import OnFailure, Projection, Subscription, Terms, subscribe
+from tests.proof.checker import Table
+from tests.proof.clients import NAMES
+from tests.proof.consumer_checker import (
+    breaches_of_attempts,
+    breaches_of_fences,
+    breaches_of_view,
+    wanted,
+)
+from tests.proof.history import Attempt, Deliveries, Fenced
+from tests.proof.watched import Watched
+from tests.proof.wire import wired_client
+from tests.proof.world import Killed, World
+from tests.simulator.history import Address
+from tests.tables import dynamodb_client, log_table, subscriptions_table
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from tests.proof.run import Plan, Report
+
+_TRANCHES: Final = 3
+_LEASE_S: Final = 4.0
+_MAX_TRIES: Final = 3
+_WARM_UP_BLOCKS: Final = 5
+_ROWS: Final = "rows"
+PREFIXES: Final = ("order-", "cart-", "order-1")
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables of this act, by their names."""
+
+    events: str
+    log: str
+    kept: str
+
+
+class Feed:
+    """What the log is fed: every stream in turns, some entries again, and some never or late."""
+
+    def __init__(self, world: World, log: Callable[[], DynamoDBEventLog], table: Table) -> None:
+        self._world, self._new_log, self._table = world, log, table
+        self._log = log()
+        self._left = dict.fromkeys((stream_id for stream_id in table if table[stream_id]), 0)
+        self._late: list[Event] = []
+        self._blocks: dict[int, int | None] = dict.fromkeys(range(_TRANCHES), 0)
+        """Of each tranche its last block; None while it isn't known."""
+        self._logged_in: dict[str, int] = {}
+        """Of each stream the block of its last entry."""
+        self.ended_us: int | None = None
+
+    def run(self) -> None:
+        world = self._world
+        while self._left or self._late:
+            if self._late and (not self._left or world.chance(0.3)):
+                self._append_late()
+            else:
+                self._append_next(world.rng.choice(list(self._left)))
+            world.sleep(world.rng.random() * 0.5)
+        self.ended_us = world.now_us
+
+    def has_ended_for(self, pause_s: float) -> bool:
+        """Tell whether nothing has come for so long, and nothing will."""
+        return self.ended_us is not None and self._world.now_us > self.ended_us + round(pause_s * 1_000_000)
+
+    def _append_next(self, stream_id: str) -> None:
+        world, events = self._world, self._table[stream_id]
+        begin = self._left[stream_id]
+        end = min(len(events), begin + world.rng.randint(1, 3))
+        first = begin
+        if world.chance(0.2):
+            world.faults["log's entries doubled"] += begin > 0
+            first = world.rng.randint(0, begin)
+        chunk = list(events[first:end])
+        left_out: list[Event] = []
+        if self._may_leave_out(stream_id) and first == begin and world.chance(0.4):
+            # Never the last: nothing would lead to it.
+            left_out = [event for event in chunk[:-1] if world.chance(0.7)]
+        if self._append(stream_id, [event for event in chunk if event not in left_out]):
+            world.faults["hole in the log"] += bool(left_out)
+            self._late += left_out if world.chance(0.4) else []
+            self._left[stream_id] = end
+            if end == len(events):
+                del self._left[stream_id]
+
+    def _may_leave_out(self, stream_id: str) -> bool:
+        """Tell whether a worker will know the stream's last entry wherever it begins behind it."""
+        last_block = self._blocks[tranche_of(stream_id, tranches=_TRANCHES)]
+        if last_block is None:
+            return False
+        return last_block + 1 - self._logged_in.get(stream_id, 0) <= _WARM_UP_BLOCKS
+
+    def _append_late(self) -> None:
+        event = self._world.rng.choice(self._late)
+        if self._append(event.stream_id, [event]):
+            self._world.faults["log's entry late, behind later ones"] += 1
+            self._late.remove(event)
+
+    def _append(self, stream_id: str, events: list[Event]) -> bool:
+        tranche = tranche_of(stream_id, tranches=_TRANCHES)
+        self._blocks[tranche] = None
+        try:
+            block = self._log.append_block(tranche, events)
+        except StoreUnavailable:
+            return False
+        except Killed:
+            self._log = self._new_log()
+            return False
+        self._blocks[tranche] = self._logged_in[stream_id] = block
+        return True
+
+
+class Group:
+    """A subscription: its workers, one after the other in each process, and what they were told."""
+
+    def __init__(
+        self,
+        name: str,
+        world: World,
+        plan: Plan,
+        tables: Tables,
+        feed: Feed,
+        *,
+        on_failure: OnFailure = OnFailure.PARK_STREAM,
+        names: tuple[str, ...] = (),
+        prefix: str = "",
+    ) -> None:
+        self.name, self.on_failure, self.names, self.prefix = name, on_failure, names, prefix
+        self.fenced: list[Fenced] = []
+        self._world, self._plan, self._tables, self._feed = world, plan, tables, feed
+        self._born = 0
+
+    def work(self, client: DynamoDBClient) -> None:
+        """Be one worker after the other, until some time after the log was written."""
+        world = self._world
+        while not self._is_over():
+            worker = self._worker(client)
+            try:
+                self._steps(worker)
+                if world.chance(0.5):
+                    worker.close()
+            except Killed:
+                world.sleep(world.rng.random())
+
+    def retry(self, client: DynamoDBClient) -> None:
+        """Retry now and then what is parked, while the workers work."""
+        while not self._is_over():
+            self._world.sleep(self._world.rng.random() * 2 * _LEASE_S)
+            try:
+                retried = self._worker(client).retry_parked()
+                self._world.faults["parked event retried"] += retried.handled + retried.still_parked
+            except (StoreUnavailable, Killed):
+                continue
+
+    def finish(self, client: DynamoDBClient) -> None:
+        """Let one worker come to the end of the log, without faults, and retry what is parked."""
+        worker, idle = self._worker(client, is_last=True), 0
+        while idle < 3 * _LEASE_S:
+            idle = 0 if worker.step() else idle + 1
+            self._world.sleep(1.0)
+        worker.retry_parked()
+        worker.close()
+
+    def _is_over(self) -> bool:
+        return self._feed.has_ended_for(2 * _LEASE_S)
+
+    def _steps(self, worker: Subscription) -> None:
+        while not self._is_over() and not self._world.chance(0.01):
+            try:
+                moved = worker.step()
+            except StoreUnavailable:
+                moved = 0
+            except HandlerFailed:
+                self._world.faults["worker stopped by an event"] += 1
+                moved = 0
+                worker.close()
+            if not moved:
+                self._world.sleep(0.5)
+
+    def _perhaps_stall(self) -> None:
+        if self._world.chance(0.08):
+            self._world.faults["worker stalled past its lease"] += 1
+            self._world.sleep(_LEASE_S * (1 + self._world.rng.random()))
+
+    def _perhaps_die(self) -> None:
+        if self._world.chance(0.02):
+            self._world.faults["worker killed between handling and storing its checkpoint"] += 1
+            raise Killed
+
+    def _handle(self, event: Event, *, client: DynamoDBClient, worker: str, is_last: bool) -> None:
+        raise NotImplementedError
+
+    def _worker(self, client: DynamoDBClient, *, is_last: bool = False) -> Subscription:
+        world, worker = self._world, f"worker-{self._born}"
+        self._born += 1
+        options: Any = {"jitter": world.rng.random, "sleep": world.sleep}
+        kept = self._plan.checkpoints_type(client=client, table_name=self._tables.kept, **options)
+        clock_off_s = world.rng.random() * 1_000  # no two clocks are compared
+        return subscribe(
+            self.name,
+            partial(self._handle, client=client, worker=worker, is_last=is_last),
+            log=new_log(world, client, self._tables.log),
+            bodies=DynamoDBEventBodies(client=client, table_name=self._tables.events, **options),
+            checkpoints=Watched(kept, world, self.fenced, stall_s=0.0 if is_last else _LEASE_S),
+            names=self.names or None,
+            streams=self.prefix,
+            on_failure=self.on_failure,
+            terms=Terms(
+                lease_s=_LEASE_S,
+                checkpoint_events=5,
+                checkpoint_s=2.0,
+                page_entries=7,
+                max_tries=_MAX_TRIES,
+                warm_up_blocks=_WARM_UP_BLOCKS,
+            ),
+            worker=worker,
+            monotonic=lambda: world.now_us / 1_000_000 + clock_off_s,
+            now_us=lambda: world.now_us,
+            **options,
+        )
+
+
+class Projecting(Group):
+    """A subscription whose handler is a projection."""
+
+    def __init__(self, world: World, plan: Plan, tables: Tables, feed: Feed) -> None:
+        super().__init__("view", world, plan, tables, feed)
+        self.deliveries = Deliveries("a subscription")
+
+    def _handle(self, event: Event, *, client: DynamoDBClient, worker: str, is_last: bool) -> None:
+        if not is_last:
+            self._perhaps_stall()
+        options: Any = {"jitter": self._world.rng.random, "sleep": self._world.sleep}
+        read_model = self._plan.read_model_type(client=client, table_name=self._tables.kept, **options)
+        Projection(name=self.name, project=self._writes, read_model=read_model)(event)
+        self.deliveries.add([(event.stream_id, event.event_id)])
+        if not is_last:
+            self._perhaps_die()
+
+    def _writes(self, event: Event) -> list[dict[str, Any]]:
+        row = {"S": f"{event.event_id}:{event.payload}"}
+        update = {
+            "TableName": self._tables.kept,
+            "Key": {
+                subscription_schema.SUBSCRIPTION: {"S": _ROWS},
+                subscription_schema.ITEM: {"S": event.stream_id},
+            },
+            "UpdateExpression": "SET #rows = list_append(if_not_exists(#rows, :none), :row)",
+            "ExpressionAttributeNames": {"#rows": _ROWS},
+            "ExpressionAttributeValues": {":none": {"L": []}, ":row": {"L": [row]}},
+        }
+        return [{"Update": update}]
+
+    def view(self, client: DynamoDBClient) -> dict[str, list[str]]:
+        """Read the read model past the library."""
+        answer = client.query(
+            TableName=self._tables.kept,
+            KeyConditionExpression=f"{subscription_schema.SUBSCRIPTION} = :rows",
+            ExpressionAttributeValues={":rows": {"S": _ROWS}},
+            ConsistentRead=True,
+        )
+        return {
+            item[subscription_schema.ITEM]["S"]: [row["S"] for row in item[_ROWS]["L"]]
+            for item in answer["Items"]
+        }
+
+
+class EventRefused(Exception):
+    """A handler can't handle an event."""
+
+
+class Failing(Group):
+    """A subscription with filters, whose handler fails: now and then, or at an event until it's mended."""
+
+    def __init__(self, world: World, plan: Plan, tables: Tables, feed: Feed, table: Table) -> None:
+        rng = world.rng
+        names = tuple(sorted(rng.sample(NAMES, rng.choice([1, 2]))))
+        super().__init__(
+            "failing",
+            world,
+            plan,
+            tables,
+            feed,
+            on_failure=plan.on_failure or rng.choice(list(OnFailure)),
+            names=names if world.chance(0.5) else (),
+            prefix=rng.choice(PREFIXES) if world.chance(0.5) else "",
+        )
+        self.wanted = wanted(table, names=self.names, prefix=self.prefix)
+        self.attempts: list[Attempt] = []
+        addresses = [(event.stream_id, event.event_id) for those in self.wanted.values() for event in those]
+        self._bad: set[Address] = {address for address in addresses if rng.random() < 0.1}
+        self._flaky = {one: rng.randrange(1, _MAX_TRIES) for one in addresses if rng.random() < 0.2}
+        # With STOP nothing goes on before.
+        self._is_mended_by_hand = self.on_failure is OnFailure.STOP
+        self._mended_us = world.now_us + round(rng.uniform(5, 20) * 1_000_000)
+
+    def _is_mended(self) -> bool:
+        if self._is_mended_by_hand:
+            return self._world.now_us > self._mended_us
+        return self._feed.has_ended_for(_LEASE_S)
+
+    def _handle(self, event: Event, *, client: DynamoDBClient, worker: str, is_last: bool) -> None:
+        self._world.step()
+        if not is_last:
+            self._perhaps_stall()
+        address = event.stream_id, event.event_id
+        fails = self._flaky.get(address, 0) > 0 or (address in self._bad and not self._is_mended())
+        self.attempts.append(Attempt(worker, address, not fails))
+        if fails:
+            self._world.faults["event refused by a handler"] += 1
+            self._flaky[address] = self._flaky.get(address, 0) - 1
+            raise EventRefused
+        if not is_last:
+            self._perhaps_die()
+
+
+def new_log(world: World, client: DynamoDBClient, table_name: str) -> DynamoDBEventLog:
+    return DynamoDBEventLog(
+        client=client,
+        table_name=table_name,
+        tranches=_TRANCHES,
+        random_bytes=world.rng.randbytes,
+        jitter=world.rng.random,
+        sleep=world.sleep,
+    )
+
+
+def subscribe_to(endpoint: str, table_name: str, table: Table, *, plan: Plan, report: Report) -> None:
+    """Workers handle a log while it's written; one more each, without faults, brings it to its end."""
+    world, client = World(f"{report.seed}/subscribe"), dynamodb_client(endpoint)
+    with log_table(client) as log_name, subscriptions_table(client) as kept_name:
+        tables = Tables(table_name, log_name, kept_name)
+        with wired_client(world, plan.faults, endpoint) as (wired, wire):
+            feed = Feed(world, partial(new_log, world, wired, log_name), table)
+            projecting = Projecting(world, plan, tables, feed)
+            failing = Failing(world, plan, tables, feed, table)
+            world.spawn("feeder", feed.run)
+            groups: list[Group] = [projecting] * plan.has_projection + [failing] * plan.has_failing_handler
+            for group in groups:
+                for number in range(3):
+                    world.spawn(f"worker-{number}", partial(group.work, wired))
+                world.spawn("retrier", partial(group.retry, wired))
+            world.run()
+        for group in groups:
+            world.spawn("last worker", partial(group.finish, client))
+        world.run()
+        view = projecting.view(client)
+    report.faults += world.faults
+    report.checked["requests"] += wire.requests
+    for group in groups:
+        report.checked["writes under a fence"] += len(group.fenced)
+        report.breaches += breaches_of_fences(group.fenced)
+    if plan.has_projection:
+        report.check(projecting.deliveries, table)
+        report.breaches += breaches_of_view(view, table)
+    name = f"a handler with {failing.on_failure.name}"
+    if plan.has_failing_handler:
+        report.checked[f"calls of {name}"] += len(failing.attempts)
+        report.breaches += breaches_of_attempts(
+            failing.attempts, failing.wanted, on_failure=failing.on_failure, max_tries=_MAX_TRIES
+        )

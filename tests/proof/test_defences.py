@@ -1,0 +1,382 @@
+"""Each defence taken away: the proof has to report what follows, or it proves nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from eventstore import Event, NewEvent
+from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
+from eventstore.adapters.dynamodb.items import item_from_event
+from eventstore.adapters.dynamodb.log import DynamoDBEventLog
+from eventstore.adapters.dynamodb.read_model import DynamoDBReadModel
+from eventstore.adapters.dynamodb.replay_schema import FENCE, STATUS
+from eventstore.adapters.dynamodb.replays import DynamoDBReplays
+from eventstore.adapters.dynamodb.requests import SlotsTaken, send
+from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore.cloudevents import Entry
+from eventstore.index import Indexer
+from eventstore.log import BlockPosition
+from eventstore.replay import _Sending
+from eventstore.replays import Replay, ReplayStatus
+from eventstore.store import Append, Appended
+from eventstore.subscriptions import OnFailure
+from eventstore.subscriptions.checkpoints import Lease, ParkedEvent
+from eventstore.subscriptions.tranche_reader import TrancheReader
+from tests.proof.run import Plan, run
+from tests.proof.wire import Faults
+from tests.simulator.test_defences import (
+    AsTheyArrive,
+    NeverStops,
+    ReadsNoResults,
+    WithoutHoles,
+    WithoutReadBack,
+)
+
+WRITES = Plan(publishes=False, logs=False, subscribes=False, replays=False, writers=3, appends=16)
+PUBLISHES = replace(WRITES, publishes=True)
+LOGS = replace(WRITES, logs=True)
+PROJECTS = replace(WRITES, subscribes=True, has_failing_handler=False)
+FAILS = replace(WRITES, subscribes=True, has_projection=False)
+REPLAYS = replace(WRITES, appends=10, replays=True)
+LONG_REPLAYS = replace(REPLAYS, appends=24)
+SEEDS = (1, 2, 3, 4, 5, 6, 7, 8)
+
+
+class WithoutCondition(DynamoDBEventStore):
+    """Puts events wherever it takes their place to be."""
+
+    def _write(self, events: list[Event]) -> None:
+        for event in events:
+            item = item_from_event(event, shard=self._random_shard(self._write_shards))
+            send(self._client.put_item, TableName=self._table_name, Item=item)
+
+
+class WithoutUids(DynamoDBEventStore):
+    """Forgets the uids that its clients give their events."""
+
+    def transact(self, appends: Sequence[Append]) -> tuple[Appended, ...]:
+        def anew(event: NewEvent) -> NewEvent:
+            return replace(event, uid=None)
+
+        return super().transact(
+            [replace(append, events=tuple(map(anew, append.events))) for append in appends]
+        )
+
+
+class KnowsNoOwnWrites(DynamoDBEventStore):
+    """Takes its own event, written by a try whose answer got lost, for somebody else's."""
+
+    def _stored_by_us(self, *_: Any) -> None:
+        return None
+
+
+class OneByOne(DynamoDBEventStore):
+    """Writes the events of an append one after the other, each under its condition."""
+
+    def _write(self, events: list[Event]) -> None:
+        for place, event in enumerate(events):
+            try:
+                super()._write([event])
+            except SlotsTaken as taken:
+                behind = len(events) - place - 1
+                raise SlotsTaken([None] * place + taken.items + [None] * behind) from taken
+
+
+class LogWithoutCondition(DynamoDBEventLog):
+    """Puts a block where it takes the tranche's end to be."""
+
+    def _put(self, item: dict[str, Any], uid: str) -> bool:
+        send(self._client.put_item, TableName=self._table_name, Item=item)
+        return True
+
+
+class WithoutFence(DynamoDBCheckpoints):
+    """Stores a checkpoint and frees a lease for whoever held it once."""
+
+    def _update(self, *args: Any, condition: str, **options: Any) -> Any:
+        return super()._update(*args, condition=condition.replace("#fence =", "#fence >="), **options)
+
+
+class WithoutLastEventId(DynamoDBReadModel):
+    """Writes an event whether or not it, or a later one of its stream, was written before."""
+
+    def _move_last(self, projection: str, event: Event) -> dict[str, Any]:
+        conditions = {"ConditionExpression", "ReturnValuesOnConditionCheckFailure"}
+        update = super()._move_last(projection, event)
+        return {name: value for name, value in update.items() if name not in conditions}
+
+
+class ReplaysWithoutFence(DynamoDBReplays):
+    """Stores how far a step is, though another has begun since."""
+
+    def save(self, replay: Replay) -> Replay | None:
+        newest = self.get(replay.replay_id)
+        return super().save(replace(replay, fence=newest.fence) if newest else replay)
+
+
+class SendsAsRead(_Sending):
+    """Puts several events of a stream into a call that may be taken in part."""
+
+    def next_call(self) -> list[Entry]:
+        waiting = sorted((entry for queue in self.queues.values() for entry in queue), key=self._place)
+        return self._within_limits(waiting, skips=False)
+
+    def finish(self, entry: Entry) -> None:
+        self.queues[entry.stream_id].remove(entry)
+        self.queues[entry.stream_id].appendleft(entry)
+        super().finish(entry)
+
+
+class PassesOverUntaken(_Sending):
+    """Stores its position behind events that weren't taken."""
+
+    def undone(self) -> Collection[tuple[str, int]]:
+        return ()
+
+
+class ReadsAnOldCopy(DynamoDBEventStore):
+    """Reads a stream as it was when it first read it."""
+
+    def read_stream(self, stream_id: str, **options: Any) -> Iterator[Event]:
+        copies = self.__dict__.setdefault("copies", {})
+        whole = copies.get(stream_id) or list(super().read_stream(stream_id))
+        copies[stream_id] = whole
+        return iter(whole) if not options else super().read_stream(stream_id, **options)
+
+
+class ReportsNoFailures(Indexer):
+    """Takes a block for written whatever the log says."""
+
+    def _append(self, *args: Any) -> str | None:
+        super()._append(*args)
+        return None
+
+
+class StoresAhead(DynamoDBCheckpoints):
+    """Stores a checkpoint before what is behind it is handled."""
+
+    def _move(self, subscription: str, lease: Lease, place: BlockPosition, also: str) -> Lease:
+        return super()._move(subscription, lease, place._replace(entries=place.entries + 1), also)
+
+
+class ForgetsParkedStreams(DynamoDBCheckpoints):
+    """Doesn't tell a tranche's owner which streams are parked."""
+
+    def read_parked(self, subscription: str, *, tranche: int | None = None) -> Iterator[ParkedEvent]:
+        return iter(()) if tranche is not None else super().read_parked(subscription)
+
+
+class ParksNothing(DynamoDBCheckpoints):
+    """Says that it has put an event aside."""
+
+    def park(self, subscription: str, lease: Lease, parked: ParkedEvent) -> None:
+        pass
+
+
+class ParksWithoutFence(DynamoDBCheckpoints):
+    """Puts an event aside for whoever held the lease once."""
+
+    def park(self, subscription: str, lease: Lease, parked: ParkedEvent) -> None:
+        now = self.read_group(subscription).leases[lease.tranche]
+        super().park(subscription, replace(lease, fence=now.fence), parked)
+
+
+class IgnoresPauses(DynamoDBReplays):
+    """Has steps take a replay for running that is paused."""
+
+    def get(self, replay_id: str) -> Replay | None:
+        return _as_running(super().get(replay_id))
+
+    def _update(self, replay_id: str, attributes: Any, *, unless_changed: Any) -> Replay | None:
+        is_claim = FENCE in attributes
+        kept = {name: value for name, value in unless_changed.items() if not (is_claim and name == STATUS)}
+        return _as_running(super()._update(replay_id, attributes, unless_changed=kept))
+
+
+def _as_running(replay: Replay | None) -> Replay | None:
+    is_paused = replay is not None and replay.status is ReplayStatus.PAUSED
+    return replace(replay, status=ReplayStatus.RUNNING) if replay and is_paused else replay
+
+
+class ReadsUnsettled(DynamoDBEventStore):
+    """Takes what it reads for all that there will be."""
+
+    def read_all(self, **options: Any) -> Any:
+        return super().read_all(**{**options, "unsettled": True})
+
+
+def fetches_no_holes(reader: TrancheReader, entry: Any) -> Any:
+    """Leave out what has no entry of its own."""
+    return (step for step in FETCHES(reader, entry) if step.address is None or step.place is not None)
+
+
+FETCHES = TrancheReader._steps
+
+
+def reads_nothing_back(reader: TrancheReader) -> None:
+    """Begin at the checkpoint, without the blocks before it."""
+
+
+def has_no_pace(_replay: Replay) -> int:
+    return 10**9
+
+
+CASES = {
+    # What is taken away, the plan with it, the breach, and a seed that shows it.
+    "append condition": (replace(WRITES, store_type=WithoutCondition), "lost: append", 1),
+    "idempotency by uid": (
+        replace(WRITES, store_type=WithoutUids, faults=Faults(kills_after=0.1)),
+        "twice: append",
+        2,
+    ),
+    "own writes known": (
+        replace(WRITES, store_type=KnowsNoOwnWrites, faults=Faults(lost_answers=0.15)),
+        "conflict: append",
+        1,
+    ),
+    "one transaction": (replace(WRITES, store_type=OneByOne), "torn: append", 1),
+    "strong reads": (replace(WRITES, store_type=ReadsAnOldCopy), "stale: a read", 1),
+    "settling": (replace(WRITES, reads_unsettled=True), "lost: a reader of all events", 1),
+    "block condition": (replace(LOGS, log_type=LogWithoutCondition), "lost: a reader of the log", 1),
+    "indexer reports failures": (
+        replace(LOGS, indexer_type=ReportsNoFailures),
+        "lost: a reader of the log",
+        5,
+    ),
+    "subscription's fence": (replace(PROJECTS, checkpoints_type=WithoutFence), "fence: tranche", 1),
+    "fence of what is parked": (
+        replace(FAILS, checkpoints_type=ParksWithoutFence, on_failure=OnFailure.PARK_STREAM),
+        "fence: tranche",
+        4,
+    ),
+    "checkpoint behind what is handled": (
+        replace(PROJECTS, checkpoints_type=StoresAhead),
+        "lost: a subscription",
+        1,
+    ),
+    "parked streams wait": (
+        replace(FAILS, checkpoints_type=ForgetsParkedStreams, on_failure=OnFailure.PARK_STREAM),
+        "order: a handler with PARK_STREAM",
+        3,
+    ),
+    "parked events kept": (
+        replace(FAILS, checkpoints_type=ParksNothing, on_failure=OnFailure.PARK),
+        "lost: a handler with PARK",
+        1,
+    ),
+    "projection's condition": (replace(PROJECTS, read_model_type=WithoutLastEventId), "twice: ", 1),
+    "replay's fence": (replace(REPLAYS, replays_type=ReplaysWithoutFence), "fence: the replay", 1),
+    "replay waits for what settles": (
+        replace(LONG_REPLAYS, replayed_type=ReadsUnsettled),
+        ("lost: a replay job up to now", "order: a replay job up to now"),
+        6,
+    ),
+    "replay heeds a pause": (replace(REPLAYS, replays_type=IgnoresPauses), "pause: step", 3),
+}
+REPLACED = {
+    "publisher sorts": ("eventstore.publish.PublicationOrder", AsTheyArrive, PUBLISHES, "order: the bus", 1),
+    "publisher reads back what precedes": (
+        "eventstore.publish.PublicationOrder",
+        WithoutReadBack,
+        PUBLISHES,
+        "order: the bus",
+        1,
+    ),
+    "publisher fills holes": (
+        "eventstore.publish.PublicationOrder",
+        WithoutHoles,
+        PUBLISHES,
+        "order: the bus",
+        1,
+    ),
+    "publisher stops at the first": (
+        "eventstore.publish.Publisher",
+        NeverStops,
+        PUBLISHES,
+        "order: the bus",
+        2,
+    ),
+    "publisher reads each result": (
+        "eventstore.publish.Publisher",
+        ReadsNoResults,
+        PUBLISHES,
+        "lost: the bus",
+        1,
+    ),
+    "indexer reads back what precedes": (
+        "eventstore.index.PublicationOrder",
+        WithoutReadBack,
+        LOGS,
+        "order: a reader of the log",
+        1,
+    ),
+    "subscription fetches holes": (
+        "eventstore.subscriptions.tranche_reader.TrancheReader._steps",
+        fetches_no_holes,
+        PROJECTS,
+        "lost: a subscription",
+        1,
+    ),
+    "subscription reads back before its checkpoint": (
+        "eventstore.subscriptions.tranche_reader.TrancheReader._warm_up",
+        reads_nothing_back,
+        PROJECTS,
+        "lost: a subscription",
+        2,
+    ),
+    "replay sends one event of a stream at a time": (
+        "eventstore.replay._Sending",
+        SendsAsRead,
+        REPLAYS,
+        "order: a replay job",
+        2,
+    ),
+    "replay stays before what was not taken": (
+        "eventstore.replay._Sending",
+        PassesOverUntaken,
+        REPLAYS,
+        "lost: a replay job",
+        1,
+    ),
+    "replay keeps its pace": ("eventstore.replay._budget", has_no_pace, LONG_REPLAYS, "pace: ", 6),
+}
+
+
+def _is_reported(endpoint: str, plan: Plan, breach: str | tuple[str, ...], seed: int) -> bool:
+    """Tell whether a run reports a breach that begins so; the seed first that is known to show it."""
+    seeds = dict.fromkeys((seed, *SEEDS))
+    return any(one.startswith(breach) for each in seeds for one in run(endpoint, each, plan).breaches)
+
+
+@pytest.mark.parametrize(("plan", "breach", "seed"), CASES.values(), ids=CASES.keys())
+def test_defence_taken_away_is_seen(
+    dynamodb_endpoint: str, plan: Plan, breach: str | tuple[str, ...], seed: int
+) -> None:
+    assert _is_reported(dynamodb_endpoint, plan, breach, seed)
+
+
+@pytest.mark.parametrize(("name", "weaker", "plan", "breach", "seed"), REPLACED.values(), ids=REPLACED.keys())
+def test_defence_replaced_by_a_weaker_one_is_seen(  # noqa: PLR0917 - pytest gives them by name
+    dynamodb_endpoint: str,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    weaker: object,
+    plan: Plan,
+    breach: str,
+    seed: int,
+) -> None:
+    monkeypatch.setattr(name, weaker)
+    assert _is_reported(dynamodb_endpoint, plan, breach, seed)
+
+
+def test_index_later_than_the_settling_time_loses_what_the_log_has(dynamodb_endpoint: str) -> None:
+    """A reader by time misses for good what the settling time doesn't cover; a reader of the log doesn't."""
+    plan = replace(LOGS, faults=Faults(index_lag_s=40.0))
+    found = run(dynamodb_endpoint, 1, plan).breaches
+
+    assert any(breach.startswith("lost: a reader of all events") for breach in found)
+    assert not [breach for breach in found if "reader of the log" in breach or "tranche" in breach]
