@@ -1,0 +1,178 @@
+"""A counting proxy in front of DynamoDB Local: requests, capacity units and bytes of whoever talks through it.
+
+It asks DynamoDB for the consumed capacity in the client's place and leaves the answers as they are, so that it
+counts the same way for every client in every language.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Lock, Thread
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from bench.prices import TableIndexes, transaction_units
+
+_READS: Final = frozenset({"BatchGetItem", "GetItem", "Query", "Scan", "TransactGetItems"})
+_WRITES: Final = frozenset({"BatchWriteItem", "DeleteItem", "PutItem", "TransactWriteItems", "UpdateItem"})
+
+
+@dataclass
+class Usage:
+    """What was asked of DynamoDB."""
+
+    requests: Counter[str] = field(default_factory=Counter)
+    refused: int = 0
+    """Requests answered with an error (a condition that failed, a cancelled transaction)."""
+    read_units: float = 0.0
+    write_units: float = 0.0
+    """Of tables; without those of refused writes, which DynamoDB charges too, but doesn't tell."""
+    index_write_units: float = 0.0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """Give all of it as plain values."""
+        return {
+            "requests": dict(sorted(self.requests.items())),
+            "refused": self.refused,
+            "read_units": self.read_units,
+            "write_units": self.write_units,
+            "index_write_units": self.index_write_units,
+            "bytes_sent": self.bytes_sent,
+            "bytes_received": self.bytes_received,
+        }
+
+
+class Meter:
+    """Counts what goes through a proxy; `reset` begins anew."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._tables: dict[str, TableIndexes] = {}
+        self.endpoint = ""
+        self.usage = Usage()
+
+    def reset(self) -> None:
+        """Count from zero."""
+        with self._lock:
+            self.usage = Usage()
+
+    def count(self, operation: str, request: dict[str, Any], status: int, answer: dict[str, Any]) -> None:
+        """Count a request and its answer."""
+        with self._lock:
+            self.usage.requests[operation] += 1
+            if operation == "CreateTable":
+                self._tables[request["TableName"]] = TableIndexes.of(request)
+            if status != 200:
+                self.usage.refused += 1
+            elif operation == "TransactWriteItems":
+                of_tables, of_indexes = transaction_units(request["TransactItems"], self._tables)
+                self.usage.write_units += of_tables
+                self.usage.index_write_units += of_indexes
+            else:
+                self._count_units(operation, answer)
+
+    def count_bytes(self, sent: int, received: int) -> None:
+        """Count the bytes of a request and its answer, headers included."""
+        with self._lock:
+            self.usage.bytes_sent += sent
+            self.usage.bytes_received += received
+
+    def _count_units(self, operation: str, answer: dict[str, Any]) -> None:
+        consumed = answer.get("ConsumedCapacity") or []
+        for capacity in consumed if isinstance(consumed, list) else [consumed]:
+            total = capacity["CapacityUnits"]
+            if operation in _READS:
+                self.usage.read_units += total
+            else:
+                of_table = capacity.get("Table", {}).get("CapacityUnits", total)
+                self.usage.write_units += of_table
+                self.usage.index_write_units += total - of_table
+
+
+@contextmanager
+def metered(endpoint: str) -> Iterator[Meter]:
+    """Run a proxy in front of an engine on 127.0.0.1; its address is the meter's `endpoint`."""
+    meter = Meter()
+    upstream = urlsplit(endpoint)
+    assert upstream.hostname
+    assert upstream.port
+    server = _Server(("127.0.0.1", 0), _Proxy)
+    server.meter, server.upstream = meter, (upstream.hostname, upstream.port)
+    meter.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="meter", daemon=True)
+    thread.start()
+    try:
+        yield meter
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+    meter: Meter
+    upstream: tuple[str, int]
+
+
+class _Proxy(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def setup(self) -> None:
+        super().setup()
+        self._upstream = http.client.HTTPConnection(*self.server.upstream, timeout=60)
+
+    def finish(self) -> None:
+        self._upstream.close()
+        super().finish()
+
+    def do_POST(self) -> None:  # noqa: N802 - http.server's name
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        operation = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
+        request = json.loads(body)
+        asked = "ReturnConsumedCapacity" in request
+        sent_on = body
+        if operation in _READS | _WRITES and not asked:
+            sent_on = json.dumps({**request, "ReturnConsumedCapacity": "INDEXES"}).encode()
+        headers = {name: value for name, value in self.headers.items() if name.lower() != "content-length"}
+        self._upstream.request("POST", self.path, sent_on, headers)
+        response = self._upstream.getresponse()
+        content = response.read()
+        answer = json.loads(content) if content else {}
+        meter = self.server.meter
+        meter.count(operation, request, response.status, answer)
+        head = f"HTTP/1.1 {response.status} {response.reason}\r\n" + "".join(
+            f"{name}: {value}\r\n"
+            for name, value in response.getheaders()
+            if name.lower() not in {"connection", "content-length", "transfer-encoding"}
+        )
+        head += f"Content-Length: {len(content)}\r\n\r\n"
+        meter.count_bytes(
+            len(self.raw_requestline) + len(str(self.headers)) + len(body),
+            len(head) + len(content) - (0 if asked else _capacity_bytes(answer)),
+        )
+        self.wfile.write(head.encode("latin-1") + content)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass  # it counts, it doesn't tell
+
+
+def _capacity_bytes(answer: dict[str, Any]) -> int:
+    """Tell by how much the answer has grown through the question for its capacity."""
+    if "ConsumedCapacity" not in answer:
+        return 0
+    member = {"ConsumedCapacity": answer["ConsumedCapacity"]}
+    alone = len(answer) == 1
+    return len(json.dumps(member, separators=(",", ":"))) - (2 if alone else 1)
