@@ -32,9 +32,7 @@ class Candidate(Protocol):
         """Its boto3 client, to measure its CPU without the network; None when it isn't Python."""
         ...
 
-    def append(
-        self, stream_id: str, payloads: Sequence[str], *, after: int, head_known: bool = True
-    ) -> None:
+    def append(self, stream_id: str, payloads: Sequence[str], *, after: int, head_known: bool = True) -> None:
         """Append events behind version `after` (0: to a new stream), as one unit if the candidate can.
 
         Args:

@@ -92,17 +92,13 @@ class Floor:
         """Its boto3 client."""
         return self._client  # type: ignore[no-any-return]
 
-    def append(
-        self, stream_id: str, payloads: Sequence[str], *, after: int, head_known: bool = True
-    ) -> None:
+    def append(self, stream_id: str, payloads: Sequence[str], *, after: int, head_known: bool = True) -> None:
         """Put each event where none is yet."""
         del head_known
         puts = [
             {
                 "TableName": self._table,
-                "Item": event_item(
-                    stream_id, after + number, payload, shard=random.randrange(self._shards)
-                ),
+                "Item": event_item(stream_id, after + number, payload, shard=random.randrange(self._shards)),
                 "ConditionExpression": "attribute_not_exists(StreamId)",
             }
             for number, payload in enumerate(payloads, 1)
@@ -115,7 +111,9 @@ class Floor:
         except self._client.exceptions.ConditionalCheckFailedException as error:
             raise Conflict from error
         except self._client.exceptions.TransactionCanceledException as error:
-            if any(reason["Code"] == "ConditionalCheckFailed" for reason in error.response["CancellationReasons"]):
+            if any(
+                reason["Code"] == "ConditionalCheckFailed" for reason in error.response["CancellationReasons"]
+            ):
                 raise Conflict from error
             raise
 

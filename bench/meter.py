@@ -56,6 +56,7 @@ class Meter:
     def __init__(self) -> None:
         self._lock = Lock()
         self._tables: dict[str, TableIndexes] = {}
+        self._still_let_through: int | None = None
         self.endpoint = ""
         self.usage = Usage()
 
@@ -63,6 +64,19 @@ class Meter:
         """Count from zero."""
         with self._lock:
             self.usage = Usage()
+
+    def refuse_after(self, requests: int | None) -> None:
+        """Let so many requests through and answer all others with an error of the server; None: let all through."""
+        with self._lock:
+            self._still_let_through = requests
+
+    def lets_through(self) -> bool:
+        """Tell whether the next request may pass."""
+        with self._lock:
+            if self._still_let_through is None:
+                return True
+            self._still_let_through -= 1
+            return self._still_let_through >= 0
 
     def count(self, operation: str, request: dict[str, Any], status: int, answer: dict[str, Any]) -> None:
         """Count a request and its answer."""
@@ -138,8 +152,13 @@ class _Proxy(BaseHTTPRequestHandler):
         self._upstream.close()
         super().finish()
 
-    def do_POST(self) -> None:  # noqa: N802 - http.server's name
+    def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        meter = self.server.meter
+        if not meter.lets_through():
+            refused = b'{"__type":"InternalServerError"}'
+            self.wfile.write(_head(500, "Internal Server Error", [], refused) + refused)
+            return
         operation = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
         request = json.loads(body)
         asked = "ReturnConsumedCapacity" in request
@@ -151,22 +170,27 @@ class _Proxy(BaseHTTPRequestHandler):
         response = self._upstream.getresponse()
         content = response.read()
         answer = json.loads(content) if content else {}
-        meter = self.server.meter
+        # Before the answer goes out, so that who has it finds it counted.
         meter.count(operation, request, response.status, answer)
-        head = f"HTTP/1.1 {response.status} {response.reason}\r\n" + "".join(
-            f"{name}: {value}\r\n"
-            for name, value in response.getheaders()
-            if name.lower() not in {"connection", "content-length", "transfer-encoding"}
-        )
-        head += f"Content-Length: {len(content)}\r\n\r\n"
+        head = _head(response.status, response.reason, response.getheaders(), content)
         meter.count_bytes(
             len(self.raw_requestline) + len(str(self.headers)) + len(body),
             len(head) + len(content) - (0 if asked else _capacity_bytes(answer)),
         )
-        self.wfile.write(head.encode("latin-1") + content)
+        self.wfile.write(head + content)
 
     def log_message(self, format: str, *args: Any) -> None:
         pass  # it counts, it doesn't tell
+
+
+def _head(status: int, reason: str, headers: list[tuple[str, str]], content: bytes) -> bytes:
+    passed_on = [
+        f"{name}: {value}"
+        for name, value in headers
+        if name.lower() not in {"connection", "content-length", "transfer-encoding"}
+    ]
+    lines = [f"HTTP/1.1 {status} {reason}", *passed_on, f"Content-Length: {len(content)}", "", ""]
+    return "\r\n".join(lines).encode("latin-1")
 
 
 def _capacity_bytes(answer: dict[str, Any]) -> int:

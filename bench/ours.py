@@ -21,8 +21,8 @@ class Ours:
     name = "this library"
 
     def __init__(self, endpoint: str, table: str, *, shards: int = 1) -> None:
+        self.table = table
         self._endpoint = endpoint
-        self._table = table
         self._shards = shards
         self._client: Any = boto3.client("dynamodb", **client_options(endpoint))
         self.store = DynamoDBEventStore(client=self._client, table_name=table, write_shards=shards)
@@ -33,9 +33,7 @@ class Ours:
         """Its boto3 client."""
         return self._client  # type: ignore[no-any-return]
 
-    def append(
-        self, stream_id: str, payloads: Sequence[str], *, after: int, head_known: bool = True
-    ) -> None:
+    def append(self, stream_id: str, payloads: Sequence[str], *, after: int, head_known: bool = True) -> None:
         """Append, behind the head if an earlier call has told it and it's wanted, else behind the version."""
         head = self._heads.get(stream_id) if head_known else None
         expected = head if head and head.version == after else after
@@ -64,7 +62,7 @@ class Ours:
     def seed(self, stream_id: str, payload: str, *, count: int) -> None:
         """Make a stream of `count` events."""
         self.append(stream_id, [payload], after=0)
-        seed_events(self._endpoint, self._table, stream_id, count=count, shards=self._shards)
+        seed_events(self._endpoint, self.table, stream_id, count=count, shards=self._shards)
 
 
 def _counted(count: int, _: Event) -> int:

@@ -14,7 +14,20 @@ LARGE_BYTES: Final = 10_100
 ITEM_SIZES: Final = {"200 B": SMALL_BYTES, "1 KB": KB_BYTES, "10 KB": LARGE_BYTES}
 """The payload that makes this library's item of an event about so large: its other attributes are 130 bytes."""
 
-_WORDS: Final = ("oak", "table", "lamp", "chair", "brass", "linen", "small", "large", "blue", "grey", "express", "gift")
+_WORDS: Final = (
+    "oak",
+    "table",
+    "lamp",
+    "chair",
+    "brass",
+    "linen",
+    "small",
+    "large",
+    "blue",
+    "grey",
+    "express",
+    "gift",
+)
 
 
 @cache

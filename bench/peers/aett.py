@@ -11,12 +11,12 @@ from typing import Any
 from unittest.mock import patch
 
 import aett.dynamodb
-from aett.dynamodb import CommitStore, PersistenceManagement
 from aett.domain import (
     ConflictingCommitException,
     DuplicateCommitException,
     NonConflictingCommitException,
 )
+from aett.dynamodb import CommitStore, PersistenceManagement
 from aett.eventstore import Commit, EventMessage, TopicMap
 from aett.eventstore.topic import Topic
 from botocore.client import BaseClient
@@ -51,9 +51,7 @@ class Aett:
         """The client of its resource."""
         return self._store._table.meta.client  # type: ignore[no-any-return]  # noqa: SLF001 - there's no other way to it
 
-    def append(
-        self, stream_id: str, payloads: Sequence[str], *, after: int, head_known: bool = True
-    ) -> None:
+    def append(self, stream_id: str, payloads: Sequence[str], *, after: int, head_known: bool = True) -> None:
         """Commit behind revision `after`; the commit's sequence is the revision before it."""
         del head_known
         commit = Commit(

@@ -46,9 +46,7 @@ class Castore:
         self._table = table
         self._process = process
 
-    def append(
-        self, stream_id: str, payloads: Sequence[str], *, after: int, head_known: bool = True
-    ) -> None:
+    def append(self, stream_id: str, payloads: Sequence[str], *, after: int, head_known: bool = True) -> None:
         """Push one event, or a group of them."""
         del head_known
         self._process.append(stream_id, payloads, after=after)

@@ -46,9 +46,7 @@ class EventStoreAdapter:
         self._table = table
         self._process = process
 
-    def append(
-        self, stream_id: str, payloads: Sequence[str], *, after: int, head_known: bool = True
-    ) -> None:
+    def append(self, stream_id: str, payloads: Sequence[str], *, after: int, head_known: bool = True) -> None:
         """Persist events one by one: it has no call for several."""
         del head_known
         self._process.append(stream_id, payloads, after=after)
@@ -63,7 +61,9 @@ class EventStoreAdapter:
 
     def read_all(self) -> int:
         """Not offered."""
-        raise NotOffered("its methods read one aggregate's snapshot and events; there's no read of all events")
+        raise NotOffered(
+            "its methods read one aggregate's snapshot and events; there's no read of all events"
+        )
 
     def seed(self, stream_id: str, payload: str, *, count: int) -> None:
         """Make a stream of `count` events: copies of the second one, for the first is the snapshot's."""

@@ -44,14 +44,14 @@ class EventsourcingDynamoDB:
         """The client of its resource."""
         return self._resource.meta.client  # type: ignore[no-any-return]
 
-    def append(
-        self, stream_id: str, payloads: Sequence[str], *, after: int, head_known: bool = True
-    ) -> None:
+    def append(self, stream_id: str, payloads: Sequence[str], *, after: int, head_known: bool = True) -> None:
         """Insert events; versions begin with 1 here as in the library's aggregates."""
         del head_known
         self._recorder.insert_events(
             [
-                StoredEvent(_originator(stream_id), after + number, "shop.orders:Order.Placed", payload.encode())
+                StoredEvent(
+                    _originator(stream_id), after + number, "shop.orders:Order.Placed", payload.encode()
+                )
                 for number, payload in enumerate(payloads, 1)
             ]
         )

@@ -83,7 +83,12 @@ def node_process(script: str, endpoint: str, environ: Mapping[str, str]) -> Iter
     process = subprocess.Popen(
         [node, "--no-warnings", script],
         cwd=_FOLDER,
-        env={**os.environ, **environ, "BENCH_ENDPOINT": endpoint, "AWS_SDK_JS_SUPPRESS_MAINTENANCE_MODE_MESSAGE": "1"},
+        env={
+            **os.environ,
+            **environ,
+            "BENCH_ENDPOINT": endpoint,
+            "AWS_SDK_JS_SUPPRESS_MAINTENANCE_MODE_MESSAGE": "1",
+        },
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

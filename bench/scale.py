@@ -1,0 +1,59 @@
+"""How large the workloads are: as published, and tiny for the tests, which only see that they run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """Sizes and rounds of all workloads."""
+
+    rounds: int = 7
+    appends: int = 200
+    """Appends of a candidate's turn, CPU alone."""
+    loads: tuple[int, ...] = (10, 1_000, 20_000)
+    load_turn_events: int = 20_000
+    """Events that a candidate's turn loads, in as many loads as that takes."""
+    contended_rounds: int = 3
+    contended_writers: int = 8
+    contended_appends: int = 20
+    """Appends of each writer."""
+    contended_streams: int = 20
+    read_all_rounds: int = 3
+    read_all_events: int = 100_000
+    read_all_shards: tuple[int, ...] = (1, 5, 10)
+    read_all_engine_bytes: int = 3 * 1_024 * 1_024
+    """Bytes of events that are really written for the exact measures of reading all."""
+    memory_events: tuple[int, int] = (100_000, 1_000_000)
+    publish_records: int = 10_000
+    publish_rounds: int = 5
+    cold_rounds: int = 9
+    speed_rounds: int = 5
+    speed_appends: int = 50
+    probe_events: int = 3_000
+    """Events of 1 KB of a stream that doesn't fit into one page."""
+
+
+PUBLISHED = Scale()
+TINY = Scale(
+    rounds=1,
+    appends=3,
+    loads=(10,),
+    load_turn_events=20,
+    contended_rounds=1,
+    contended_writers=2,
+    contended_appends=2,
+    contended_streams=2,
+    read_all_rounds=1,
+    read_all_events=300,
+    read_all_shards=(1, 3),
+    read_all_engine_bytes=20_000,
+    memory_events=(200, 400),
+    publish_records=40,
+    publish_rounds=1,
+    cold_rounds=1,
+    speed_rounds=1,
+    speed_appends=2,
+    probe_events=30,
+)
