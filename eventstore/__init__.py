@@ -3,9 +3,10 @@
 ::
 
     from eventstore import NewEvent
-    from eventstore.adapters.dynamodb import DynamoDBEventStore
+    from eventstore.adapters.dynamodb.client import dynamodb_client
+    from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 
-    store = DynamoDBEventStore(client=boto3.client("dynamodb"), table_name="...", write_shards=1)
+    store = DynamoDBEventStore(client=dynamodb_client(), table_name="...", write_shards=1)
     store.append("order-1", [NewEvent.of("OrderPlaced", {"total": 12})], expected=0)
 
 Tests of your own code run on `eventstore.adapters.memory.MemoryEventStore`, which keeps the same contract.

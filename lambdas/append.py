@@ -2,10 +2,9 @@
 
 import os
 
-import boto3
 from aws_lambda_powertools import Logger, Metrics
 
-from eventstore.adapters.dynamodb.client import CLIENT_CONFIG
+from eventstore.adapters.dynamodb.client import dynamodb_client
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.http.app import Api
 from eventstore.http.append import append_handlers
@@ -14,7 +13,7 @@ from settings import AppendSettings
 
 settings = AppendSettings.from_environ(os.environ)
 store = DynamoDBEventStore(
-    client=boto3.client("dynamodb", config=CLIENT_CONFIG),
+    client=dynamodb_client(),
     table_name=settings.events_table,
     write_shards=settings.write_shards,
 )

@@ -2,10 +2,9 @@
 
 import os
 
-import boto3
 from aws_lambda_powertools import Logger, Metrics
 
-from eventstore.adapters.dynamodb.client import CLIENT_CONFIG
+from eventstore.adapters.dynamodb.client import dynamodb_client
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.adapters.dynamodb.stream_handler import index_handler
@@ -13,7 +12,7 @@ from eventstore.index import Indexer
 from settings import IndexSettings
 
 settings = IndexSettings.from_environ(os.environ)
-client = boto3.client("dynamodb", config=CLIENT_CONFIG)
+client = dynamodb_client()
 indexer = Indexer(
     reader=DynamoDBEventStore(client=client, table_name=settings.events_table),
     log=DynamoDBEventLog(client=client, table_name=settings.log_table, tranches=settings.log_tranches),

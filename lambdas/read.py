@@ -2,10 +2,9 @@
 
 import os
 
-import boto3
 from aws_lambda_powertools import Logger, Metrics
 
-from eventstore.adapters.dynamodb.client import CLIENT_CONFIG
+from eventstore.adapters.dynamodb.client import dynamodb_client
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.http.app import Api
@@ -15,7 +14,7 @@ from eventstore.http.read import read_handlers
 from settings import ReadSettings
 
 settings = ReadSettings.from_environ(os.environ)
-client = boto3.client("dynamodb", config=CLIENT_CONFIG)
+client = dynamodb_client()
 store = DynamoDBEventStore(
     client=client,
     table_name=settings.events_table,

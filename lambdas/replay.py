@@ -4,8 +4,9 @@ import os
 
 import boto3
 from aws_lambda_powertools import Logger, Metrics
+from botocore.session import get_session
 
-from eventstore.adapters.dynamodb.client import CLIENT_CONFIG
+from eventstore.adapters.dynamodb.client import CLIENT_CONFIG, register_parser
 from eventstore.adapters.dynamodb.replays import DynamoDBReplays
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.adapters.replay_handler import replay_handler
@@ -15,7 +16,11 @@ from eventstore.replay import ReplayStep
 from settings import ReplaySettings
 
 settings = ReplaySettings.from_environ(os.environ)
-client = boto3.client("dynamodb", config=CLIENT_CONFIG)
+# One session for all clients: a second one would cost the start of the function a third more.
+core = get_session()
+register_parser(core)
+session = boto3.Session(botocore_session=core)
+client = session.client("dynamodb", config=CLIENT_CONFIG)
 step = ReplayStep(
     store=DynamoDBReplays(client=client, table_name=settings.replays_table),
     events=DynamoDBEventStore(
@@ -24,7 +29,7 @@ step = ReplayStep(
         read_shards=settings.read_shards,
         settling_s=settings.settling_s,
     ),
-    target=replay_targets(boto3.client),
+    target=replay_targets(session.client),
     entry_format=EntryFormat(
         source=settings.event_source, api_url=settings.api_url, max_bytes=settings.put_events_max_bytes
     ),

@@ -11,23 +11,30 @@ from uuid import uuid4
 import boto3
 from botocore.config import Config
 
+from eventstore.adapters.dynamodb import client as store_client
 from eventstore.adapters.dynamodb import log_schema, replay_schema, schema, subscription_schema
-from eventstore.adapters.dynamodb.client import CLIENT_CONFIG
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 
+_PATIENT = Config(read_timeout=30)
+_LOCAL: Any = {
+    "region_name": "us-east-1",
+    "aws_access_key_id": "local",
+    "aws_secret_access_key": "local",
+}
+
+
 def dynamodb_client(endpoint: str) -> DynamoDBClient:
     """Make a client of DynamoDB Local, set up as in production but for its patience: the engine is slow."""
-    return boto3.client(
-        "dynamodb",
-        endpoint_url=endpoint,
-        region_name="us-east-1",
-        aws_access_key_id="local",
-        aws_secret_access_key="local",
-        config=CLIENT_CONFIG.merge(Config(read_timeout=30)),
-    )
+    return store_client.dynamodb_client(config=_PATIENT, endpoint_url=endpoint, **_LOCAL)
+
+
+def boto3s_client(endpoint: str) -> DynamoDBClient:
+    """Make boto3's ordinary client of DynamoDB Local, of which every store takes one as well."""
+    config = store_client.CLIENT_CONFIG.merge(_PATIENT)
+    return boto3.client("dynamodb", config=config, endpoint_url=endpoint, **_LOCAL)
 
 
 def create_events_table(client: DynamoDBClient) -> str:

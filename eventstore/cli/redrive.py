@@ -6,6 +6,7 @@ import argparse
 import os
 
 from eventstore.adapters import eventbridge, sqs_redrive
+from eventstore.adapters.dynamodb.client import dynamodb_client
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.cli.screen import Screen
 from eventstore.cli.settings import API, BUS, CLIENT_CONFIG, QUEUE, TABLE, session, whole_number
@@ -45,7 +46,7 @@ def run(options: argparse.Namespace, screen: Screen) -> int:
             client=aws.client("sqs", config=sqs_redrive.CLIENT_CONFIG), queue_url=QUEUE.of(options)
         ),
         reader=DynamoDBEventStore(
-            client=aws.client("dynamodb", config=CLIENT_CONFIG), table_name=TABLE.of(options)
+            client=dynamodb_client(aws, config=CLIENT_CONFIG), table_name=TABLE.of(options)
         ),
         bus=eventbridge.EventBridgeBus(
             client=aws.client("events", config=eventbridge.CLIENT_CONFIG), bus_name=BUS.of(options)

@@ -7,6 +7,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 
+from eventstore.adapters.dynamodb.client import dynamodb_client
 from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.cli.screen import Screen
@@ -39,7 +40,7 @@ def add_export_options(parser: argparse.ArgumentParser) -> None:
 
 def run_export(options: argparse.Namespace, screen: Screen) -> int:
     """Export; return 0 when the file is complete."""
-    client = session().client("dynamodb", config=CLIENT_CONFIG)
+    client = dynamodb_client(session(), config=CLIENT_CONFIG)
     from_, to = _time(options.from_, "--from"), _time(options.to, "--to")
     with screen.bar("Exporting", unit="events") as bar:
         if from_ is None and to is None:
@@ -97,7 +98,7 @@ def run_import(options: argparse.Namespace, screen: Screen) -> int:
     )
     if options.check_only:
         return 0
-    client = session().client("dynamodb", config=CLIENT_CONFIG)
+    client = dynamodb_client(session(), config=CLIENT_CONFIG)
     target = DynamoDBEventsTable(client=client, table_name=TABLE.of(options))
     imported = Imported()
     with screen.bar("Importing", unit="events", total=contents.events) as bar:

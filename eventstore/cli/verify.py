@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
+from eventstore.adapters.dynamodb.client import dynamodb_client
 from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
 from eventstore.cli.screen import Bar, Screen
@@ -59,7 +60,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, screen: Screen) -> int:
     """Verify; return 0 when nothing is wrong (any more), 1 when there are findings."""
-    client = session().client("dynamodb", config=CLIENT_CONFIG)
+    client = dynamodb_client(session(), config=CLIENT_CONFIG)
     table_name, read_shards = TABLE.of(options), READ_SHARDS.whole(options)
     table = DynamoDBEventsTable(client=client, table_name=table_name)
     log = None

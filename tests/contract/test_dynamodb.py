@@ -1,22 +1,31 @@
-"""The contract on the strict engine: DynamoDB Local, with one shard and with ten."""
+"""The contract on the strict engine: DynamoDB Local, with one shard and with ten, and each kind of client."""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import pytest
 
 from eventstore import EventStore
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.testing import EventStoreContract
-from tests.tables import dynamodb_client, events_table
+from tests.tables import boto3s_client, dynamodb_client, events_table
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 
 class _DynamoDBContract(EventStoreContract):
     write_shards: int
 
+    def make_client(self, endpoint: str) -> DynamoDBClient:
+        return dynamodb_client(endpoint)
+
     @pytest.fixture(autouse=True)
     def _engine(self, dynamodb_endpoint: str) -> Iterator[None]:
-        self.client = dynamodb_client(dynamodb_endpoint)
+        self.client = self.make_client(dynamodb_endpoint)
         with ExitStack() as self.tables:
             yield
 
@@ -30,8 +39,11 @@ class _DynamoDBContract(EventStoreContract):
         )
 
 
-class TestDynamoDBEventStoreWithOneShard(_DynamoDBContract):
+class TestDynamoDBEventStoreWithOneShardAndBoto3sClient(_DynamoDBContract):
     write_shards = 1
+
+    def make_client(self, endpoint: str) -> DynamoDBClient:
+        return boto3s_client(endpoint)
 
 
 class TestDynamoDBEventStoreWithTenShards(_DynamoDBContract):

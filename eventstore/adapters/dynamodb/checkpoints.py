@@ -32,7 +32,7 @@ class DynamoDBCheckpoints:
     """`Checkpoints` in the table that `subscription_schema` describes; safe to use from several threads.
 
     Args:
-        client: boto3's DynamoDB client, best made with `client.CLIENT_CONFIG`.
+        client: boto3's DynamoDB client, best made with `client.dynamodb_client`.
         table_name: the subscriptions table of the deployed stack.
         jitter, sleep: chance and time, to be replaced in tests.
     """

@@ -1,8 +1,20 @@
-"""How the DynamoDB client of a store is set up."""
+"""How the DynamoDB client of a store is made."""
 
-from typing import Final
+from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import boto3
 from botocore.config import Config
+from botocore.session import Session, get_session
+
+from eventstore.adapters.dynamodb.response_parser import ItemParserFactory
+
+if TYPE_CHECKING:
+    from botocore.credentials import Credentials
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 CLIENT_CONFIG: Final = Config(
     # A write is stamped before it's sent, so all of its tries have to end within the settling time
@@ -14,4 +26,63 @@ CLIENT_CONFIG: Final = Config(
     max_pool_connections=50,
     tcp_keepalive=True,
 )
-"""Give it to boto3: ``boto3.client("dynamodb", config=CLIENT_CONFIG)``."""
+"""The timeouts and retries of a store's client; `dynamodb_client` sets them."""
+
+_PARSERS: Final = "response_parser_factory"
+
+
+def dynamodb_client(
+    session: boto3.Session | None = None,
+    *,
+    config: Config | None = None,
+    json_loads: Callable[[bytes], Any] = json.loads,
+    **options: Any,
+) -> DynamoDBClient:
+    """Make the client for a store: boto3's own, set up by `CLIENT_CONFIG`, that reads items fast.
+
+    Its answers are those of `boto3.client("dynamodb")`, of which every store takes one as well; it needs
+    about a fifth of the CPU to read a page of events (ADR 10). Your session and its clients stay as they are.
+
+    Args:
+        session: whose region, profile and credentials to use, refreshed as there; None for boto3's default
+            session. Event handlers of a session aren't taken over: register them at `meta.events` of the
+            client.
+        config: what to set otherwise than `CLIENT_CONFIG`.
+        json_loads: reads the JSON of answers that carry items; with ``msgspec.json.decode`` or
+            ``orjson.loads`` reading takes half the CPU again.
+        options: more arguments of `boto3.client`, for example ``endpoint_url`` or ``region_name``.
+    """
+    private = get_session()
+    session = session or boto3.DEFAULT_SESSION
+    if session is not None:
+        _follow(private, session)
+    register_parser(private, json_loads=json_loads)
+    settings = CLIENT_CONFIG.merge(config) if config else CLIENT_CONFIG
+    return boto3.Session(botocore_session=private).client("dynamodb", config=settings, **options)
+
+
+def register_parser(session: Session, *, json_loads: Callable[[bytes], Any] = json.loads) -> None:
+    """Make the DynamoDB clients that a botocore session creates from now on read items fast.
+
+    For a program that has one session for all services: ``boto3.Session(botocore_session=session)``.
+    """
+    session.register_component(_PARSERS, ItemParserFactory(session.get_component(_PARSERS), loads=json_loads))
+
+
+def _follow(private: Session, session: boto3.Session) -> None:
+    """Take over who and where another session is."""
+    if session.profile_name != "default":
+        private.set_config_variable("profile", session.profile_name)
+    if session.region_name:
+        private.set_config_variable("region", session.region_name)
+    private.register_component("credential_provider", _CredentialsOf(session))
+
+
+class _CredentialsOf:
+    """A `credential_provider` that hands out another session's credentials, which refresh themselves."""
+
+    def __init__(self, session: boto3.Session) -> None:
+        self._session = session
+
+    def load_credentials(self) -> Credentials | None:
+        return self._session.get_credentials()

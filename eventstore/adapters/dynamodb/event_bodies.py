@@ -23,7 +23,7 @@ class DynamoDBEventBodies:
     """`EventBodies` of an events table; safe to use from several threads.
 
     Args:
-        client: boto3's DynamoDB client, best made with `client.CLIENT_CONFIG`.
+        client: boto3's DynamoDB client, best made with `client.dynamodb_client`.
         table_name: the events table of the deployed stack.
         jitter, sleep: chance and time, to be replaced in tests.
     """

@@ -27,7 +27,7 @@ class DynamoDBEventsTable:
     """A `StoredEvents` and an `ImportTarget` on a DynamoDB table; safe to use from several threads.
 
     Args:
-        client: boto3's DynamoDB client, best made with `client.CLIENT_CONFIG`.
+        client: boto3's DynamoDB client, best made with `client.dynamodb_client`.
         table_name: the table of the deployed stack.
         page_items: items of one page of a scan at most; None for as many as 1 MB holds.
     """

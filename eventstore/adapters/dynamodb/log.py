@@ -39,7 +39,7 @@ class DynamoDBEventLog:
     """An `EventLog` in a DynamoDB table, which `log_schema` describes.
 
     Args:
-        client: a boto3 DynamoDB client, set up with `eventstore.adapters.dynamodb.client.CLIENT_CONFIG`.
+        client: boto3's DynamoDB client, best made with `client.dynamodb_client`.
         table_name: the log's table.
         tranches: as many as the log was begun with; writing to it with another number is refused.
         random_bytes, jitter, sleep: chance and time, to be replaced in tests.

@@ -56,7 +56,7 @@ class DynamoDBReplays:
     """A `ReplayStore` in a table of `replay_schema`.
 
     Args:
-        client: boto3's DynamoDB client, best made with `eventstore.adapters.dynamodb.client.CLIENT_CONFIG`.
+        client: boto3's DynamoDB client, best made with `client.dynamodb_client`.
         table_name: the table of the deployed stack.
 
     Cost: `create`, `claim`, `save` and `change` are 1 write each (1 WCU up to 1 KB: names and reasons make

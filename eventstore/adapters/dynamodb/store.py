@@ -38,7 +38,7 @@ class DynamoDBEventStore:
     """An `EventStore` on a DynamoDB table as `schema` describes it; safe to use from several threads.
 
     Args:
-        client: boto3's DynamoDB client, best made with `client.CLIENT_CONFIG`.
+        client: boto3's DynamoDB client, best made with `client.dynamodb_client`.
         table_name: the table of the deployed stack.
         write_shards: over how many partitions of the time index new events are spread.
         read_shards: how many are read; at least the highest `write_shards` there ever was. None for

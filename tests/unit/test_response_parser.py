@@ -1,0 +1,299 @@
+"""The parser of items gives what botocore's own gives, for everything that DynamoDB can answer."""
+
+from __future__ import annotations
+
+import copy
+import json
+from base64 import b64encode
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+import boto3
+import msgspec
+import pytest
+from botocore.awsrequest import AWSResponse, HeadersDict
+from botocore.config import Config
+from botocore.parsers import ResponseParserFactory, create_parser
+from botocore.session import get_session
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventstore.adapters.dynamodb.client import CLIENT_CONFIG, dynamodb_client, register_parser
+from eventstore.adapters.dynamodb.response_parser import ItemParserFactory
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+KEYS = {"region_name": "us-east-1", "aws_access_key_id": "local", "aws_secret_access_key": "local"}
+CLIENT = boto3.client("dynamodb", **KEYS)
+HEADERS = {"x-amzn-RequestId": "R1", "Content-Type": "application/x-amz-json-1.0"}
+LOADS = [json.loads, msgspec.json.decode]
+
+text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+number = st.decimals(allow_nan=False, allow_infinity=False, places=3).map(str)
+base64 = st.binary(max_size=20).map(lambda raw: b64encode(raw).decode())
+scalars = st.one_of(
+    st.fixed_dictionaries({"S": text}),
+    st.fixed_dictionaries({"N": number}),
+    st.fixed_dictionaries({"B": base64}),
+    st.fixed_dictionaries({"SS": st.lists(text, min_size=1)}),
+    st.fixed_dictionaries({"NS": st.lists(number, min_size=1)}),
+    st.fixed_dictionaries({"BS": st.lists(base64, min_size=1)}),
+    st.fixed_dictionaries({"NULL": st.just(True)}),
+    st.fixed_dictionaries({"BOOL": st.booleans()}),
+)
+attributes = st.recursive(
+    scalars,
+    lambda inner: st.one_of(
+        st.fixed_dictionaries({"L": st.lists(inner, max_size=3)}),
+        st.fixed_dictionaries({"M": st.dictionaries(text, inner, max_size=3)}),
+    ),
+    max_leaves=8,
+)
+items = st.dictionaries(st.one_of(text, st.sampled_from(["B", "BS", "M", "__type"])), attributes, max_size=4)
+capacity = st.fixed_dictionaries({"TableName": text, "CapacityUnits": st.floats(0, 1e6)})
+pages = st.fixed_dictionaries(
+    {"Items": st.lists(items, max_size=4), "Count": st.integers(0, 9), "ScannedCount": st.integers(0, 9)},
+    optional={
+        "LastEvaluatedKey": items,
+        "ConsumedCapacity": capacity,
+        "SomethingNew": st.just({"a": 1}),
+        "Unset": st.none(),
+    },
+)
+answers = st.one_of(
+    st.tuples(st.sampled_from(["Query", "Scan"]), pages),
+    st.tuples(
+        st.just("GetItem"), st.fixed_dictionaries({}, optional={"Item": items, "ConsumedCapacity": capacity})
+    ),
+    st.tuples(
+        st.just("BatchGetItem"),
+        st.fixed_dictionaries(
+            {
+                "Responses": st.dictionaries(text, st.lists(items, max_size=3), max_size=2),
+                "UnprocessedKeys": st.dictionaries(
+                    text, st.fixed_dictionaries({"Keys": st.lists(items, max_size=2)}), max_size=2
+                ),
+            },
+            optional={"ConsumedCapacity": st.lists(capacity, max_size=2)},
+        ),
+    ),
+    st.tuples(
+        st.just("PutItem"),
+        st.fixed_dictionaries({}, optional={"Attributes": items, "ConsumedCapacity": capacity}),
+    ),
+)
+
+
+def parse_both(operation: str, body: bytes, *, status: int = 200, loads: Any = json.loads) -> tuple[Any, Any]:
+    shape = CLIENT.meta.service_model.operation_model(operation).output_shape
+    response = {
+        "headers": HeadersDict(HEADERS),
+        "status_code": status,
+        "context": {"operation_name": operation},
+        "body": body,
+    }
+    fast = ItemParserFactory(ResponseParserFactory(), loads=loads).create_parser("json")
+    return fast.parse(copy.deepcopy(response), shape), create_parser("json").parse(response, shape)
+
+
+@pytest.mark.parametrize("loads", LOADS)
+@given(answer=answers)
+def test_both_parsers_give_the_same(loads: Any, answer: tuple[str, dict[str, Any]]) -> None:
+    operation, body = answer
+
+    fast, ordinary = parse_both(
+        operation, json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(), loads=loads
+    )
+
+    assert fast == ordinary
+    assert fast["ResponseMetadata"]["RequestId"] == "R1"
+
+
+@pytest.mark.parametrize("loads", LOADS)
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"{}",
+        b'{"Count":0}',
+        b'{"Items":null,"Count":0}',
+        b'{"Items":[{"A":{"Z":"a type to come"}}],"Count":1}',
+        b'{"Items":[{"A":{"M":{"a":{"L":[{"Z":"inside"}]}}}}],"Count":1}',
+        b'{"Items":[{"A":{"\\u0042":"YQ=="}}],"Count":1}',
+        b'{"Items":[{"A":{"S":"\\ud83d\\ude00 \\u0042 \\"B\\":"}}],"Count":1}',
+    ],
+)
+def test_what_looks_otherwise_than_expected_comes_as_botocore_gives_it(loads: Any, body: bytes) -> None:
+    try:
+        fast, ordinary = parse_both("Query", body, loads=loads)
+    except AttributeError:  # of botocore's own, which the fast one leaves it to
+        assert body == b"[]"
+    else:
+        assert fast == ordinary
+
+
+ERRORS = [
+    (400, b'{"__type":"com.amazonaws.dynamodb.v20120810#ResourceNotFoundException","message":"no table"}'),
+    (400, b'{"__type":"x#ThrottlingException","Message":"slow down","Items":[]}'),
+    (500, b'{"__type":"x#InternalServerError"}'),
+    (503, b"<html><body>gone</body></html>"),
+    (301, b""),
+]
+
+
+@pytest.mark.parametrize(("status", "body"), ERRORS)
+def test_errors_come_as_botocore_gives_them(status: int, body: bytes) -> None:
+    fast, ordinary = parse_both("Query", body, status=status)
+
+    assert fast == ordinary
+    assert fast["Error"]["Code"]
+
+
+def test_botocores_parser_never_sees_the_items() -> None:
+    seen: list[bytes] = []
+
+    class Watched(ResponseParserFactory):
+        def create_parser(self, protocol_name: str) -> Any:
+            parser = super().create_parser(protocol_name)
+            ordinary = parser.parse
+            parser.parse = lambda response, shape: seen.append(response["body"]) or ordinary(response, shape)
+            return parser
+
+    shape = CLIENT.meta.service_model.operation_model("Query").output_shape
+    items = [
+        {"Payload": {"S": "x"}, "EventId": {"N": "1"}, "Zip": {"B": "YQ=="}, "Tags": {"L": [{"B": "YQ=="}]}}
+    ]
+    body = json.dumps({"Items": items, "Count": 1}).encode()
+    response = {"headers": {}, "status_code": 200, "body": body}
+
+    answer = ItemParserFactory(Watched()).create_parser("json").parse(response, shape)
+
+    assert seen == [b'{"Count": 1}']
+    assert answer["Items"][0]["Zip"] == {"B": b"a"}
+    assert answer["Items"][0]["Tags"] == {"L": [{"B": b"a"}]}
+    assert response["body"] is body
+
+
+def test_another_protocol_has_its_ordinary_parser() -> None:
+    ordinary = ResponseParserFactory()
+
+    parser = ItemParserFactory(ordinary).create_parser("rest-xml")
+
+    assert type(parser) is type(ordinary.create_parser("rest-xml"))
+
+
+# --- the client -----------------------------------------------------------------------------------
+
+
+class _Wire:
+    """An HTTP body as urllib3 hands it over."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def stream(self) -> Iterator[bytes]:
+        yield self._body
+
+
+def answering(client: DynamoDBClient, *answers: tuple[int, bytes]) -> DynamoDBClient:
+    """Let a client have these answers, one after the other, in place of the network's."""
+    coming = iter(answers)
+
+    def answer(request: Any, **_: Any) -> AWSResponse:
+        status, body = next(coming)
+        headers = HeadersDict({**HEADERS, "x-amz-crc32": str(crc32(body))})
+        return AWSResponse(request.url, status, headers, _Wire(body))
+
+    client.meta.events.register("before-send.dynamodb.*", answer)
+    return client
+
+
+@pytest.mark.parametrize("loads", LOADS)
+def test_the_client_answers_as_boto3s_does(loads: Any) -> None:
+    body = b'{"Count":1,"Items":[{"A":{"S":"x"},"B":{"B":"YQ=="}}],"ScannedCount":1}'
+    answers = [(500, b'{"__type":"x#InternalServerError"}'), (200, body)]
+    config = Config(retries={"mode": "standard", "total_max_attempts": 3})
+    ours = answering(dynamodb_client(json_loads=loads, **KEYS), *answers)
+    boto3s = answering(boto3.client("dynamodb", config=config, **KEYS), *answers)
+    request: Any = {"TableName": "t", "KeyConditionExpression": "A = :a"}
+
+    answer = ours.query(**request)
+
+    assert answer == boto3s.query(**request)
+    assert answer["ResponseMetadata"] == {
+        "RequestId": "R1",
+        "HTTPStatusCode": 200,
+        "HTTPHeaders": {name.lower(): value for name, value in HEADERS.items()}
+        | {"x-amz-crc32": str(crc32(body))},
+        "RetryAttempts": 1,
+    }
+
+
+def test_the_client_raises_boto3s_errors() -> None:
+    client = answering(dynamodb_client(**KEYS), ERRORS[0])
+
+    with pytest.raises(client.exceptions.ResourceNotFoundException) as raised:
+        client.get_item(TableName="t", Key={})
+
+    assert raised.value.response["Error"]["Message"] == "no table"
+
+
+def test_the_clients_of_a_given_session_stay_as_they_are() -> None:
+    session = boto3.Session(**KEYS)
+    factory = session._session.get_component("response_parser_factory")
+
+    dynamodb_client(session)
+
+    assert session._session.get_component("response_parser_factory") is factory
+    assert type(factory) is ResponseParserFactory
+
+
+def test_the_client_is_where_and_who_its_session_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    profiles = tmp_path / "config"
+    profiles.write_text(
+        "[profile shop]\nregion = eu-central-1\naws_access_key_id = SHOP\naws_secret_access_key = s\n"
+        "services = local\n"
+        "[services local]\ndynamodb =\n  endpoint_url = http://127.0.0.1:9\n"
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(profiles))
+    session = boto3.Session(profile_name="shop")
+
+    client = dynamodb_client(session)
+
+    assert client.meta.region_name == "eu-central-1"
+    assert client.meta.endpoint_url == "http://127.0.0.1:9"
+    # The same object: credentials that refresh themselves go on doing so.
+    assert client._request_signer._credentials is session.get_credentials()
+
+
+def test_without_a_session_the_client_has_boto3s_default_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    boto3.setup_default_session(region_name="sa-east-1", aws_access_key_id="D", aws_secret_access_key="s")
+
+    client = dynamodb_client()
+
+    assert client.meta.region_name == "sa-east-1"
+    assert client._request_signer._credentials.access_key == "D"
+
+
+def test_the_clients_settings_are_the_stores_unless_others_are_given() -> None:
+    config = dynamodb_client(config=Config(read_timeout=30), **KEYS).meta.config
+
+    assert (config.read_timeout, config.connect_timeout) == (30, CLIENT_CONFIG.connect_timeout)
+    assert config.retries == {"mode": "standard", "total_max_attempts": 3}
+
+
+def test_a_session_of_ones_own_can_have_the_parser() -> None:
+    core = get_session()
+    register_parser(core)
+    session = boto3.Session(botocore_session=core, **KEYS)
+
+    client = answering(session.client("dynamodb"), (200, b'{"Item":{"A":{"B":"YQ=="}}}'))
+
+    assert client.get_item(TableName="t", Key={})["Item"] == {"A": {"B": b"a"}}
+    assert isinstance(client._endpoint._response_parser_factory, ItemParserFactory)
