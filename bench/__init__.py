@@ -1,1 +1,1 @@
-"""The benchmark: what this library, the floor and its peers cost, measured in one run. See docs/benchmarks.md."""
+"""The benchmark of this library, the floor and its peers. See docs/benchmarks.md."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import boto3
 from botocore.client import BaseClient
@@ -49,7 +49,7 @@ class Candidate(Protocol):
         ...
 
     def load_and_append(self, stream_id: str, payload: str) -> int:
-        """Load a stream and append one event, again after a conflict; return how many conflicts there were."""
+        """Load a stream and append one event, again after a conflict; return the number of conflicts."""
         ...
 
     def read_all(self) -> int:
@@ -80,7 +80,7 @@ def retrying(candidate: Candidate, stream_id: str, payload: str, *, max_tries: i
     raise AssertionError(f"{candidate.name} didn't come through in {max_tries} tries")
 
 
-def client_options(endpoint: str) -> dict[str, object]:
+def client_options(endpoint: str) -> dict[str, Any]:
     """What a boto3 client or resource of DynamoDB Local needs."""
     return {
         "endpoint_url": endpoint,
@@ -94,7 +94,7 @@ def client_options(endpoint: str) -> dict[str, object]:
 
 
 @contextmanager
-def table_of(endpoint: str, **create_table: object) -> Iterator[str]:
+def table_of(endpoint: str, **create_table: Any) -> Iterator[str]:
     """Have a table for a while: DynamoDB Local slows down with every table that's left."""
     client = boto3.client("dynamodb", **client_options(endpoint))
     client.create_table(BillingMode="PAY_PER_REQUEST", **create_table)

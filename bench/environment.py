@@ -50,7 +50,11 @@ def environment(seconds: float) -> dict[str, Any]:
 
 def _git(*arguments: str) -> str:
     done = subprocess.run(
-        ["git", *arguments], cwd=_ROOT, check=False, capture_output=True, text=True
+        ["git", *arguments],  # noqa: S607 - whichever git there is
+        cwd=_ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
     )
     return done.stdout.strip() if done.returncode == 0 else ""
 

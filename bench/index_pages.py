@@ -1,6 +1,6 @@
-"""Pages of the time index as DynamoDB would send them, made on the fly: so many events fit in no test engine.
+"""Pages of the time index as DynamoDB would send them, made on the fly: so many fit in no test engine.
 
-Their sizes and page limits follow DynamoDB's rules; a test holds requests and read units against the engine's.
+Their sizes and limits follow DynamoDB's rules; a test holds requests and read units against the engine's.
 """
 
 from __future__ import annotations

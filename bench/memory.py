@@ -1,4 +1,4 @@
-"""Read so many events of 1 KB at 10 shards and tell the peak memory of this process: `python -m bench.memory 1000`."""
+"""Read so many events of 1 KB at 10 shards and tell the peak memory: `python -m bench.memory 1000`."""
 
 import json
 import resource

@@ -1,7 +1,7 @@
-"""A counting proxy in front of DynamoDB Local: requests, capacity units and bytes of whoever talks through it.
+"""A counting proxy in front of DynamoDB Local: requests, capacity units and bytes of who talks through it.
 
-It asks DynamoDB for the consumed capacity in the client's place and leaves the answers as they are, so that it
-counts the same way for every client in every language.
+It asks DynamoDB for the consumed capacity in the client's place and leaves the answers as they are, so that
+it counts the same way for every client in every language.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Meter:
             self.usage = Usage()
 
     def refuse_after(self, requests: int | None) -> None:
-        """Let so many requests through and answer all others with an error of the server; None: let all through."""
+        """Let so many requests through and answer all others with a server's error; None: no more of that."""
         with self._lock:
             self._still_let_through = requests
 
@@ -143,6 +143,7 @@ class _Proxy(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: _Server
+    raw_requestline: bytes
 
     def setup(self) -> None:
         super().setup()

@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
-import boto3
+import msgspec
 from botocore.client import BaseClient
 
 from bench.candidates import Conflict, client_options, table_of
 from bench.floor import events_table_keys, seed_events
 from eventstore import Event, Head, NewEvent, VersionConflict, execute
+from eventstore.adapters.dynamodb.client import dynamodb_client
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+
+OURS: Final = "this library"
+WITH_MSGSPEC: Final = "this library, msgspec"
 
 
 class Ours:
     """`DynamoDBEventStore` and `execute`; keeps the heads that it has been told, as an application would."""
 
-    name = "this library"
-
-    def __init__(self, endpoint: str, table: str, *, shards: int = 1) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        table: str,
+        *,
+        shards: int = 1,
+        name: str = OURS,
+        json_loads: Callable[[bytes], Any] = json.loads,
+    ) -> None:
+        self.name = name
         self.table = table
         self._endpoint = endpoint
         self._shards = shards
-        self._client: Any = boto3.client("dynamodb", **client_options(endpoint))
+        self._client: Any = dynamodb_client(json_loads=json_loads, **client_options(endpoint))
         self.store = DynamoDBEventStore(client=self._client, table_name=table, write_shards=shards)
         self._heads: dict[str, Head] = {}
 
@@ -63,6 +75,11 @@ class Ours:
         """Make a stream of `count` events."""
         self.append(stream_id, [payload], after=0)
         seed_events(self._endpoint, self.table, stream_id, count=count, shards=self._shards)
+
+
+def with_msgspec(endpoint: str, table: str, *, shards: int = 1) -> Ours:
+    """Make this library with msgspec as its reader of JSON, as the read function has it."""
+    return Ours(endpoint, table, shards=shards, name=WITH_MSGSPEC, json_loads=msgspec.json.decode)
 
 
 def _counted(count: int, _: Event) -> int:

@@ -12,7 +12,7 @@ KB_BYTES: Final = 870
 LARGE_BYTES: Final = 10_100
 
 ITEM_SIZES: Final = {"200 B": SMALL_BYTES, "1 KB": KB_BYTES, "10 KB": LARGE_BYTES}
-"""The payload that makes this library's item of an event about so large: its other attributes are 130 bytes."""
+"""Payloads that make this library's items about so large: their other attributes are some 130 bytes."""
 
 _WORDS: Final = (
     "oak",

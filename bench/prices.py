@@ -1,4 +1,4 @@
-"""Sizes and write units by DynamoDB's documented rules, for what DynamoDB Local doesn't count: transactions."""
+"""Sizes and write units by DynamoDB's documented rules: DynamoDB Local doesn't count transactions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass
 class TableIndexes:
-    """The indexes of a table as its CreateTable request had them: key attributes, and whether all is copied."""
+    """The indexes of a table as its CreateTable request had them: keys, and whether all is copied."""
 
     indexes: dict[str, tuple[frozenset[str], bool]] = field(default_factory=dict)
 
@@ -71,10 +71,10 @@ def item_bytes(item: Mapping[str, Any]) -> int:
 def _value_bytes(value: Mapping[str, Any]) -> int:
     ((kind, content),) = value.items()
     if kind == "S":
-        return len(content.encode())
+        return len(str(content).encode())
     if kind == "N":
-        digits = content.lstrip("-").replace(".", "").strip("0")
-        return ceil(len(digits) / 2) + 1 + content.startswith("-")
+        digits = str(content).lstrip("-").replace(".", "").strip("0")
+        return ceil(len(digits) / 2) + 1 + str(content).startswith("-")
     if kind == "B":
         return len(base64.b64decode(content))
     if kind == "M":

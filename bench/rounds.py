@@ -16,7 +16,7 @@ Work = Callable[[], float]
 
 
 def take_turns(works: Mapping[str, Work], *, rounds: int, seed: int = 4) -> dict[str, list[float]]:
-    """Have each candidate work once a round, in another order each round; all of them once before, unmeasured."""
+    """Have each candidate work once a round, in another order each time; once before, unmeasured."""
     order = list(works)
     random_ = random.Random(seed)
     measured: dict[str, list[float]] = {name: [] for name in works}

@@ -20,7 +20,7 @@ def write_copies(
     client = boto3.client("dynamodb", **client_options(endpoint))
 
     def write(part: tuple[int, ...]) -> None:
-        puts = [{"PutRequest": {"Item": at_version(template, version)}} for version in part]
+        puts: Any = [{"PutRequest": {"Item": at_version(template, version)}} for version in part]
         answer = client.batch_write_item(RequestItems={table: puts})
         assert not answer["UnprocessedItems"], "DynamoDB Local doesn't throttle"
 

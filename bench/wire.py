@@ -1,4 +1,4 @@
-"""What a boto3 client sends and gets: recorded, or served from memory, at botocore's public event before-send."""
+"""A boto3 client's wire: recorded, or served from memory, at botocore's public event before-send."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ class Wire:
         self._recording: dict[str, list[Answer]] | None = None
         self._session = URLLib3Session()
         self._cpu: list[float] = []
-        client.meta.events.register("before-send", self._on_send)
+        events: Any = client.meta.events  # typed as if handlers of this event returned nothing
+        events.register("before-send", self._on_send)
 
     @property
     def cpu_s(self) -> float:
@@ -92,8 +93,10 @@ class Wire:
         if self._serves is None:
             return None
         began_s = time.thread_time()
-        answer = self._serves(operation, request.body)
-        response = AWSResponse(request.url, answer.status, answer.headers, _Raw(answer.body))
+        body: Any = request.body
+        answer = self._serves(operation, body)
+        headers: Any = answer.headers
+        response = AWSResponse(request.url, answer.status, headers, _Raw(answer.body))
         self._cpu.append(time.thread_time() - began_s)
         return response
 

@@ -26,7 +26,7 @@ from bench.candidates import Conflict, NotOffered, retrying
 
 _SEED_COMMIT_EVENTS = 50  # of 1 KB each: its two local indexes count into the 400 KB of an item
 # commit() prints DynamoDB's answer; without this the benchmark's own lines would drown in it.
-aett.dynamodb.print = lambda *_: None  # type: ignore[attr-defined]
+aett.dynamodb.print = lambda *_: None
 
 
 @Topic("OrderPlaced")

@@ -1,4 +1,4 @@
-"""Where the peers are installed, and how they're opened: they're no dependencies of anything but the benchmark."""
+"""Where the peers are installed, and how they're opened: only the benchmark depends on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Eight writers on few streams, some far more wanted than others: what a conflict costs, and what gets lost."""
+"""Eight writers on few streams, some more wanted than others: what conflicts cost, and what gets lost."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _EXPONENT = 1.1
 
 
 def contended_appends(opens: Sequence[Opens], meter: Meter, scale: Scale) -> dict[str, Any]:
-    """Have 8 threads load and append until it works, streams chosen by Zipf's law, the same for all candidates.
+    """Have 8 threads load and append until it works; streams by Zipf's law, the same for all candidates.
 
-    Returns for each candidate, medians over rounds: conflicts, requests and units for each acknowledged event,
-    and the number of acknowledged events that are not in the store afterwards (all rounds together).
+    Returns for each candidate, medians over rounds: conflicts, requests and units for each acknowledged
+    event, and the number of acknowledged events that aren't stored afterwards (all rounds together).
     """
     rounds: dict[str, list[dict[str, float]]] = {}
     for number in range(scale.contended_rounds):

@@ -14,7 +14,7 @@ APPENDS: Final = ("append-1-new", "append-1-head", "append-1-version", "append-1
 
 
 def exact_measures(opens: Sequence[Opens], meter: Meter, scale: Scale) -> dict[str, Any]:
-    """Count what each candidate asks of DynamoDB for each append and load; returns {candidate: {workload: …}}."""
+    """Count what each candidate asks of DynamoDB; returns {candidate: {workload: counts}}."""
     told: dict[str, Any] = {}
     for open_ in opens:
         with open_(meter.endpoint) as candidate:

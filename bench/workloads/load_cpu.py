@@ -1,4 +1,4 @@
-"""The client's CPU for loading an aggregate, recorded answers served from memory: candidates in Python only."""
+"""The client's CPU for a load, recorded answers served from memory: candidates in Python only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from botocore.client import BaseClient
 
 from bench.candidates import Opens
-from bench.ours import Ours
+from bench.ours import Ours, with_msgspec
 from bench.payloads import KB_BYTES, payload
 from bench.raw import RAW_NAME, TableQuery, parse_bodies
 from bench.rounds import Work, cpu_s, summary, take_turns
@@ -30,7 +30,11 @@ def load_cpu(opens: Sequence[Opens], endpoint: str, scale: Scale) -> dict[str, A
     with ExitStack() as stack:
         candidates = [stack.enter_context(open_(endpoint)) for open_ in opens]
         ours = next(candidate for candidate in candidates if isinstance(candidate, Ours))
-        loaders: list[_Loads] = [*candidates, TableQuery(endpoint, ours.table)]
+        loaders: list[_Loads] = [
+            *candidates,
+            with_msgspec(endpoint, ours.table),
+            TableQuery(endpoint, ours.table),
+        ]
         wired = [(loader, Wire(loader.client)) for loader in loaders if loader.client]
         told = {}
         for count in scale.loads:

@@ -1,4 +1,4 @@
-"""What is measured in processes of their own: how long a function takes to start, how much memory a read needs."""
+"""What is measured in processes of their own: the start of a function, the memory of a read."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _boto3_alone(clients: tuple[str, ...]) -> str:
 
 
 def _started(code: str) -> Callable[[], float]:
-    """Make work that runs code in a fresh Python and tells the CPU it took, until it's ready for a request."""
+    """Make work that runs code in a fresh Python and tells the CPU that it took."""
     environ = {
         **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
         **_ENVIRON,

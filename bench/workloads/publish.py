@@ -1,4 +1,4 @@
-"""Publishing: the publisher's code from the records of the table's stream to PutEvents, the network taken out."""
+"""Publishing: from the records of the table's stream to PutEvents, the network taken out."""
 
 from __future__ import annotations
 

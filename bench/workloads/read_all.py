@@ -1,4 +1,4 @@
-"""Reading all events: exact on the engine, CPU and throughput with pages served from memory, and the merge."""
+"""Reading all: exact on the engine, CPU and throughput with pages from memory, and the merge."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from botocore.client import BaseClient
 from bench.floor import Floor
 from bench.index_pages import IndexPages
 from bench.meter import Meter
-from bench.ours import Ours, open_ours
+from bench.ours import OURS, Ours, open_ours, with_msgspec
 from bench.payloads import ITEM_SIZES, payload
 from bench.raw import RAW_NAME, TableQuery, parse_bodies
 from bench.rounds import Work, cpu_s, summary, take_turns
@@ -23,7 +23,7 @@ from eventstore.merge import ShardPage, merge
 
 _NOWHERE = "http://127.0.0.1:9"  # nothing listens; every request is answered from memory
 LATENCY_S = 0.025
-"""How long a page of 1 MB is given to come, in the measure of throughput (an assumption, not a measurement)."""
+"""How long a page of 1 MB takes to come, in the measure of throughput (assumed, not measured)."""
 
 
 class _ReadsAll(Protocol):
@@ -35,7 +35,7 @@ class _ReadsAll(Protocol):
 
 
 def exact_read_all(meter: Meter, scale: Scale) -> dict[str, Any]:
-    """Count requests and units of reading all events that are really in DynamoDB Local, by size and shards."""
+    """Count requests and units of reading events that are really in DynamoDB Local, by size and shards."""
     told: dict[str, Any] = {}
     for size, payload_bytes in ITEM_SIZES.items():
         count = scale.read_all_engine_bytes // (payload_bytes + 130)
@@ -91,7 +91,7 @@ def _exact(pages: IndexPages, shards: int) -> dict[str, float]:
 
 
 def _on_nothing(shards: int) -> list[_ReadsAll]:
-    return [made(_NOWHERE, "events", shards=shards) for made in (Ours, Floor, TableQuery)]
+    return [made(_NOWHERE, "events", shards=shards) for made in (Ours, with_msgspec, Floor, TableQuery)]
 
 
 def _reading(candidate: _ReadsAll, wire: Wire, count: int) -> Work:
@@ -114,7 +114,7 @@ def throughput(scale: Scale) -> dict[str, Any]:
             works[f"{candidate.name}, {shards} shards"] = _timed(candidate.read_all)
     measured = take_turns(works, rounds=scale.read_all_rounds)
     told = {}
-    for name in (Ours.name, Floor.name):
+    for name in (OURS, Floor.name):
         of_candidate = {work: values for work, values in measured.items() if work.startswith(name)}
         base = next(iter(of_candidate))
         told[name] = summary(
