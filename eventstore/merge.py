@@ -7,13 +7,13 @@ Timestamps, inside a shard or across, always meet in one chunk.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, compress, count, islice
 from math import ceil, sqrt
-from operator import attrgetter
+from operator import attrgetter, eq
 from typing import Protocol
 
 from eventstore.events import Event
@@ -98,8 +98,8 @@ def _merge(
         if dry:
             continue
         horizon_us = min((source.events[-1].timestamp_us for source in open_sources), default=None)
-        chunk = [event for source in sources for event in source.take_before(horizon_us)]
-        chunk.sort(key=_position)
+        chunk = list(chain.from_iterable(source.take_before(horizon_us) for source in sources))
+        _sort(chunk)
         if after is not None:
             chunk = [event for event in chunk if event.position > after]
             if horizon_us is None or horizon_us > after.timestamp_us:
@@ -110,6 +110,17 @@ def _merge(
         if missing is not None:
             missing = max(1, missing - len(chunk))
         dry = [source for source in open_sources if source.events[-1].timestamp_us == horizon_us]
+
+
+def _sort(chunk: list[Event]) -> None:
+    """Sort by position: by Timestamp, which costs a third of comparing positions, and then the few ties."""
+    chunk.sort(key=_timestamp)
+    times = list(map(_timestamp, chunk))
+    end = 0
+    for first in compress(count(), map(eq, times, islice(times, 1, None))):
+        if first >= end:
+            end = bisect_right(times, times[first], lo=first)
+            chunk[first:end] = sorted(chunk[first:end], key=_position)
 
 
 def _share(missing: int | None, active: int) -> int | None:

@@ -3,6 +3,7 @@
 import os
 
 from aws_lambda_powertools import Logger, Metrics
+from msgspec.json import decode as json_decode
 
 from eventstore.adapters.dynamodb.client import dynamodb_client
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
@@ -14,7 +15,7 @@ from eventstore.http.read import read_handlers
 from settings import ReadSettings
 
 settings = ReadSettings.from_environ(os.environ)
-client = dynamodb_client()
+client = dynamodb_client(json_loads=json_decode)
 store = DynamoDBEventStore(
     client=client,
     table_name=settings.events_table,

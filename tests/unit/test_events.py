@@ -1,10 +1,13 @@
+import dataclasses
 import json
+import pickle
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from eventstore import Event, InvalidEventName, InvalidEventUid, InvalidJson, NewEvent
+from eventstore.events import EventSlots
 from eventstore.json_text import check_json
 
 LONE = "lone surrogate"
@@ -119,3 +122,23 @@ def test_check_agrees_with_the_parser_and_with_utf_8(text: str) -> None:
 
 def _refuse(name: str) -> None:
     raise ValueError(name)
+
+
+def test_an_event_made_of_slots_is_one_like_any_other() -> None:
+    made = Event("s", 1, "Happened", "null", "{}", "u", 7)
+    slots = EventSlots()
+    for field in dataclasses.fields(Event):
+        setattr(slots, field.name, getattr(made, field.name))
+
+    event = slots.freeze()
+
+    assert type(event) is Event
+    assert event == made
+    assert hash(event) == hash(made)
+    assert repr(event) == repr(made)
+    assert pickle.loads(pickle.dumps(event)) == made
+    assert dataclasses.replace(event, event_id=2) == dataclasses.replace(made, event_id=2)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        event.payload = "1"  # type: ignore[misc]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        slots.payload = "1"

@@ -18,9 +18,7 @@ from eventstore.adapters.dynamodb.schema import (
     TIMESTAMP,
 )
 from eventstore.errors import MalformedItem
-from eventstore.events import Event
-
-_NO_METADATA = {"S": "{}"}
+from eventstore.events import Event, EventSlots
 
 
 def item_from_event(event: Event, *, shard: int) -> dict[str, Any]:
@@ -45,16 +43,16 @@ def event_from_item(item: Mapping[str, Any]) -> Event:
     Raises:
         MalformedItem: an attribute is missing or of another type.
     """
+    event = EventSlots()
     try:
-        return Event(
-            item[STREAM_ID]["S"],
-            int(item[EVENT_ID]["N"]),
-            item[EVENT_NAME]["S"],
-            item[PAYLOAD]["S"],
-            item.get(METADATA, _NO_METADATA)["S"],
-            item[EVENT_UID]["S"],
-            int(item[TIMESTAMP]["N"]),
-        )
+        event.stream_id = item[STREAM_ID]["S"]
+        event.event_id = int(item[EVENT_ID]["N"])
+        event.name = item[EVENT_NAME]["S"]
+        event.payload = item[PAYLOAD]["S"]
+        event.metadata = item[METADATA]["S"] if METADATA in item else "{}"
+        event.uid = item[EVENT_UID]["S"]
+        event.timestamp_us = int(item[TIMESTAMP]["N"])
+        return event.freeze()
     except (KeyError, ValueError) as error:
         raise MalformedItem(
             stream_id=item[STREAM_ID]["S"],

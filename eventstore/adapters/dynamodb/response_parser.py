@@ -94,7 +94,7 @@ def _flat(items: Any, member: str) -> list[dict[str, Any]]:
 
 def _decode_binaries(items: list[dict[str, Any]]) -> None:
     """Turn base64 into bytes, in place; a page without binaries, lists and maps is never walked in Python."""
-    kinds = set(chain.from_iterable(chain.from_iterable(map(dict.values, items))))
+    kinds = set().union(*chain.from_iterable(map(dict.values, items)))
     if not kinds <= _PLAIN:
         for item in items:
             _decode_map(item)

@@ -198,8 +198,7 @@ class DynamoDBEventStore:
             if missing is not None:
                 request["Limit"] = missing
             answer = self._query(**request)
-            for item in answer["Items"]:
-                yield event_from_item(item)
+            yield from map(event_from_item, answer["Items"])
             if missing is not None:
                 missing -= len(answer["Items"])
             if missing == 0 or "LastEvaluatedKey" not in answer:
