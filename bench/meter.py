@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ from bench.prices import TableIndexes, transaction_units
 
 _READS: Final = frozenset({"BatchGetItem", "GetItem", "Query", "Scan", "TransactGetItems"})
 _WRITES: Final = frozenset({"BatchWriteItem", "DeleteItem", "PutItem", "TransactWriteItems", "UpdateItem"})
+
+_IDLE_S: Final = 5.0
+"""Seconds after which a connection isn't used again: the engine closes idle ones, at any moment after 30 s."""
 
 
 @dataclass
@@ -148,6 +152,7 @@ class _Proxy(BaseHTTPRequestHandler):
     def setup(self) -> None:
         super().setup()
         self._upstream = http.client.HTTPConnection(*self.server.upstream, timeout=60)
+        self._used_s = time.monotonic()
 
     def finish(self) -> None:
         self._upstream.close()
@@ -167,6 +172,9 @@ class _Proxy(BaseHTTPRequestHandler):
         if operation in _READS | _WRITES and not asked:
             sent_on = json.dumps({**request, "ReturnConsumedCapacity": "INDEXES"}).encode()
         headers = {name: value for name, value in self.headers.items() if name.lower() != "content-length"}
+        if time.monotonic() - self._used_s > _IDLE_S:
+            self._upstream.close()  # it reconnects by itself
+        self._used_s = time.monotonic()
         self._upstream.request("POST", self.path, sent_on, headers)
         response = self._upstream.getresponse()
         content = response.read()

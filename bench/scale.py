@@ -22,15 +22,18 @@ class Scale:
     contended_streams: int = 20
     read_all_rounds: int = 3
     read_all_events: int = 100_000
+    read_all_sizes: tuple[str, ...] = ("200 B", "1 KB", "10 KB")
     read_all_shards: tuple[int, ...] = (1, 5, 10)
     read_all_engine_bytes: int = 3 * 1_024 * 1_024
     """Bytes of events that are really written for the exact measures of reading all."""
     memory_events: tuple[int, int] = (100_000, 1_000_000)
     publish_records: int = 10_000
     publish_rounds: int = 5
+    cold_functions: tuple[str, ...] = ("append", "read", "index", "publish")
     cold_rounds: int = 9
     speed_rounds: int = 5
     speed_appends: int = 50
+    speed_load_events: int = 1_000
     probe_events: int = 3_000
     """Events of 1 KB of a stream that doesn't fit into one page."""
 
@@ -47,13 +50,16 @@ TINY = Scale(
     contended_streams=2,
     read_all_rounds=1,
     read_all_events=300,
+    read_all_sizes=("200 B",),
     read_all_shards=(1, 3),
     read_all_engine_bytes=20_000,
     memory_events=(200, 400),
     publish_records=40,
     publish_rounds=1,
+    cold_functions=("append",),
     cold_rounds=1,
     speed_rounds=1,
     speed_appends=2,
+    speed_load_events=10,
     probe_events=30,
 )

@@ -50,7 +50,8 @@ def cold_imports(scale: Scale) -> dict[str, Any]:
     have in common, is left out.
     """
     works: dict[str, Work] = {"python": _started("")}
-    for function, clients in _CLIENTS.items():
+    for function in scale.cold_functions:
+        clients = _CLIENTS[function]
         works[_base(clients)] = _started(_boto3_alone(clients))
         works[function] = _started(f"import {function}")
     measured = take_turns(works, rounds=scale.cold_rounds)
@@ -59,8 +60,8 @@ def cold_imports(scale: Scale) -> dict[str, Any]:
         for name, values in measured.items()
     }
     told = {}
-    for function, clients in _CLIENTS.items():
-        base = _base(clients)
+    for function in scale.cold_functions:
+        base = _base(_CLIENTS[function])
         both = {name: net[name] for name in (base, function)}
         told[function] = summary(both, base=base, per=dict.fromkeys(both, 1.0))
     return told

@@ -37,7 +37,8 @@ class _ReadsAll(Protocol):
 def exact_read_all(meter: Meter, scale: Scale) -> dict[str, Any]:
     """Count requests and units of reading events that are really in DynamoDB Local, by size and shards."""
     told: dict[str, Any] = {}
-    for size, payload_bytes in ITEM_SIZES.items():
+    for size in scale.read_all_sizes:
+        payload_bytes = ITEM_SIZES[size]
         count = scale.read_all_engine_bytes // (payload_bytes + 130)
         for shards in scale.read_all_shards:
             with open_ours(meter.endpoint, shards=shards) as ours:
@@ -57,8 +58,8 @@ def _counted(candidate: _ReadsAll, meter: Meter) -> dict[str, Any]:
 def read_all_cpu(scale: Scale) -> dict[str, Any]:
     """Measure the client's CPU for each event, by size and shards; ratios to `Table.query` paginated."""
     return {
-        f"{size}, {shards} shards": _cpu(payload_bytes, shards, scale)
-        for size, payload_bytes in ITEM_SIZES.items()
+        f"{size}, {shards} shards": _cpu(ITEM_SIZES[size], shards, scale)
+        for size in scale.read_all_sizes
         for shards in scale.read_all_shards
     }
 

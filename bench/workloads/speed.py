@@ -13,15 +13,13 @@ from bench.payloads import KB_BYTES, payload
 from bench.rounds import Work, summary, take_turns
 from bench.scale import Scale
 
-_LOAD_EVENTS = 1_000
-
 
 def speed(opens: Sequence[Opens], endpoint: str, scale: Scale, *, base: str) -> dict[str, Any]:
     """Measure wall time for each event: appends of 1 to new streams, and a load of 1,000 events."""
     with ExitStack() as stack:
         candidates = [stack.enter_context(open_(endpoint)) for open_ in opens]
         for candidate in candidates:
-            candidate.seed("stream", payload(KB_BYTES), count=_LOAD_EVENTS)
+            candidate.seed("stream", payload(KB_BYTES), count=scale.speed_load_events)
         appends = {
             candidate.name: _timed(_appends(candidate, scale.speed_appends)) for candidate in candidates
         }
@@ -34,7 +32,7 @@ def speed(opens: Sequence[Opens], endpoint: str, scale: Scale, *, base: str) -> 
                 base=base,
                 per=dict.fromkeys(appends, float(scale.speed_appends)),
             ),
-            "load-1000": summary(take_turns(loads, rounds=scale.speed_rounds), base=base, per=loaded),
+            "load": summary(take_turns(loads, rounds=scale.speed_rounds), base=base, per=loaded),
         }
 
 
