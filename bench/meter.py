@@ -24,7 +24,7 @@ _READS: Final = frozenset({"BatchGetItem", "GetItem", "Query", "Scan", "Transact
 _WRITES: Final = frozenset({"BatchWriteItem", "DeleteItem", "PutItem", "TransactWriteItems", "UpdateItem"})
 
 _IDLE_S: Final = 5.0
-"""Seconds after which a connection isn't used again: the engine closes idle ones, at any moment after 30 s."""
+"""Seconds after which a connection isn't used again: the engine closes idle ones after 30 s."""
 
 
 @dataclass

@@ -9,22 +9,27 @@ from dataclasses import dataclass
 class Scale:
     """Sizes and rounds of all workloads."""
 
-    rounds: int = 7
+    rounds: int = 5
     appends: int = 200
     """Appends of a candidate's turn, CPU alone."""
     loads: tuple[int, ...] = (10, 1_000, 20_000)
-    load_turn_events: int = 20_000
-    """Events that a candidate's turn loads, in as many loads as that takes."""
+    load_turn_events: int = 10_000
+    """Events that a candidate's turn loads, in as many loads as that takes; at least one load."""
     contended_rounds: int = 3
     contended_writers: int = 8
     contended_appends: int = 20
     """Appends of each writer."""
     contended_streams: int = 20
-    read_all_rounds: int = 3
+    read_all_rounds: int = 5
     read_all_events: int = 100_000
+    """Events of the exact measures, and of each candidate's turns together; a turn has a fifth of them."""
+    read_all_turn_bytes: int = 40 * 1_024 * 1_024
+    """Bytes at most of a turn."""
+    throughput_events: int = 30_000
+    throughput_rounds: int = 3
     read_all_sizes: tuple[str, ...] = ("200 B", "1 KB", "10 KB")
     read_all_shards: tuple[int, ...] = (1, 5, 10)
-    read_all_engine_bytes: int = 3 * 1_024 * 1_024
+    read_all_engine_bytes: int = 1_536 * 1_024
     """Bytes of events that are really written for the exact measures of reading all."""
     memory_events: tuple[int, int] = (100_000, 1_000_000)
     publish_records: int = 10_000
@@ -50,6 +55,8 @@ TINY = Scale(
     contended_streams=2,
     read_all_rounds=1,
     read_all_events=300,
+    throughput_events=300,
+    throughput_rounds=1,
     read_all_sizes=("200 B",),
     read_all_shards=(1, 3),
     read_all_engine_bytes=20_000,

@@ -65,29 +65,31 @@ def read_all_cpu(scale: Scale) -> dict[str, Any]:
 
 
 def _cpu(payload_bytes: int, shards: int, scale: Scale) -> dict[str, Any]:
-    pages = IndexPages(scale.read_all_events, shards, payload_bytes)
+    count = min(scale.read_all_events // 5, scale.read_all_turn_bytes // (payload_bytes + 130))
+    pages = IndexPages(count, shards, payload_bytes)
     works: dict[str, Work] = {}
     for candidate in _on_nothing(shards):
         wire = Wire(candidate.client)
         wire.serve(pages.serve)
-        works[candidate.name] = _reading(candidate, wire, scale.read_all_events)
-    # All bodies of 10 KB events would be a gigabyte: a tenth of them is parsed, ten times.
-    some = IndexPages(max(1, scale.read_all_events // 10), shards, payload_bytes).page_bodies() * 10
-    works[RAW_NAME] = lambda: cpu_s(lambda: parse_bodies(some))
-    per = dict.fromkeys(works, float(scale.read_all_events)) | {RAW_NAME: float(parse_bodies(some))}
+        works[candidate.name] = _reading(candidate, wire, count)
+    bodies = pages.page_bodies()
+    works[RAW_NAME] = lambda: cpu_s(lambda: parse_bodies(bodies))
+    per = dict.fromkeys(works, float(count))
     measured = summary(take_turns(works, rounds=scale.read_all_rounds), base=TableQuery.name, per=per)
-    return {**measured, "exact": _exact(pages, shards)}
+    exact = _exact(IndexPages(scale.read_all_events, shards, payload_bytes), shards)
+    return {**measured, "turn_events": count, "exact": exact}
 
 
 def _exact(pages: IndexPages, shards: int) -> dict[str, float]:
     """Count one read of this library alone, by the rules that the pages are made with."""
-    ours, once = Ours(_NOWHERE, "events", shards=shards), IndexPages(pages.count, shards, pages.payload_bytes)
-    Wire(ours.client).serve(once.serve)
-    ours.read_all()
+    ours = Ours(_NOWHERE, "events", shards=shards)
+    Wire(ours.client).serve(pages.serve)
+    assert ours.read_all() == pages.count
     return {
-        "requests": len(once.read_units),
-        "read_units": sum(once.read_units),
-        "body_bytes": sum(once.bytes_sent),
+        "events": pages.count,
+        "requests": len(pages.read_units),
+        "read_units": sum(pages.read_units),
+        "body_bytes": sum(pages.bytes_sent),
     }
 
 
@@ -109,17 +111,17 @@ def throughput(scale: Scale) -> dict[str, Any]:
     """
     works: dict[str, Work] = {}
     for shards in scale.read_all_shards:
-        pages = IndexPages(scale.read_all_events, shards, ITEM_SIZES["1 KB"], latency_s=LATENCY_S)
+        pages = IndexPages(scale.throughput_events, shards, ITEM_SIZES["1 KB"], latency_s=LATENCY_S)
         for candidate in (Ours(_NOWHERE, "events", shards=shards), Floor(_NOWHERE, "events", shards=shards)):
             Wire(candidate.client).serve(pages.serve)
             works[f"{candidate.name}, {shards} shards"] = _timed(candidate.read_all)
-    measured = take_turns(works, rounds=scale.read_all_rounds)
+    measured = take_turns(works, rounds=scale.throughput_rounds)
     told = {}
     for name in (OURS, Floor.name):
         of_candidate = {work: values for work, values in measured.items() if work.startswith(name)}
         base = next(iter(of_candidate))
         told[name] = summary(
-            of_candidate, base=base, per=dict.fromkeys(of_candidate, float(scale.read_all_events))
+            of_candidate, base=base, per=dict.fromkeys(of_candidate, float(scale.throughput_events))
         )
     return told
 
@@ -136,23 +138,23 @@ def _timed(work: Callable[[], object]) -> Work:
 def merge_share(scale: Scale) -> dict[str, Any]:
     """Measure the merge's share of reading: its CPU on pages that are already read, to that of all of it."""
     shards = max(scale.read_all_shards)
-    pages = IndexPages(scale.read_all_events, shards, ITEM_SIZES["1 KB"])
+    pages = IndexPages(scale.throughput_events, shards, ITEM_SIZES["1 KB"])
     ours = Ours(_NOWHERE, "events", shards=shards)
     wire = Wire(ours.client)
     wire.serve(pages.serve)
-    by_shard = [_read_pages(scale.read_all_events, shard, shards) for shard in range(shards)]
+    by_shard = [_read_pages(scale.throughput_events, shard, shards) for shard in range(shards)]
 
     def merged() -> None:
         with ThreadPoolExecutor(shards) as executor:
             merging = merge([_PagesRead(iter(of_shard)) for of_shard in by_shard], executor=executor)
-            assert sum(1 for _ in merging) == scale.read_all_events
+            assert sum(1 for _ in merging) == scale.throughput_events
 
     works: dict[str, Work] = {
-        "read all": _reading(ours, wire, scale.read_all_events),
+        "read all": _reading(ours, wire, scale.throughput_events),
         "merge alone": lambda: cpu_s(merged),
     }
-    measured = take_turns(works, rounds=max(scale.read_all_rounds, scale.rounds))
-    return summary(measured, base="read all", per=dict.fromkeys(works, float(scale.read_all_events)))
+    measured = take_turns(works, rounds=scale.rounds)
+    return summary(measured, base="read all", per=dict.fromkeys(works, float(scale.throughput_events)))
 
 
 def _read_pages(count: int, shard: int, shards: int) -> list[list[Event]]:

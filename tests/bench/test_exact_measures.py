@@ -85,7 +85,7 @@ def test_pages_made_by_rule_cost_what_the_engine_says(meter: Meter) -> None:
 
     assert len(made.read_units) == meter.usage.requests["Query"]
     # The EventIds of one stream have more digits than those of many.
-    assert sum(made.read_units) == pytest.approx(meter.usage.read_units, rel=0.003)
+    assert sum(made.read_units) == pytest.approx(meter.usage.read_units, rel=0.005)
 
 
 def test_write_units_by_rule_are_those_of_the_engine(meter: Meter) -> None:
