@@ -1,1 +1,1 @@
-"""The benchmark of this library, the floor and its peers. See docs/benchmarks.md."""
+"""Benchmarks: run by hand, their figures committed beside them."""

@@ -24,7 +24,7 @@ from bench.meter import metered
 from bench.ours import open_ours
 from bench.peers.paths import open_peers
 from bench.probes import probes
-from bench.scale import PUBLISHED, TINY, Scale
+from bench.sizes import PUBLISHED, TINY, Scale
 from bench.workloads.append_cpu import append_cpu
 from bench.workloads.contended import contended_appends
 from bench.workloads.exact import exact_measures

@@ -10,7 +10,7 @@ from typing import Any
 from bench.candidates import Candidate, Conflict, NotOffered, Opens
 from bench.meter import Meter
 from bench.payloads import KB_BYTES, payload
-from bench.scale import Scale
+from bench.sizes import Scale
 
 
 @dataclass(frozen=True, slots=True)

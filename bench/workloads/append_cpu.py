@@ -10,7 +10,7 @@ from typing import Any
 from bench.candidates import Candidate, Opens
 from bench.payloads import KB_BYTES, payload
 from bench.rounds import Work, cpu_s, summary, take_turns
-from bench.scale import Scale
+from bench.sizes import Scale
 from bench.wire import Wire, repeated
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from bench.candidates import Candidate, Opens
 from bench.meter import Meter
 from bench.payloads import KB_BYTES, payload
-from bench.scale import Scale
+from bench.sizes import Scale
 
 _EXPONENT = 1.1
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from bench.candidates import Candidate, Opens
 from bench.meter import Meter
 from bench.payloads import KB_BYTES, payload
-from bench.scale import Scale
+from bench.sizes import Scale
 
 APPENDS: Final = ("append-1-new", "append-1-head", "append-1-version", "append-10-new", "append-10-head")
 

@@ -13,7 +13,7 @@ from bench.ours import Ours, with_msgspec
 from bench.payloads import KB_BYTES, payload
 from bench.raw import RAW_NAME, TableQuery, parse_bodies
 from bench.rounds import Work, cpu_s, summary, take_turns
-from bench.scale import Scale
+from bench.sizes import Scale
 from bench.wire import Answer, Wire, repeated
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.rounds import Work, summary, take_turns
-from bench.scale import Scale
+from bench.sizes import Scale
 
 _ROOT: Final = Path(__file__).parents[2]
 _ENVIRON: Final = {

@@ -12,7 +12,7 @@ from botocore.client import BaseClient
 
 from bench.payloads import ITEM_SIZES, payload
 from bench.rounds import Work, cpu_s, summary, take_turns
-from bench.scale import Scale
+from bench.sizes import Scale
 from bench.wire import Answer, Wire
 from eventstore.adapters import eventbridge
 from eventstore.adapters.dynamodb.stream_records import stream_records

@@ -16,7 +16,7 @@ from bench.ours import OURS, Ours, open_ours, with_msgspec
 from bench.payloads import ITEM_SIZES, payload
 from bench.raw import RAW_NAME, TableQuery, parse_bodies
 from bench.rounds import Work, cpu_s, summary, take_turns
-from bench.scale import Scale
+from bench.sizes import Scale
 from bench.wire import Wire
 from eventstore import Event
 from eventstore.merge import ShardPage, merge

@@ -11,7 +11,7 @@ from typing import Any
 from bench.candidates import Candidate, Opens
 from bench.payloads import KB_BYTES, payload
 from bench.rounds import Work, summary, take_turns
-from bench.scale import Scale
+from bench.sizes import Scale
 
 
 def speed(opens: Sequence[Opens], endpoint: str, scale: Scale, *, base: str) -> dict[str, Any]:

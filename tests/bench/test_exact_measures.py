@@ -19,7 +19,7 @@ from bench.index_pages import IndexPages
 from bench.meter import Meter, metered
 from bench.ours import OURS, Ours, open_ours
 from bench.payloads import ITEM_SIZES, KB_BYTES, payload
-from bench.scale import TINY
+from bench.sizes import TINY
 from bench.wire import Wire
 from bench.workloads.exact import exact_measures
 from bench.workloads.publish import publish

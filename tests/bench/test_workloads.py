@@ -11,7 +11,7 @@ from bench.__main__ import ALONE, measures
 from bench.floor import Floor
 from bench.ours import OURS
 from bench.payloads import payload
-from bench.scale import TINY
+from bench.sizes import TINY
 
 NAMES = [
     "exact",
