@@ -12,13 +12,13 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
 from bench.candidates import Opens
-from bench.environment import environment
+from bench.environment import environment, run_of
 from bench.floor import Floor, open_floor
 from bench.meter import metered
 from bench.ours import open_ours
@@ -65,26 +65,28 @@ def measures(
 
 def run(
     scale: Scale, *, python: Sequence[Opens], node: Sequence[Opens], only: Sequence[str] = ()
-) -> dict[str, Any]:
-    """Run measures on a DynamoDB Local of their own; returns what each has seen."""
-    told: dict[str, Any] = {}
+) -> Iterator[tuple[str, Any]]:
+    """Run measures on a DynamoDB Local of their own; yields what each has seen."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         endpoint = stack.enter_context(dynamodb_local(Path(folder) / "dynamodb.log"))
-        for name, measure in measures(endpoint, python, node, scale, stack).items():
-            if only and name not in only:
-                continue
+        works = measures(endpoint, python, node, scale, stack)
+        unknown = sorted(set(only) - works.keys())
+        if unknown:
+            raise SystemExit(f"There's no measure {', '.join(unknown)}; there are {', '.join(works)}.")
+        for name in only or works:
             began_s = time.monotonic()
             print(f"  {name} ...", end="", flush=True, file=sys.stderr)
-            told[name] = measure()
+            yield name, works[name]()
             print(f" {time.monotonic() - began_s:.0f} s", file=sys.stderr)
-    return told
 
 
 def main() -> None:
     """Read the arguments and do what they say."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--tiny", action="store_true")
-    parser.add_argument("--only", nargs="+", default=[])
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME")
     parser.add_argument("--report", action="store_true")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
@@ -93,9 +95,12 @@ def main() -> None:
         python, node = open_peers()
         scale = TINY if arguments.tiny else PUBLISHED
         began_s = time.monotonic()
-        told = run(scale, python=(*ALONE, *python), node=node, only=arguments.only)
-        results = {**results, **told, "environment": environment(time.monotonic() - began_s)}
-        arguments.out.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+        for name, told in run(scale, python=(*ALONE, *python), node=node, only=arguments.only):
+            # After each one, so that a run that's broken off has lost nothing but its last measure.
+            runs = results.get("runs", {}) | {name: run_of(time.monotonic() - began_s)}
+            results |= {name: told, "runs": runs, "environment": environment()}
+            arguments.out.write_text(json.dumps(results, indent=1) + "\n")
+            began_s = time.monotonic()
     if not arguments.tiny:
         from bench.report import write_report  # matplotlib takes a second to import
 

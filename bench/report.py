@@ -25,6 +25,12 @@ _WORKLOADS: Final = {
     "load-20000": "load 20,000",
     "load": "load 1,000",
 }
+_PEERS: Final = (
+    "eventsourcing-dynamodb",
+    "aett-dynamodb",
+    "@castore/event-storage-adapter-dynamodb",
+    "event-store-adapter-js",
+)
 _PROBES: Final = {
     "race": "two writers append behind the same version at once",
     "gap": "append behind version 5 of a stream with 1 event",
@@ -40,7 +46,7 @@ Results = Mapping[str, Any]
 def write_report(results: Results) -> None:
     """Write docs/benchmarks.md and its plots: the text of bench/report.md with the tables in its places."""
     tables = {
-        "environment": _environment(results["environment"]),
+        "environment": _environment(results),
         "targets": _targets(results),
         "exact_appends": _exact(results, "append"),
         "exact_loads": _exact(results, "load"),
@@ -70,15 +76,20 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
 
 
-def _environment(environment: Mapping[str, Any]) -> str:
-    peers = ", ".join(f"`{name}` {version}" for name, version in environment["peers"].items())
-    changed = " with changes not committed" if environment["changed_since"] else ""
-    return (
-        f"Run on {environment['date']} at commit {environment['commit']}{changed}: {environment['cpu']}, "
-        f"{environment['cores']} cores, {environment['memory_gb']} GB; Python {environment['python']}, boto3 "
-        f"{environment['boto3']}, Node {environment['node']}, "
-        f"DynamoDB Local {environment['dynamodb_local']}; {environment['seconds'] / 60:.0f} minutes. Peers: {peers}."
+def _environment(results: Results) -> str:
+    """Tell where the results were made; when they aren't all of one commit, name all."""
+    machine, runs = results["environment"], results["runs"].values()
+    commits = " and ".join(sorted({run["commit"] for run in runs}))
+    changed = " with changes not committed" if any(run["changed_since"] for run in runs) else ""
+    minutes = sum(run["seconds"] for run in runs) / 60
+    peers = ", ".join(f"`{name}` {machine['peers'][name]}" for name in _PEERS)
+    lines = (
+        f"Run on {max(run['date'] for run in runs)} at commit {commits}{changed}, in {minutes:.0f} minutes:",
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB; Python {machine['python']},",
+        f"boto3 {machine['boto3']}, Node {machine['node']}, DynamoDB Local {machine['dynamodb_local']}.",
+        f"Peers: {peers}.",
     )
+    return "\n".join(lines)
 
 
 def _targets(results: Results) -> str:
@@ -173,7 +184,7 @@ def _throughput(results: Results) -> str:
     ]
     shards = speedups(results, OURS)
     note = f"\n\nEach page takes {LATENCY_S * 1_000:g} ms to come; the CPU does the rest."
-    return _table(("", *(f"{count} shards" for count in shards)), rows) + note
+    return _table(("", *(f"{count} shard{'s' * (count > 1)}" for count in shards)), rows) + note
 
 
 def _contended(measured: Mapping[str, Any]) -> str:
@@ -225,4 +236,4 @@ def _probe(measured: Mapping[str, Any], probe: str) -> str:
             right = {True: "yes", False: "**no**", None: "not offered"}[told["right"]]
             yield name, right, " ".join(told["evidence"].split())
 
-    return f"**{_PROBES[probe].capitalize()}**\n\n{_table(('', 'right', 'seen'), rows())}"
+    return f"**{_PROBES[probe][0].upper()}{_PROBES[probe][1:]}**\n\n{_table(('', 'right', 'seen'), rows())}"

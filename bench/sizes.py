@@ -29,8 +29,9 @@ class Scale:
     throughput_rounds: int = 3
     read_all_sizes: tuple[str, ...] = ("200 B", "1 KB", "10 KB")
     read_all_shards: tuple[int, ...] = (1, 5, 10)
+    read_all_engine_events: int = 2_000
     read_all_engine_bytes: int = 1_536 * 1_024
-    """Bytes of events that are really written for the exact measures of reading all."""
+    """At most so many events, and bytes of them, are really written for the exact measures of reading all."""
     memory_events: tuple[int, int] = (100_000, 1_000_000)
     publish_records: int = 10_000
     publish_rounds: int = 5
@@ -39,7 +40,7 @@ class Scale:
     speed_rounds: int = 5
     speed_appends: int = 50
     speed_load_events: int = 1_000
-    probe_events: int = 3_000
+    probe_events: int = 2_000
     """Events of 1 KB of a stream that doesn't fit into one page."""
 
 

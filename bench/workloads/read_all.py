@@ -39,15 +39,19 @@ def exact_read_all(meter: Meter, scale: Scale) -> dict[str, Any]:
     told: dict[str, Any] = {}
     for size in scale.read_all_sizes:
         payload_bytes = ITEM_SIZES[size]
-        count = scale.read_all_engine_bytes // (payload_bytes + 130)
+        count = min(scale.read_all_engine_events, scale.read_all_engine_bytes // (payload_bytes + 130))
         for shards in scale.read_all_shards:
             with open_ours(meter.endpoint, shards=shards) as ours:
                 ours.seed("order-1", payload(payload_bytes), count=count)
                 floor = Floor(meter.endpoint, ours.table, shards=shards)
-                told[f"{size}, {shards} shards"] = {
+                told[f"{size}, {_shards(shards)}"] = {
                     candidate.name: _counted(candidate, meter) for candidate in (ours, floor)
                 }
     return told
+
+
+def _shards(count: int) -> str:
+    return f"{count} shard{'s' * (count > 1)}"
 
 
 def _counted(candidate: _ReadsAll, meter: Meter) -> dict[str, Any]:
@@ -58,7 +62,7 @@ def _counted(candidate: _ReadsAll, meter: Meter) -> dict[str, Any]:
 def read_all_cpu(scale: Scale) -> dict[str, Any]:
     """Measure the client's CPU for each event, by size and shards; ratios to `Table.query` paginated."""
     return {
-        f"{size}, {shards} shards": _cpu(ITEM_SIZES[size], shards, scale)
+        f"{size}, {_shards(shards)}": _cpu(ITEM_SIZES[size], shards, scale)
         for size in scale.read_all_sizes
         for shards in scale.read_all_shards
     }
@@ -114,7 +118,7 @@ def throughput(scale: Scale) -> dict[str, Any]:
         pages = IndexPages(scale.throughput_events, shards, ITEM_SIZES["1 KB"], latency_s=LATENCY_S)
         for candidate in (Ours(_NOWHERE, "events", shards=shards), Floor(_NOWHERE, "events", shards=shards)):
             Wire(candidate.client).serve(pages.serve)
-            works[f"{candidate.name}, {shards} shards"] = _timed(candidate.read_all)
+            works[f"{candidate.name}, {_shards(shards)}"] = _timed(candidate.read_all)
     measured = take_turns(works, rounds=scale.throughput_rounds)
     told = {}
     for name in (OURS, Floor.name):
