@@ -13,6 +13,7 @@ Tests of your own code run on `eventstore.adapters.memory.MemoryEventStore`, whi
 """
 
 from eventstore.errors import (
+    CompressionUnavailable,
     DuplicateEventUid,
     EmptyAppend,
     EventStoreError,
@@ -64,6 +65,7 @@ __all__ = [
     "Append",
     "Appended",
     "BlockPosition",
+    "CompressionUnavailable",
     "DuplicateEventUid",
     "EmptyAppend",
     "Event",

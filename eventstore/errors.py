@@ -33,6 +33,7 @@
     ├── ReadModelRefused                   a projection's writes can't be done; nothing was written
     ├── StoreUnavailable                   throttled or unreachable after all tries; safe to try again
     ├── MalformedItem                      an item of the table that is not an event
+    ├── CompressionUnavailable             a payload's codec isn't installed here
     ├── MalformedBlock                     a block of the log that is missing or can't be read
     ├── NotPublishable                     an event that can't be put on a bus, not even by reference
     ├── FailedEventsUnavailable            the queue of failed events could not be reached; safe to try again
@@ -297,6 +298,17 @@ class MalformedItem(EventStoreError):
         self.stream_id = stream_id
         self.event_id = event_id
         self.reason = reason
+
+
+class CompressionUnavailable(EventStoreError):
+    """A payload is compressed, or should be, by a codec that this Python doesn't have."""
+
+    def __init__(self, *, codec: str) -> None:
+        super().__init__(
+            f"payloads are compressed by {codec}, which this Python doesn't have: "
+            f"pip install 'eventstore-dynamodb[{codec}]'"
+        )
+        self.codec = codec
 
 
 class MalformedBlock(EventStoreError):

@@ -34,6 +34,10 @@ EVENT_OVERHEAD_BYTES: Final = 128
 """Bytes of an event's item besides the stream id, name, payload and metadata: attribute names, uid
 and numbers (ours, rounded up; a test holds it against DynamoDB's own count)."""
 
+COMPRESSION_MIN_BYTES: Final = 512
+"""Bytes from which on a payload is compressed, where a store compresses (ours): with less, an event rarely
+takes a capacity unit less."""
+
 TRANSACTION_MAX_EVENTS: Final = 100
 """Events in one append or one transaction (DynamoDB TransactWriteItems: 100 items)."""
 

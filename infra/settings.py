@@ -124,6 +124,8 @@ class Settings:
     read_shards: int
     """Shards that a read of all streams asks: at least the most that were ever written."""
     settling_s: float
+    compression: Literal["none", "zlib", "zstd"]
+    """How the append function stores payloads. Whatever was stored can be read under any setting."""
     retain_data: bool
     """Table, bus and queues outlive their stacks, and deletion and termination protection are on."""
     log_retention_days: int
@@ -150,6 +152,7 @@ class Settings:
             write_shards=write_shards,
             read_shards=read_shards,
             settling_s=reader.number("settlingS", low=0, high=3_600),
+            compression=reader.choice("compression", "none", "zlib", "zstd"),
             retain_data=retain_data,
             log_retention_days=_log_retention_days(reader),
             packages_for=reader.choice("packagesFor", "aws", "machine"),

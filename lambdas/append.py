@@ -5,6 +5,7 @@ import os
 from aws_lambda_powertools import Logger, Metrics
 
 from eventstore.adapters.dynamodb.client import dynamodb_client
+from eventstore.adapters.dynamodb.compression import compression_for
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.http.app import Api
 from eventstore.http.append import append_handlers
@@ -16,5 +17,6 @@ store = DynamoDBEventStore(
     client=dynamodb_client(),
     table_name=settings.events_table,
     write_shards=settings.write_shards,
+    compression=compression_for(settings.compression),
 )
 handler = lambda_handler(Api(append_handlers(store)), logger=Logger(), metrics=Metrics())

@@ -24,10 +24,12 @@ class InvalidSettings(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppendSettings:
-    """What the append function needs: EVENTS_TABLE, WRITE_SHARDS."""
+    """What the append function needs: EVENTS_TABLE, WRITE_SHARDS; COMPRESSION (none)."""
 
     events_table: str
     write_shards: int
+    compression: str
+    """``none``, ``zlib`` or ``zstd``."""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -36,6 +38,7 @@ class AppendSettings:
         settings = cls(
             events_table=variables.text("EVENTS_TABLE"),
             write_shards=variables.whole("WRITE_SHARDS", low=1, high=SHARDS_MAX),
+            compression=variables.choice("COMPRESSION", ("none", "zlib", "zstd")),
         )
         variables.check()
         return settings

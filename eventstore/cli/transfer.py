@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from eventstore.adapters.dynamodb.client import dynamodb_client
+from eventstore.adapters.dynamodb.compression import compression_for
 from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.cli.screen import Screen
@@ -85,6 +86,9 @@ def add_import_options(parser: argparse.ArgumentParser) -> None:
         default=16,
         help="streams written side by side (default: 16)",
     )
+    parser.add_argument(
+        "--compression", choices=["none", "zlib", "zstd"], default="none", help="of payloads (default: none)"
+    )
     parser.add_argument("--check-only", action="store_true", help="check the file and write nothing")
 
 
@@ -99,7 +103,9 @@ def run_import(options: argparse.Namespace, screen: Screen) -> int:
     if options.check_only:
         return 0
     client = dynamodb_client(session(), config=CLIENT_CONFIG)
-    target = DynamoDBEventsTable(client=client, table_name=TABLE.of(options))
+    target = DynamoDBEventsTable(
+        client=client, table_name=TABLE.of(options), compression=compression_for(options.compression)
+    )
     imported = Imported()
     with screen.bar("Importing", unit="events", total=contents.events) as bar:
         for done in import_events(

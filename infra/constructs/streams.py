@@ -27,6 +27,7 @@ class AppendFunction(Function):
             variables={
                 "EVENTS_TABLE": events_table.table.table_name,
                 "WRITE_SHARDS": str(settings.write_shards),
+                "COMPRESSION": settings.compression,
             },
             statements=permissions.append(table_arn=events_table.table.table_arn),
             settings=settings,

@@ -14,6 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from eventstore import ANY, EXISTS, Event, EventTooLarge, Expect, Head, NewEvent, VersionConflict
+from eventstore.adapters.dynamodb.compression import Codec, Compression
 from eventstore.adapters.dynamodb.items import item_from_event
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.limits import EVENT_OVERHEAD_BYTES, ITEM_MAX_BYTES
@@ -22,6 +23,24 @@ from tests.tables import Meter, dynamodb_client, events_table
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
+
+def _order(lines: int) -> str:
+    chance = random.Random(20_261_124)
+    line = '{{"sku":"SKU-{:08}","name":"{}","quantity":{},"unitPrice":"{}.99","taxRate":19}}'
+    names = ["steel bolt", "wooden shelf", "garden hose", "desk lamp", "paint, white"]
+    return (
+        '{"customer":"c-4711","currency":"EUR","lines":['
+        + ",".join(
+            line.format(
+                chance.randrange(10**8), chance.choice(names), chance.randrange(9), chance.randrange(300)
+            )
+            for _ in range(lines)
+        )
+        + "]}"
+    )
+
+
+ORDER_4_KB = _order(46)
 KB = NewEvent(name="Happened", payload='"' + "x" * 860 + '"')
 assert EVENT_OVERHEAD_BYTES + 880 < 1_024
 
@@ -86,6 +105,31 @@ def test_append_of_ten_events_is_one_transaction(metered: tuple[DynamoDBEventSto
     store.append("s", [KB] * 10, expected=0)
 
     assert meter.requests == ["TransactWriteItems"]
+
+
+@pytest.mark.parametrize("codec", ["zlib", "zstd"])
+def test_compression_saves_units_of_writing_and_of_reading(
+    metered: tuple[DynamoDBEventStore, Meter], codec: Codec
+) -> None:
+    """An order of 4 KB, as JSON of its lines: 5 KB as an item, and 2 when it's compressed."""
+    store, meter = metered
+    packing = DynamoDBEventStore(
+        client=store._client, table_name=store._table_name, compression=Compression(codec)
+    )
+    event = NewEvent(name="OrderPlaced", payload=ORDER_4_KB)
+
+    for number, (writer, units) in enumerate([(store, 5.0), (packing, 2.0)]):
+        meter.reset()
+        writer.append(f"s-{number}", [event], expected=0)
+        assert (meter.requests, meter.table_units, meter.index_units) == (["PutItem"], units, units)
+        for _ in range(19):
+            head = writer.append(f"s-{number}", [event], expected=writer.head(f"s-{number}")).head
+        meter.reset()
+        # Whoever reads needs no setting.
+        assert {read.payload for read in store.read_stream(f"s-{number}")} == {ORDER_4_KB}
+        assert head.version == 20
+        assert meter.requests == ["Query"]
+        assert meter.table_units == (21.5 if writer is store else 7.0)
 
 
 def test_conflict_is_one_query_more(metered: tuple[DynamoDBEventStore, Meter]) -> None:

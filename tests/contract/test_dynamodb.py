@@ -1,4 +1,4 @@
-"""The contract on the strict engine: DynamoDB Local, with one shard and with ten, and each kind of client."""
+"""The contract on the strict engine, DynamoDB Local: few shards and many, each kind of client and payload."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from eventstore import EventStore
+from eventstore.adapters.dynamodb.compression import Compression
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.testing import EventStoreContract
 from tests.tables import boto3s_client, dynamodb_client, events_table
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 class _DynamoDBContract(EventStoreContract):
     write_shards: int
+    compression: Compression | None = None
 
     def make_client(self, endpoint: str) -> DynamoDBClient:
         return dynamodb_client(endpoint)
@@ -35,6 +37,7 @@ class _DynamoDBContract(EventStoreContract):
             table_name=self.tables.enter_context(events_table(self.client)),
             write_shards=self.write_shards,
             settling_s=settling_s,
+            compression=self.compression,
             clock_us=clock_us,
         )
 
@@ -44,6 +47,11 @@ class TestDynamoDBEventStoreWithOneShardAndBoto3sClient(_DynamoDBContract):
 
     def make_client(self, endpoint: str) -> DynamoDBClient:
         return boto3s_client(endpoint)
+
+
+class TestDynamoDBEventStoreThatCompresses(_DynamoDBContract):
+    write_shards = 2
+    compression = Compression("zstd", min_bytes=0)
 
 
 class TestDynamoDBEventStoreWithTenShards(_DynamoDBContract):

@@ -135,6 +135,7 @@ def test_an_alarm_can_be_off() -> None:
         ({"publishMaxRecordAgeS": 86_400}, "publishMaxRecordAgeS .* to 82,800"),
         ({"putEventsMaxBytes": 1_048_577}, "putEventsMaxBytes .* to 1,048,576"),
         ({"putEventsMaxBytes": 16_383}, "putEventsMaxBytes .* from 16,384"),
+        ({"compression": "brotli"}, "compression .* one of: none, zlib, zstd"),
         ({"partialBatch": "retry"}, "partialBatch .* one of: report, raise"),
         ({"eventSource": "aws.events"}, "eventSource .* EventBridge's own"),
         ({"eventSource": ""}, "eventSource .* is ''"),

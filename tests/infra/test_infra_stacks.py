@@ -180,7 +180,7 @@ def test_every_log_group_has_the_retention_of_its_environment(
         (
             "prod",
             {
-                "append": {"WRITE_SHARDS": "4"},
+                "append": {"WRITE_SHARDS": "4", "COMPRESSION": "none"},
                 "read": {"READ_SHARDS": "4", "SETTLING_S": "10", "LOG_TRANCHES": "4"},
                 "publish": {
                     "EVENT_SOURCE": "eventstore",

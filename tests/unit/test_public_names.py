@@ -12,7 +12,8 @@ ROOT = Path(__file__).parents[2]
 
 def test_public_names_are_pinned() -> None:
     assert set(eventstore.__all__) == {
-        "ANY", "EXISTS", "AllEvents", "Append", "Appended", "BlockPosition", "DuplicateEventUid",
+        "ANY", "EXISTS", "AllEvents", "Append", "Appended", "BlockPosition",
+        "CompressionUnavailable", "DuplicateEventUid",
         "EmptyAppend", "Event", "EventLog", "EventStore", "EventStoreError", "EventTooLarge", "Executed",
         "Expect", "Expected", "ExpectedVersionAhead", "FailedEventsUnavailable", "Head", "IndexingStopped",
         "InvalidEventName", "InvalidEventUid", "InvalidExpectedVersion", "InvalidInput", "InvalidJson",

@@ -27,7 +27,7 @@ READ = {"EVENTS_TABLE": "events", "READ_SHARDS": "3", "LOG_TABLE": "log", "LOG_T
 
 def test_append_settings_are_typed() -> None:
     settings = AppendSettings.from_environ({"EVENTS_TABLE": "events", "WRITE_SHARDS": "12"})
-    assert settings == AppendSettings(events_table="events", write_shards=12)
+    assert settings == AppendSettings(events_table="events", write_shards=12, compression="none")
 
 
 def test_read_settings_are_typed_and_have_the_default_settling_time() -> None:
@@ -82,6 +82,13 @@ def test_shards_have_to_be_a_whole_number_within_bounds(value: str) -> None:
         AppendSettings.from_environ({"EVENTS_TABLE": "events", "WRITE_SHARDS": value})
     with pytest.raises(InvalidSettings, match="READ_SHARDS"):
         ReadSettings.from_environ({**READ, "READ_SHARDS": value})
+
+
+def test_compression_is_one_of_those_there_are() -> None:
+    environ = {"EVENTS_TABLE": "events", "WRITE_SHARDS": "1", "COMPRESSION": "zstd"}
+    assert AppendSettings.from_environ(environ).compression == "zstd"
+    with pytest.raises(InvalidSettings, match="COMPRESSION is 'gzip'; it has to be one of none, zlib, zstd"):
+        AppendSettings.from_environ({**environ, "COMPRESSION": "gzip"})
 
 
 @pytest.mark.parametrize("value", ["-1", "nan", "inf", "soon"])

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
+from eventstore.adapters.dynamodb.compression import Compression
 from eventstore.adapters.dynamodb.items import event_from_item, item_from_event, key_of
 from eventstore.adapters.dynamodb.requests import SlotsTaken, send
 from eventstore.adapters.dynamodb.schema import BY_TIME, EVENT_ID, EVENT_UID, GSI_KEY, STREAM_ID, TIMESTAMP
@@ -29,12 +30,21 @@ class DynamoDBEventsTable:
     Args:
         client: boto3's DynamoDB client, best made with `client.dynamodb_client`.
         table_name: the table of the deployed stack.
+        compression: how payloads are stored that it writes; None as plain text.
         page_items: items of one page of a scan at most; None for as many as 1 MB holds.
     """
 
-    def __init__(self, *, client: DynamoDBClient, table_name: str, page_items: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        client: DynamoDBClient,
+        table_name: str,
+        compression: Compression | None = None,
+        page_items: int | None = None,
+    ) -> None:
         self._client = client
         self._table_name = table_name
+        self._compression = compression
         self._page = {} if page_items is None else {"Limit": page_items}
 
     def scan(self, *, segment: int, segments: int, after: str | None) -> ItemPage:
@@ -114,7 +124,7 @@ class DynamoDBEventsTable:
             send(
                 self._client.put_item,
                 TableName=self._table_name,
-                Item=item_from_event(event, shard=shard),
+                Item=item_from_event(event, shard=shard, compression=self._compression),
                 ConditionExpression=_FREE,
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Mapping
 from decimal import Decimal
 from math import ceil
 from typing import Any
 
+from eventstore.adapters.dynamodb.compression import Compression, NotUnpacked, unpack
 from eventstore.adapters.dynamodb.schema import (
     EVENT_ID,
     EVENT_NAME,
@@ -14,6 +16,7 @@ from eventstore.adapters.dynamodb.schema import (
     GSI_KEY,
     METADATA,
     PAYLOAD,
+    PAYLOAD_Z,
     STREAM_ID,
     TIMESTAMP,
 )
@@ -21,13 +24,14 @@ from eventstore.errors import MalformedItem
 from eventstore.events import Event, EventSlots
 
 
-def item_from_event(event: Event, *, shard: int) -> dict[str, Any]:
+def item_from_event(event: Event, *, shard: int, compression: Compression | None = None) -> dict[str, Any]:
     """Write an event as an item in DynamoDB's own JSON; empty metadata is left out."""
-    item = {
+    packed = compression.pack(event.payload) if compression else None
+    item: dict[str, Any] = {
         STREAM_ID: {"S": event.stream_id},
         EVENT_ID: {"N": str(event.event_id)},
         EVENT_NAME: {"S": event.name},
-        PAYLOAD: {"S": event.payload},
+        **({PAYLOAD: {"S": event.payload}} if packed is None else {PAYLOAD_Z: {"B": packed}}),
         EVENT_UID: {"S": event.uid},
         TIMESTAMP: {"N": str(event.timestamp_us)},
         GSI_KEY: {"N": str(shard)},
@@ -41,25 +45,40 @@ def event_from_item(item: Mapping[str, Any]) -> Event:
     """Read an event from an item in DynamoDB's own JSON; attributes that aren't ours are passed over.
 
     Raises:
-        MalformedItem: an attribute is missing or of another type.
+        MalformedItem: an attribute is missing, of another type, or compressed and damaged.
+        CompressionUnavailable: its payload is compressed by zstd, which isn't installed here.
     """
     event = EventSlots()
     try:
         event.stream_id = item[STREAM_ID]["S"]
         event.event_id = int(item[EVENT_ID]["N"])
         event.name = item[EVENT_NAME]["S"]
-        event.payload = item[PAYLOAD]["S"]
+        event.payload = item[PAYLOAD]["S"] if PAYLOAD in item else _unpacked(item)
         event.metadata = item[METADATA]["S"] if METADATA in item else "{}"
         event.uid = item[EVENT_UID]["S"]
         event.timestamp_us = int(item[TIMESTAMP]["N"])
         return event.freeze()
     except (KeyError, ValueError) as error:
-        raise MalformedItem(
-            stream_id=item[STREAM_ID]["S"],
-            # A number that is no whole one can't be an EventId, but it can be a key.
-            event_id=ceil(Decimal(item[EVENT_ID]["N"])),
-            reason=f"{error} is missing or of another type; mend or delete the item",
-        ) from error
+        raise _malformed(item, f"{error} is missing or of another type") from error
+    except NotUnpacked as error:
+        raise _malformed(item, f"{PAYLOAD_Z} can't be read: {error}") from error
+
+
+def _unpacked(item: Mapping[str, Any]) -> str:
+    if PAYLOAD_Z not in item:
+        raise KeyError(PAYLOAD)
+    packed: bytes | str = item[PAYLOAD_Z]["B"]
+    # Lambda hands a stream's records over as JSON, where binary is base64; boto3 gives bytes.
+    return unpack(packed if isinstance(packed, bytes) else b64decode(packed))
+
+
+def _malformed(item: Mapping[str, Any], what: str) -> MalformedItem:
+    return MalformedItem(
+        stream_id=item[STREAM_ID]["S"],
+        # A number that is no whole one can't be an EventId, but it can be a key.
+        event_id=ceil(Decimal(item[EVENT_ID]["N"])),
+        reason=f"{what}; mend or delete the item",
+    )
 
 
 def key_of(stream_id: str, event_id: int) -> dict[str, Any]:

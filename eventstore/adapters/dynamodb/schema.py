@@ -7,6 +7,7 @@ StreamId   S  partition key; one stream is one aggregate, loading it is one Quer
 EventId    N  sort key; 1, 2, 3 ... without gaps; its uniqueness is the optimistic lock
 EventName  S  what happened, past tense; EventBridge's detail-type
 Payload    S  JSON text, kept exactly as sent
+PayloadZ   B  in place of Payload where the store compresses: a zlib stream or a zstd frame of it
 Metadata   S  JSON object; left out when empty
 EventUid   S  the writer's UUID or ours; a retried append is known by it
 Timestamp  N  microseconds since 1970 UTC; strictly increasing inside a stream
@@ -20,6 +21,7 @@ STREAM_ID: Final = "StreamId"
 EVENT_ID: Final = "EventId"
 EVENT_NAME: Final = "EventName"
 PAYLOAD: Final = "Payload"
+PAYLOAD_Z: Final = "PayloadZ"
 METADATA: Final = "Metadata"
 EVENT_UID: Final = "EventUid"
 TIMESTAMP: Final = "Timestamp"

@@ -12,6 +12,7 @@ from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
+from eventstore.adapters.dynamodb.compression import Compression
 from eventstore.adapters.dynamodb.items import event_from_item, item_from_event, key_of
 from eventstore.adapters.dynamodb.requests import Busy, SlotsTaken, send
 from eventstore.adapters.dynamodb.schema import EVENT_ID, STREAM_ID
@@ -44,6 +45,7 @@ class DynamoDBEventStore:
         read_shards: how many are read; at least the highest `write_shards` there ever was. None for
             `write_shards`.
         settling_s: seconds until an event counts as settled.
+        compression: how payloads are stored that it writes; None as plain text. It reads either kind anyway.
         log: the store's log, which `read_log` reads; the deployed indexer writes it.
         clock_us, random_bytes, random_shard, jitter, sleep: time and chance, to be replaced in tests.
 
@@ -59,6 +61,7 @@ class DynamoDBEventStore:
         write_shards: int = 1,
         read_shards: int | None = None,
         settling_s: float = SETTLING_S,
+        compression: Compression | None = None,
         log: EventLog | None = None,
         clock_us: Callable[[], int] = lambda: time.time_ns() // 1_000,
         random_bytes: Callable[[int], bytes] = os.urandom,
@@ -77,6 +80,7 @@ class DynamoDBEventStore:
         self._write_shards = write_shards
         self._read_shards = read_shards
         self._settling_us = round(settling_s * 1_000_000)
+        self._compression = compression
         self._log = log
         self._clock_us = clock_us
         self._random_bytes = random_bytes
@@ -266,7 +270,9 @@ class DynamoDBEventStore:
         puts = [
             {
                 "TableName": self._table_name,
-                "Item": item_from_event(event, shard=self._random_shard(self._write_shards)),
+                "Item": item_from_event(
+                    event, shard=self._random_shard(self._write_shards), compression=self._compression
+                ),
                 "ConditionExpression": _FREE,
                 "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
             }
