@@ -54,8 +54,8 @@ soak: $(TEST_READY) $(DYNAMODB_READY) ## Inject faults for long and check that n
 	@PYTHONPATH=lambdas exec $(BIN)/python -m tests.proof --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
 
 .PHONY: bench
-bench: $(BENCH_READY) $(BENCH_NPM_READY) $(DYNAMODB_READY) ## Measure against the floor and the peers, write docs/benchmarks.md (ONLY="append_cpu ...")
-	@exec $(BIN)/python -m bench $(if $(ONLY),--only $(ONLY))
+bench: $(BENCH_READY) $(BENCH_NPM_READY) $(DYNAMODB_READY) ## Measure against the floor and the peers, write docs/benchmarks.md (QUICK=1: a first look; ONLY="append_cpu ...")
+	@exec $(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
 
 .PHONY: openapi
 openapi: $(TEST_READY) ## Write docs/openapi.json anew from the code

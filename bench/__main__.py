@@ -1,6 +1,7 @@
 """`python -m bench`: run the benchmark and write bench/results.json, docs/benchmarks.md and its plots.
 
---tiny            sizes so small that nothing is told but that all of it runs (writes nothing but to --out)
+--quick           fewer rounds and events: a first look
+--tiny            so small that it tells nothing but that all of it runs; writes no report
 --only NAME ...   some of the measures; the others are taken from the results that are there
 --report          no measures, only the report from the results that are there
 """
@@ -24,8 +25,9 @@ from bench.meter import metered
 from bench.ours import open_ours
 from bench.peers.paths import open_peers
 from bench.probes import probes
-from bench.sizes import PUBLISHED, TINY, Scale
+from bench.sizes import PUBLISHED, QUICK, TINY, Scale
 from bench.workloads.append_cpu import append_cpu
+from bench.workloads.compression import compression
 from bench.workloads.contended import contended_appends
 from bench.workloads.exact import exact_measures
 from bench.workloads.load_cpu import load_cpu
@@ -59,6 +61,7 @@ def measures(
         "cold_imports": lambda: cold_imports(scale),
         "memory": lambda: memory(scale),
         "contended": lambda: contended_appends(everyone, meter, scale),
+        "compression": lambda: compression(meter, scale),
         "speed": lambda: speed(python, endpoint, scale, base=Floor.name),
     }
 
@@ -85,6 +88,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--quick", action="store_true")
     parser.add_argument("--tiny", action="store_true")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME")
     parser.add_argument("--report", action="store_true")
@@ -93,11 +97,13 @@ def main() -> None:
     results: dict[str, Any] = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
     if not arguments.report:
         python, node = open_peers()
-        scale = TINY if arguments.tiny else PUBLISHED
+        scale = TINY if arguments.tiny else QUICK if arguments.quick else PUBLISHED
         began_s = time.monotonic()
         for name, told in run(scale, python=(*ALONE, *python), node=node, only=arguments.only):
             # After each one, so that a run that's broken off has lost nothing but its last measure.
-            runs = results.get("runs", {}) | {name: run_of(time.monotonic() - began_s)}
+            runs = results.get("runs", {}) | {
+                name: run_of(time.monotonic() - began_s, quick=scale is not PUBLISHED)
+            }
             results |= {name: told, "runs": runs, "environment": environment()}
             arguments.out.write_text(json.dumps(results, indent=1) + "\n")
             began_s = time.monotonic()

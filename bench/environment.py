@@ -18,13 +18,14 @@ import botocore
 _ROOT = Path(__file__).parent.parent
 
 
-def run_of(seconds: float) -> dict[str, Any]:
+def run_of(seconds: float, *, quick: bool) -> dict[str, Any]:
     """Tell when and from what a measure was made, and how long it took."""
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "commit": _git("rev-parse", "--short", "HEAD"),
         "changed_since": bool(_git("status", "--porcelain", "--", "eventstore", "lambdas", "bench/*.py")),
         "seconds": round(seconds),
+        "quick": quick,
     }
 
 

@@ -14,6 +14,7 @@ from bench.candidates import Conflict, client_options, table_of
 from bench.floor import events_table_keys, seed_events
 from eventstore import Event, Head, NewEvent, VersionConflict, execute
 from eventstore.adapters.dynamodb.client import dynamodb_client
+from eventstore.adapters.dynamodb.compression import Compression
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 
 OURS: Final = "this library"
@@ -31,13 +32,16 @@ class Ours:
         shards: int = 1,
         name: str = OURS,
         json_loads: Callable[[bytes], Any] = json.loads,
+        compression: Compression | None = None,
     ) -> None:
         self.name = name
         self.table = table
         self._endpoint = endpoint
         self._shards = shards
         self._client: Any = dynamodb_client(json_loads=json_loads, **client_options(endpoint))
-        self.store = DynamoDBEventStore(client=self._client, table_name=table, write_shards=shards)
+        self.store = DynamoDBEventStore(
+            client=self._client, table_name=table, write_shards=shards, compression=compression
+        )
         self._heads: dict[str, Head] = {}
 
     @property

@@ -59,6 +59,7 @@ def write_report(results: Results) -> None:
         "publish": _publish(results["publish"]),
         "cold_imports": _cold(results["cold_imports"]),
         "memory": _memory(results["memory"]),
+        "compression": _compression(results["compression"]),
         "speed": _ratios(results["speed"]),
         "probes": _probes(results["probes"]),
     }
@@ -79,12 +80,13 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def _environment(results: Results) -> str:
     """Tell where the results were made; when they aren't all of one commit, name all."""
     machine, runs = results["environment"], results["runs"].values()
+    quick = " (a quick run: few rounds, fewer events)" if any(run["quick"] for run in runs) else ""
     commits = " and ".join(sorted({run["commit"] for run in runs}))
     changed = " with changes not committed" if any(run["changed_since"] for run in runs) else ""
     minutes = sum(run["seconds"] for run in runs) / 60
     peers = ", ".join(f"`{name}` {machine['peers'][name]}" for name in _PEERS)
     lines = (
-        f"Run on {max(run['date'] for run in runs)} at commit {commits}{changed}, in {minutes:.0f} minutes:",
+        f"Run on {max(run['date'] for run in runs)} at commit {commits}{changed}, in {minutes:.0f} minutes{quick}:",
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB; Python {machine['python']},",
         f"boto3 {machine['boto3']}, Node {machine['node']}, DynamoDB Local {machine['dynamodb_local']}.",
         f"Peers: {peers}.",
@@ -133,6 +135,7 @@ def _exact_read_all(results: Results) -> str:
         rows.append(
             (
                 name,
+                f"{exact['events']:,}",
                 f"{exact['requests']:,}",
                 f"{exact['read_units']:,.1f}",
                 f"{exact['read_units'] / exact['events']:.3f}",
@@ -141,7 +144,16 @@ def _exact_read_all(results: Results) -> str:
                 "yes" if _same_cost(engine) else "no",
             )
         )
-    head = ("", "queries", "RCU", "RCU an event", "bytes an event", "on the engine", "same as the floor")
+    head = (
+        "",
+        "events",
+        "queries",
+        "RCU",
+        "RCU an event",
+        "bytes an event",
+        "on the engine",
+        "same as the floor",
+    )
     return _table(head, rows)
 
 
@@ -201,6 +213,23 @@ def _contended(measured: Mapping[str, Any]) -> str:
         for name, told in measured.items()
     ]
     head = ("", "acknowledged", "of these lost", "conflicts an event", "requests", "WCU", "RCU")
+    return _table(head, rows)
+
+
+def _compression(measured: Mapping[str, Any]) -> str:
+    rows = [
+        (
+            size,
+            codec,
+            f"{exact['write_units']:.2f}",
+            f"{exact['read_units']:.2f}",
+            _ratio(told["append"]["candidates"][codec]),
+            _ratio(told["load"]["candidates"][codec]),
+        )
+        for size, told in measured.items()
+        for codec, exact in told["exact"].items()
+    ]
+    head = ("event", "codec", "WCU an append", "RCU of an event, loaded", "CPU of an append", "CPU of a load")
     return _table(head, rows)
 
 

@@ -1,4 +1,4 @@
-"""How large the workloads are: as published, and tiny for the tests, which only see that they run."""
+"""How large the workloads are: as published, quick for a look, tiny for the tests, which only see them run."""
 
 from __future__ import annotations
 
@@ -40,11 +40,31 @@ class Scale:
     speed_rounds: int = 5
     speed_appends: int = 50
     speed_load_events: int = 1_000
+    compressed_events: int = 200
+    """Events that are appended and loaded of each size and codec."""
     probe_events: int = 2_000
     """Events of 1 KB of a stream that doesn't fit into one page."""
 
 
 PUBLISHED = Scale()
+QUICK = Scale(
+    rounds=3,
+    appends=60,
+    load_turn_events=1_000,
+    contended_rounds=1,
+    contended_appends=10,
+    read_all_rounds=2,
+    read_all_events=20_000,
+    throughput_events=10_000,
+    throughput_rounds=1,
+    memory_events=(20_000, 100_000),
+    publish_records=2_000,
+    publish_rounds=3,
+    cold_rounds=3,
+    speed_rounds=2,
+    speed_appends=20,
+    compressed_events=50,
+)
 TINY = Scale(
     rounds=1,
     appends=3,
@@ -69,5 +89,6 @@ TINY = Scale(
     speed_rounds=1,
     speed_appends=2,
     speed_load_events=10,
+    compressed_events=3,
     probe_events=30,
 )

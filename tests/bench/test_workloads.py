@@ -26,6 +26,7 @@ NAMES = [
     "cold_imports",
     "memory",
     "contended",
+    "compression",
     "speed",
 ]
 
