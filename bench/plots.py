@@ -70,10 +70,9 @@ def _reads(measured: Results, path: Path, title: str) -> None:
         if name != RAW_NAME
     }
     labels = [
-        label.replace("load-20000", "20,000 events").replace("load-1000", "1,000 events")
+        f"{int(label[5:]):,} events" if label.startswith("load-") else label.replace(", ", "\n")
         for label in measured
     ]
-    labels = [label.replace("load-10", "10 events").replace(", ", "\n") for label in labels]
     _bars(series, labels, "events per CPU second, Table.query = 1", title, path)
 
 

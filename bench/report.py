@@ -20,9 +20,6 @@ _WORKLOADS: Final = {
     "append-1-version": "append 1, only the version known",
     "append-10-new": "append 10 to a new stream",
     "append-10-head": "append 10, head known",
-    "load-10": "load 10",
-    "load-1000": "load 1,000",
-    "load-20000": "load 20,000",
     "load": "load 1,000",
 }
 _PEERS: Final = (
@@ -80,13 +77,14 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def _environment(results: Results) -> str:
     """Tell where the results were made; when they aren't all of one commit, name all."""
     machine, runs = results["environment"], results["runs"].values()
-    quick = " (a quick run: few rounds, fewer events)" if any(run["quick"] for run in runs) else ""
+    quick = ", a quick one" if any(run["quick"] for run in runs) else ""
     commits = " and ".join(sorted({run["commit"] for run in runs}))
     changed = " with changes not committed" if any(run["changed_since"] for run in runs) else ""
     minutes = sum(run["seconds"] for run in runs) / 60
     peers = ", ".join(f"`{name}` {machine['peers'][name]}" for name in _PEERS)
+    date = max(run["date"] for run in runs)
     lines = (
-        f"Run on {max(run['date'] for run in runs)} at commit {commits}{changed}, in {minutes:.0f} minutes{quick}:",
+        f"Run on {date} at commit {commits}{changed}, in {minutes:.0f} minutes{quick}:",
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB; Python {machine['python']},",
         f"boto3 {machine['boto3']}, Node {machine['node']}, DynamoDB Local {machine['dynamodb_local']}.",
         f"Peers: {peers}.",
@@ -106,10 +104,15 @@ def _exact(results: Results, kind: str) -> str:
     candidates = results["exact"]
     workloads = [name for name in candidates[OURS] if name.startswith(kind)]
     rows = [
-        (_WORKLOADS[workload], *(_cost(told[workload]) for told in candidates.values()))
+        (_name_of(workload), *(_cost(told[workload]) for told in candidates.values()))
         for workload in workloads
     ]
     return _table(("", *candidates), rows)
+
+
+def _name_of(workload: str) -> str:
+    kind, _, count = workload.partition("load-")
+    return f"load {int(count):,}" if count else _WORKLOADS.get(kind, kind)
 
 
 def _cost(told: Mapping[str, Any]) -> str:
@@ -165,7 +168,7 @@ def _same_cost(engine: Mapping[str, Any]) -> bool:
 def _ratios(measured: Mapping[str, Any]) -> str:
     names = list(next(iter(measured.values()))["candidates"])
     rows = [
-        (_WORKLOADS[workload], *(_ratio(told["candidates"][name]) for name in names))
+        (_name_of(workload), *(_ratio(told["candidates"][name]) for name in names))
         for workload, told in measured.items()
     ]
     return _table(("", *names), rows)
@@ -185,7 +188,7 @@ def _speeds(measured: Mapping[str, Any]) -> str:
         candidates = told["candidates"]
         own_to_raw = candidates[OURS]["ratio"] / candidates[RAW_NAME]["ratio"]
         speeds = (f"{1 / candidates[name]['ratio']:.1f}" for name in names)
-        rows.append((_WORKLOADS.get(workload, workload), *speeds, f"{own_to_raw:.2f}"))
+        rows.append((_name_of(workload), *speeds, f"{own_to_raw:.2f}"))
     return _table(("", *names, f"CPU of {OURS} to {RAW_NAME}"), rows)
 
 

@@ -1,4 +1,4 @@
-"""How large the workloads are: as published, quick for a look, tiny for the tests, which only see them run."""
+"""How large the workloads are: as published, quick for a look, tiny for the tests to see them run."""
 
 from __future__ import annotations
 
@@ -50,6 +50,7 @@ PUBLISHED = Scale()
 QUICK = Scale(
     rounds=3,
     appends=60,
+    loads=(10, 1_000, 4_000),
     load_turn_events=1_000,
     contended_rounds=1,
     contended_appends=10,
