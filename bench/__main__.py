@@ -25,6 +25,7 @@ from bench.meter import metered
 from bench.ours import open_ours
 from bench.peers.paths import open_peers
 from bench.probes import probes
+from bench.report import write_report
 from bench.sizes import PUBLISHED, QUICK, TINY, Scale
 from bench.workloads.append_cpu import append_cpu
 from bench.workloads.compression import compression
@@ -108,8 +109,6 @@ def main() -> None:
             arguments.out.write_text(json.dumps(results, indent=1) + "\n")
             began_s = time.monotonic()
     if not arguments.tiny:
-        from bench.report import write_report  # matplotlib takes a second to import
-
         write_report(results)
 
 

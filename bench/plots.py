@@ -59,7 +59,7 @@ def _costs(results: Results, path: Path) -> None:
         ]
         for name, told in results["exact"].items()
     }
-    _bars(series, list(workloads.values()), "write units an event, index included", "Appending 1 KB", path)
+    _bars(series, list(workloads.values()), "write units an event,\nindex included", "Appending 1 KB", path)
 
 
 def _reads(measured: Results, path: Path, title: str) -> None:
@@ -73,7 +73,7 @@ def _reads(measured: Results, path: Path, title: str) -> None:
         f"{int(label[5:]):,} events" if label.startswith("load-") else label.replace(", ", "\n")
         for label in measured
     ]
-    _bars(series, labels, "events per CPU second, Table.query = 1", title, path)
+    _bars(series, labels, "events per CPU second\n(Table.query = 1)", title, path)
 
 
 def _bars(series: Mapping[str, list[float]], labels: list[str], unit: str, title: str, path: Path) -> None:
@@ -82,7 +82,7 @@ def _bars(series: Mapping[str, list[float]], labels: list[str], unit: str, title
     for number, (name, values) in enumerate(series.items()):
         places = [place + (number - (len(series) - 1) / 2) * width for place in range(len(labels))]
         axes.bar(places, values, width, label=name, color=_COLOURS[name])
-    axes.set_xticks(range(len(labels)), labels)
+    axes.set_xticks(range(len(labels)), labels, fontsize=8 if len(labels) < 5 else 7)
     axes.set_ylabel(unit)
     axes.set_title(title, loc="left")
     axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
@@ -94,8 +94,9 @@ def _throughput(results: Results, path: Path) -> None:
     for name in results["throughput"]:
         grown = speedups(results, name)
         axes.plot(list(grown), list(grown.values()), marker="o", label=name, color=_COLOURS[name])
+    axes.set_xticks(list(speedups(results, OURS)))
     axes.set_xlabel("shards")
-    axes.set_ylabel("events a second, 1 shard = 1")
+    axes.set_ylabel("events a second\n(1 shard = 1)")
     axes.set_ylim(bottom=0)
     axes.set_title("Reading all events, each page 25 ms away", loc="left")
     axes.legend(frameon=False)

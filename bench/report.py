@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.ours import OURS
-from bench.plots import write_plots
 from bench.raw import RAW_NAME
 from bench.targets import speedups, targets
 from bench.workloads.read_all import LATENCY_S
 
-_DOCS: Final = Path(__file__).parent.parent / "docs"
+DOCS: Final = Path(__file__).parent.parent / "docs"
+"""Where the report is written."""
 _TEXT: Final = Path(__file__).parent / "report.md"
 _WORKLOADS: Final = {
     "append-1-new": "append 1 to a new stream",
@@ -41,7 +41,15 @@ Results = Mapping[str, Any]
 
 
 def write_report(results: Results) -> None:
-    """Write docs/benchmarks.md and its plots: the text of bench/report.md with the tables in its places."""
+    """Write docs/benchmarks.md and its plots."""
+    from bench.plots import write_plots  # takes a second, and only `make bench` installs matplotlib
+
+    (DOCS / "benchmarks.md").write_text(report_text(results))
+    write_plots(results, DOCS / "benchmarks")
+
+
+def report_text(results: Results) -> str:
+    """Write the report: the text of bench/report.md with the tables in their places."""
     tables = {
         "environment": _environment(results),
         "targets": _targets(results),
@@ -65,8 +73,7 @@ def write_report(results: Results) -> None:
         place = f"<!-- {name} -->"
         assert text.count(place) == 1, f"{_TEXT} has to have {place} once"
         text = text.replace(place, table)
-    (_DOCS / "benchmarks.md").write_text(text)
-    write_plots(results, _DOCS / "benchmarks")
+    return text
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
