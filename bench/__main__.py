@@ -28,10 +28,10 @@ from bench.probes import probes
 from bench.report import write_report
 from bench.sizes import PUBLISHED, QUICK, TINY, Scale
 from bench.workloads.append_cpu import append_cpu
+from bench.workloads.appends import exact_appends
 from bench.workloads.compression import compression
 from bench.workloads.contended import contended_appends
-from bench.workloads.exact import exact_measures
-from bench.workloads.load_cpu import load_cpu
+from bench.workloads.loads import loads
 from bench.workloads.processes import cold_imports, memory
 from bench.workloads.publish import publish
 from bench.workloads.read_all import exact_read_all, merge_share, read_all_cpu, throughput
@@ -49,12 +49,13 @@ def measures(
     """Name all measures, each to be called once; those that count go through a proxy that the stack ends."""
     meter = stack.enter_context(metered(endpoint))
     everyone = (*python, *node)
+    peers = [open_ for open_ in everyone if open_ not in ALONE]
     return {
-        "exact": lambda: exact_measures(everyone, meter, scale),
+        "appends": lambda: exact_appends(everyone, meter),
+        "loads": lambda: loads(peers, meter, scale),
         "exact_read_all": lambda: exact_read_all(meter, scale),
         "probes": lambda: probes(everyone, meter, scale),
         "append_cpu": lambda: append_cpu(python, endpoint, scale, base=Floor.name),
-        "load_cpu": lambda: load_cpu(python, endpoint, scale),
         "read_all_cpu": lambda: read_all_cpu(scale),
         "throughput": lambda: throughput(scale),
         "merge_share": lambda: merge_share(scale),

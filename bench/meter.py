@@ -62,6 +62,8 @@ class Meter:
         self._tables: dict[str, TableIndexes] = {}
         self._still_let_through: int | None = None
         self.endpoint = ""
+        self.asks = True
+        """Whether DynamoDB is asked for the consumed capacity; without, no units are counted."""
         self.usage = Usage()
 
     def reset(self) -> None:
@@ -167,7 +169,7 @@ class _Proxy(BaseHTTPRequestHandler):
             return
         operation = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
         request = json.loads(body)
-        asked = "ReturnConsumedCapacity" in request
+        asked = "ReturnConsumedCapacity" in request or not meter.asks
         sent_on = body
         if operation in _READS | _WRITES and not asked:
             sent_on = json.dumps({**request, "ReturnConsumedCapacity": "INDEXES"}).encode()

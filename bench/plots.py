@@ -44,7 +44,7 @@ def write_plots(results: Results, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     with mpl.rc_context(_STYLE):
         _costs(results, folder / "costs.svg")
-        _reads(results["load_cpu"], folder / "load-cpu.svg", "Loading a stream")
+        _reads(results["loads"]["cpu"], folder / "load-cpu.svg", "Loading a stream")
         _reads(results["read_all_cpu"], folder / "read-all-cpu.svg", "Reading all events")
         _throughput(results, folder / "throughput.svg")
         _contended(results["contended"], folder / "contended.svg")
@@ -57,7 +57,7 @@ def _costs(results: Results, path: Path) -> None:
             (told[workload]["write_units"] + told[workload]["index_write_units"]) / told[workload]["events"]
             for workload in workloads
         ]
-        for name, told in results["exact"].items()
+        for name, told in results["appends"].items()
     }
     _bars(series, list(workloads.values()), "write units an event,\nindex included", "Appending 1 KB", path)
 

@@ -53,11 +53,11 @@ def report_text(results: Results) -> str:
     tables = {
         "environment": _environment(results),
         "targets": _targets(results),
-        "exact_appends": _exact(results, "append"),
-        "exact_loads": _exact(results, "load"),
+        "appends": _exact(results["appends"]),
+        "loads": _exact(results["loads"]["exact"]),
         "exact_read_all": _exact_read_all(results),
         "append_cpu": _ratios(results["append_cpu"]),
-        "load_cpu": _speeds(results["load_cpu"]),
+        "load_cpu": _speeds(results["loads"]["cpu"]),
         "read_all_cpu": _speeds(results["read_all_cpu"]),
         "throughput": _throughput(results),
         "contended": _contended(results["contended"]),
@@ -107,12 +107,10 @@ def _targets(results: Results) -> str:
     return _table(("what", "target", "measured", "reached"), rows)
 
 
-def _exact(results: Results, kind: str) -> str:
-    candidates = results["exact"]
-    workloads = [name for name in candidates[OURS] if name.startswith(kind)]
+def _exact(candidates: Mapping[str, Any]) -> str:
     rows = [
         (_name_of(workload), *(_cost(told[workload]) for told in candidates.values()))
-        for workload in workloads
+        for workload in candidates[OURS]
     ]
     return _table(("", *candidates), rows)
 

@@ -44,7 +44,7 @@ def _appends(results: Results) -> Iterator[Target]:
     known, bare = (cpu[name]["candidates"][OURS]["ratio"] for name in ("append-1-head", "append-1-version"))
     yield at_most("append 1 event, known head: CPU to a bare put_item's", known, 1.10)
     yield at_most("append 1 event, bare version: CPU to a bare put_item's", bare, 2.2)
-    exact = results["exact"][OURS]["append-1-head"]
+    exact = results["appends"][OURS]["append-1-head"]
     units = (exact["write_units"], exact["index_write_units"])
     yield Target(
         "append 1 event of 1 KB: units of table and index",
@@ -58,7 +58,7 @@ def _reads(results: Results) -> Iterator[Target]:
     reads = {
         **{
             f"load {int(name[5:]):,} events": told
-            for name, told in results["load_cpu"].items()
+            for name, told in results["loads"]["cpu"].items()
             if int(name[5:]) > 10
         },
         "read all, 1 KB, 10 shards": results["read_all_cpu"]["1 KB, 10 shards"],

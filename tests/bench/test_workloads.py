@@ -14,11 +14,11 @@ from bench.payloads import payload
 from bench.sizes import TINY
 
 NAMES = [
-    "exact",
+    "appends",
+    "loads",
     "exact_read_all",
     "probes",
     "append_cpu",
-    "load_cpu",
     "read_all_cpu",
     "throughput",
     "merge_share",

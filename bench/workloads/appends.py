@@ -1,24 +1,21 @@
-"""The exact measures of appends and loads: requests, capacity units and bytes, counted by the proxy."""
+"""The exact measures of appends: requests, capacity units and bytes, counted by the proxy."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
 from bench.candidates import Candidate, Opens
 from bench.meter import Meter
 from bench.payloads import KB_BYTES, payload
-from bench.sizes import Scale
-
-APPENDS: Final = ("append-1-new", "append-1-head", "append-1-version", "append-10-new", "append-10-head")
 
 
-def exact_measures(opens: Sequence[Opens], meter: Meter, scale: Scale) -> dict[str, Any]:
+def exact_appends(opens: Sequence[Opens], meter: Meter) -> dict[str, Any]:
     """Count what each candidate asks of DynamoDB; returns {candidate: {workload: counts}}."""
     told: dict[str, Any] = {}
     for open_ in opens:
         with open_(meter.endpoint) as candidate:
-            told[candidate.name] = {**_appends(candidate, meter), **_loads(candidate, meter, scale)}
+            told[candidate.name] = _appends(candidate, meter)
     return told
 
 
@@ -32,17 +29,6 @@ def _appends(candidate: Candidate, meter: Meter) -> dict[str, Any]:
         "append-10-head": (10, lambda: candidate.append("order-2", [event] * 10, after=10)),
     }
     return {name: _counted(meter, events, work) for name, (events, work) in works.items()}
-
-
-def _loads(candidate: Candidate, meter: Meter, scale: Scale) -> dict[str, Any]:
-    told = {}
-    for count in scale.loads:
-        stream_id = f"stream-{count}"
-        candidate.seed(stream_id, payload(KB_BYTES), count=count)
-        meter.reset()
-        returned = candidate.load(stream_id)
-        told[f"load-{count}"] = {"events": count, "events_returned": returned, **meter.usage.as_json()}
-    return told
 
 
 def _counted(meter: Meter, events: int, work: Callable[[], object]) -> dict[str, Any]:
