@@ -15,6 +15,8 @@ RUN_READY := $(VENV)/.run-ready
 TEST_READY := $(VENV)/.test-ready
 CDK_READY := .local/cdk/.ready
 DYNAMODB_READY := .local/dynamodb/.ready
+BENCH_READY := $(VENV)/.bench-ready
+BENCH_NPM_READY := .local/bench/npm/.ready
 
 RUN_REQUIREMENTS := requirements.txt eventstore/local/requirements.txt
 TEST_REQUIREMENTS := $(RUN_REQUIREMENTS) tests/requirements.txt $(wildcard lambdas/requirements-*.txt)
@@ -50,6 +52,10 @@ check: $(TEST_READY) $(CDK_READY) $(DYNAMODB_READY) ## Lint, types, layers, and 
 .PHONY: soak
 soak: $(TEST_READY) $(DYNAMODB_READY) ## Inject faults for long and check that nothing is lost (SECONDS=600, SEED=n)
 	@PYTHONPATH=lambdas exec $(BIN)/python -m tests.proof --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
+
+.PHONY: bench
+bench: $(BENCH_READY) $(BENCH_NPM_READY) $(DYNAMODB_READY) ## Measure against the floor and the peers, write docs/benchmarks.md (QUICK=1: a first look; ONLY="append_cpu ...")
+	@exec $(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
 
 .PHONY: bench-live
 bench-live: $(RUN_READY) $(CDK_READY) ## Measure on a local cloud how late subscribers are, and a replay (FILE=events.ndjson)
@@ -97,6 +103,22 @@ $(TEST_READY): $(RUN_READY) $(TEST_REQUIREMENTS)
 	@{ $(BIN)/python -m pip install --progress-bar off --requirement tests/requirements.txt \
 		&& touch $@; } | awk $(SHOW_PIP)
 	@test -e $@
+
+$(BENCH_READY): $(TEST_READY) bench/requirements.txt bench/peers/requirements.txt
+	@echo "Installing matplotlib and the PyPI peers for the benchmark, once ..."
+	@rm -rf $@ .local/bench/python
+	@{ $(BIN)/python -m pip install --progress-bar off --requirement bench/requirements.txt \
+		&& $(BIN)/python -m pip install --progress-bar off --no-deps --target .local/bench/python \
+			--requirement bench/peers/requirements.txt \
+		&& touch $@; } | awk $(SHOW_PIP)
+	@test -e $@
+
+$(BENCH_NPM_READY): bench/npm/package.json bench/npm/package-lock.json | $(RUN_READY)
+	@echo "Installing the npm peers for the benchmark into .local/bench/npm ..."
+	@mkdir -p $(@D)
+	@cp $^ $(@D)/
+	@cd $(@D) && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent --no-fund --no-audit
+	@touch $@
 
 .local/%/.ready: eventstore/local/npm/%/package.json eventstore/local/npm/%/package-lock.json | $(RUN_READY)
 	@echo "Installing `sed -n 's/.*"\([a-z-]*\)": "\([0-9.]*\)".*/\1 \2/p' $<` from npm into .local/$* ..."
