@@ -22,7 +22,7 @@ def main() -> None:
     results = work_out(seed=options.seed)
     options.folder.mkdir(parents=True, exist_ok=True)
     (options.folder / "results.json").write_text(json.dumps(_rounded(results), indent=1) + "\n", "utf-8")
-    from bench.hot_shards.plots import draw  # noqa: PLC0415  # matplotlib is needed from here on only
+    from bench.hot_shards.plots import draw  # matplotlib is needed from here on only
 
     draw(results, folder=options.folder)
 
