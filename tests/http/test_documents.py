@@ -25,6 +25,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 # subscription.
 ELSEWHERE = {
     domain.BadExport,
+    domain.CompressionUnavailable,  # the functions have every codec
     domain.FailedEventsUnavailable,
     domain.FileExists,
     domain.HandlerFailed,
