@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from uuid import uuid4
 
 import pytest
 
@@ -14,7 +13,7 @@ from eventstore.adapters.dynamodb.replays import DynamoDBReplays, item_from_repl
 from eventstore.adapters.memory_replays import MemoryReplays
 from eventstore.positions import Position
 from eventstore.replays import Replay, ReplayStatus, ReplayStore
-from tests.tables import dynamodb_client
+from tests.tables import dynamodb_client, replays_table
 
 ID = "01890a5d-ac96-774b-bcce-b302099a80%02d"
 
@@ -33,16 +32,9 @@ def replay(number: int = 1) -> Replay:
 
 @pytest.fixture(scope="module")
 def table(dynamodb_endpoint: str) -> Iterator[DynamoDBReplays]:
-    client, name = dynamodb_client(dynamodb_endpoint), f"replays-{uuid4()}"
-    keys = {replay_schema.KIND: "HASH", replay_schema.REPLAY_ID: "RANGE"}
-    client.create_table(
-        TableName=name,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
-        KeySchema=[{"AttributeName": key, "KeyType": kind} for key, kind in keys.items()],  # type: ignore[typeddict-item]
-    )
-    yield DynamoDBReplays(client=client, table_name=name)
-    client.delete_table(TableName=name)
+    client = dynamodb_client(dynamodb_endpoint)
+    with replays_table(client) as name:
+        yield DynamoDBReplays(client=client, table_name=name)
 
 
 @pytest.fixture(params=["memory", "dynamodb"])
