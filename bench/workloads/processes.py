@@ -31,14 +31,15 @@ _ENVIRON: Final = {
     "EVENT_SOURCE": "shop",
     "FAILED_EVENTS_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/failed",
     "API_URL": "https://api.example.com",
-    "REPLAY_STATE_MACHINE": "arn:aws:states:eu-central-1:123456789012:stateMachine:replay",
-    "REPLAY_TARGETS": "arn:aws:sqs:eu-central-1:123456789012:target",
+    "REPLAY_MACHINE": "arn:aws:states:eu-central-1:123456789012:stateMachine:replay",
 }
 _CLIENTS: Final = {
     "append": ("dynamodb",),
     "read": ("dynamodb",),
     "index": ("dynamodb",),
     "publish": ("dynamodb", "events", "sqs"),
+    "replay": ("dynamodb",),
+    "replays": ("dynamodb", "stepfunctions"),
 }
 """The AWS clients that each function can't do without."""
 
