@@ -40,6 +40,7 @@ class Scale:
     speed_rounds: int = 5
     speed_appends: int = 50
     speed_load_events: int = 1_000
+    compressed_sizes: tuple[str, ...] = ("1 KB", "4 KB", "20 KB")
     compressed_events: int = 200
     """Events that are appended and loaded of each size and codec."""
     probe_events: int = 2_000
@@ -90,6 +91,7 @@ TINY = Scale(
     speed_rounds=1,
     speed_appends=2,
     speed_load_events=10,
+    compressed_sizes=("1 KB",),
     compressed_events=3,
     probe_events=30,
 )
