@@ -22,8 +22,8 @@ class Scale:
     contended_streams: int = 20
     read_all_rounds: int = 5
     read_all_events: int = 100_000
-    """Events of the exact measures, and of each candidate's turns together; a turn has a fifth of them."""
-    read_all_turn_bytes: int = 40 * 1_024 * 1_024
+    """Events of the exact measures; a candidate's turn reads a tenth of them."""
+    read_all_turn_bytes: int = 20 * 1_024 * 1_024
     """Bytes at most of a turn."""
     throughput_events: int = 30_000
     throughput_rounds: int = 3
