@@ -193,7 +193,8 @@ def _speeds(measured: Mapping[str, Any]) -> str:
         candidates = told["candidates"]
         own_to_raw = candidates[OURS]["ratio"] / candidates[RAW_NAME]["ratio"]
         speeds = (f"{1 / candidates[name]['ratio']:.1f}" for name in names)
-        rows.append((_name_of(workload), *speeds, f"{own_to_raw:.2f}"))
+        name = f"{_name_of(workload)}<br>{told['events']:,} events a turn"
+        rows.append((name, *speeds, f"{own_to_raw:.2f}"))
     return _table(("", *names, f"CPU of {OURS} to {RAW_NAME}"), rows)
 
 

@@ -22,8 +22,8 @@ class Scale:
     contended_streams: int = 20
     read_all_rounds: int = 5
     read_all_events: int = 100_000
-    """Events of the exact measures, and of each candidate's turns together; a turn has a fifth of them."""
-    read_all_turn_bytes: int = 40 * 1_024 * 1_024
+    """Events of the exact measures; a candidate's turn reads a tenth of them."""
+    read_all_turn_bytes: int = 20 * 1_024 * 1_024
     """Bytes at most of a turn."""
     throughput_events: int = 30_000
     throughput_rounds: int = 3
@@ -40,6 +40,7 @@ class Scale:
     speed_rounds: int = 5
     speed_appends: int = 50
     speed_load_events: int = 1_000
+    compressed_sizes: tuple[str, ...] = ("1 KB", "4 KB", "20 KB")
     compressed_events: int = 200
     """Events that are appended and loaded of each size and codec."""
     probe_events: int = 2_000
@@ -90,6 +91,7 @@ TINY = Scale(
     speed_rounds=1,
     speed_appends=2,
     speed_load_events=10,
+    compressed_sizes=("1 KB",),
     compressed_events=3,
     probe_events=30,
 )

@@ -74,7 +74,7 @@ def _reads(results: Results) -> Iterator[Target]:
     yield Target(
         "read all: events a second grow with the shards until the CPU is full",
         "growing",
-        ", ".join(f"{shards} shards {ratio:.1f}x" for shards, ratio in growth.items()),
+        ", ".join(f"{shards} shard{'s' * (shards > 1)} {ratio:.1f}x" for shards, ratio in growth.items()),
         list(growth.values()) == sorted(growth.values()),
     )
     merge = results["merge_share"]["candidates"]["merge alone"]["ratio"]

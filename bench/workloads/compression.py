@@ -25,7 +25,7 @@ def compression(meter: Meter, scale: Scale) -> dict[str, Any]:
     Returns for each size and codec: the units of an append (table and index), those of a load for each event,
     and the CPU of append and load.
     """
-    return {size: _of_size(payload_bytes, meter, scale) for size, payload_bytes in _SIZES.items()}
+    return {size: _of_size(_SIZES[size], meter, scale) for size in scale.compressed_sizes}
 
 
 def _of_size(payload_bytes: int, meter: Meter, scale: Scale) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def read_all_cpu(scale: Scale) -> dict[str, Any]:
 
 
 def _cpu(payload_bytes: int, shards: int, scale: Scale) -> dict[str, Any]:
-    count = min(scale.read_all_events // 5, scale.read_all_turn_bytes // (payload_bytes + 130))
+    count = min(scale.read_all_events // 10, scale.read_all_turn_bytes // (payload_bytes + 130))
     pages = IndexPages(count, shards, payload_bytes)
     works: dict[str, Work] = {}
     for candidate in _on_nothing(shards):
@@ -81,7 +81,7 @@ def _cpu(payload_bytes: int, shards: int, scale: Scale) -> dict[str, Any]:
     per = dict.fromkeys(works, float(count))
     measured = summary(take_turns(works, rounds=scale.read_all_rounds), base=TableQuery.name, per=per)
     exact = _exact(IndexPages(scale.read_all_events, shards, payload_bytes), shards)
-    return {**measured, "turn_events": count, "exact": exact}
+    return {**measured, "events": count, "exact": exact}
 
 
 def _exact(pages: IndexPages, shards: int) -> dict[str, float]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import cache
 from typing import Any
 
 import pytest
@@ -31,30 +33,33 @@ NAMES = [
 ]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_measure_runs_and_tells_of_this_library(dynamodb_endpoint: str, name: str) -> None:
+Seen = Callable[[str], Any]
+
+
+@pytest.fixture(scope="module")
+def seen(dynamodb_endpoint: str) -> Iterator[Seen]:
+    """Run a measure by its name, each once for all tests."""
     with ExitStack() as stack:
         works = measures(dynamodb_endpoint, ALONE, (), TINY, stack)
         assert list(works) == NAMES
-        told = works[name]()
-
-    assert _numbers(told)
-    assert all(number >= 0 for number in _numbers(told))
+        yield cache(lambda name: works[name]())
 
 
-def test_probes_find_this_library_right_and_the_floor_wanting(dynamodb_endpoint: str) -> None:
-    with ExitStack() as stack:
-        seen = measures(dynamodb_endpoint, ALONE, (), TINY, stack)["probes"]()
+@pytest.mark.parametrize("name", NAMES)
+def test_measure_runs_and_tells_of_this_library(seen: Seen, name: str) -> None:
+    numbers = _numbers(seen(name))
 
-    assert all(probe["right"] for probe in seen[OURS].values())
-    assert not seen[Floor.name]["gap"]["right"]
+    assert numbers
+    assert all(number >= 0 for number in numbers)
 
 
-def test_contended_appends_lose_nothing(dynamodb_endpoint: str) -> None:
-    with ExitStack() as stack:
-        seen = measures(dynamodb_endpoint, ALONE, (), TINY, stack)["contended"]()
+def test_probes_find_this_library_right_and_the_floor_wanting(seen: Seen) -> None:
+    assert all(probe["right"] for probe in seen("probes")[OURS].values())
+    assert not seen("probes")[Floor.name]["gap"]["right"]
 
-    assert [candidate["lost"] for candidate in seen.values()] == [0, 0]
+
+def test_contended_appends_lose_nothing(seen: Seen) -> None:
+    assert [candidate["lost"] for candidate in seen("contended").values()] == [0, 0]
 
 
 @pytest.mark.parametrize("size_bytes", [64, 70, 200, 870, 10_100])
