@@ -36,7 +36,7 @@ class Scale:
     publish_records: int = 10_000
     publish_rounds: int = 5
     cold_functions: tuple[str, ...] = ("append", "read", "index", "publish", "replay", "replays")
-    cold_rounds: int = 9
+    cold_rounds: int = 7
     speed_rounds: int = 5
     speed_appends: int = 50
     speed_load_events: int = 1_000
