@@ -65,16 +65,22 @@ def running_state(folder: Path) -> State:
     """Tell where the running local cloud is.
 
     Raises:
-        LocalCloudError: none is running.
+        LocalCloudError: none is running, or one of another version of this checkout.
     """
     try:
-        state = State(**json.loads(_path(folder).read_text()))
-        os.kill(state.pid, 0)
+        told = json.loads(_path(folder).read_text())
+        os.kill(told["pid"], 0)
     except (FileNotFoundError, ProcessLookupError) as error:
         raise LocalCloudError(
             "No local cloud is up: start one with `make run` in another terminal."
         ) from error
-    return state
+    try:
+        return State(**told)
+    except TypeError as error:
+        raise LocalCloudError(
+            f"The local cloud that is up (process {told['pid']}) was deployed by another version of this checkout: "
+            "end it with Ctrl-C where `make run` runs, and start it anew."
+        ) from error
 
 
 def _path(folder: Path) -> Path:

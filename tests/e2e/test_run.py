@@ -110,12 +110,17 @@ def test_run_stays_up_until_it_is_told_to_end(ending: signal.Signals, tmp_path: 
 
 
 def test_load_without_a_running_cloud_says_so(tmp_path: Path) -> None:
-    names = ("endpoint", "api_url", "events_table", "event_bus", "failed_events_queue_url")
-    state = json.dumps({"pid": 2**22 + 1, **dict.fromkeys(names, "")})  # no pid is that high
+    ended = json.dumps({"pid": 2**22 + 1})  # no pid is that high
+    of_another_version = json.dumps({"pid": os.getpid(), "table": "events"})
     file = tmp_path / "events.ndjson"
     file.write_text('{"streamId":"s","eventName":"E","payload":1}\n')
     arguments = ["--folder", str(tmp_path), "load", str(file)]
-    for stale in (None, state):
+    none_is_up = "No local cloud is up: start one with `make run`"
+    for stale, told in (
+        (None, none_is_up),
+        (ended, none_is_up),
+        (of_another_version, "was deployed by another version of this checkout"),
+    ):
         if stale is not None:
             (tmp_path / "state.json").write_text(stale)
         loaded = subprocess.run(
@@ -126,4 +131,4 @@ def test_load_without_a_running_cloud_says_so(tmp_path: Path) -> None:
             check=False,
         )
         assert loaded.returncode == 1
-        assert "No local cloud is up: start one with `make run`" in loaded.stderr
+        assert told in loaded.stderr
