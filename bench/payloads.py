@@ -36,18 +36,19 @@ def payload(size_bytes: int, *, seed: int = 1) -> str:
     random_ = random.Random(seed * 1_000_003 + size_bytes)
     order = {"orderId": f"{random_.getrandbits(48):012x}", "currency": "EUR", "lines": []}
     lines: list[dict[str, object]] = []
+    missing = size_bytes - len(_text({**order, "note": ""}))
     while True:
-        line = {
+        line: dict[str, object] = {
             "sku": f"{random_.choice(_WORDS)}-{random_.randrange(10_000):04d}",
             "name": " ".join(random_.choices(_WORDS, k=3)),
             "quantity": random_.randrange(1, 9),
             "price": f"{random_.randrange(1, 50_000) / 100:.2f}",
         }
-        text = _text({**order, "lines": [*lines, line], "note": ""})
-        if len(text) > size_bytes:
+        line_bytes = len(_text(line)) + (1 if lines else 0)
+        if line_bytes > missing:
             break
         lines.append(line)
-    missing = size_bytes - len(_text({**order, "lines": lines, "note": ""}))
+        missing -= line_bytes
     note = (" ".join(random_.choices(_WORDS, k=missing // 3 + 1)) + " ")[:missing] if missing else ""
     return _text({**order, "lines": lines, "note": note.ljust(missing, ".")})
 

@@ -41,7 +41,7 @@ class Scale:
     speed_appends: int = 50
     speed_load_events: int = 1_000
     compressed_sizes: tuple[str, ...] = ("1 KB", "4 KB", "20 KB")
-    compressed_events: int = 200
+    compressed_events: int = 100
     """Events that are appended and loaded of each size and codec."""
     probe_events: int = 2_000
     """Events of 1 KB of a stream that doesn't fit into one page."""
