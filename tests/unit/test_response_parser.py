@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import gc
 import json
 from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
@@ -15,7 +17,7 @@ import msgspec
 import pytest
 from botocore.awsrequest import AWSResponse, HeadersDict
 from botocore.config import Config
-from botocore.parsers import ResponseParserFactory, create_parser
+from botocore.parsers import ResponseParserError, ResponseParserFactory, create_parser
 from botocore.session import get_session
 from hypothesis import given
 from hypothesis import strategies as st
@@ -297,3 +299,24 @@ def test_a_session_of_ones_own_can_have_the_parser() -> None:
 
     assert client.get_item(TableName="t", Key={})["Item"] == {"A": {"B": b"a"}}
     assert isinstance(client._endpoint._response_parser_factory, ItemParserFactory)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+@pytest.mark.parametrize("body", [b'{"Items":[],"Count":0,"ScannedCount":0}', b"{"])
+def test_the_collector_rests_while_json_is_read_and_is_then_as_it_was(enabled: bool, body: bytes) -> None:
+    seen: list[bool] = []
+
+    def loads(text: bytes) -> Any:
+        seen.append(gc.isenabled())
+        return json.loads(text)
+
+    parser = ItemParserFactory(ResponseParserFactory(), loads=loads).create_parser("json")
+    shape = CLIENT.meta.service_model.operation_model("Query").output_shape
+    was_enabled = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        with suppress(ResponseParserError):  # a broken body goes on to botocore's parser
+            parser.parse({"status_code": 200, "headers": {}, "body": body}, shape)
+        assert (seen, gc.isenabled()) == ([False], enabled)
+    finally:
+        (gc.enable if was_enabled else gc.disable)()
