@@ -65,7 +65,7 @@ def running_state(folder: Path) -> State:
     """Tell where the running local cloud is.
 
     Raises:
-        LocalCloudError: none is running.
+        LocalCloudError: none is running, or it was started by another version of this checkout.
     """
     try:
         state = State(**json.loads(_path(folder).read_text()))
@@ -73,6 +73,11 @@ def running_state(folder: Path) -> State:
     except (FileNotFoundError, ProcessLookupError) as error:
         raise LocalCloudError(
             "No local cloud is up: start one with `make run` in another terminal."
+        ) from error
+    except TypeError as error:
+        raise LocalCloudError(
+            f"{_path(folder)} is of another version of this checkout: end its `make run` if it's still up, "
+            "and start one again."
         ) from error
     return state
 

@@ -10,12 +10,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from eventstore.local.processes import FOLDER, ROOT
+from eventstore.local.state import State
 from tests.e2e.conftest import WAIT_S
 
 FOLDER_OF_RUN = FOLDER / "e2e-run"
@@ -110,7 +112,7 @@ def test_run_stays_up_until_it_is_told_to_end(ending: signal.Signals, tmp_path: 
 
 
 def test_load_without_a_running_cloud_says_so(tmp_path: Path) -> None:
-    names = ("endpoint", "api_url", "events_table", "event_bus", "failed_events_queue_url")
+    names = (field.name for field in fields(State) if field.name != "pid")
     state = json.dumps({"pid": 2**22 + 1, **dict.fromkeys(names, "")})  # no pid is that high
     file = tmp_path / "events.ndjson"
     file.write_text('{"streamId":"s","eventName":"E","payload":1}\n')
