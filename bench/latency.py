@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from threading import Event as Flag
 from typing import Final
@@ -66,6 +68,14 @@ class Load:
         """So many events, one after the other."""
         what = f"{events:,} events, {per_second:g} a second"
         return cls(name="steady", what=what, due_s=[n / per_second for n in range(events)])
+
+    @classmethod
+    def sparse(cls, *, events: int, per_second: float) -> Load:
+        """So many events by chance: evenly spaced ones would meet the subscription's pauses in step."""
+        chance = random.Random(1)
+        due_s = list(accumulate(chance.expovariate(per_second) for _ in range(events)))
+        what = f"{events:,} events by chance, {per_second:g} a second on average"
+        return cls(name="sparse", what=what, due_s=due_s)
 
     @classmethod
     def bursts(cls, *, bursts: int, events: int, every_s: float) -> Load:
