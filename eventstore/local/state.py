@@ -78,8 +78,8 @@ def running_state(folder: Path) -> State:
         return State(**told)
     except TypeError as error:
         raise LocalCloudError(
-            f"The local cloud that is up (process {told['pid']}) was deployed by another version "
-            "of this checkout: end it with Ctrl-C where `make run` runs, and start it anew."
+            f"The local cloud that is up (process {told['pid']}) is of another version of this checkout: "
+            "end it with Ctrl-C where `make run` runs, and start it anew."
         ) from error
 
 

@@ -119,7 +119,7 @@ def test_load_without_a_running_cloud_says_so(tmp_path: Path) -> None:
     for stale, told in (
         (None, none_is_up),
         (ended, none_is_up),
-        (of_another_version, "was deployed by another version of this checkout"),
+        (of_another_version, "is of another version of this checkout"),
     ):
         if stale is not None:
             (tmp_path / "state.json").write_text(stale)
