@@ -25,7 +25,11 @@ class AsTheyArrive(PublicationOrder):
     """Leaves a stream's events in the order of their records."""
 
     def _queue(
-        self, stream_id: str, events: dict[int, tuple[int, Event | MalformedItem]]
+        self,
+        stream_id: str,
+        events: dict[int, tuple[int, Event | MalformedItem]],
+        *,
+        nothing_missing_before: bool,
     ) -> Iterator[Placed]:
         return (Placed(place, event) for place, event in events.values())
 
