@@ -185,6 +185,7 @@ def test_logging_and_reading_the_log_call_nothing_that_their_roles_do_not_allow(
     )
     assert (done.logged, done.stopped) == (1, None)
     assert client.calls == {
+        ("dynamodb:BatchGetItem", TABLE),
         ("dynamodb:Query", TABLE),
         ("dynamodb:Query", LOG_TABLE),
         ("dynamodb:PutItem", LOG_TABLE),
