@@ -114,7 +114,8 @@ tries) or one call to EventBridge or SQS takes at most. Give the function severa
 
 LOG_TRANCHES: Final = 4
 """Tranches of the log: so many workers can read it side by side. Each takes one block after the other, some
-200 a second at 5 ms a put (1,000 of 1 KB is DynamoDB's own limit for a partition). More of them make smaller blocks, which cost more. Fixed once a log has been begun."""
+200 a second at 5 ms a put (1,000 of 1 KB is DynamoDB's own limit for a partition). More tranches make smaller
+blocks, which cost more. Fixed once a log has been begun."""
 
 LOG_TRANCHES_MAX: Final = 256
 """The most tranches that a log can have: a position names a place in each of them."""
