@@ -41,6 +41,14 @@ class WithoutReadBack(PublicationOrder):
         return super()._read_back(event, above=above, whole=whole) if whole else []
 
 
+class TakesAnyPredecessorForOld(PublicationOrder):
+    """Looks at what precedes a batch, but not at its Timestamp."""
+
+    def _complete(self, firsts: Sequence[Event]) -> set[str]:
+        addresses = self._reader.read_times([(event.stream_id, event.event_id - 1) for event in firsts])
+        return {stream_id for stream_id, _ in addresses}
+
+
 class WithoutHoles(PublicationOrder):
     """Looks for what precedes a batch, but does not fill the holes inside it."""
 
@@ -153,6 +161,7 @@ def test_with_all_defences_nothing_is_found(history: History, simulation: Simula
     [
         ({"PublicationOrder": AsTheyArrive}, "order"),
         ({"PublicationOrder": WithoutReadBack}, "order"),
+        ({"PublicationOrder": TakesAnyPredecessorForOld}, "order"),
         ({"PublicationOrder": WithoutHoles}, "order"),
         ({"Publisher": SharesCalls}, "order"),
         ({"Publisher": NeverStops}, "order"),
