@@ -41,6 +41,9 @@ takes a capacity unit less."""
 TRANSACTION_MAX_EVENTS: Final = 100
 """Events in one append or one transaction (DynamoDB TransactWriteItems: 100 items)."""
 
+READ_MAX_ADDRESSES: Final = 100
+"""Events that one request reads by their addresses (DynamoDB BatchGetItem: 100 keys)."""
+
 TRANSACTION_MAX_BYTES: Final = 4 * 1_024 * 1_024
 """Bytes of all items of one transaction (DynamoDB TransactWriteItems: 4 MB)."""
 

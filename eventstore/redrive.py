@@ -311,3 +311,6 @@ class _NothingBefore:
 
     def read_stream(self, stream_id: str, **_: object) -> Iterator[Event]:  # noqa: ARG002 - never looked for
         return iter(())
+
+    def read_times(self, addresses: Sequence[Address]) -> dict[Address, int]:  # noqa: ARG002 - never looked for
+        return {}

@@ -34,7 +34,7 @@ def publish(
     """Take the records of one stream, read events again, publish them, park what can't be published."""
     return [
         _read_stream_records(stream_arn),
-        _allow("ReadEvents", table_arn, "dynamodb:Query"),
+        _allow("ReadEvents", table_arn, "dynamodb:BatchGetItem", "dynamodb:Query"),
         _allow("Publish", bus_arn, "events:PutEvents"),
         _allow("Park", failed_events_queue_arn, "sqs:SendMessage"),
         _allow("NameDroppedBatches", dropped_batches_queue_arn, "sqs:SendMessage"),
@@ -47,7 +47,7 @@ def index(
     """Take the records of one stream, read events again, find the log's last blocks, and put blocks."""
     return [
         _read_stream_records(stream_arn),
-        _allow("ReadEvents", table_arn, "dynamodb:Query"),
+        _allow("ReadEvents", table_arn, "dynamodb:BatchGetItem", "dynamodb:Query"),
         _allow("WriteBlocks", log_table_arn, "dynamodb:PutItem", "dynamodb:Query"),
         _allow("NameDroppedBatches", dropped_batches_queue_arn, "sqs:SendMessage"),
     ]

@@ -59,6 +59,8 @@ class CountingReader:
     """Passes reads on, counting them and the events they give; raises `errors` first."""
 
     reader: StreamReader
+    looks: list[list[Address]] = field(default_factory=list)
+    """The addresses of each read of Timestamps."""
     queries: int = 0
     events: int = 0
     errors: list[Exception] = field(default_factory=list)
@@ -82,3 +84,9 @@ class CountingReader:
         ):
             self.events += 1
             yield event
+
+    def read_times(self, addresses: Sequence[Address]) -> dict[Address, int]:
+        self.looks.append(list(addresses))
+        if self.errors:
+            raise self.errors.pop(0)
+        return self.reader.read_times(addresses)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -159,6 +159,9 @@ def _all_taken(operation: str, body: bytes) -> Answer:
 class _NothingMissing:
     def read_stream(self, stream_id: str, **_: Any) -> Iterator[Event]:
         raise AssertionError(f"the first event of {stream_id} needs no read-back")
+
+    def read_times(self, addresses: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        raise AssertionError(f"first events need no look: {addresses}")
 
 
 class _NothingFails:

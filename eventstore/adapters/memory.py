@@ -91,6 +91,14 @@ class MemoryEventStore:
             events = self._streams.get(stream_id, [])[from_version - 1 : to_version]
         return islice(reversed(events) if backward else iter(events), limit)
 
+    def read_times(self, addresses: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        """Read the Timestamps of events by their addresses; see `publication_order.StreamReader`."""
+        return {
+            (stream_id, event_id): event.timestamp_us
+            for stream_id, event_id in addresses
+            for event in self.read_stream(stream_id, from_version=event_id, to_version=event_id)
+        }
+
     def read_all(
         self,
         *,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from math import ceil, sqrt
 from typing import Final
 
-from eventstore.limits import PUT_EVENTS_MAX_ENTRIES, WRITES_PER_SHARD_PER_SECOND
+from eventstore.limits import PUT_EVENTS_MAX_ENTRIES, READ_MAX_ADDRESSES, WRITES_PER_SHARD_PER_SECOND
 from eventstore.plan.figures import Figure, n
 from eventstore.plan.quotas import Quotas
 from eventstore.plan.shards import write_shards_for, write_units
@@ -262,9 +262,10 @@ def _stream_shards_grown(w: Workload, quotas: Quotas, young: float, stored_gb: f
 def publisher_batch_ms(w: Workload, assumed: Assumptions, *, records: float) -> Figure:
     """Tell how long the publisher takes for a batch of so many records of different streams."""
     calls = ceil(records / PUT_EVENTS_MAX_ENTRIES)
-    value = assumed.invoke_ms + records * w.read_back_share * assumed.read_ms + calls * assumed.put_events_ms
+    read_back_ms, read_back = _read_back_ms(w, assumed, records=records)
+    value = assumed.invoke_ms + read_back_ms + calls * assumed.put_events_ms
     formula = (
-        f"{n(assumed.invoke_ms)} + {n(records)} x {n(w.read_back_percent)} % x {n(assumed.read_ms)} + "
+        f"{n(assumed.invoke_ms)} + {read_back} + "
         f"ceil({n(records)} / {PUT_EVENTS_MAX_ENTRIES}) x {n(assumed.put_events_ms)}"
     )
     return Figure("publisher_batch_ms", "Publisher, a full batch", value, "ms", formula)
@@ -273,12 +274,18 @@ def publisher_batch_ms(w: Workload, assumed: Assumptions, *, records: float) -> 
 def indexer_batch_ms(w: Workload, assumed: Assumptions, *, records: float) -> Figure:
     """Tell how long the indexer takes for a batch of so many records of different streams."""
     blocks = min(w.log_tranches, records)
-    value = assumed.invoke_ms + records * w.read_back_share * assumed.read_ms + blocks * assumed.log_put_ms
-    formula = (
-        f"{n(assumed.invoke_ms)} + {n(records)} x {n(w.read_back_percent)} % x {n(assumed.read_ms)} + "
-        f"{n(blocks)} x {n(assumed.log_put_ms)}"
-    )
+    read_back_ms, read_back = _read_back_ms(w, assumed, records=records)
+    value = assumed.invoke_ms + read_back_ms + blocks * assumed.log_put_ms
+    formula = f"{n(assumed.invoke_ms)} + {read_back} + {n(blocks)} x {n(assumed.log_put_ms)}"
     return Figure("indexer_batch_ms", "Indexer, a full batch", value, "ms", formula)
+
+
+def _read_back_ms(w: Workload, assumed: Assumptions, *, records: float) -> tuple[float, str]:
+    """Tell how long it takes to look at what precedes the events of a batch, and its formula."""
+    value = ceil(records * w.read_back_share / READ_MAX_ADDRESSES) * assumed.read_back_ms
+    return value, (
+        f"ceil({n(records)} x {n(w.read_back_percent)} % / {READ_MAX_ADDRESSES}) x {n(assumed.read_back_ms)}"
+    )
 
 
 def _concurrency(who: str, w: Workload, *, records: float, batch_ms: Figure) -> Figure:

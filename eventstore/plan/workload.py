@@ -146,7 +146,7 @@ class Assumptions:
         InvalidLimit: a number is out of its bounds.
     """
 
-    read_ms: float = parameter(4, "a strongly consistent query of one event, from a function", unit="ms")
+    read_back_ms: float = parameter(10, "a BatchGetItem of up to 100 events, from a function", unit="ms")
     put_events_ms: float = parameter(20, "a call of PutEvents", unit="ms", low=0.1)
     log_put_ms: float = parameter(5, "a put of a block of the log", unit="ms", low=0.1)
     invoke_ms: float = parameter(5, "what a call of publisher or indexer takes besides", unit="ms", low=0.1)

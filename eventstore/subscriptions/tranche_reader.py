@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 from eventstore.errors import MalformedItem
 from eventstore.events import Event
+from eventstore.limits import READ_MAX_ADDRESSES
 from eventstore.log import BlockPosition, EventLog, LogEntry
 from eventstore.subscriptions.terms import Terms
-
-BODIES_MAX: Final = 100
-"""Events that are fetched at a time (DynamoDB BatchGetItem: 100 keys)."""
 
 
 class EventBodies(Protocol):
@@ -91,7 +89,7 @@ class TrancheReader:
             for step in self._steps(entry):
                 steps.append(step)
                 wanted += step.address is not None
-                if wanted == BODIES_MAX:
+                if wanted == READ_MAX_ADDRESSES:
                     yield from self._turns(steps)
                     steps, wanted = [], 0
             self._place = entry.position

@@ -48,7 +48,7 @@ ALLOWED = {
             (f"dynamodb:{action}", STREAM)
             for action in ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")
         ),
-        ("dynamodb:Query", TABLE),
+        *((f"dynamodb:{action}", TABLE) for action in ("BatchGetItem", "Query")),
         ("events:PutEvents", BUS),
         *(("sqs:SendMessage", queue) for queue in (FAILED_EVENTS, DROPPED_BATCHES)),
         *traces_and_log_of("publish"),
@@ -58,7 +58,7 @@ ALLOWED = {
             (f"dynamodb:{action}", STREAM)
             for action in ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")
         ),
-        ("dynamodb:Query", TABLE),
+        *((f"dynamodb:{action}", TABLE) for action in ("BatchGetItem", "Query")),
         *((f"dynamodb:{action}", LOG_TABLE) for action in ("PutItem", "Query")),
         ("sqs:SendMessage", UNLOGGED_BATCHES),
         *traces_and_log_of("index"),
@@ -140,6 +140,11 @@ class RecordingClient:
     def get_item(self, **request: Any) -> dict[str, Any]:
         return self._record("GetItem", request)
 
+    def batch_get_item(self, *, RequestItems: dict[str, Any]) -> dict[str, Any]:  # noqa: N803
+        for table_name in RequestItems:
+            self._record("BatchGetItem", {"TableName": table_name})
+        return {"Responses": {}, "UnprocessedKeys": {}}
+
     def put_item(self, **request: Any) -> dict[str, Any]:
         return self._record("PutItem", request)
 
@@ -185,6 +190,7 @@ def test_logging_and_reading_the_log_call_nothing_that_their_roles_do_not_allow(
     )
     assert (done.logged, done.stopped) == (1, None)
     assert client.calls == {
+        ("dynamodb:BatchGetItem", TABLE),
         ("dynamodb:Query", TABLE),
         ("dynamodb:Query", LOG_TABLE),
         ("dynamodb:PutItem", LOG_TABLE),

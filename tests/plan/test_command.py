@@ -21,10 +21,10 @@ def test_every_figure_is_printed_with_its_formula(capsys: pytest.CaptureFixture[
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert "Write shards, at least 10 shards = ceil(5,000 x ceil(1.2) / 1,000)" in lines
     assert "Write shards 13 shards = ceil(5,000 x ceil(1.2) / (1,000 x 80 %))" in lines
-    assert "Publisher, needed at a time 31 calls = ceil(5,000 / 100 x 605 ms / 1,000)" in lines
+    assert "Publisher, needed at a time 11 calls = ceil(5,000 / 100 x 215 ms / 1,000)" in lines
     assert "EventBridge 3,285.00 = 3,285,000,000 events x ceil(1.7 KB / 64) x $1 / 1,000,000" in lines
     first = next(line for line in lines if line.startswith("! 1."))
-    assert first == "! 1. at 1,653 events/s (302 % used) Publisher: one batch a stream shard at a time"
+    assert first == "! 1. at 2,000 events/s (250 % used) Table: warm throughput"
 
 
 def test_readme_shows_real_lines(capsys: pytest.CaptureFixture[str]) -> None:
@@ -49,8 +49,8 @@ def test_json_holds_the_same_figures_and_the_inputs(capsys: pytest.CaptureFixtur
         "unit": "shards",
         "formula": "ceil(5,000 x ceil(1.2) / (1,000 x 80 %))",
     }
-    assert found["bottlenecks"][0]["name"] == "publisher"
-    assert found["bottlenecks"][0]["used_percent"] == pytest.approx(302.5)
+    assert found["bottlenecks"][0]["name"] == "table_warm_throughput"
+    assert found["bottlenecks"][0]["used_percent"] == pytest.approx(250)
     assert found["cost"]["bus"]["value"] == pytest.approx(6_570)
     assert found["prices"]["bus_events"] == 2
     assert found["quotas"]["lambda_concurrency"] == 5_000
@@ -100,7 +100,7 @@ def test_a_file_of_prices_changes_those_that_it_names(
         (["--events-per-second", "1", "--price", "write_units=dear"], "--price: 'dear' is not a number"),
         (["--events-per-second", "1", "--price", "write_units=-1"], "write_units: is -1.0"),
         (["--events-per-second", "1", "--quota", "table=1"], "--quota: there is none named 'table'"),
-        (["--events-per-second", "1", "--assume", "read_ms=-1"], "read_ms: is -1.0"),
+        (["--events-per-second", "1", "--assume", "read_back_ms=-1"], "read_back_ms: is -1.0"),
         (["--events-per-second", "1", "--region", "mars"], "region: is 'mars'"),
         (["--events-per-second", "1", "--prices", "/no/such/file"], "--prices: /no/such/file can't be read"),
         (["--events-per-sec", "1"], "unrecognized arguments: --events-per-sec"),

@@ -46,11 +46,11 @@ def cost(plan: Plan, name: str) -> float:
         ("stored_events", 39_420_000_000),  # 1,250 x 2,628,000 x 12
         ("stream_shards", 10),
         ("stream_shards_grown", 4_879),  # 39.42e9 x 1,328.8 bytes = 48,784 GB, 10 GB each
-        ("publisher_batch_ms", 605),  # 5 + 100 x 4 + 10 x 20
-        ("publisher_concurrency", 31),  # 50 batches a second x 0.605 = 30.25
+        ("publisher_batch_ms", 215),  # 5 + 1 x 10 + 10 x 20
+        ("publisher_concurrency", 11),  # 50 batches a second x 0.215 = 10.75
         ("publisher_concurrency_max", 10),
-        ("indexer_batch_ms", 425),  # 5 + 100 x 4 + 4 x 5
-        ("indexer_concurrency", 22),  # 50 x 0.425 = 21.25
+        ("indexer_batch_ms", 35),  # 5 + 1 x 10 + 4 x 5
+        ("indexer_concurrency", 2),  # 50 x 0.035 = 1.75
         ("put_events_calls", 500),
         ("api_requests", 7_000),
         ("api_concurrency", 140),  # 7,000 x 20 ms
@@ -116,6 +116,18 @@ def test_replays_read_all_partitions_at_once_up_to_the_tables_quota() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("batch_size", "read_back_percent", "by_hand"),
+    [(100, 100, 215), (100, 0, 205), (1, 100, 35), (250, 100, 535), (250, 40, 515)],
+)
+def test_publisher_looks_at_100_streams_with_each_request(
+    batch_size: int, read_back_percent: float, by_hand: float
+) -> None:
+    """5 ms, 10 ms for each 100 streams that have to be looked at, 20 ms for each 10 events."""
+    workload = Workload(events_per_second=1, batch_size=batch_size, read_back_percent=read_back_percent)
+    assert value(plan_for(workload), "publisher_batch_ms") == by_hand
+
+
 # --- limits ------------------------------------------------------------------------------------------
 
 
@@ -128,12 +140,12 @@ def test_replays_read_all_partitions_at_once_up_to_the_tables_quota() -> None:
         ("table_write_quota", 20_000),
         ("index_write_quota", 20_000),
         ("table_read_quota", 9_523.81),
-        ("publisher", 1_652.89),  # 10 x 100 / 0.605
-        ("indexer", 2_352.94),  # 10 x 100 / 0.425
+        ("publisher", 4_651.16),  # 10 x 100 / 0.215
+        ("indexer", 28_571.43),  # 10 x 100 / 0.035
         ("log_order", 20_000),  # 200 batches a second
         ("put_events_quota", 100_000),
         ("invocations_quota", 18_750),
-        ("lambda_concurrency", 25_906.7),  # 31 + 22 + 140 calls at 5,000
+        ("lambda_concurrency", 32_679.7),  # 11 + 2 + 140 calls at 5,000
         ("api_quota", 7_142.86),
         ("hottest_stream_writes", 500_000),
         ("hottest_stream_publication", 50_000),  # 50 a second, of 0.1 %
@@ -147,9 +159,9 @@ def test_limits_come_in_the_order_in_which_they_are_met() -> None:
     plan = plan_for(ISSUE)
     rates = [limit.events_per_second for limit in plan.limits]
     assert rates == sorted(rates)
-    assert plan.limits[0].name == "publisher"
+    assert plan.limits[0].name == "table_warm_throughput"
     assert [limit.name for limit in plan.exceeded] == [
-        *("publisher", "table_warm_throughput", "index_warm_throughput", "indexer", "table_warm_reads")
+        *("table_warm_throughput", "index_warm_throughput", "table_warm_reads", "publisher")
     ]
 
 
@@ -161,9 +173,9 @@ def test_every_limit_has_its_source_and_what_to_do() -> None:
 
 
 def test_a_warmed_table_has_more_stream_shards_and_keeps_up() -> None:
-    plan = plan_for(Workload(events_per_second=5_000, item_kb=1.2, warm_write_units=31_000))
-    assert value(plan, "stream_shards") == 31
-    assert rate(plan, "publisher") == pytest.approx(5_123.97, abs=0.01)
+    plan = plan_for(Workload(events_per_second=5_000, item_kb=1.2, warm_write_units=11_000))
+    assert value(plan, "stream_shards") == 11
+    assert rate(plan, "publisher") == pytest.approx(5_116.28, abs=0.01)
 
 
 def test_a_raised_quota_moves_its_limit_alone() -> None:
@@ -322,9 +334,13 @@ def test_a_number_out_of_its_bounds_is_refused(wrong: dict[str, float], message:
 
 
 def test_in_short_tells_the_first_limit_when_none_is_met() -> None:
-    (line,) = (line for line in in_short(plan_for(Workload(events_per_second=100))) if "events/s: " in line)
+    (line,) = (
+        line
+        for line in in_short(plan_for(Workload(events_per_second=100, write_shards=2)))
+        if "events/s: " in line
+    )
     assert line == (
-        "  first limit, at 661 events/s: Publisher: one batch a stream shard at a time (4 x 100 records / "
-        "605 ms) -> more partitions, so more stream shards: each 1,000 WCU/s it's warmed for take "
-        "165; events are late, not lost, for 23 h"
+        "  first limit, at 1,860 events/s: Publisher: one batch a stream shard at a time (4 x 100 records / "
+        "215 ms) -> more partitions, so more stream shards: each 1,000 WCU/s it's warmed for take "
+        "465; events are late, not lost, for 23 h"
     )

@@ -181,9 +181,15 @@ class _Reads:
         self._world, self._client = world, client
 
     def query(self, **request: Any) -> Any:
+        return self._read(self._client.query, request)
+
+    def batch_get_item(self, **request: Any) -> Any:
+        return self._read(self._client.batch_get_item, request)
+
+    def _read(self, operation: Callable[..., Any], request: dict[str, Any]) -> Any:
         what = "publisher killed when it read back"
         _perhaps_die(self._world, 0.02, what)
-        answer = self._client.query(**request)
+        answer = operation(**request)
         _perhaps_die(self._world, 0.02, what)
         return answer
 

@@ -22,6 +22,7 @@ from tests.simulator.publication import (
     _is_near,
     _Lambda,
     _maybe,
+    failing_batch,
 )
 
 LOG_TABLE: Final = "log"
@@ -90,6 +91,9 @@ class _DynamoDB:
     def query(self, **request: Any) -> Any:
         _maybe(self._rng, self._faults.reads_failing, "Query")
         return (self._table if request["TableName"] == LOG_TABLE else self._reads).query(**request)
+
+    def batch_get_item(self, **request: Any) -> Any:
+        return failing_batch(self._reads, self._rng, self._faults.reads_failing, request)
 
     def put_item(self, **request: Any) -> Any:
         chance = self._rng.random

@@ -35,16 +35,22 @@ class Crash(Exception):
 
 
 class CachedReads:
-    """DynamoDB Local's answers to queries, kept: a history that is written does not change any more."""
+    """DynamoDB Local's answers to reads, kept: a history that is written does not change any more."""
 
     def __init__(self, client: DynamoDBClient) -> None:
         self._client = client
         self._answers: dict[str, Any] = {}
 
     def query(self, **request: Any) -> Any:
-        key = repr(sorted(request.items()))
+        return self._kept(self._client.query, request)
+
+    def batch_get_item(self, **request: Any) -> Any:
+        return self._kept(self._client.batch_get_item, request)
+
+    def _kept(self, operation: Callable[..., Any], request: Mapping[str, Any]) -> Any:
+        key = repr((operation.__name__, sorted(request.items())))
         if key not in self._answers:
-            self._answers[key] = self._client.query(**request)
+            self._answers[key] = operation(**request)
         return self._answers[key]
 
 
@@ -221,6 +227,21 @@ class _FailingReads:
     def query(self, **request: Any) -> Any:
         _maybe(self._rng, self._share, "Query")
         return self._reads.query(**request)
+
+    def batch_get_item(self, **request: Any) -> Any:
+        return failing_batch(self._reads, self._rng, self._share, request)
+
+
+def failing_batch(reads: CachedReads, rng: random.Random, share: float, request: Mapping[str, Any]) -> Any:
+    """Answer a BatchGetItem, or throttle all of it, or leave some of its keys unread."""
+    _maybe(rng, share, "BatchGetItem")
+    ((table, asked),) = request["RequestItems"].items()
+    keys = asked["Keys"]
+    if rng.random() >= 5 * share or len(keys) == 1:
+        return reads.batch_get_item(**request)
+    some = rng.randrange(1, len(keys))
+    answer = reads.batch_get_item(RequestItems={table: {**asked, "Keys": keys[:some]}})
+    return {**answer, "UnprocessedKeys": {table: {**asked, "Keys": keys[some:]}}}
 
 
 def _maybe(rng: random.Random, share: float, operation: str) -> None:

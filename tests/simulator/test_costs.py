@@ -34,10 +34,13 @@ class Costs:
             entry_format=EntryFormat(source="shop", api_url="https://api.example.com"),
         )
 
-    def append(self, *, events: int, apart_s: float) -> list[Event]:
+    def append(
+        self, *, events: int, apart_s: float, stream_id: str = "a", size_bytes: int = 0
+    ) -> list[Event]:
         appended: list[Event] = []
+        new = NewEvent(name="Happened", payload=f'"{"x" * size_bytes}"')
         for _ in range(events):
-            appended += self.store.append("a", [NewEvent.of("Happened")], expected=len(appended)).events
+            appended += self.store.append(stream_id, [new], expected=len(appended)).events
             self.now_us += round(apart_s * 1_000_000)
         self.meter.reset()
         return appended
@@ -64,16 +67,33 @@ def test_first_event_of_a_stream_and_a_remembered_stream_cost_no_read(costs: Cos
     assert costs.meter.requests == []
 
 
-def test_preceding_event_older_than_the_window_costs_one_query_and_one_unit(costs: Costs) -> None:
+def test_preceding_event_older_than_the_window_costs_one_request_and_one_unit(costs: Costs) -> None:
     events = costs.append(events=3, apart_s=60)
     costs.publish(events[2])
-    assert (costs.meter.requests, costs.meter.table_units, costs.meter.items) == (["Query"], 1.0, 1)
+    assert (costs.meter.requests, costs.meter.table_units) == (["BatchGetItem"], 1.0)
 
 
-def test_preceding_events_within_the_window_cost_one_query_more(costs: Costs) -> None:
+@pytest.mark.parametrize(("streams", "requests"), [(100, 1), (101, 2)])
+def test_preceding_events_of_100_streams_cost_one_request_and_a_unit_each(
+    costs: Costs, streams: int, requests: int
+) -> None:
+    last = [costs.append(events=2, apart_s=60, stream_id=f"order-{n}")[1] for n in range(streams)]
+    costs.publish(*last)
+    assert costs.meter.requests == ["BatchGetItem"] * requests
+    assert costs.meter.table_units == streams
+    assert len(costs.bus.taken) == streams
+
+
+def test_preceding_events_of_large_payload_cost_their_size_and_are_not_sent(costs: Costs) -> None:
+    _, second = costs.append(events=2, apart_s=60, size_bytes=40_000)
+    costs.publish(second)
+    assert (costs.meter.requests, costs.meter.table_units) == (["BatchGetItem"], 10.0)
+
+
+def test_preceding_events_within_the_window_cost_a_query_besides(costs: Costs) -> None:
     events = costs.append(events=6, apart_s=0.1)
     costs.publish(events[5])
-    assert (costs.meter.requests, costs.meter.table_units) == (["Query", "Query"], 2.0)
+    assert (costs.meter.requests, costs.meter.table_units) == (["BatchGetItem", "Query"], 2.0)
     assert [event_id for _, event_id in costs.bus.taken] == [1, 2, 3, 4, 5, 6]
 
 

@@ -25,7 +25,11 @@ class AsTheyArrive(PublicationOrder):
     """Leaves a stream's events in the order of their records."""
 
     def _queue(
-        self, stream_id: str, events: dict[int, tuple[int, Event | MalformedItem]]
+        self,
+        stream_id: str,
+        events: dict[int, tuple[int, Event | MalformedItem]],
+        *,
+        nothing_missing_before: bool,
     ) -> Iterator[Placed]:
         return (Placed(place, event) for place, event in events.values())
 
@@ -35,6 +39,14 @@ class WithoutReadBack(PublicationOrder):
 
     def _read_back(self, event: Event, *, above: int, whole: bool) -> list[Event | MalformedItem]:
         return super()._read_back(event, above=above, whole=whole) if whole else []
+
+
+class TakesAnyPredecessorForOld(PublicationOrder):
+    """Looks at what precedes a batch, but not at its Timestamp."""
+
+    def _complete(self, firsts: Sequence[Event]) -> set[str]:
+        addresses = self._reader.read_times([(event.stream_id, event.event_id - 1) for event in firsts])
+        return {stream_id for stream_id, _ in addresses}
 
 
 class WithoutHoles(PublicationOrder):
@@ -149,6 +161,7 @@ def test_with_all_defences_nothing_is_found(history: History, simulation: Simula
     [
         ({"PublicationOrder": AsTheyArrive}, "order"),
         ({"PublicationOrder": WithoutReadBack}, "order"),
+        ({"PublicationOrder": TakesAnyPredecessorForOld}, "order"),
         ({"PublicationOrder": WithoutHoles}, "order"),
         ({"Publisher": SharesCalls}, "order"),
         ({"Publisher": NeverStops}, "order"),

@@ -103,6 +103,7 @@ REQUESTS: Final[dict[str, Any]] = {
 }
 
 ANSWERS: Final = {
+    "BatchGetItem": {"Responses": {}, "UnprocessedKeys": {}},
     "GetItem": {},
     "PutItem": {},
     "Query": {"Items": [], "Count": 0, "ScannedCount": 0},

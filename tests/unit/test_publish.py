@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from math import ceil
 
@@ -90,7 +90,7 @@ def test_events_of_different_streams_take_one_call_for_ten(count: int) -> None:
     done = shop.publish([shop.has(f"order-{n}", events=1)[0] for n in range(count)])
     assert len(shop.bus.calls) == ceil(count / 10)
     assert done.published == count
-    assert shop.reader.queries == 0
+    assert (shop.reader.looks, shop.reader.queries) == ([], 0)
 
 
 @settings(deadline=None)  # the machine may be busy
@@ -206,7 +206,8 @@ def test_hole_inside_a_batch_is_read_back_however_long_ago_it_was() -> None:
     shop.reader.queries = 0
     shop.publish([events[4], events[6]])
     assert ids(shop.bus.taken, "a") == [1, 2, 3, 4, 5, 5, 6, 7]
-    assert shop.reader.queries == 2  # one looks before 5, one fills the hole
+    assert shop.reader.looks == [[("a", 4)]]
+    assert shop.reader.queries == 1
 
 
 def test_hole_wider_than_what_is_read_back_is_filled_within_the_window_only() -> None:
@@ -226,12 +227,44 @@ def test_predecessors_within_the_window_go_out_first() -> None:
     assert ids(shop.bus.taken, "a") == [3, 4, 5, 6, 7, 8]
 
 
-def test_predecessor_older_than_the_window_costs_one_event_to_read_and_is_not_repeated() -> None:
+def test_predecessor_older_than_the_window_costs_one_look_and_is_not_repeated() -> None:
     shop = Shop()
     events = shop.has("a", events=4, apart_s=6)
     shop.publish([events[3]])
     assert ids(shop.bus.taken, "a") == [4]
-    assert (shop.reader.queries, shop.reader.events) == (1, 1)
+    assert (shop.reader.looks, shop.reader.queries) == ([[("a", 3)]], 0)
+
+
+def test_predecessor_at_the_edge_of_the_window_goes_out_first() -> None:
+    shop = Shop(reorder_window_s=5)
+    for stream_id, apart_s in (("in", 5.0), ("out", 5.000_001)):
+        shop.publish(shop.has(stream_id, events=2, apart_s=apart_s)[1:])
+    assert shop.bus.taken == [("in", 1), ("in", 2), ("out", 2)]
+
+
+@pytest.mark.parametrize(
+    ("streams", "looks"), [(1, [1]), (100, [100]), (101, [100, 1]), (250, [100, 100, 50])]
+)
+def test_predecessors_of_100_streams_are_looked_at_together(streams: int, looks: list[int]) -> None:
+    shop = Shop()
+    last = [shop.has(f"s{n}", events=3, apart_s=6)[2] for n in range(streams)]
+    first = [shop.has(f"first-{n}", events=1)[0] for n in range(20)]
+    done = shop.publish([*first[:10], *last, *first[10:]])
+    assert [len(look) for look in shop.reader.looks] == looks
+    assert [address for look in shop.reader.looks for address in look] == [(e.stream_id, 2) for e in last]
+    assert (shop.reader.queries, done.published) == (0, streams + 20)
+
+
+def test_only_streams_whose_predecessor_does_not_tell_enough_are_queried() -> None:
+    shop = Shop()
+    old = shop.has("old", events=3, apart_s=6)
+    near = shop.has("near", events=3, apart_s=1)
+    gone = shop.has("gone", events=3, apart_s=6)
+    del shop.store._streams["gone"][1:]
+    shop.publish([old[2], near[2], gone[2]])
+    assert shop.reader.looks == [[("old", 2), ("near", 2), ("gone", 2)]]
+    assert shop.reader.queries == 2
+    assert shop.bus.taken == [("old", 3), ("near", 1), ("gone", 3), ("near", 2), ("near", 3)]
 
 
 def test_timestamps_are_compared_and_not_the_clock_so_a_backlog_changes_nothing() -> None:
@@ -247,7 +280,7 @@ def test_remembered_streams_cost_no_read_and_first_events_neither() -> None:
     events = shop.has("a", events=6, apart_s=0.1)
     for event in events:
         shop.publish([event])
-    assert shop.reader.queries == 0
+    assert (shop.reader.looks, shop.reader.queries) == ([], 0)
     assert ids(shop.bus.taken, "a") == [1, 2, 3, 4, 5, 6]
 
 
@@ -281,7 +314,7 @@ def test_without_a_window_only_holes_are_read_back() -> None:
     shop = Shop(reorder_window_s=0)
     events = shop.has("a", events=5, apart_s=0.1)
     shop.publish([events[1]])
-    assert shop.reader.queries == 0
+    assert (shop.reader.looks, shop.reader.queries) == ([], 0)
     shop.publish([events[2], events[4]])
     assert ids(shop.bus.taken, "a") == [2, 3, 4, 5]
     assert shop.reader.queries == 1
@@ -464,12 +497,45 @@ def test_read_back_that_fails_stops_behind_the_streams_before_it() -> None:
     (b1,) = shop.has("b", events=1)
     events = shop.has("a", events=2)
     (c1,) = shop.has("c", events=1)
-    shop.reader.errors = [StoreUnavailable(operation="Query", reason="throttled")]
+    shop.reader.errors = [StoreUnavailable(operation="BatchGetItem", reason="throttled")]
     done = shop.publish([b1, events[1], c1])
     assert shop.bus.taken == [("b", 1)]
     assert done.stopped
     assert done.stopped.sequence_number == sequence_number(1)
     assert "throttled" in done.stopped.reason
+
+
+def test_second_hundred_that_can_not_be_looked_at_stops_behind_the_first() -> None:
+    class SecondFails(CountingReader):
+        def read_times(self, addresses: Sequence[Address]) -> dict[Address, int]:
+            if self.looks:
+                raise StoreUnavailable(operation="BatchGetItem", reason="throttled")
+            return super().read_times(addresses)
+
+    shop = Shop()
+    last = [shop.has(f"s{n}", events=2, apart_s=6)[1] for n in range(101)]
+    shop.reader = SecondFails(shop.store)
+    shop.publisher = shop.new_publisher()
+    done = shop.publish(last)
+    assert done.published == 100
+    assert done.stopped
+    assert (done.stopped.sequence_number, done.stopped.stream_id) == (sequence_number(100), "s100")
+    assert "can't be read back" in done.stopped.reason
+
+
+def test_query_that_fails_behind_the_look_stops_at_its_stream() -> None:
+    class QueriesFail(CountingReader):
+        def read_stream(self, stream_id: str, **_: object) -> Iterator[Event]:
+            raise StoreUnavailable(operation="Query", reason=f"throttled at {stream_id}")
+
+    shop = Shop()
+    old, near = shop.has("old", events=2, apart_s=6), shop.has("near", events=2, apart_s=1)
+    shop.reader = QueriesFail(shop.store)
+    shop.publisher = shop.new_publisher()
+    done = shop.publish([old[1], near[1]])
+    assert shop.bus.taken == [("old", 2)]
+    assert done.stopped
+    assert done.stopped.sequence_number == sequence_number(1)
 
 
 def test_batch_stops_before_the_deadline() -> None:
@@ -489,9 +555,19 @@ def test_no_read_begins_when_the_time_is_up() -> None:
     events = shop.has("a", events=2)
     shop.remaining_s = [PUBLISH_RESERVE_S - 1]
     done = shop.publish(events[1:])
-    assert (shop.reader.queries, shop.bus.calls) == (0, [])
+    assert (shop.reader.looks, shop.reader.queries, shop.bus.calls) == ([], 0, [])
     assert done.stopped
     assert done.stopped.sequence_number == sequence_number(0)
+
+
+def test_no_query_begins_when_the_look_took_the_time() -> None:
+    shop = Shop()
+    events = shop.has("a", events=2)
+    shop.remaining_s = [PUBLISH_RESERVE_S + 1, PUBLISH_RESERVE_S - 1]
+    done = shop.publish(events[1:])
+    assert (len(shop.reader.looks), shop.reader.queries, shop.bus.calls) == (1, 0, [])
+    assert done.stopped
+    assert "time was up" in done.stopped.reason
 
 
 def test_lag_is_the_longest_time_from_timestamp_to_publication() -> None:

@@ -84,3 +84,8 @@ def _malformed(item: Mapping[str, Any], what: str) -> MalformedItem:
 def key_of(stream_id: str, event_id: int) -> dict[str, Any]:
     """Write the primary key of an event."""
     return {STREAM_ID: {"S": stream_id}, EVENT_ID: {"N": str(event_id)}}
+
+
+def address_of(item: Mapping[str, Any]) -> tuple[str, int]:
+    """Read the primary key of an event: its stream and its EventId."""
+    return item[STREAM_ID]["S"], int(item[EVENT_ID]["N"])

@@ -13,9 +13,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from eventstore.adapters.dynamodb.compression import Compression
-from eventstore.adapters.dynamodb.items import event_from_item, item_from_event, key_of
-from eventstore.adapters.dynamodb.requests import Busy, SlotsTaken, send
-from eventstore.adapters.dynamodb.schema import EVENT_ID, STREAM_ID
+from eventstore.adapters.dynamodb.items import address_of, event_from_item, item_from_event, key_of
+from eventstore.adapters.dynamodb.requests import Busy, SlotsTaken, get_items, send
+from eventstore.adapters.dynamodb.schema import EVENT_ID, STREAM_ID, TIMESTAMP
 from eventstore.adapters.dynamodb.time_index import TimeShard
 from eventstore.appends import check_times, check_transaction, check_versions, stamp
 from eventstore.errors import ExpectedVersionAhead, StoreUnavailable, VersionConflict
@@ -156,6 +156,20 @@ class DynamoDBEventStore:
             "ConsistentRead": consistent,
         }
         return self._query_events(request, limit)
+
+    def read_times(self, addresses: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        """Read the Timestamps of events by their addresses; see `publication_order.StreamReader`."""
+        items = get_items(
+            self._client,
+            self._table_name,
+            [key_of(stream_id, event_id) for stream_id, event_id in addresses],
+            jitter=self._jitter,
+            sleep=self._sleep,
+            ProjectionExpression=f"{STREAM_ID}, {EVENT_ID}, #time",
+            ExpressionAttributeNames={"#time": TIMESTAMP},
+        )
+        times = ((item, item.get(TIMESTAMP, {}).get("N", "")) for item in items)
+        return {address_of(item): int(time_us) for item, time_us in times if time_us.isdecimal()}
 
     def read_all(
         self,
