@@ -16,13 +16,14 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from math import ceil
 from typing import Final, Literal, Protocol
 
 from eventstore.cloudevents import Entry, EntryFormat
-from eventstore.errors import MalformedItem, NotPublishable
+from eventstore.errors import MalformedItem, NotPublishable, StoreUnavailable
 from eventstore.events import Event
 from eventstore.limits import (
     PUBLISH_MAX_TRIES,
@@ -138,8 +139,22 @@ class ReplayStep:
         if claimed is None:
             return _wait(1)
         tally = _Tally()
-        following = self._send(claimed, tally, began_us=now_us, remaining_time_s=remaining_time_s)
+        try:
+            following = self._send(claimed, tally, began_us=now_us, remaining_time_s=remaining_time_s)
+        except Exception:
+            self._give_up(claimed)
+            raise
         return replace(following, sent=tally.sent)
+
+    def _give_up(self, claimed: Replay) -> None:
+        """Give the lease back, if that can be done, so that the next try need not wait until it has run out.
+
+        What was stored last is read anew: it may be further than this step knows, when an answer got lost.
+        """
+        with suppress(StoreUnavailable):  # the step's own error is raised behind this, and the lease runs out
+            stored = self._store.get(claimed.replay_id)
+            if stored is not None and stored.fence == claimed.fence:
+                self._release(stored)
 
     def _send(
         self, replay: Replay, tally: _Tally, *, began_us: int, remaining_time_s: Callable[[], float]
