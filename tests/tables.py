@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 import boto3
 from botocore.config import Config
+from botocore.session import get_session
 
 from eventstore.adapters.dynamodb import client as store_client
 from eventstore.adapters.dynamodb import log_schema, replay_schema, schema, subscription_schema
@@ -26,9 +28,18 @@ _LOCAL: Any = {
 }
 
 
+@cache
+def _session() -> boto3.Session:
+    """Make the session of all clients: one for each would read the service's model a thousand times."""
+    session = get_session()
+    store_client.register_parser(session)
+    return boto3.Session(botocore_session=session)
+
+
 def dynamodb_client(endpoint: str) -> DynamoDBClient:
     """Make a client of DynamoDB Local, set up as in production but for its patience: the engine is slow."""
-    return store_client.dynamodb_client(config=_PATIENT, endpoint_url=endpoint, **_LOCAL)
+    config = store_client.CLIENT_CONFIG.merge(_PATIENT)
+    return _session().client("dynamodb", config=config, endpoint_url=endpoint, **_LOCAL)
 
 
 def boto3s_client(endpoint: str) -> DynamoDBClient:
