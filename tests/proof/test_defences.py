@@ -245,7 +245,7 @@ CASES = {
     "indexer reports failures": (
         replace(LOGS, indexer_type=ReportsNoFailures),
         "lost: a reader of the log",
-        5,
+        6,
     ),
     "subscription's fence": (replace(PROJECTS, checkpoints_type=WithoutFence), "fence: tranche", 1),
     "fence of what is parked": (
