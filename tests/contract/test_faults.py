@@ -12,7 +12,7 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from eventstore import ANY, Append, MalformedItem, NewEvent, StoreUnavailable
+from eventstore import ANY, EXISTS, Append, MalformedItem, NewEvent, StoreUnavailable
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from tests.tables import dynamodb_client, events_table
 
@@ -120,6 +120,27 @@ def test_append_in_the_way_of_another_transaction_is_tried_again(
 
     assert store.append("s", [NewEvent(name="Happened")] * count, expected=0).version == count
     assert not wire.faults
+
+
+@pytest.mark.parametrize("expected", [ANY, EXISTS])
+@pytest.mark.parametrize("has_uids", [False, True])
+@pytest.mark.parametrize("count", [1, 2])
+def test_append_that_was_done_before_its_repetition_was_refused_is_written_once(
+    store: DynamoDBEventStore, wire: Wire, count: int, has_uids: bool, expected: Any
+) -> None:
+    """The client sends it twice: it's done, its answer gets lost, and the second is in another's way."""
+    store.append("s", [NewEvent(name="Before")] * 2, expected=0)
+    refused = "TransactionConflictException" if count == 1 else "TransactionCanceledException"
+    events = [NewEvent(name="Happened", uid=uid if has_uids else None) for uid in UIDS[:count]]
+    looks_back = [""] * (2 if has_uids else 1)
+    wire.faults = [*looks_back, "lost answer", refused]
+
+    appended = store.append("s", events, expected=expected)
+
+    assert not wire.faults
+    assert appended.repeated is has_uids
+    assert tuple(store.read_stream("s", from_version=3)) == appended.events
+    assert appended.version == 2 + count
 
 
 def test_append_that_stays_in_the_way_of_other_transactions_gives_up(

@@ -102,12 +102,14 @@ class DynamoDBEventStore:
             for append in appends
         ]
         known = appends[0].events[0].uid is not None
+        first_heads: list[Head | None] = [None] * len(appends)
         for attempt in range(1, _MAX_TRIES + 1):
-            plans = [self._plan(append, of) for append, of in zip(appends, uids, strict=True)]
+            plans = [self._plan(*each) for each in zip(appends, uids, first_heads, strict=True)]
+            first_heads = [first or plan.head for first, plan in zip(first_heads, plans, strict=True)]
             if any(plan.earlier for plan in plans):
                 stored = self._already_stored(plans)
                 if stored:
-                    return _appended(stored, repeated=True)
+                    return _appended(stored, repeated=known)
             now_us = self._clock_us()
             events = [stamp(plan.append, head=plan.head, now_us=now_us, uids=plan.uids) for plan in plans]
             try:
@@ -226,13 +228,17 @@ class DynamoDBEventStore:
     def _query(self, **request: Any) -> Any:
         return send(self._client.query, **request)
 
-    def _plan(self, append: Append, uids: list[str]) -> _Plan:
-        """Find the head to append behind, with as few reads as the expectation allows."""
+    def _plan(self, append: Append, uids: list[str], first_head: Head | None) -> _Plan:
+        """Find the head to append behind, with as few reads as the expectation allows.
+
+        Args:
+            first_head: what the first try of this call found; None when this is it.
+        """
         stream_id, expected = append.stream_id, append.expected
         if isinstance(expected, Head):
             return _Plan(append, uids, expected)
         if isinstance(expected, Expect):
-            return self._plan_behind_last(append, uids, expected)
+            return self._plan_behind_last(append, uids, expected, first_head)
         if expected == 0:
             return _Plan(append, uids, Head(stream_id, 0, 0))
         # An event that is there never disappears, so it proves that the stream has no gap up to it.
@@ -248,17 +254,21 @@ class DynamoDBEventStore:
             )
         return _Plan(append, uids, event_from_item(answer["Item"]).head)
 
-    def _plan_behind_last(self, append: Append, uids: list[str], expected: Expect) -> _Plan:
-        head, earlier = self._last_and_earlier(append)
+    def _plan_behind_last(
+        self, append: Append, uids: list[str], expected: Expect, first_head: Head | None
+    ) -> _Plan:
+        head, earlier = self._last_and_earlier(append, uids[0], first_head)
         if expected is Expect.EXISTS and not head.version:
             raise VersionConflict(stream_id=append.stream_id, expected=str(expected), actual=0)
         return _Plan(append, uids, head, earlier)
 
-    def _last_and_earlier(self, append: Append) -> tuple[Head, int]:
+    def _last_and_earlier(self, append: Append, uid: str, first_head: Head | None) -> tuple[Head, int]:
         """Find the stream's head and, on the way back from it, the first event of an earlier try."""
-        uid = append.events[0].uid
-        if uid is None:
+        if first_head is None and append.events[0].uid is None:
             return self.head(append.stream_id), 0
+        # What this call has itself tried can only stand behind the head that it first found: a refused write
+        # may have been done all the same, when the client sent it twice and the first answer got lost.
+        searched = first_head.version if first_head else 0
         made_us = uuid7_time_us(uid)
         oldest_us = 0 if made_us is None else made_us - round(UID_SKEW_S * 1_000_000)
         head: Head | None = None
@@ -266,7 +276,7 @@ class DynamoDBEventStore:
             head = head or event.head
             if event.uid == uid:
                 return head, event.event_id
-            if event.timestamp_us < oldest_us:
+            if event.timestamp_us < oldest_us or event.event_id <= searched:
                 break
         return head or Head(append.stream_id, 0, 0), 0
 
