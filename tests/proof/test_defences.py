@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from eventstore import Event, NewEvent
+from eventstore import Event, Head, NewEvent
 from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
 from eventstore.adapters.dynamodb.items import item_from_event
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
@@ -72,6 +72,13 @@ class KnowsNoOwnWrites(DynamoDBEventStore):
 
     def _stored_by_us(self, *_: Any) -> None:
         return None
+
+
+class TriesAnew(DynamoDBEventStore):
+    """Takes a write that was refused for one that was never done."""
+
+    def _plan(self, append: Append, uids: list[str], first_head: Head | None) -> Any:
+        return super()._plan(append, uids, None)
 
 
 class OneByOne(DynamoDBEventStore):
@@ -237,6 +244,11 @@ CASES = {
         replace(WRITES, store_type=KnowsNoOwnWrites, faults=Faults(lost_answers=0.15)),
         "conflict: append",
         1,
+    ),
+    "own refused writes looked for": (
+        replace(WRITES, store_type=TriesAnew, faults=Faults(lost_answers=0.2, transactions_in_the_way=0.2)),
+        "twice: append",
+        2,
     ),
     "one transaction": (replace(WRITES, store_type=OneByOne), "torn: append", 1),
     "strong reads": (replace(WRITES, store_type=ReadsAnOldCopy), "stale: a read", 1),
