@@ -65,10 +65,10 @@ def _reads(results: Results) -> Iterator[Target]:
     }
     for name, measured in reads.items():
         ratios = {candidate: told["ratio"] for candidate, told in measured["candidates"].items()}
-        for candidate, reader in ((OURS, ""), (WITH_MSGSPEC, ", read by msgspec")):
-            what = f"{name}{reader}: events per CPU second to `Table.query`'s"
+        for candidate, reader in ((WITH_MSGSPEC, "as the read function does"), (OURS, "standard json")):
+            what = f"{name}, {reader}: events per CPU second to `Table.query`'s"
             yield at_least(what, 1 / ratios[candidate], 4)
-            what = f"{name}{reader}: CPU to json.loads' on the same bytes"
+            what = f"{name}, {reader}: CPU to json.loads' on the same bytes"
             yield at_most(what, ratios[candidate] / ratios[RAW_NAME], 1.5)
     growth = speedups(results, OURS)
     yield Target(
