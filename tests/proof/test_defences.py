@@ -43,7 +43,8 @@ PROJECTS = replace(WRITES, subscribes=True, has_failing_handler=False)
 FAILS = replace(WRITES, subscribes=True, has_projection=False)
 REPLAYS = replace(WRITES, appends=10, replays=True)
 LONG_REPLAYS = replace(REPLAYS, appends=24)
-SEEDS = (1, 2, 3, 4, 5, 6, 7, 8)
+SEEDS = range(1, 33)
+"""Tried where the seed at hand shows the breach no longer: a change of what is sent moves all faults."""
 
 
 class WithoutCondition(DynamoDBEventStore):
@@ -238,7 +239,7 @@ CASES = {
     "idempotency by uid": (
         replace(WRITES, store_type=WithoutUids, faults=Faults(kills_after=0.1)),
         "twice: append",
-        2,
+        4,
     ),
     "own writes known": (
         replace(WRITES, store_type=KnowsNoOwnWrites, faults=Faults(lost_answers=0.15)),
@@ -263,7 +264,7 @@ CASES = {
     "fence of what is parked": (
         replace(FAILS, checkpoints_type=ParksWithoutFence, on_failure=OnFailure.PARK_STREAM),
         "fence: tranche",
-        4,
+        10,
     ),
     "checkpoint behind what is handled": (
         replace(PROJECTS, checkpoints_type=StoresAhead),
@@ -338,7 +339,7 @@ REPLACED = {
         reads_nothing_back,
         PROJECTS,
         "lost: a subscription",
-        2,
+        1,
     ),
     "replay sends one event of a stream at a time": (
         "eventstore.replay._Sending",
