@@ -43,20 +43,50 @@ class ItemPage:
     after: str | None
 
 
-class TableScan(Protocol):
-    """Reads the whole events table in segments."""
+class StoredItems(Protocol):
+    """Reads the events table whole, in segments, or one stream of it."""
 
     def scan(self, *, segment: int, segments: int, after: str | None) -> ItemPage:
         """Read one page of a segment, strongly consistent.
 
-        All items of a stream are in one segment, behind each other by rising EventId.
+        All items of a stream are in one segment, one behind the other; in which order is not promised:
+        `in_stream_order` sees to it.
         Cost: 1 request and 1 RCU for each 4 KB, for about 1 MB.
         """
         ...
 
+    def read_items(
+        self, stream_id: str, *, from_version: int, to_version: int | None = None
+    ) -> Iterator[StoredItem]:
+        """Read items of one stream by rising EventId, strongly consistent, whatever they are.
+
+        Cost: 1 query for each 1 MB; 1 RCU for each 4 KB.
+        """
+        ...
+
+
+def in_stream_order(item: StoredItem, *, version: int, table: StoredItems) -> Iterator[StoredItem]:
+    """Yield what comes next of a stream, now that a scan gives this item of it: each once, by rising EventId.
+
+    DynamoDB documents the order of a query, not that of a scan, and not every engine scans by rising
+    EventId. So an item that isn't the next one makes the rest of its stream be read by a query, and what
+    the scan gives of it later is passed over. An item whose EventId is no version comes as it is.
+
+    Args:
+        item: of the scan.
+        version: the highest EventId that was yielded of its stream; 0 when there was none.
+
+    Cost: nothing where a scan keeps the order; elsewhere, and at each gap, that of the rest of the stream.
+    """
+    if item.event_id < 1 or item.event_id == version + 1:
+        yield item
+    elif item.event_id > version:
+        rest = table.read_items(item.stream_id, from_version=version + 1)
+        yield from (found for found in rest if found.event_id >= 1)
+
 
 def scan_side_by_side(
-    table: TableScan,
+    table: StoredItems,
     *,
     executor: Executor,
     starts: dict[int, str | None],

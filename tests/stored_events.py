@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from zlib import crc32
@@ -34,6 +34,8 @@ class MemoryStoredEvents:
     fails_at_scan: int | None = None
     hidden_once: set[Address] = field(default_factory=set)
     """Addresses that the first scan doesn't see yet."""
+    scan_order: Callable[[int], int | str] = int
+    """By what of its EventIds a scan orders a stream, which DynamoDB documents of queries alone."""
     on_put: list[Address] = field(default_factory=list)
 
     def add(self, *items: StoredItem) -> None:
@@ -43,16 +45,22 @@ class MemoryStoredEvents:
         self.scans += 1
         if self.scans == self.fails_at_scan:
             raise StoreUnavailable(operation="Scan", reason="throttled")
-        behind = tuple(json.loads(after)) if after else ("", 0)
         mine = sorted(
-            address
-            for address in self.items
-            if crc32(address[0].encode()) % segments == segment and address not in self.hidden_once
+            (
+                address
+                for address in self.items
+                if crc32(address[0].encode()) % segments == segment and address not in self.hidden_once
+            ),
+            key=self._scan_key,
         )
-        rest = [address for address in mine if address > behind]
+        behind = self._scan_key(json.loads(after)) if after else None
+        rest = [address for address in mine if behind is None or self._scan_key(address) > behind]
         page = rest[: self.page_items]
         more = len(rest) > len(page)
         return ItemPage([self.items[address] for address in page], json.dumps(page[-1]) if more else None)
+
+    def _scan_key(self, address: Address) -> tuple[str, int | str]:
+        return address[0], self.scan_order(address[1])
 
     def read_items(
         self, stream_id: str, *, from_version: int, to_version: int | None = None

@@ -11,7 +11,7 @@ from zlib import crc32
 
 from eventstore.errors import InvalidInput, MalformedItem
 from eventstore.events import NewEvent
-from eventstore.stored_items import StoredItem, TableScan
+from eventstore.stored_items import StoredItem, StoredItems, in_stream_order
 from eventstore.verification.digests import PartDigests
 from eventstore.verification.findings import Finding, Kind, Repair
 
@@ -22,17 +22,8 @@ HASH_SHIFT: Final = 20
 """The log is compared by parts of 2**20 hashes of stream ids: 4,096 of them, or fewer."""
 
 
-class StoredEvents(TableScan, Protocol):
+class StoredEvents(StoredItems, Protocol):
     """The events table and its time index, as a verification needs them."""
-
-    def read_items(
-        self, stream_id: str, *, from_version: int, to_version: int | None = None
-    ) -> Iterator[StoredItem]:
-        """Read items of one stream by rising EventId, strongly consistent, whatever they are.
-
-        Cost: 1 query for each 1 MB; 1 RCU for each 4 KB.
-        """
-        ...
 
     def read_index(self, shard: int, *, from_us: int, end_us: int) -> Iterator[StoredItem]:
         """Read one shard of the time index in [from_us, end_us), eventually consistent.
@@ -129,11 +120,11 @@ _PLAIN: Final = ("after", "done", "stream_id", "version", "timestamp_us", "findi
 
 
 class SegmentCheck:
-    """Checks the items of a segment in the order of the scan.
+    """Checks the items of a segment as a scan gives them, each stream in its order.
 
     Args:
-        table: asked again where a gap is suspected: a scan may see the second event of a transaction and
-            not yet the first.
+        table: asked for what the scan gives in another order, and again where a gap is suspected: a read may
+            see the second event of a transaction and not yet the first.
         state: where the segment stands; kept up.
         read_shards: the shards of the time index that readers ask.
         settled_until_us: younger events are checked for themselves, but not compared with anything.
@@ -162,15 +153,20 @@ class SegmentCheck:
         self._tranches = tranches
 
     def check(self, item: StoredItem) -> Iterator[Finding]:
-        """Check the next item; yield what is wrong with it and, before it, what is missing."""
+        """Check the next item of the scan and what must come with it; yield what is wrong or missing."""
         state = self.state
         if not item.is_events:
             state.counts.own_items += 1
             return
-        state.counts.events += 1
         if item.stream_id != state.stream_id:
             state.stream_id, state.version, state.timestamp_us = item.stream_id, 0, 0
             state.counts.streams += 1
+        for found in in_stream_order(item, version=state.version, table=self._table):
+            yield from self._check_next(found)
+
+    def _check_next(self, item: StoredItem) -> Iterator[Finding]:
+        state = self.state
+        state.counts.events += 1
         if item.event_id < 1:
             assert isinstance(item.event, MalformedItem)
             yield _finding(Kind.MALFORMED, item, item.event.reason)
@@ -189,7 +185,7 @@ class SegmentCheck:
                 what = f"is {time_us}, not higher than {state.timestamp_us}, that of an earlier event"
                 yield _finding(Kind.TIMESTAMP_ORDER, item, f"Timestamp {what}")
             state.timestamp_us = time_us
-        state.version = max(state.version, item.event_id)
+        state.version = item.event_id
         if settled:
             self._count(item, time_us)
         else:

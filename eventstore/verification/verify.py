@@ -64,7 +64,7 @@ class Verification:
 
     Cost of 1,000 events of 1 KB: 250 RCU (the table) + 125 RCU (the index) + the log's; 1 request for each
     1 MB. When something differs from the index or the log, 250 RCU more for each 100,000 differing events,
-    to name them. Each suspected gap: 1 query.
+    to name them. Each suspected gap: 1 query, and that of the rest of its stream.
     """
 
     def __init__(

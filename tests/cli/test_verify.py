@@ -186,8 +186,7 @@ def test_usage_and_trouble_have_exit_code_2_and_a_sentence(
 def test_scan_gives_each_stream_in_one_segment_and_in_order_over_pages(
     client: DynamoDBClient, filled: str, segments: int
 ) -> None:
-    """What the check for gaps relies on."""
-
+    """So that no stream is read twice, once by the scan and once by a query."""
     table = DynamoDBEventsTable(client=client, table_name=filled, page_items=5)
     seen: dict[str, list[tuple[int, int]]] = {}
     with ThreadPoolExecutor(4) as executor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from eventstore import BadExport, Event, FileExists, InvalidInput, MalformedItem, NewEvent, StoreUnavailable
 from eventstore.transfer import importing
-from eventstore.transfer.export import export
+from eventstore.transfer.export import export, table_events
 from eventstore.transfer.importing import Imported, check_export, import_events
 from eventstore.transfer.lines import Line, read_lines
-from tests.stored_events import MemoryStoredEvents
+from tests.stored_events import MemoryStoredEvents, item
 
 UID = "8f7e1c1e-5f3c-4d6f-9a46-0a2b8f6f3a10"
 SETTLED = "2026-01-01T00:00:00+00:00"
@@ -200,3 +200,18 @@ def test_stream_that_holds_another_event_fails_alone_and_from_there_on(
     assert "stream 's1' from line 8 on" in done.reasons[0]
     assert target.get("s1", 3) == other
     assert target.get("s1", 4) is None
+
+
+@pytest.mark.parametrize("order", [int, str, lambda event_id: -event_id, lambda event_id: event_id * 7 % 31])
+def test_export_has_each_stream_whole_and_in_order_whatever_order_a_scan_gives(
+    order: Callable[[int], int | str],
+) -> None:
+    stored = MemoryStoredEvents(scan_order=order)
+    events = [event(f"s{n}", number) for n in range(5) for number in range(1, 7 * n + 2)]
+    stored.add(*(item(each) for each in events), item(event("$own", 5), shard=None))
+
+    read = list(table_events(stored, segments=2, settled_until_us=2**62))
+
+    assert sorted(read, key=key) == sorted(events, key=key)
+    for n in range(5):
+        assert [each.event_id for each in read if each.stream_id == f"s{n}"] == list(range(1, 7 * n + 2))

@@ -48,7 +48,7 @@ class DynamoDBEventsTable:
         self._page = {} if page_items is None else {"Limit": page_items}
 
     def scan(self, *, segment: int, segments: int, after: str | None) -> ItemPage:
-        """Read one page of a segment; see `TableScan.scan`."""
+        """Read one page of a segment; see `StoredItems.scan`."""
         request: dict[str, Any] = {
             "TableName": self._table_name,
             "Segment": segment,
@@ -65,7 +65,7 @@ class DynamoDBEventsTable:
     def read_items(
         self, stream_id: str, *, from_version: int, to_version: int | None = None
     ) -> Iterator[StoredItem]:
-        """Read items of one stream; see `StoredEvents.read_items`."""
+        """Read items of one stream; see `StoredItems.read_items`."""
         yield from self._query(
             KeyConditionExpression=f"{STREAM_ID} = :stream AND {EVENT_ID} BETWEEN :from AND :to",
             ExpressionAttributeValues={

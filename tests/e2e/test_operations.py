@@ -1,0 +1,59 @@
+"""The operator's commands, as they are called, on the deployed app."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from eventstore.limits import SETTLING_S
+from eventstore.local.api import Api, event_text
+from tests.e2e.conftest import Deployed
+
+
+def command(deployed: Deployed, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run a command as a user does whose environment names the deployed resources."""
+    resources = {
+        "EVENTS_TABLE": deployed.app.events_table,
+        "LOG_TABLE": deployed.app.log_table,
+        "READ_SHARDS": "4",
+    }
+    account = {
+        "AWS_ENDPOINT_URL": deployed.cloud.endpoint,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "eventstore", *map(str, arguments)],
+        env=os.environ | resources | account,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_store_whose_engine_scans_numbers_as_text_is_whole_and_its_export_too(
+    api: Api, deployed: Deployed, stream_id: str, tmp_path: Path
+) -> None:
+    """The local cloud's scan gives event 10 before event 2."""
+    for version in range(0, 24, 12):
+        events = [event_text(name="Happened", payload=str(version + n)) for n in range(12)]
+        api.append(stream_id, expected=version, events=events)
+    path = tmp_path / "events.ndjson.gz"
+
+    time.sleep(SETTLING_S)
+    verified = command(deployed, "verify", "--settling-s", "1")
+    exported = command(deployed, "export", path)
+    checked = command(deployed, "import", path, "--check-only")
+
+    assert (verified.returncode, verified.stdout) == (0, ""), verified.stderr
+    assert exported.returncode == 0, exported.stderr
+    assert checked.returncode == 0, checked.stderr
+    assert "is whole" in checked.stderr
+    lines = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+    assert [line["eventId"] for line in lines if line.get("streamId") == stream_id] == list(range(1, 25))
