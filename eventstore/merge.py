@@ -8,7 +8,7 @@ Timestamps, inside a shard or across, always meet in one chunk.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from itertools import chain, compress, count, islice
@@ -31,11 +31,15 @@ class ShardPage:
     more: bool
 
 
+Fetched = Callable[[], ShardPage]
+"""A page that has been fetched; call it to read it, once and before the next is fetched."""
+
+
 class Shard(Protocol):
     """One shard of the time index, being read from its beginning."""
 
-    def fetch(self, *, limit: int | None) -> ShardPage:
-        """Fetch the next page: at most `limit` events, or as many as a page holds."""
+    def fetch(self, *, limit: int | None) -> Fetched:
+        """Fetch the next page, on any thread: at most `limit` events, or as many as a page holds."""
         ...
 
 
@@ -46,12 +50,13 @@ def merge(
 
     Args:
         shards: each gives its events by rising Timestamp.
-        executor: where pages are fetched side by side.
+        executor: where pages are fetched side by side; they're read where the merge is, which is cheaper than
+            to have the threads take turns (ADR 10).
         after: leave out everything up to this position.
         limit: stop behind so many events. Without one, the next page of every shard is fetched ahead;
             with one, each shard is asked for its share only.
 
-    Memory: at most two pages a shard, plus the events of one equal Timestamp.
+    Memory: at most two pages a shard, one of them unread, plus the events of one equal Timestamp.
     """
     return islice(_merge(shards, executor, after, limit), limit)
 
@@ -61,7 +66,7 @@ class _Source:
     shard: Shard
     events: list[Event] = field(default_factory=list)
     more: bool = True
-    coming: Future[ShardPage] | None = None
+    coming: Future[Fetched] | None = None
 
     def ask(self, executor: Executor, limit: int | None) -> None:
         if self.coming is None:
@@ -69,7 +74,7 @@ class _Source:
 
     def take_page(self) -> None:
         assert self.coming is not None
-        page = self.coming.result()
+        page = self.coming.result()()
         self.coming = None
         self.events += page.events
         self.more = page.more

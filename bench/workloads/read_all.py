@@ -19,7 +19,7 @@ from bench.rounds import Work, cpu_s, summary, take_turns
 from bench.sizes import Scale
 from bench.wire import Wire
 from eventstore import Event
-from eventstore.merge import ShardPage, merge
+from eventstore.merge import Fetched, ShardPage, merge
 
 _NOWHERE = "http://127.0.0.1:9"  # nothing listens; every request is answered from memory
 LATENCY_S = 0.025
@@ -176,8 +176,8 @@ class _PagesRead:
     def __init__(self, pages: Iterator[list[Event]]) -> None:
         self._pages = pages
 
-    def fetch(self, *, limit: int | None) -> ShardPage:
+    def fetch(self, *, limit: int | None) -> Fetched:
         """Give the next page."""
         del limit
         events = next(self._pages, None)
-        return ShardPage(list(events or ()), more=events is not None)
+        return lambda: ShardPage(list(events or ()), more=events is not None)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventstore import Event, Position
-from eventstore.merge import ShardPage, merge
+from eventstore.merge import Fetched, ShardPage, merge
 
 
 class InTurn(Executor):
@@ -33,12 +33,12 @@ class RecordedShard:
         self.given = 0
         self.fetches = 0
 
-    def fetch(self, *, limit: int | None) -> ShardPage:
+    def fetch(self, *, limit: int | None) -> Fetched:
         size = min(self.page, limit or self.page)
         page = self.events[self.given : self.given + size]
         self.given += len(page)
         self.fetches += 1
-        return ShardPage(page, more=len(page) == size)
+        return lambda: ShardPage(page, more=len(page) == size)
 
 
 def event(timestamp_us: int, stream: int, event_id: int = 1) -> Event:
@@ -110,7 +110,7 @@ def test_merge_without_limit_holds_two_pages_of_each_shard() -> None:
 
 def test_failure_of_a_shard_reaches_the_reader() -> None:
     class Broken:
-        def fetch(self, *, limit: int | None) -> ShardPage:
+        def fetch(self, *, limit: int | None) -> Fetched:
             raise OSError("gone")
 
     with pytest.raises(OSError, match="gone"):
@@ -124,8 +124,8 @@ def test_empty_page_in_the_middle_of_a_shard_is_not_its_end() -> None:
                 [ShardPage([], more=True), ShardPage([event(1, 1)], more=True), ShardPage([], more=False)]
             )
 
-        def fetch(self, *, limit: int | None) -> ShardPage:
-            return next(self.pages)
+        def fetch(self, *, limit: int | None) -> Fetched:
+            return lambda: next(self.pages)
 
     merged = list(merge([Sparse(), RecordedShard([event(2, 2)])], executor=InTurn()))
 

@@ -6,7 +6,7 @@ import copy
 import gc
 import json
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventstore.adapters.dynamodb.client import CLIENT_CONFIG, dynamodb_client, register_parser
-from eventstore.adapters.dynamodb.response_parser import ItemParserFactory
+from eventstore.adapters.dynamodb.response_parser import ItemParserFactory, read_later
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -320,3 +320,64 @@ def test_the_collector_rests_while_json_is_read_and_is_then_as_it_was(enabled: b
         assert (seen, gc.isenabled()) == ([False], enabled)
     finally:
         (gc.enable if was_enabled else gc.disable)()
+
+
+# --- read later -----------------------------------------------------------------------------------
+
+BODY = b'{"Count":1,"Items":[{"A":{"S":"x"},"B":{"B":"YQ=="}}],"ScannedCount":1}'
+
+
+def counting(reads: list[bytes]) -> Callable[[bytes], Any]:
+    def loads(body: bytes) -> Any:
+        reads.append(body)
+        return json.loads(body)
+
+    return loads
+
+
+def test_answer_that_is_read_later_is_in_the_end_what_it_would_have_been() -> None:
+    answers = [(500, b'{"__type":"x#InternalServerError"}'), (200, BODY)]
+    reads: list[bytes] = []
+    client = answering(dynamodb_client(json_loads=counting(reads), **KEYS), *answers)
+    request: Any = {"TableName": "t", "KeyConditionExpression": "A = :a"}
+
+    with read_later():
+        answer: Any = client.query(**request)
+
+    assert reads == [], "nothing on the way, retries included, has asked for the items"
+    assert dict(answer) == answering(dynamodb_client(**KEYS), *answers).query(**request)
+    assert answer["Items"] is answer["Items"]
+    assert reads == [BODY]
+    assert type(answering(dynamodb_client(**KEYS), (200, BODY)).query(**request)) is dict
+
+
+def test_handler_that_looks_at_an_answer_finds_what_it_would_have_found() -> None:
+    seen: list[tuple[str, int]] = []
+    client = answering(dynamodb_client(**KEYS), (200, BODY))
+    client.meta.events.register(
+        "after-call.dynamodb.Query",
+        lambda parsed, **_: seen.append((parsed["ResponseMetadata"]["RequestId"], parsed["Count"])),
+    )
+
+    with read_later():
+        client.query(TableName="t", KeyConditionExpression="A = :a")
+
+    assert seen == [("R1", 1)]
+
+
+def test_error_is_raised_at_once() -> None:
+    client = answering(dynamodb_client(**KEYS), ERRORS[0])
+
+    with read_later(), pytest.raises(client.exceptions.ResourceNotFoundException):
+        client.query(TableName="t", KeyConditionExpression="A = :a")
+
+
+def test_answer_that_is_read_later_can_be_changed_as_boto3s_can() -> None:
+    with read_later():
+        answer: Any = answering(dynamodb_client(**KEYS), (200, BODY)).query(TableName="t")
+
+    answer["Items"] = []
+    del answer["Count"]
+
+    assert len(answer) == 3
+    assert {**answer} == {"Items": [], "ScannedCount": 1, "ResponseMetadata": answer["ResponseMetadata"]}

@@ -10,7 +10,9 @@ from __future__ import annotations
 import gc
 import json
 from base64 import b64decode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import chain
 from typing import Any, Final, Protocol
 
@@ -24,6 +26,22 @@ _MEMBERS: Final = {
 
 _PLAIN: Final = frozenset({"BOOL", "N", "NS", "NULL", "S", "SS"})
 """The types of attributes that stand in the JSON as boto3's client gives them."""
+
+_READS_LATER: Final = ContextVar("reads_later", default=False)
+
+
+@contextmanager
+def read_later() -> Iterator[None]:
+    """Let answers that carry items come unread: each is read by who first asks it for more than its metadata.
+
+    For threads that fetch what another one uses: the items are made on the thread, and so in the caches of
+    the core, where they're used (ADR 10). Of clients with this parser only; others read theirs as ever.
+    """
+    token = _READS_LATER.set(True)
+    try:
+        yield
+    finally:
+        _READS_LATER.reset(token)
 
 
 class Parser(Protocol):
@@ -75,6 +93,12 @@ class ItemParser:
         member = _MEMBERS.get(shape.name) if shape is not None else None
         if member is None or response["status_code"] != 200:
             return self._ordinary.parse(response, shape)
+        if _READS_LATER.get():
+            metadata = self._ordinary.parse({**response, "body": b"{}"}, shape)["ResponseMetadata"]
+            return UnreadAnswer(metadata, lambda: self._read(response, shape, member))
+        return self._read(response, shape, member)
+
+    def _read(self, response: dict[str, Any], shape: Any, member: str) -> Any:
         try:
             answer = _load_uncollected(self._loads, response["body"])
             items = answer.pop(member)
@@ -85,6 +109,38 @@ class ItemParser:
         parsed = self._ordinary.parse({**response, "body": json.dumps(answer).encode()}, shape)
         parsed[member] = items
         return parsed
+
+
+class UnreadAnswer(MutableMapping[str, Any]):
+    """An answer of status 200 that reads itself when it's asked for anything but its metadata or an error.
+
+    botocore asks for these two on the way, handlers of its events for what they like.
+    """
+
+    def __init__(self, metadata: dict[str, Any], read: Callable[[], dict[str, Any]]) -> None:
+        self._known: dict[str, Any] = {"ResponseMetadata": metadata}
+        self._read: Callable[[], dict[str, Any]] | None = read
+
+    def _all(self) -> dict[str, Any]:
+        if self._read is not None:
+            self._known = {**self._read(), **self._known}
+            self._read = None  # and with it the body
+        return self._known
+
+    def __getitem__(self, name: str) -> Any:
+        return self._known[name] if name in {"ResponseMetadata", "Error"} else self._all()[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._all()[name] = value
+
+    def __delitem__(self, name: str) -> None:
+        del self._all()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
 
 
 def _load_uncollected(loads: Callable[[bytes], Any], body: bytes) -> Any:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from eventstore.adapters.dynamodb.items import event_from_item
+from eventstore.adapters.dynamodb.response_parser import read_later
 from eventstore.adapters.dynamodb.schema import BY_TIME, GSI_KEY, TIMESTAMP
-from eventstore.merge import ShardPage
+from eventstore.merge import Fetched, ShardPage
 
 
 class TimeShard:
@@ -39,11 +40,15 @@ class TimeShard:
             "ExpressionAttributeValues": values,
         }
 
-    def fetch(self, *, limit: int | None) -> ShardPage:
+    def fetch(self, *, limit: int | None) -> Fetched:
         """Fetch the next page of the shard."""
         if limit is not None:
             self._request["Limit"] = limit
-        answer = self._query(**self._request)
+        with read_later():
+            answer = self._query(**self._request)
+        return lambda: self._page(answer)
+
+    def _page(self, answer: Any) -> ShardPage:
         key = answer.get("LastEvaluatedKey")
         if key:
             self._request["ExclusiveStartKey"] = key
