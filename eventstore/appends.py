@@ -18,7 +18,7 @@ from eventstore.errors import (
     TooManyEvents,
     TransactionTooLarge,
 )
-from eventstore.events import Event, Head, NewEvent, check_stream_id
+from eventstore.events import Event, EventSlots, Head, NewEvent, check_stream_id
 from eventstore.limits import (
     EVENT_OVERHEAD_BYTES,
     ITEM_MAX_BYTES,
@@ -59,18 +59,18 @@ def check_transaction(appends: Sequence[Append]) -> None:
 def stamp(append: Append, *, head: Head, now_us: int, uids: Sequence[str]) -> tuple[Event, ...]:
     """Give new events their places behind a head: EventIds without gaps, Timestamps that only rise."""
     first_us = max(now_us, head.timestamp_us + 1)
-    return tuple(
-        Event(
-            stream_id=append.stream_id,
-            event_id=head.version + 1 + index,
-            name=event.name,
-            payload=event.payload,
-            metadata=event.metadata,
-            uid=uids[index],
-            timestamp_us=first_us + index,
-        )
-        for index, event in enumerate(append.events)
-    )
+    stamped = []
+    for index, event in enumerate(append.events):
+        slots = EventSlots()
+        slots.stream_id = append.stream_id
+        slots.event_id = head.version + 1 + index
+        slots.name = event.name
+        slots.payload = event.payload
+        slots.metadata = event.metadata
+        slots.uid = uids[index]
+        slots.timestamp_us = first_us + index
+        stamped.append(slots.freeze())
+    return tuple(stamped)
 
 
 def event_size_bytes(stream_id: str, event: NewEvent) -> int:
