@@ -26,12 +26,14 @@ class IndexPages:
     Args:
         payload_bytes: the size of each event's payload.
         latency_s: how long each answer takes.
+        keep: make each page once and hold all of them, so that making them doesn't get in a measure's way.
     """
 
     count: int
     shards: int
     payload_bytes: int
     latency_s: float = 0.0
+    keep: bool = False
     read_units: list[float] = field(default_factory=list)
     """The units of each answer."""
     bytes_sent: list[int] = field(default_factory=list)
@@ -51,6 +53,7 @@ class IndexPages:
         }
         self._item_bytes = item_bytes(example)
         self._page_items = _PAGE_BYTES // self._item_bytes
+        self._kept: dict[tuple[int, int], Answer] = {}
 
     def serve(self, operation: str, body: bytes) -> Answer:
         """Answer a query of a shard; begins at its ExclusiveStartKey."""
@@ -64,7 +67,12 @@ class IndexPages:
         first = (int(start["Timestamp"]["N"]) - _BEGAN_US) // self.shards + 1 if start else 0
         if self.latency_s:
             time.sleep(self.latency_s)
-        return self._page(shard, first)
+        if (shard, first) in self._kept:
+            return self._kept[shard, first]
+        answer = self._page(shard, first)
+        if self.keep:
+            self._kept[shard, first] = answer
+        return answer
 
     def page_bodies(self) -> list[bytes]:
         """Give the bodies of all pages, for who reads bytes alone."""

@@ -10,17 +10,20 @@ class Scale:
     """Sizes and rounds of all workloads."""
 
     rounds: int = 5
-    appends: int = 200
-    """Appends of a candidate's turn, CPU alone."""
+    append_rounds: int = 21
+    appends: int = 50
+    """Appends of a candidate's turn, CPU alone. Many short turns: a machine that slows down for a while then
+    slows all candidates down."""
     loads: tuple[int, ...] = (10, 1_000, 20_000)
-    load_turn_events: int = 10_000
+    load_rounds: int = 15
+    load_turn_events: int = 2_000
     """Events that a candidate's turn loads, in as many loads as that takes; at least one load."""
     contended_rounds: int = 3
     contended_writers: int = 8
     contended_appends: int = 20
     """Appends of each writer."""
     contended_streams: int = 20
-    read_all_rounds: int = 5
+    read_all_rounds: int = 9
     read_all_events: int = 100_000
     """Events of the exact measures; a candidate's turn reads a tenth of them."""
     read_all_turn_bytes: int = 20 * 1_024 * 1_024
@@ -50,8 +53,10 @@ class Scale:
 PUBLISHED = Scale()
 QUICK = Scale(
     rounds=3,
-    appends=60,
+    append_rounds=7,
+    appends=30,
     loads=(10, 1_000, 4_000),
+    load_rounds=5,
     load_turn_events=1_000,
     contended_rounds=1,
     contended_appends=10,
@@ -69,8 +74,10 @@ QUICK = Scale(
 )
 TINY = Scale(
     rounds=1,
+    append_rounds=1,
     appends=3,
     loads=(10,),
+    load_rounds=1,
     load_turn_events=20,
     contended_rounds=1,
     contended_writers=2,

@@ -82,4 +82,5 @@ def _measure(
         return lambda: cpu_s(lambda: appends(candidate, scale.appends), wire)
 
     works = {candidate.name: work_of(candidate, wire) for candidate, wire in wired}
-    return summary(take_turns(works, rounds=scale.rounds), base=base, per=dict.fromkeys(works, scale.appends))
+    measured = take_turns(works, rounds=scale.append_rounds)
+    return summary(measured, base=base, per=dict.fromkeys(works, scale.appends))

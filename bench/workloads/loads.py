@@ -75,7 +75,7 @@ def _cpu(
             bodies = [answer.body for answer in answers] * times
             works[RAW_NAME] = _parsing(bodies)
             per[RAW_NAME] = parse_bodies(bodies)
-    measured = summary(take_turns(works, rounds=scale.rounds), base=TableQuery.name, per=per)
+    measured = summary(take_turns(works, rounds=scale.load_rounds), base=TableQuery.name, per=per)
     measured["events"] = count * times
     for _, wire in wired:
         wire.stop_serving()

@@ -70,7 +70,7 @@ def read_all_cpu(scale: Scale) -> dict[str, Any]:
 
 def _cpu(payload_bytes: int, shards: int, scale: Scale) -> dict[str, Any]:
     count = min(scale.read_all_events // 10, scale.read_all_turn_bytes // (payload_bytes + 130))
-    pages = IndexPages(count, shards, payload_bytes)
+    pages = IndexPages(count, shards, payload_bytes, keep=True)
     works: dict[str, Work] = {}
     for candidate in _on_nothing(shards):
         wire = Wire(candidate.client)
