@@ -15,7 +15,7 @@ class Scale:
     """Appends of a candidate's turn, CPU alone. Many short turns: a machine that slows down for a while then
     slows all candidates down."""
     loads: tuple[int, ...] = (10, 1_000, 20_000)
-    load_rounds: int = 15
+    load_rounds: int = 11
     load_turn_events: int = 2_000
     """Events that a candidate's turn loads, in as many loads as that takes; at least one load."""
     contended_rounds: int = 3

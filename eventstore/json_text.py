@@ -10,10 +10,6 @@ from eventstore.errors import InvalidJson
 from eventstore.limits import JSON_MAX_DEPTH
 
 
-def _as_text(number: str) -> str:
-    return number
-
-
 class _NotANumber(ValueError):
     pass
 
@@ -23,7 +19,7 @@ def _refuse_constant(name: str) -> None:
 
 
 # Numbers are only scanned, never built: a number of 10,000 digits is as good as any other.
-_SCANNER = json.JSONDecoder(parse_float=_as_text, parse_int=_as_text, parse_constant=_refuse_constant)
+_SCANNER = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=_refuse_constant)
 _SPACE = re.compile(r"[ \t\n\r]*")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)

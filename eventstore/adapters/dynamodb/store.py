@@ -13,7 +13,13 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from eventstore.adapters.dynamodb.compression import Compression
-from eventstore.adapters.dynamodb.items import address_of, event_from_item, item_from_event, key_of
+from eventstore.adapters.dynamodb.items import (
+    address_of,
+    event_from_item,
+    item_from_event,
+    key_of,
+    take_events,
+)
 from eventstore.adapters.dynamodb.requests import Busy, SlotsTaken, get_items, send
 from eventstore.adapters.dynamodb.schema import EVENT_ID, STREAM_ID, TIMESTAMP
 from eventstore.adapters.dynamodb.time_index import TimeShard
@@ -218,12 +224,14 @@ class DynamoDBEventStore:
             if missing is not None:
                 request["Limit"] = missing
             answer = self._query(**request)
-            yield from map(event_from_item, answer["Items"])
+            items, key = answer["Items"], answer.get("LastEvaluatedKey")
             if missing is not None:
-                missing -= len(answer["Items"])
-            if missing == 0 or "LastEvaluatedKey" not in answer:
+                missing -= len(items)
+            yield from take_events(items)
+            if missing == 0 or not key:
                 return
-            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+            del answer, items  # one page makes room for the next
+            request["ExclusiveStartKey"] = key
 
     def _query(self, **request: Any) -> Any:
         return send(self._client.query, **request)
