@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 import boto3
+import botocore
 import msgspec
 import pytest
 from botocore.awsrequest import AWSResponse, HeadersDict
 from botocore.config import Config
 from botocore.parsers import ResponseParserError, ResponseParserFactory, create_parser
 from botocore.session import get_session
+from botocore.useragent import UserAgentString
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -288,6 +290,38 @@ def test_the_clients_settings_are_the_stores_unless_others_are_given() -> None:
 
     assert (config.read_timeout, config.connect_timeout) == (30, CLIENT_CONFIG.connect_timeout)
     assert config.retries == {"mode": "standard", "total_max_attempts": 3}
+
+
+def user_agent_of(client: DynamoDBClient) -> str:
+    sent: list[str] = []
+    client.meta.events.register(
+        "before-send.dynamodb.*", lambda request, **_: sent.append(request.headers["User-Agent"].decode())
+    )
+    answering(client, (200, b"{}")).get_item(TableName="t", Key={})
+    return sent[0]
+
+
+def test_the_client_says_who_asks_and_puts_that_together_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_EXECUTION_ENV", "AWS_Lambda_python3.13")
+    client = dynamodb_client(config=Config(user_agent_extra="shop/1"), **KEYS)
+    monkeypatch.setattr(UserAgentString, "_build_sdk_metadata", None)  # what puts it together each time
+
+    said = user_agent_of(client).split()
+
+    names = ["Boto3", "Python", "Linux", "exec-env", "Botocore", "shop"]
+    assert [part.split("/")[0] for part in said] == names
+    assert said[3:] == ["exec-env/AWS_Lambda_python3.13", f"Botocore/{botocore.__version__}", "shop/1"]
+
+
+def test_who_gives_a_user_agent_or_an_application_finds_it_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = dynamodb_client(config=Config(user_agent="mine/1"), **KEYS)
+    configured = dynamodb_client(config=Config(user_agent_appid="shop"), **KEYS)
+    monkeypatch.setenv("AWS_SDK_UA_APP_ID", "warehouse")
+    from_environment = dynamodb_client(**KEYS)
+
+    assert user_agent_of(own).startswith("mine/1")
+    assert "app/shop" in user_agent_of(configured)
+    assert "app/warehouse" in user_agent_of(from_environment)
 
 
 def test_a_session_of_ones_own_can_have_the_parser() -> None:
