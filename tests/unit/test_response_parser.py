@@ -306,7 +306,7 @@ def test_the_client_says_who_asks_and_puts_that_together_once(monkeypatch: pytes
     client = dynamodb_client(config=Config(user_agent_extra="shop/1"), **KEYS)
     monkeypatch.setattr(UserAgentString, "_build_sdk_metadata", None)  # what puts it together each time
 
-    said = user_agent_of(client).split()
+    said = user_agent_of(client).split()[:6]  # Powertools adds itself, where another test has imported it
 
     names = ["Boto3", "Python", "Linux", "exec-env", "Botocore", "shop"]
     assert [part.split("/")[0] for part in said] == names
