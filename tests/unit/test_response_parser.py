@@ -224,7 +224,7 @@ def test_the_client_answers_as_boto3s_does(loads: Any) -> None:
     config = Config(retries={"mode": "standard", "total_max_attempts": 3})
     ours = answering(dynamodb_client(json_loads=loads, **KEYS), *answers)
     boto3s = answering(boto3.client("dynamodb", config=config, **KEYS), *answers)
-    request: Any = {"TableName": "t", "KeyConditionExpression": "A = :a"}
+    request: Any = {"TableName": "events", "KeyConditionExpression": "A = :a"}
 
     answer = ours.query(**request)
 
@@ -242,7 +242,7 @@ def test_the_client_raises_boto3s_errors() -> None:
     client = answering(dynamodb_client(**KEYS), ERRORS[0])
 
     with pytest.raises(client.exceptions.ResourceNotFoundException) as raised:
-        client.get_item(TableName="t", Key={})
+        client.get_item(TableName="events", Key={})
 
     assert raised.value.response["Error"]["Message"] == "no table"
 
@@ -297,7 +297,7 @@ def user_agent_of(client: DynamoDBClient) -> str:
     client.meta.events.register(
         "before-send.dynamodb.*", lambda request, **_: sent.append(request.headers["User-Agent"].decode())
     )
-    answering(client, (200, b"{}")).get_item(TableName="t", Key={})
+    answering(client, (200, b"{}")).get_item(TableName="events", Key={})
     return sent[0]
 
 
@@ -331,7 +331,7 @@ def test_a_session_of_ones_own_can_have_the_parser() -> None:
 
     client = answering(session.client("dynamodb"), (200, b'{"Item":{"A":{"B":"YQ=="}}}'))
 
-    assert client.get_item(TableName="t", Key={})["Item"] == {"A": {"B": b"a"}}
+    assert client.get_item(TableName="events", Key={})["Item"] == {"A": {"B": b"a"}}
     assert isinstance(client._endpoint._response_parser_factory, ItemParserFactory)
 
 
@@ -373,7 +373,7 @@ def test_answer_that_is_read_later_is_in_the_end_what_it_would_have_been() -> No
     answers = [(500, b'{"__type":"x#InternalServerError"}'), (200, BODY)]
     reads: list[bytes] = []
     client = answering(dynamodb_client(json_loads=counting(reads), **KEYS), *answers)
-    request: Any = {"TableName": "t", "KeyConditionExpression": "A = :a"}
+    request: Any = {"TableName": "events", "KeyConditionExpression": "A = :a"}
 
     with read_later():
         answer: Any = client.query(**request)
@@ -394,7 +394,7 @@ def test_handler_that_looks_at_an_answer_finds_what_it_would_have_found() -> Non
     )
 
     with read_later():
-        client.query(TableName="t", KeyConditionExpression="A = :a")
+        client.query(TableName="events", KeyConditionExpression="A = :a")
 
     assert seen == [("R1", 1)]
 
@@ -403,12 +403,12 @@ def test_error_is_raised_at_once() -> None:
     client = answering(dynamodb_client(**KEYS), ERRORS[0])
 
     with read_later(), pytest.raises(client.exceptions.ResourceNotFoundException):
-        client.query(TableName="t", KeyConditionExpression="A = :a")
+        client.query(TableName="events", KeyConditionExpression="A = :a")
 
 
 def test_answer_that_is_read_later_can_be_changed_as_boto3s_can() -> None:
     with read_later():
-        answer: Any = answering(dynamodb_client(**KEYS), (200, BODY)).query(TableName="t")
+        answer: Any = answering(dynamodb_client(**KEYS), (200, BODY)).query(TableName="events")
 
     answer["Items"] = []
     del answer["Count"]
