@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from math import ceil
 from typing import Any
@@ -62,16 +62,6 @@ def event_from_item(item: Mapping[str, Any]) -> Event:
         raise _malformed(item, f"{error} is missing or of another type") from error
     except NotUnpacked as error:
         raise _malformed(item, f"{PAYLOAD_Z} can't be read: {error}") from error
-
-
-def take_events(items: list[dict[str, Any]]) -> Iterator[Event]:
-    """Read the events of a page in their order; each item is taken off the list, and then is gone.
-
-    So memory that the processor has at hand is used again: 5-10 % less CPU than with the whole page kept.
-    """
-    items.reverse()
-    while items:
-        yield event_from_item(items.pop())
 
 
 def _unpacked(item: Mapping[str, Any]) -> str:

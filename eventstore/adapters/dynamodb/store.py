@@ -13,13 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from eventstore.adapters.dynamodb.compression import Compression
-from eventstore.adapters.dynamodb.items import (
-    address_of,
-    event_from_item,
-    item_from_event,
-    key_of,
-    take_events,
-)
+from eventstore.adapters.dynamodb.items import address_of, event_from_item, item_from_event, key_of
 from eventstore.adapters.dynamodb.requests import Busy, SlotsTaken, get_items, send
 from eventstore.adapters.dynamodb.schema import EVENT_ID, STREAM_ID, TIMESTAMP
 from eventstore.adapters.dynamodb.time_index import TimeShard
@@ -224,13 +218,14 @@ class DynamoDBEventStore:
             if missing is not None:
                 request["Limit"] = missing
             answer = self._query(**request)
-            items, key = answer["Items"], answer.get("LastEvaluatedKey")
+            items, key = answer["Items"][::-1], answer.get("LastEvaluatedKey")
+            del answer  # so that each item goes with its event, and memory at hand is used again (ADR 10)
             if missing is not None:
                 missing -= len(items)
-            yield from take_events(items)
+            while items:
+                yield event_from_item(items.pop())
             if missing == 0 or not key:
                 return
-            del answer, items  # one page makes room for the next
             request["ExclusiveStartKey"] = key
 
     def _query(self, **request: Any) -> Any:

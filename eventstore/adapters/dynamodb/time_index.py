@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from eventstore.adapters.dynamodb.items import take_events
+from eventstore.adapters.dynamodb.items import event_from_item
 from eventstore.adapters.dynamodb.response_parser import read_later
 from eventstore.adapters.dynamodb.schema import BY_TIME, GSI_KEY, TIMESTAMP
 from eventstore.merge import Fetched, ShardPage
@@ -52,4 +52,4 @@ class TimeShard:
         key = answer.get("LastEvaluatedKey")
         if key:
             self._request["ExclusiveStartKey"] = key
-        return ShardPage(list(take_events(answer["Items"])), more=bool(key))
+        return ShardPage([event_from_item(item) for item in answer["Items"]], more=bool(key))
