@@ -51,7 +51,7 @@ DOMAIN: Final = """
 
 EVENTS_TABLE: Final = """
     eventstore: appends merge
-    eventstore.adapters.dynamodb: compression items schema store time_index
+    eventstore.adapters.dynamodb: appending compression items reading schema store time_index
 """
 
 HTTP: Final = """

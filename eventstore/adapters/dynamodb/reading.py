@@ -1,0 +1,152 @@
+"""Reading events of a DynamoDB table: streams by query, all streams by a merge of the time index's shards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from eventstore.adapters.dynamodb.items import address_of, event_from_item, key_of
+from eventstore.adapters.dynamodb.requests import get_items, send
+from eventstore.adapters.dynamodb.schema import EVENT_ID, STREAM_ID, TIMESTAMP
+from eventstore.adapters.dynamodb.time_index import TimeShard
+from eventstore.appends import check_times, check_versions
+from eventstore.events import Event, Head, check_stream_id
+from eventstore.limits import VERSION_MAX
+from eventstore.merge import merge
+from eventstore.positions import Position
+from eventstore.store import AllEvents
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+_MAX_THREADS: Final = 32
+
+
+class EventReads:
+    """The reads of a `DynamoDBEventStore`; arguments, consistency and costs as there."""
+
+    def __init__(
+        self,
+        *,
+        client: DynamoDBClient,
+        table_name: str,
+        read_shards: int,
+        settling_us: int,
+        clock_us: Callable[[], int],
+        jitter: Callable[[], float],
+        sleep: Callable[[float], None],
+    ) -> None:
+        self._client = client
+        self._table_name = table_name
+        self._read_shards = read_shards
+        self._settling_us = settling_us
+        self._clock_us = clock_us
+        self._jitter = jitter
+        self._sleep = sleep
+
+    def head(self, stream_id: str) -> Head:
+        """Tell a stream's last version; see `EventStore.head`."""
+        last = next(self.read_stream(stream_id, backward=True, limit=1), None)
+        return last.head if last else Head(stream_id, 0, 0)
+
+    def event_at(self, stream_id: str, event_id: int) -> Event | None:
+        """Read one event, strongly consistent; None when it isn't there. Cost: 1 request, 1 RCU per 4 KB."""
+        answer = send(
+            self._client.get_item,
+            TableName=self._table_name,
+            Key=key_of(stream_id, event_id),
+            ConsistentRead=True,
+        )
+        return event_from_item(answer["Item"]) if "Item" in answer else None
+
+    def read_stream(
+        self,
+        stream_id: str,
+        *,
+        from_version: int = 1,
+        to_version: int | None = None,
+        backward: bool = False,
+        limit: int | None = None,
+        consistent: bool = True,
+    ) -> Iterator[Event]:
+        """Read the events of one stream in order; see `EventStore.read_stream`."""
+        check_stream_id(stream_id)
+        check_versions(from_version=from_version, to_version=to_version, limit=limit)
+        request = {
+            "TableName": self._table_name,
+            "KeyConditionExpression": f"{STREAM_ID} = :stream AND {EVENT_ID} BETWEEN :from AND :to",
+            "ExpressionAttributeValues": {
+                ":stream": {"S": stream_id},
+                ":from": {"N": str(from_version)},
+                ":to": {"N": str(VERSION_MAX if to_version is None else to_version)},
+            },
+            "ScanIndexForward": not backward,
+            "ConsistentRead": consistent,
+        }
+        return self._query_events(request, limit)
+
+    def read_times(self, addresses: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        """Read the Timestamps of events by their addresses; see `publication_order.StreamReader`."""
+        items = get_items(
+            self._client,
+            self._table_name,
+            [key_of(stream_id, event_id) for stream_id, event_id in addresses],
+            jitter=self._jitter,
+            sleep=self._sleep,
+            ProjectionExpression=f"{STREAM_ID}, {EVENT_ID}, #time",
+            ExpressionAttributeNames={"#time": TIMESTAMP},
+        )
+        times = ((item, item.get(TIMESTAMP, {}).get("N", "")) for item in items)
+        return {address_of(item): int(time_us) for item, time_us in times if time_us.isdecimal()}
+
+    def read_all(
+        self,
+        *,
+        from_: datetime | None = None,
+        to: datetime | None = None,
+        after: Position | None = None,
+        limit: int | None = None,
+        unsettled: bool = False,
+    ) -> AllEvents:
+        """Read the events of all streams in time order; see `EventStore.read_all`."""
+        from_us, end_us = check_times(from_=from_, to=to, after=after, limit=limit)
+        settled_until_us = self._clock_us() - self._settling_us
+        if not unsettled:
+            end_us = settled_until_us if end_us is None else min(end_us, settled_until_us)
+        return AllEvents(self._query_shards(from_us, end_us, after, limit), settled_until_us)
+
+    def _query_shards(
+        self, from_us: int, end_us: int | None, after: Position | None, limit: int | None
+    ) -> Iterator[Event]:
+        if end_us is not None and end_us <= from_us:
+            return
+        shards = [
+            TimeShard(self._query, table_name=self._table_name, shard=shard, from_us=from_us, end_us=end_us)
+            for shard in range(self._read_shards)
+        ]
+        executor = ThreadPoolExecutor(min(self._read_shards, _MAX_THREADS), thread_name_prefix="read-all")
+        try:
+            yield from merge(shards, executor=executor, after=after, limit=limit)
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)
+
+    def _query_events(self, request: dict[str, Any], limit: int | None) -> Iterator[Event]:
+        missing = limit
+        while True:
+            if missing is not None:
+                request["Limit"] = missing
+            answer = self._query(**request)
+            items, key = answer["Items"][::-1], answer.get("LastEvaluatedKey")
+            del answer  # so that each item goes with its event, and memory at hand is used again (ADR 10)
+            if missing is not None:
+                missing -= len(items)
+            while items:
+                yield event_from_item(items.pop())
+            if missing == 0 or not key:
+                return
+            request["ExclusiveStartKey"] = key
+
+    def _query(self, **request: Any) -> Any:
+        return send(self._client.query, **request)
