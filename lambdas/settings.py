@@ -8,13 +8,14 @@ from dataclasses import dataclass, fields
 from math import isfinite
 from typing import Any, Final, Self
 
+from eventstore.errors.base import PicklableError
 from eventstore.limits import LOG_TRANCHES_MAX, PUT_EVENTS_MAX_BYTES, SETTLING_S, SHARDS_MAX
 
 _EVENT_SOURCE: Final = re.compile(r"(?!aws\.)[/.\-_A-Za-z0-9]{1,256}")
 _URL: Final = re.compile(r"https?://\S+")
 
 
-class InvalidSettings(ValueError):
+class InvalidSettings(PicklableError, ValueError):
     """Environment variables that are missing or can't be used; `faults` has a sentence for each."""
 
     def __init__(self, faults: tuple[str, ...]) -> None:

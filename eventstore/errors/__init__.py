@@ -1,5 +1,7 @@
 """The errors of the event store: one tree, and every leaf carries its data.
 
+Each can be pickled and copied, with its text and its data.
+
 ::
 
     EventStoreError

@@ -2,6 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
 
-class EventStoreError(Exception):
+
+class PicklableError(Exception):
+    """An error that can be pickled and copied with its text and all of its attributes.
+
+    However it is made: what an exception does by itself, to call the class with its text alone, fails for a
+    class that takes other arguments, and a process pool that meets this breaks. So the copy is made without
+    a call of ``__init__``. As for every exception, its traceback and its cause stay behind.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how pickle and copy make it again."""
+        state: Any = self.__getstate__()
+        # Beside the attributes come those of slots, which a class below may have.
+        attributes = {**(state[0] or {}), **state[1]} if isinstance(state, tuple) else state
+        return _again, (type(self), self.args), attributes
+
+
+class EventStoreError(PicklableError):
     """Any error that this library raises on purpose."""
+
+
+def _again(kind: type[PicklableError], args: tuple[Any, ...]) -> PicklableError:
+    error = kind.__new__(kind)
+    error.args = args
+    return error

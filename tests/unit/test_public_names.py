@@ -42,7 +42,7 @@ def drawn() -> dict[str, str]:
         if error := re.match(r"    ((?:[│├└─ ]{4})*)([A-Z]\w+)", line):
             depth = len(error[1]) // 4
             above[depth:] = [error[2]]
-            tree[error[2]] = above[depth - 1] if depth else "Exception"
+            tree[error[2]] = above[depth - 1] if depth else "PicklableError"
     return tree
 
 

@@ -11,6 +11,7 @@ from botocore import exceptions
 from botocore.exceptions import ClientError
 
 from eventstore.errors import StoreUnavailable
+from eventstore.errors.base import PicklableError
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -37,7 +38,7 @@ _MAX_BARREN: Final = 5
 _PASSING: Final = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
 
 
-class SlotsTaken(Exception):
+class SlotsTaken(PicklableError):
     """The write was refused since places of its events are taken; `items` are those in the way.
 
     They stand in the order of the events; None where the place was free or the engine didn't say.
