@@ -210,6 +210,14 @@ def test_hole_inside_a_batch_is_read_back_however_long_ago_it_was() -> None:
     assert shop.reader.queries == 1
 
 
+@pytest.mark.parametrize("missing", [63, 64, 65, 128, 129, 998])
+def test_hole_of_several_pages_is_read_back_whole(missing: int) -> None:
+    shop = Shop()
+    events = shop.has("a", events=missing + 2, apart_s=3_600)
+    shop.publish([events[0], events[-1]])
+    assert ids(shop.bus.taken, "a") == [event.event_id for event in events]
+
+
 def test_hole_wider_than_what_is_read_back_is_filled_within_the_window_only() -> None:
     shop = Shop()
     events = shop.has("a", events=1_500, apart_s=1)
