@@ -15,6 +15,7 @@ RUN_READY := $(VENV)/.run-ready
 TEST_READY := $(VENV)/.test-ready
 CDK_READY := .local/cdk/.ready
 DYNAMODB_READY := .local/dynamodb/.ready
+MUTANTS_READY := $(VENV)/.mutants-ready
 BENCH_READY := $(VENV)/.bench-ready
 BENCH_NPM_READY := .local/bench/npm/.ready
 
@@ -53,6 +54,10 @@ check: $(TEST_READY) $(CDK_READY) $(DYNAMODB_READY) ## Lint, types, layers, and 
 soak: $(TEST_READY) $(DYNAMODB_READY) ## Inject faults for long and check that nothing is lost (SECONDS=600, SEED=n)
 	@PYTHONPATH=lambdas exec $(BIN)/python -m tests.proof --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
 
+.PHONY: mutants
+mutants: $(MUTANTS_READY) $(DYNAMODB_READY) ## Change the code in small ways and see that tests notice (ONLY="eventstore.merge*")
+	@exec $(BIN)/python -m tests.mutants $(ONLY)
+
 .PHONY: bench
 bench: $(BENCH_READY) $(BENCH_NPM_READY) $(DYNAMODB_READY) ## Measure against the floor and the peers, write docs/benchmarks.md (QUICK=1: a first look; ONLY="append_cpu ...")
 	@exec $(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
@@ -67,7 +72,7 @@ openapi: $(TEST_READY) ## Write docs/openapi.json anew from the code
 
 .PHONY: clean
 clean: ## Remove everything that was installed or built
-	rm -rf $(VENV) .local cdk.out build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .local mutants cdk.out build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help
@@ -101,6 +106,13 @@ $(TEST_READY): $(RUN_READY) $(TEST_REQUIREMENTS)
 	@echo "Installing what the tests and checks need into $(VENV), once ..."
 	@rm -f $@
 	@{ $(BIN)/python -m pip install --progress-bar off --requirement tests/requirements.txt \
+		&& touch $@; } | awk $(SHOW_PIP)
+	@test -e $@
+
+$(MUTANTS_READY): $(TEST_READY) tests/mutants/requirements.txt
+	@echo "Installing mutmut into $(VENV), once ..."
+	@rm -f $@
+	@{ $(BIN)/python -m pip install --progress-bar off --requirement tests/mutants/requirements.txt \
 		&& touch $@; } | awk $(SHOW_PIP)
 	@test -e $@
 

@@ -1,0 +1,50 @@
+"""The report of `make mutants`: names and changes as the list of explanations writes them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.mutants.__main__ import Explanation, Survivor, changed, explanations, function_of
+
+DIFF = """\
+--- eventstore/merge.py
++++ eventstore/merge.py
+@@ -1,5 +1,5 @@
+ def _share(missing: int | None, active: int) -> int | None:
+-    return share + 1
++    return share + 2
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("eventstore.merge.x__share__mutmut_18", "merge._share"),
+        ("eventstore.publish.xǁ_Queuesǁnext_call__mutmut_2", "publish._Queues.next_call"),
+        ("eventstore.adapters.dynamodb.items.x_key_of__mutmut_1", "adapters.dynamodb.items.key_of"),
+    ],
+)
+def test_function_of_a_mutant_is_named_as_in_the_code(name: str, function: str) -> None:
+    assert function_of(name) == function
+
+
+def test_change_is_the_line_before_and_the_line_after() -> None:
+    assert changed(DIFF) == ("return share + 1", "return share + 2")
+
+
+@pytest.mark.parametrize(
+    ("explanation", "fits"),
+    [
+        (Explanation(function="merge.*", why="y"), True),
+        (Explanation(function="merge._share", was="return share + 1", why="y"), True),
+        (Explanation(function="merge._share", was="return share + 1", became="return 2", why="y"), False),
+        (Explanation(function="log.*", why="y"), False),
+    ],
+)
+def test_explanation_fits_its_function_and_lines_only(explanation: Explanation, fits: bool) -> None:
+    survivor = Survivor("name", "merge._share", "return share + 1", "return share + 2")
+    assert explanation.fits(survivor) is fits
+
+
+def test_every_explanation_has_a_reason() -> None:
+    assert all(explanation.why.strip() for explanation in explanations())
