@@ -62,6 +62,8 @@ class CountingReader:
     looks: list[list[Address]] = field(default_factory=list)
     """The addresses of each read of Timestamps."""
     queries: int = 0
+    largest_page: int | None = 0
+    """The highest limit that a query asked for; None when one had no limit."""
     events: int = 0
     errors: list[Exception] = field(default_factory=list)
 
@@ -77,6 +79,8 @@ class CountingReader:
     ) -> Iterator[Event]:
         assert consistent, "an eventually consistent read could miss the event that is looked for"
         self.queries += 1
+        if self.largest_page is not None:
+            self.largest_page = None if limit is None else max(self.largest_page, limit)
         if self.errors:
             raise self.errors.pop(0)
         for event in self.reader.read_stream(
