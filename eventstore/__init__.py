@@ -13,6 +13,7 @@ Tests of your own code run on `eventstore.adapters.memory.MemoryEventStore`, whi
 """
 
 from eventstore.errors import (
+    BadCheckpoints,
     BadExport,
     CompressionUnavailable,
     DuplicateEventUid,
@@ -69,6 +70,7 @@ __all__ = [
     "AllEvents",
     "Append",
     "Appended",
+    "BadCheckpoints",
     "BadExport",
     "BlockPosition",
     "CompressionUnavailable",

@@ -24,6 +24,8 @@ HIDDEN_S: Final = 3_600.0
 RESERVE_S: Final = 120.0
 """Seconds before the messages come back at which a redrive stops (ours)."""
 
+_INTERRUPTED: Final = "it was interrupted"
+
 Address = tuple[str, int]
 
 
@@ -65,6 +67,22 @@ class ParkedEvents(Protocol):
         Raises:
             FailedEventsUnavailable: the queue could not be reached.
         """
+        ...
+
+
+class Progress(Protocol):
+    """Is called as a redrive gets on."""
+
+    def received(self, messages: int) -> None:
+        """So many messages were received so far."""
+        ...
+
+    def began(self, events: int) -> None:
+        """So many events are meant, as far as their messages say."""
+        ...
+
+    def tried(self, events: int) -> None:
+        """So many more events were tried."""
         ...
 
 
@@ -150,33 +168,46 @@ class Redrive:
         *,
         wanted: Filter,
         dry_run: bool,
-        received: Callable[[int], None] = lambda _count: None,
-        began: Callable[[int], None] = lambda _count: None,
-        tried: Callable[[int], None] = lambda _count: None,
+        progress: Progress | None = None,
+        ends: Callable[[], bool] = lambda: False,
     ) -> Redriven:
         """Publish what is parked; delete a message only when its event is published.
 
         Args:
             wanted: the other messages stay.
             dry_run: only tell what could be published; every message stays.
-            received: is told how many messages were received so far.
-            began: is told how many events are meant, as far as their messages tell.
-            tried: is told how many events were tried since.
+            progress: is called as it gets on.
+            ends: returns True from when on it should end; it's asked between calls, never within one, so
+                that every message that was received is known and can be made visible again.
 
         Raises:
             FailedEventsUnavailable, StoreUnavailable: what was published till then is deleted; run it again.
         """
         done = Redriven()
+        shown = progress or _NotShown()
         ends_s = self._clock_s() + HIDDEN_S - RESERVE_S
         messages: dict[str, ParkedMessage] = {}
+
+        def remaining_time_s() -> float:
+            return 0.0 if ends() else ends_s - self._clock_s()
+
         try:
             while page := self._parked.receive(hidden_s=HIDDEN_S):
                 messages |= {message.message_id: message for message in page}
-                received(len(messages))
+                shown.received(len(messages))
+                if ends():
+                    done.stopped = _INTERRUPTED
+                    return done
             by_address = _sort(messages, done, wanted)
-            began(len(by_address))
+            shown.began(len(by_address))
             self._redrive(
-                messages, by_address, done, wanted=wanted, dry_run=dry_run, ends_s=ends_s, tried=tried
+                messages,
+                by_address,
+                done,
+                wanted=wanted,
+                dry_run=dry_run,
+                remaining_time_s=remaining_time_s,
+                shown=shown,
             )
         finally:
             self._parked.release(list(messages.values()))
@@ -190,8 +221,8 @@ class Redrive:
         *,
         wanted: Filter,
         dry_run: bool,
-        ends_s: float,
-        tried: Callable[[int], None],
+        remaining_time_s: Callable[[], float],
+        shown: Progress,
     ) -> None:
         def delete(addresses: Sequence[Address]) -> None:
             done.published += len(addresses)
@@ -212,6 +243,9 @@ class Redrive:
         # By EventId: each stream in order, and the streams side by side.
         addresses = iter(sorted(by_address, key=lambda address: address[1]))
         while batch := list(islice(addresses, BATCH_EVENTS)):
+            if remaining_time_s() == 0:
+                done.stopped = _INTERRUPTED
+                return
             events = list(self._events(batch, by_address, done, wanted))
             if dry_run:
                 self._dry_run(events, done)
@@ -220,12 +254,12 @@ class Redrive:
                     StreamRecord(str(number), event.stream_id, event.event_id, event)
                     for number, event in enumerate(events)
                 ]
-                publication = publisher.publish(records, remaining_time_s=lambda: ends_s - self._clock_s())
+                publication = publisher.publish(records, remaining_time_s=remaining_time_s)
                 done.refused += publication.parked
                 if publication.stopped:
                     done.stopped = str(publication.stopped.reason)
                     return
-            tried(len(batch))
+            shown.tried(len(batch))
 
     def _events(
         self,
@@ -303,6 +337,19 @@ class _StillRefused:
     """Parks nothing: the message of a refused event is still in the queue."""
 
     def park(self, failed: FailedEvent) -> None:
+        pass
+
+
+class _NotShown:
+    """A `Progress` that nobody looks at."""
+
+    def received(self, messages: int) -> None:
+        pass
+
+    def began(self, events: int) -> None:
+        pass
+
+    def tried(self, events: int) -> None:
         pass
 
 

@@ -26,6 +26,9 @@ _WAIT_S: Final = 2
 """Seconds that SQS waits for a message: only then it asks all of its servers, and none means none."""
 
 
+_FAULT: Final = "it has no text streamId, whole number eventId and text reason"
+
+
 class SqsParkedEvents:
     """`ParkedEvents` in an SQS queue.
 
@@ -56,8 +59,16 @@ class SqsParkedEvents:
 
     def release(self, messages: Sequence[ParkedMessage]) -> None:
         """Make messages visible again; see `ParkedEvents.release`. Cost: 1 request for each 10."""
-        # What fails for a single message (it's deleted, its handle is too old) nothing can mend, nor need.
-        self._send_all(self._client.change_message_visibility_batch, messages, {"VisibilityTimeout": 0})
+        failed = None
+        for first in range(0, len(messages), _BATCH):
+            batch = messages[first : first + _BATCH]
+            try:
+                # What fails for a single message (it's deleted, its receipt is too old) needs no repair.
+                self._send_all(self._client.change_message_visibility_batch, batch, {"VisibilityTimeout": 0})
+            except FailedEventsUnavailable as error:  # the others may still succeed
+                failed = error
+        if failed:
+            raise failed
 
     def _send_all(
         self, operation: Callable[..., Any], messages: Sequence[ParkedMessage], options: dict[str, Any]
@@ -83,10 +94,12 @@ def _parked(message: Any) -> ParkedMessage:
     failed = fault = None
     try:
         match json.loads(message["Body"]):
+            case {"eventId": bool()}:
+                fault = _FAULT
             case {"streamId": str(stream_id), "eventId": int(event_id), "reason": str(reason)}:
                 failed = FailedEvent(stream_id, event_id, reason)
             case _:
-                fault = "it has no text streamId, whole number eventId and text reason"
-    except ValueError as error:
+                fault = _FAULT
+    except (ValueError, RecursionError) as error:
         fault = f"it is not JSON: {error}"
     return ParkedMessage(message["MessageId"], message["ReceiptHandle"], failed, fault or "")

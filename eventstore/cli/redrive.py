@@ -3,84 +3,66 @@
 from __future__ import annotations
 
 import argparse
-import os
 
 from eventstore.adapters import eventbridge, sqs_redrive
-from eventstore.adapters.dynamodb.client import dynamodb_client
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.cli.screen import Screen
-from eventstore.cli.settings import API, BUS, CLIENT_CONFIG, QUEUE, TABLE, session, whole_number
+from eventstore.cli.exit_codes import ALL_WELL, SOMETHING_LEFT
+from eventstore.cli.options import API, BUS, QUEUE, TABLE
+from eventstore.cli.screen import Bar, Screen
+from eventstore.cli.settings import client, dynamodb, session
+from eventstore.cli.signals import Signals
 from eventstore.cloudevents import EntryFormat
-from eventstore.limits import PUT_EVENTS_MAX_BYTES
 from eventstore.redrive import Filter, Redrive, Redriven
 
 REFUSALS_TOLD = 20
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Let the parser know this command's options."""
-    for option in (TABLE, QUEUE, BUS, API):
-        option.add_to(parser)
-    parser.add_argument(
-        "--event-source",
-        default=os.environ.get("EVENT_SOURCE") or "eventstore",
-        help="the entries' source (default: $EVENT_SOURCE, else eventstore)",
-    )
-    parser.add_argument(
-        "--put-events-max-bytes",
-        type=whole_number(16 * 1_024, 1_024 * 1_024),
-        default=os.environ.get("PUT_EVENTS_MAX_BYTES") or PUT_EVENTS_MAX_BYTES,
-        help="bytes of one call (default: $PUT_EVENTS_MAX_BYTES, else 262144)",
-    )
-    parser.add_argument("--dry-run", action="store_true", help="only tell what could be published")
-    parser.add_argument("--stream-prefix", help="only events of streams whose id begins so")
-    parser.add_argument("--event-name", help="only events of this name")
-    parser.add_argument("--reason-contains", help="only events that were parked for such a reason")
-
-
-def run(options: argparse.Namespace, screen: Screen) -> int:
+def run(options: argparse.Namespace, screen: Screen, signals: Signals) -> int:
     """Redrive; return 0 when all that was meant is published, 1 when some of it still isn't."""
+    table_name, queue_url, bus_name = TABLE.of(options), QUEUE.url(options), BUS.of(options)
+    entry_format = EntryFormat(
+        source=options.event_source, api_url=API.url(options), max_bytes=options.put_events_max_bytes
+    )
     aws = session()
     redrive = Redrive(
         parked=sqs_redrive.SqsParkedEvents(
-            client=aws.client("sqs", config=sqs_redrive.CLIENT_CONFIG), queue_url=QUEUE.of(options)
+            client=client(aws, "sqs", config=sqs_redrive.CLIENT_CONFIG), queue_url=queue_url
         ),
-        reader=DynamoDBEventStore(
-            client=dynamodb_client(aws, config=CLIENT_CONFIG), table_name=TABLE.of(options)
-        ),
+        reader=DynamoDBEventStore(client=dynamodb(aws), table_name=table_name),
         bus=eventbridge.EventBridgeBus(
-            client=aws.client("events", config=eventbridge.CLIENT_CONFIG), bus_name=BUS.of(options)
+            client=client(aws, "events", config=eventbridge.CLIENT_CONFIG), bus_name=bus_name
         ),
-        entry_format=EntryFormat(
-            source=options.event_source,
-            api_url=API.of(options).rstrip("/"),
-            max_bytes=options.put_events_max_bytes,
-        ),
+        entry_format=entry_format,
     )
     wanted = Filter(
         stream_prefix=options.stream_prefix,
         event_name=options.event_name,
         reason_contains=options.reason_contains,
     )
-    with screen.bar("Receiving", unit="messages") as bar:
+    with (
+        signals.noted(lambda: screen.say("Ending: the messages are being made visible again ...")) as asked,
+        screen.bar("Receiving", unit="messages") as bar,
+    ):
+        done = redrive.run(wanted=wanted, dry_run=options.dry_run, progress=_Shown(bar), ends=asked)
+        _tell(done, screen, dry_run=options.dry_run)
+    return ALL_WELL if done.is_complete else SOMETHING_LEFT
 
-        def received(count: int) -> None:
-            bar.at(count)
-            bar.of(count)
 
-        def tried(count: int) -> None:
-            bar.add(count)
+class _Shown:
+    def __init__(self, bar: Bar) -> None:
+        self._bar = bar
 
-        def began(count: int) -> None:
-            bar.begin("Publishing")
-            bar.of(count)
-            bar.at(0)
+    def received(self, messages: int) -> None:
+        self._bar.at(messages)
+        self._bar.of(messages)
 
-        done = redrive.run(
-            wanted=wanted, dry_run=options.dry_run, received=received, began=began, tried=tried
-        )
-    _tell(done, screen, dry_run=options.dry_run)
-    return 0 if done.is_complete else 1
+    def began(self, events: int) -> None:
+        self._bar.begin("Publishing")
+        self._bar.of(events)
+        self._bar.at(0)
+
+    def tried(self, events: int) -> None:
+        self._bar.add(events)
 
 
 def _tell(done: Redriven, screen: Screen, *, dry_run: bool) -> None:

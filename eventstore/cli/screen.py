@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -14,7 +15,8 @@ class Screen:
     """Lines and progress bars on standard error; bars on a terminal only."""
 
     def __init__(self) -> None:
-        self._console: Final = Console(stderr=True, highlight=False, soft_wrap=True)
+        file: Any = _AsLongAsItTakes(sys.stderr)
+        self._console: Final = Console(file=file, highlight=False, soft_wrap=True)
 
     def say(self, text: str) -> None:
         """Write lines as they are."""
@@ -65,3 +67,37 @@ class Bar:
         """Say how much is done."""
         self._done = done
         self._progress.update(self._task, completed=done)
+
+
+class _AsLongAsItTakes:
+    """Standard error until it's gone: a terminal or pipe that was closed must not end a cleaning up."""
+
+    def __init__(self, file: TextIO | None) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        if self._file is not None:
+            try:
+                self._file.write(text)
+            except (OSError, ValueError):  # gone, or closed
+                self._file = None
+        return len(text)
+
+    def flush(self) -> None:
+        if self._file is not None:
+            try:
+                self._file.flush()
+            except (OSError, ValueError):
+                self._file = None
+
+    def isatty(self) -> bool:
+        return self._file is not None and self._file.isatty()
+
+    def fileno(self) -> int:
+        if self._file is None:
+            raise OSError("standard error is gone")
+        return self._file.fileno()
+
+    @property
+    def encoding(self) -> str:
+        return getattr(self._file, "encoding", None) or "utf-8"

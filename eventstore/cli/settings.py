@@ -1,18 +1,24 @@
-"""What the commands are told: options, or the environment variables that the functions have too."""
+"""How the commands reach AWS: as its own command line does, by the environment and its files."""
 
 from __future__ import annotations
 
-import argparse
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 from botocore.config import Config
 
+from eventstore.adapters.dynamodb.client import dynamodb_client
+from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
+from eventstore.cli.screen import Screen
 from eventstore.errors import InvalidInput
-from eventstore.limits import SHARDS_MAX
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 # Patient, unlike the functions': a page of a scan is 1 MB, and nobody waits for one answer.
 CLIENT_CONFIG: Final = Config(
@@ -24,65 +30,89 @@ CLIENT_CONFIG: Final = Config(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
-    """An option that a command needs, and the environment variable that gives it as well."""
+_SAME_US: Final = 2_000_000
 
-    name: str
-    variable: str
-    help: str
-
-    def add_to(self, parser: argparse.ArgumentParser) -> None:
-        """Let a parser know it."""
-        parser.add_argument(
-            f"--{self.name}",
-            default=os.environ.get(self.variable) or None,
-            metavar=self.variable,
-            help=f"{self.help} (default: ${self.variable})",
-        )
-
-    def of(self, options: argparse.Namespace) -> str:
-        """Return its value.
-
-        Raises:
-            InvalidInput: neither the option nor the variable is there.
-        """
-        value: str | None = getattr(options, self.name.replace("-", "_"))
-        if not value:
-            raise InvalidInput(f"--{self.name}", f"is missing; give it, or set {self.variable}")
-        return value
-
-    def whole(self, options: argparse.Namespace, *, highest: int = SHARDS_MAX) -> int:
-        """Return its value, a whole number from 1 on.
-
-        Raises:
-            InvalidInput: it's missing, or no such number.
-        """
-        text = self.of(options)
-        if not (text.isascii() and text.isdigit() and 1 <= int(text) <= highest):
-            raise InvalidInput(f"--{self.name}", f"is {text!r}; it has to be a number from 1 to {highest:,}")
-        return int(text)
-
-
-TABLE: Final = Option("table", "EVENTS_TABLE", "the events table")
-READ_SHARDS: Final = Option("read-shards", "READ_SHARDS", "shards of the time index that readers ask")
-WRITE_SHARDS: Final = Option("write-shards", "WRITE_SHARDS", "shards over which new events are spread")
-QUEUE: Final = Option("queue-url", "FAILED_EVENTS_QUEUE_URL", "the queue of failed events")
-BUS: Final = Option("bus", "EVENT_BUS", "the event bus")
-API: Final = Option("api-url", "API_URL", "the HTTP API, for events that go out by reference")
-
-
-def whole_number(low: int, high: int) -> Callable[[str], int]:
-    """Make a type for argparse: a whole number within bounds."""
-
-    def parse(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {low} to {high:,}")
-        return int(text)
-
-    return parse
+_QUESTION: Final = CLIENT_CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 3}))
+"""For the first request: a wrong address or table is known in seconds, not after all tries."""
 
 
 def session() -> boto3.Session:
-    """Make a session as the AWS CLI does: its region, profile and endpoints come from the environment."""
-    return boto3.Session()
+    """Make a session as the AWS CLI does: its region, profile and endpoints come from the environment.
+
+    AWS_REGION counts before AWS_DEFAULT_REGION, as in the AWS CLI; boto3 itself doesn't read it.
+
+    Raises:
+        InvalidInput: a setting of AWS is none.
+        BotoCoreError: there is no such profile, or its file can't be read.
+    """
+    with _settings():
+        return boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
+
+
+def dynamodb(of: boto3.Session) -> DynamoDBClient:
+    """Make a session's patient client of DynamoDB.
+
+    Raises:
+        InvalidInput: a setting of AWS is none.
+        BotoCoreError: no region is set.
+    """
+    with _settings():
+        return dynamodb_client(of, config=CLIENT_CONFIG)
+
+
+def clock(of: boto3.Session, table_name: str, screen: Screen) -> Clock:
+    """Ask DynamoDB for its time, before anything long begins; say so when this machine's differs.
+
+    Raises:
+        StoreUnavailable, ClientError: it can't be reached, or there's no such table or permission.
+    """
+    with _settings():
+        quick = dynamodb_client(of, config=_QUESTION)
+    asked_us = local_us()
+    time_us = DynamoDBEventsTable(client=quick, table_name=table_name).time_us()
+    if time_us is None:
+        screen.say("DynamoDB's answers have no Date: the clock of this machine is used instead.")
+        return Clock(0)
+    # The Date is cut to its second, and the answer took some time: both are no difference.
+    ahead_us = asked_us - time_us - 1_000_000
+    behind_us = time_us - local_us()
+    difference_us = max(ahead_us, 0) - max(behind_us, 0)
+    if abs(difference_us) < _SAME_US:
+        return Clock(0)
+    word = "ahead of" if difference_us > 0 else "behind"
+    seconds = abs(difference_us) / 1_000_000
+    screen.say(f"The clock of this machine is {seconds:,.0f} s {word} DynamoDB's, which is used.")
+    return Clock(difference_us)
+
+
+def client(of: boto3.Session, service: Any, *, config: Config) -> Any:
+    """Make another client of a session; raises as `dynamodb`."""
+    with _settings():
+        return of.client(service, config=config)
+
+
+@contextmanager
+def _settings() -> Iterator[None]:
+    """Say whose fault it is: botocore reads its settings here, and has a plain ValueError for some."""
+    try:
+        yield
+    except ValueError as error:
+        what = f"{error}. Look at AWS_ENDPOINT_URL (it begins with http:// or https://) and at the profile"
+        raise InvalidInput("the settings of AWS", f"can't be used: {what}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """DynamoDB's time, to about a second: the one by which stored Timestamps are judged."""
+
+    ahead_us: int
+    """By how much this machine's clock is ahead of it."""
+
+    def now_us(self) -> int:
+        """Return microseconds since 1970, UTC."""
+        return local_us() - self.ahead_us
+
+
+def local_us() -> int:
+    """Return this machine's time, in microseconds since 1970, UTC."""
+    return time.time_ns() // 1_000

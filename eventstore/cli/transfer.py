@@ -7,12 +7,14 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-from eventstore.adapters.dynamodb.client import dynamodb_client
 from eventstore.adapters.dynamodb.compression import compression_for
 from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore.cli.exit_codes import ALL_WELL, SOMETHING_LEFT
+from eventstore.cli.options import READ_SHARDS, TABLE, WRITE_SHARDS
 from eventstore.cli.screen import Screen
-from eventstore.cli.settings import CLIENT_CONFIG, READ_SHARDS, TABLE, WRITE_SHARDS, session, whole_number
+from eventstore.cli.settings import dynamodb, session
+from eventstore.cli.signals import Signals
 from eventstore.errors import InvalidRange
 from eventstore.limits import SETTLING_S
 from eventstore.positions import from_us
@@ -22,26 +24,9 @@ from eventstore.transfer.importing import Imported, check_export, import_events
 FAILED_STREAMS_TOLD = 20
 
 
-def add_export_options(parser: argparse.ArgumentParser) -> None:
-    """Let the parser know the options of `export`."""
-    parser.add_argument("file", type=Path, help="the file to make, such as events.ndjson.gz")
-    TABLE.add_to(parser)
-    READ_SHARDS.add_to(parser)
-    parser.add_argument(
-        "--from", dest="from_", metavar="TIME", help="the first time, ISO 8601 with an offset"
-    )
-    parser.add_argument("--to", metavar="TIME", help="the first time to leave out")
-    parser.add_argument(
-        "--segments",
-        type=whole_number(1, 1_000),
-        default=4,
-        help="of the table, read side by side (default: 4)",
-    )
-
-
-def run_export(options: argparse.Namespace, screen: Screen) -> int:
+def run_export(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
     """Export; return 0 when the file is complete."""
-    client = dynamodb_client(session(), config=CLIENT_CONFIG)
+    client = dynamodb(session())
     from_, to = _time(options.from_, "--from"), _time(options.to, "--to")
     with screen.bar("Exporting", unit="events") as bar:
         if from_ is None and to is None:
@@ -67,32 +52,10 @@ def run_export(options: argparse.Namespace, screen: Screen) -> int:
                 written=bar.at,
             )
     _tell_export(done, options.file, screen)
-    return 0
+    return ALL_WELL
 
 
-def add_import_options(parser: argparse.ArgumentParser) -> None:
-    """Let the parser know the options of `import`."""
-    parser.add_argument("file", type=Path, help="a file that `export` has made")
-    TABLE.add_to(parser)
-    WRITE_SHARDS.add_to(parser)
-    parser.add_argument(
-        "--into-existing",
-        action="store_true",
-        help="the store may have events: identical ones are passed over, nothing is overwritten",
-    )
-    parser.add_argument(
-        "--parallel",
-        type=whole_number(1, 50),
-        default=16,
-        help="streams written side by side (default: 16)",
-    )
-    parser.add_argument(
-        "--compression", choices=["none", "zlib", "zstd"], default="none", help="of payloads (default: none)"
-    )
-    parser.add_argument("--check-only", action="store_true", help="check the file and write nothing")
-
-
-def run_import(options: argparse.Namespace, screen: Screen) -> int:
+def run_import(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
     """Import; return 0 when every event of the file is in the store, 1 when some streams failed."""
     with screen.bar("Checking the file", unit="events") as bar:
         contents = check_export(options.file, whole_streams=not options.into_existing, checked=bar.at)
@@ -101,8 +64,8 @@ def run_import(options: argparse.Namespace, screen: Screen) -> int:
         f"settled until {contents.settled_until}"
     )
     if options.check_only:
-        return 0
-    client = dynamodb_client(session(), config=CLIENT_CONFIG)
+        return ALL_WELL
+    client = dynamodb(session())
     target = DynamoDBEventsTable(
         client=client, table_name=TABLE.of(options), compression=compression_for(options.compression)
     )
@@ -125,7 +88,7 @@ def run_import(options: argparse.Namespace, screen: Screen) -> int:
         f"{imported.written:,} events written, {imported.already_there:,} already there, "
         f"{imported.failed:,} failed in {len(imported.reasons):,} streams"
     )
-    return 1 if imported.failed else 0
+    return SOMETHING_LEFT if imported.failed else ALL_WELL
 
 
 def _time(text: str | None, option: str) -> datetime | None:

@@ -3,70 +3,42 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
-from eventstore.adapters.dynamodb.client import dynamodb_client
 from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
+from eventstore.cli.exit_codes import ALL_WELL, SOMETHING_LEFT
+from eventstore.cli.options import READ_SHARDS, TABLE
 from eventstore.cli.screen import Bar, Screen
-from eventstore.cli.settings import CLIENT_CONFIG, READ_SHARDS, TABLE, session, whole_number
-from eventstore.limits import LOG_TRANCHES, LOG_TRANCHES_MAX
+from eventstore.cli.settings import clock, dynamodb, session
+from eventstore.cli.signals import Signals
+from eventstore.errors import InvalidInput
 from eventstore.verification.checkpoints import Checkpoints
 from eventstore.verification.findings import Repair
 from eventstore.verification.log import LogComparison
 from eventstore.verification.mend import IndexMender
 from eventstore.verification.verify import Verification
 
-SETTLING_S = 60
 
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Let the parser know this command's options."""
-    TABLE.add_to(parser)
-    READ_SHARDS.add_to(parser)
-    parser.add_argument(
-        "--log-table",
-        default=os.environ.get("LOG_TABLE") or None,
-        help="the log's table (default: $LOG_TABLE; without one the log is left out)",
-    )
-    parser.add_argument(
-        "--log-tranches",
-        type=whole_number(1, LOG_TRANCHES_MAX),
-        default=os.environ.get("LOG_TRANCHES") or str(LOG_TRANCHES),
-        help=f"the log's tranches (default: $LOG_TRANCHES, else {LOG_TRANCHES})",
-    )
-    parser.add_argument(
-        "--segments",
-        type=whole_number(1, 1_000),
-        default=4,
-        help="of the table, read side by side (default: 4)",
-    )
-    parser.add_argument(
-        "--settling-s",
-        type=whole_number(0, 86_400),
-        default=SETTLING_S,
-        help=f"younger events are not compared with index and log (default: {SETTLING_S})",
-    )
-    parser.add_argument("--checkpoints", type=Path, help="a folder: an interrupted run goes on from there")
-    parser.add_argument("--output", type=Path, help="the file for the findings (default: standard output)")
-    parser.add_argument("--repair", action="store_true", help="mend what can be known; nothing is invented")
-
-
-def run(options: argparse.Namespace, screen: Screen) -> int:
+def run(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
     """Verify; return 0 when nothing is wrong (any more), 1 when there are findings."""
-    client = dynamodb_client(session(), config=CLIENT_CONFIG)
     table_name, read_shards = TABLE.of(options), READ_SHARDS.whole(options)
+    if options.output is None and sys.stdout is None:
+        raise InvalidInput("--output", "is missing, and standard output is closed; give a file")
+    aws = session()
+    clock_ = clock(aws, table_name, screen)
+    client = dynamodb(aws)
     table = DynamoDBEventsTable(client=client, table_name=table_name)
     log = None
     if options.log_table:
         tranches = options.log_tranches
-        log = LogComparison(DynamoDBEventLog(client=client, table_name=options.log_table, tranches=tranches))
+        event_log = DynamoDBEventLog(client=client, table_name=options.log_table, tranches=tranches)
+        next(event_log.read_tranche(0, limit=1), None)  # a wrong name is known before the table is read
+        log = LogComparison(event_log)
     settings = {
         "table": table_name,
         "log_table": options.log_table,
@@ -75,7 +47,7 @@ def run(options: argparse.Namespace, screen: Screen) -> int:
         "segments": options.segments,
         "repair": options.repair,
     }
-    settled_until_us = time.time_ns() // 1_000 - options.settling_s * 1_000_000
+    settled_until_us = clock_.now_us() - options.settling_s * 1_000_000
     with ExitStack() as stack:
         folder = options.checkpoints or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         checkpoints = Checkpoints(folder, settings=settings, settled_until_us=settled_until_us)
@@ -109,12 +81,14 @@ def run(options: argparse.Namespace, screen: Screen) -> int:
         screen.say("The log was left out: no --log-table.")
     if not counts.findings:
         screen.say("Nothing is wrong.")
-        return 0
+        return ALL_WELL
     left = counts.findings - counts.repaired
     screen.fail(f"{counts.findings:,} findings, {counts.repaired:,} repaired, {left:,} left.")
     if counts.repairable:
-        screen.say(f'--repair mends {counts.repairable:,} of them: those with "repair":"{Repair.POSSIBLE}".')
-    return 1 if left else 0
+        screen.say(
+            f'--repair repairs {counts.repairable:,} of them: those with "repair":"{Repair.POSSIBLE}".'
+        )
+    return SOMETHING_LEFT if left else ALL_WELL
 
 
 class _Shown:

@@ -46,7 +46,8 @@ Each can be pickled and copied, with its text and its data.
     ├── FileExists                         an export would replace a file
     ├── BadExport                          a file that can't be imported; nothing was written
     ├── StoreNotEmpty                      an import into a store with events, not asked for as such
-    └── OtherVerification                  a folder with the checkpoints of another verification
+    ├── OtherVerification                  a folder with the checkpoints of another verification
+    └── BadCheckpoints                     a folder whose checkpoints can't be read, or are in use
 """
 
 from eventstore.errors.base import EventStoreError
@@ -71,6 +72,7 @@ from eventstore.errors.inputs import (
     TransactionTooLarge,
 )
 from eventstore.errors.operations import (
+    BadCheckpoints,
     BadExport,
     BadLine,
     FailedEventsUnavailable,
@@ -103,6 +105,7 @@ from eventstore.errors.store import (
 )
 
 __all__ = [
+    "BadCheckpoints",
     "BadExport",
     "BadLine",
     "CompressionUnavailable",

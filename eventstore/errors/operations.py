@@ -113,3 +113,12 @@ class OtherVerification(EventStoreError):
         self.name = name
         self.there = there
         self.given = given
+
+
+class BadCheckpoints(EventStoreError):
+    """A folder whose files are no checkpoints of a verification, or that another one is using."""
+
+    def __init__(self, *, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason

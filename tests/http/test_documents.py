@@ -34,6 +34,7 @@ ELSEWHERE = {
     domain.LeaseLost,
     domain.NotPublishable,
     domain.OtherVerification,
+    domain.BadCheckpoints,
     domain.PublicationStopped,
     domain.ReadModelRefused,
     domain.RepeatedStream,

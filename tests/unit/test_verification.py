@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore import Event, MalformedItem, OtherVerification, StoreUnavailable
+from eventstore import BadCheckpoints, Event, MalformedItem, OtherVerification, StoreUnavailable
 from eventstore.adapters.memory_log import MemoryEventLog
 from eventstore.log import tranche_of
 from eventstore.stored_items import StoredItem
@@ -340,11 +340,75 @@ def test_findings_of_a_page_that_was_not_finished_do_not_stand_twice(tmp_path: P
 
 
 def test_folder_of_a_run_with_other_settings_is_refused(tmp_path: Path) -> None:
-    Checkpoints(tmp_path, settings={"segments": 4}, settled_until_us=1)
+    Checkpoints(tmp_path, settings={"segments": 4}, settled_until_us=1).close()
 
     with pytest.raises(OtherVerification, match="segments 4, not 8") as refused:
         Checkpoints(tmp_path, settings={"segments": 8}, settled_until_us=1)
     assert (refused.value.name, refused.value.there, refused.value.given) == ("segments", 4, 8)
+
+
+def interrupted(folder: Path) -> MemoryStoredEvents:
+    """Leave the checkpoints of an interrupted run in a folder."""
+    stored = table(*stream("a", 2), *stream("b", 4), item(event("a", 4)))
+    stored.page_items, stored.fails_at_scan = 1, 5
+    with pytest.raises(StoreUnavailable):
+        verify(stored, folder, segments=1)
+    return stored
+
+
+def cut_off(content: bytes) -> bytes:
+    return content[:-7]
+
+
+@pytest.mark.parametrize("name", ["run.json", "segment-0000.json"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        cut_off,
+        lambda _: b"",
+        lambda _: b"{}",
+        lambda _: b"\xff\n{}",
+        lambda old: old.replace(b'": 1', b'": 2'),
+    ],
+)
+def test_checkpoints_that_are_damaged_are_refused_by_name(
+    tmp_path: Path, name: str, change: Callable[[bytes], bytes]
+) -> None:
+    stored = interrupted(tmp_path)
+    path = tmp_path / name
+    changed = change(path.read_bytes())
+    path.write_bytes(changed)
+
+    with pytest.raises(BadCheckpoints, match=f"{name}: it is damaged"):
+        verify(stored, tmp_path, segments=1)
+    assert path.read_bytes() == changed
+
+
+def test_findings_of_checkpoints_that_are_cut_off_are_no_findings(tmp_path: Path) -> None:
+    stored = interrupted(tmp_path)
+    path = tmp_path / "segment-0000.ndjson"
+    path.write_bytes(cut_off(path.read_bytes()))
+
+    with pytest.raises(BadCheckpoints, match="its end is missing"):
+        verify(stored, tmp_path, segments=1)
+
+
+def test_folder_of_a_verification_that_is_running_is_refused(tmp_path: Path) -> None:
+    running = Checkpoints(tmp_path, settings={"segments": 3, "repair": False}, settled_until_us=1)
+
+    with pytest.raises(BadCheckpoints, match="another verification is using"):
+        verify(table(), tmp_path)
+    running.close()
+
+
+def test_files_of_others_stay_in_the_folder(tmp_path: Path) -> None:
+    mine = {"segment-notes.txt": "mine", "segment-9999.json": "mine", "readme": "mine"}
+    for name, text in mine.items():
+        (tmp_path / name).write_text(text)
+
+    assert verify(table(*stream("a", 3)), tmp_path) == []
+
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == mine
 
 
 members = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2**40), st.integers(0, 2**64 - 1)))

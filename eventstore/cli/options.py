@@ -1,0 +1,212 @@
+"""What the commands are told: options, or the environment variables that the functions have too.
+
+Nothing but the standard library is imported here, so that ``--help`` works wherever Python does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from eventstore.errors import InvalidInput
+from eventstore.limits import LOG_TRANCHES, LOG_TRANCHES_MAX, PUT_EVENTS_MAX_BYTES, SHARDS_MAX
+
+VERIFY_SETTLING_S: Final = 60
+"""Seconds for which `verify` compares no event with the index and the log, unless told otherwise (ours)."""
+
+STANDARD_OUTPUT: Final = Path("-")
+
+_SOURCE_MAX_CHARS: Final = 256
+_LONGEST_NUMBER: Final = 18
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option that a command needs, and the environment variable that gives it as well."""
+
+    name: str
+    variable: str
+    help: str
+
+    def add_to(self, parser: argparse.ArgumentParser) -> None:
+        """Let a parser know it."""
+        parser.add_argument(
+            f"--{self.name}",
+            default=os.environ.get(self.variable) or None,
+            metavar=self.variable,
+            help=f"{self.help} (default: ${self.variable})",
+        )
+
+    def of(self, options: argparse.Namespace) -> str:
+        """Return its value.
+
+        Raises:
+            InvalidInput: neither the option nor the variable is there.
+        """
+        value: str | None = getattr(options, self.name.replace("-", "_"))
+        if not value:
+            raise InvalidInput(f"--{self.name}", f"is missing; give it, or set {self.variable}")
+        return value
+
+    def whole(self, options: argparse.Namespace, *, highest: int = SHARDS_MAX) -> int:
+        """Return its value, a whole number from 1 on.
+
+        Raises:
+            InvalidInput: it's missing, or no such number.
+        """
+        text = self.of(options)
+        if not _is_whole(text, 1, highest):
+            raise InvalidInput(
+                f"--{self.name}", f"is {text[:40]!r}; it has to be a number from 1 to {highest:,}"
+            )
+        return int(text)
+
+    def url(self, options: argparse.Namespace) -> str:
+        """Return its value, an address of HTTP without a slash at its end.
+
+        Raises:
+            InvalidInput: it's missing, or no such address.
+        """
+        text = self.of(options)
+        if not _is_url(text):
+            raise InvalidInput(f"--{self.name}", f"is {text!r}; it has to begin with https:// and a host")
+        return text.rstrip("/")
+
+
+TABLE: Final = Option("table", "EVENTS_TABLE", "the events table")
+READ_SHARDS: Final = Option("read-shards", "READ_SHARDS", "shards of the time index that readers ask")
+WRITE_SHARDS: Final = Option("write-shards", "WRITE_SHARDS", "shards over which new events are spread")
+QUEUE: Final = Option("queue-url", "FAILED_EVENTS_QUEUE_URL", "the queue of failed events")
+BUS: Final = Option("bus", "EVENT_BUS", "the event bus")
+API: Final = Option("api-url", "API_URL", "the HTTP API, for events that go out by reference")
+
+
+def whole_number(low: int, high: int) -> Callable[[str], int]:
+    """Make a type for argparse: a whole number within bounds."""
+
+    def parse(text: str) -> int:
+        if not _is_whole(text, low, high):
+            raise argparse.ArgumentTypeError(f"{text[:40]!r} is no whole number from {low} to {high:,}")
+        return int(text)
+
+    return parse
+
+
+def _is_whole(text: str, low: int, high: int) -> bool:
+    # Python refuses to read numbers of thousands of digits.
+    return text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER and low <= int(text) <= high
+
+
+def _is_url(text: str) -> bool:
+    try:
+        address = urlsplit(text)
+        return address.scheme in {"http", "https"} and bool(address.hostname) and text.isprintable()
+    except ValueError:
+        return False
+
+
+def _event_source(text: str) -> str:
+    if not 1 <= len(text) <= _SOURCE_MAX_CHARS or not text.isprintable():
+        raise argparse.ArgumentTypeError(f"it has to have 1 to {_SOURCE_MAX_CHARS} printable characters")
+    if text.startswith("aws."):
+        raise argparse.ArgumentTypeError("EventBridge keeps sources that begin with 'aws.' for itself")
+    return text
+
+
+def add_redrive_options(parser: argparse.ArgumentParser) -> None:
+    """Let the parser know the options of `redrive`."""
+    for option in (TABLE, QUEUE, BUS, API):
+        option.add_to(parser)
+    parser.add_argument(
+        "--event-source",
+        type=_event_source,
+        default=os.environ.get("EVENT_SOURCE") or "eventstore",
+        help="the entries' source (default: $EVENT_SOURCE, else eventstore)",
+    )
+    parser.add_argument(
+        "--put-events-max-bytes",
+        type=whole_number(16 * 1_024, 1_024 * 1_024),
+        default=os.environ.get("PUT_EVENTS_MAX_BYTES") or PUT_EVENTS_MAX_BYTES,
+        help=f"bytes of one call (default: $PUT_EVENTS_MAX_BYTES, else {PUT_EVENTS_MAX_BYTES})",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only report what could be published")
+    parser.add_argument("--stream-prefix", help="only events of streams whose id begins so")
+    parser.add_argument("--event-name", help="only events of this name")
+    parser.add_argument("--reason-contains", help="only events that were parked for such a reason")
+
+
+def add_verify_options(parser: argparse.ArgumentParser) -> None:
+    """Let the parser know the options of `verify`."""
+    TABLE.add_to(parser)
+    READ_SHARDS.add_to(parser)
+    parser.add_argument(
+        "--log-table",
+        default=os.environ.get("LOG_TABLE") or None,
+        help="the log's table (default: $LOG_TABLE; without one the log is left out)",
+    )
+    parser.add_argument(
+        "--log-tranches",
+        type=whole_number(1, LOG_TRANCHES_MAX),
+        default=os.environ.get("LOG_TRANCHES") or str(LOG_TRANCHES),
+        help=f"the log's tranches (default: $LOG_TRANCHES, else {LOG_TRANCHES})",
+    )
+    _add_segments(parser)
+    parser.add_argument(
+        "--settling-s",
+        type=whole_number(0, 86_400),
+        default=VERIFY_SETTLING_S,
+        help=f"younger events are not compared with index and log (default: {VERIFY_SETTLING_S})",
+    )
+    parser.add_argument("--checkpoints", type=Path, help="a folder: an interrupted run goes on from there")
+    parser.add_argument("--output", type=Path, help="the file for the findings (default: standard output)")
+    parser.add_argument("--repair", action="store_true", help="repair what can be known; nothing is invented")
+
+
+def add_export_options(parser: argparse.ArgumentParser) -> None:
+    """Let the parser know the options of `export`."""
+    parser.add_argument(
+        "file", type=Path, help="the file to make, such as events.ndjson.gz; - is standard output"
+    )
+    TABLE.add_to(parser)
+    READ_SHARDS.add_to(parser)
+    parser.add_argument(
+        "--from", dest="from_", metavar="TIME", help="the first time, ISO 8601 with an offset"
+    )
+    parser.add_argument("--to", metavar="TIME", help="the first time to leave out")
+    _add_segments(parser)
+
+
+def add_import_options(parser: argparse.ArgumentParser) -> None:
+    """Let the parser know the options of `import`."""
+    parser.add_argument("file", type=Path, help="a file that `export` has made")
+    TABLE.add_to(parser)
+    WRITE_SHARDS.add_to(parser)
+    parser.add_argument(
+        "--into-existing",
+        action="store_true",
+        help="the store may have events: identical ones are passed over, nothing is overwritten",
+    )
+    parser.add_argument(
+        "--parallel",
+        type=whole_number(1, 50),
+        default=16,
+        help="streams written side by side (default: 16)",
+    )
+    parser.add_argument(
+        "--compression", choices=["none", "zlib", "zstd"], default="none", help="of payloads (default: none)"
+    )
+    parser.add_argument("--check-only", action="store_true", help="check the file and write nothing")
+
+
+def _add_segments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--segments",
+        type=whole_number(1, 1_000),
+        default=4,
+        help="of the table, read side by side (default: 4)",
+    )

@@ -1,0 +1,43 @@
+"""A command with its options, from its beginning to its exit code: every trouble becomes a sentence."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Final
+
+from boto3.exceptions import Boto3Error
+from botocore.exceptions import BotoCoreError, ClientError
+
+from eventstore.cli import redrive, transfer, verify
+from eventstore.cli.exit_codes import INTERRUPTED, TROUBLE
+from eventstore.cli.faults import sentence
+from eventstore.cli.screen import Screen
+from eventstore.cli.signals import Signals
+from eventstore.errors import EventStoreError
+
+_RUN: Final[dict[str, Callable[[argparse.Namespace, Screen, Signals], int]]] = {
+    "redrive": redrive.run,
+    "verify": verify.run,
+    "export": transfer.run_export,
+    "import": transfer.run_import,
+}
+
+
+def run(command: str, options: argparse.Namespace, signals: Signals) -> int:
+    """Run a command; return the exit code.
+
+    Raises:
+        BrokenPipeError: nobody reads its output any more.
+    """
+    screen = Screen()
+    try:
+        return _RUN[command](options, screen, signals)
+    except KeyboardInterrupt:
+        screen.fail("Interrupted.")
+        return INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except (EventStoreError, BotoCoreError, Boto3Error, ClientError, OSError) as error:
+        screen.fail(sentence(error, options))
+        return TROUBLE

@@ -1,0 +1,304 @@
+"""What no user's input may do: end a command in a traceback, without a sentence, or with things half done."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from eventstore import NewEvent
+from eventstore.adapters.dynamodb.items import key_of
+from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore.cli.options import API
+from eventstore.cli.signals import Signals
+from tests.cli.conftest import Run
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = ("redrive", "verify", "export", "import")
+VERIFY = ("verify", "--table", "none", "--read-shards", "1")
+REDRIVE = ("redrive", "--table", "t", "--bus", "b", "--api-url", "https://a", "--queue-url", "https://q/1/q")
+
+
+def process(
+    *arguments: object, environ: dict[str, str] | None = None, before: str = "", **options: Any
+) -> subprocess.CompletedProcess[str]:
+    code = f"import sys\n{before}\nfrom eventstore.__main__ import main\nsys.exit(main())"
+    command = [sys.executable, "-W", "error"]
+    command += ["-c", code] if before else ["-m", "eventstore"]
+    return subprocess.run(
+        [*command, *map(str, arguments)],
+        cwd=ROOT, env={**os.environ, **(environ or {})}, text=True, check=False, timeout=120,
+        **({"capture_output": True} | options),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_needs_nothing_that_has_to_be_installed(command: str) -> None:
+    blocked = "sys.modules.update(dict.fromkeys(['rich', 'boto3', 'botocore']))"
+
+    done = process(command, "--help", before=blocked)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "usage: python -m eventstore" in done.stdout
+
+
+@pytest.mark.parametrize("missing", ["rich", "boto3"])
+def test_command_without_its_extra_says_what_to_install(missing: str) -> None:
+    done = process(*VERIFY, before=f"sys.modules['{missing}'] = None")
+
+    assert done.returncode == 2
+    assert done.stderr == f"{missing} isn't installed here: pip install 'eventstore-dynamodb[cli]'\n"
+
+
+@pytest.mark.parametrize(
+    ("environ", "told"),
+    [
+        ({"AWS_ENDPOINT_URL_DYNAMODB": "localhost:8000"}, "Invalid endpoint: localhost:8000"),
+        ({"AWS_ENDPOINT_URL_DYNAMODB": "http://[::1"}, "AWS_ENDPOINT_URL"),
+        ({"AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:9"}, "DynamoDB can't be reached"),
+        ({"AWS_ENDPOINT_URL_DYNAMODB": "http://no-such-host.invalid"}, "DynamoDB can't be reached"),
+        ({"AWS_ENDPOINT_URL_DYNAMODB": "http://a..b"}, "AWS_ENDPOINT_URL"),
+        ({"AWS_REGION": ""}, "there is no AWS region: set AWS_REGION"),
+        ({"AWS_REGION": "eu central 1"}, "eu central 1"),
+        ({"AWS_PROFILE": "nobody"}, "nobody"),
+        ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "there are no AWS credentials"),
+        ({"AWS_SECRET_ACCESS_KEY": ""}, "AWS"),
+        ({}, "there is no such table in this account and region (--table 'none'"),
+    ],
+)  # fmt: skip
+def test_trouble_with_aws_is_a_sentence(
+    *, client: DynamoDBClient, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    environ: dict[str, str], told: str,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+        if not value:
+            monkeypatch.delenv(name)
+
+    code, out, err = run(*VERIFY)
+
+    assert (code, out) == (2, "")
+    assert told in err
+
+
+def test_region_of_the_environment_is_that_of_the_aws_cli(
+    client: DynamoDBClient, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "no region at all")
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    assert "no such table" in run(*VERIFY)[2]
+    monkeypatch.setenv("AWS_REGION", "")
+
+    assert "no region at all" in run(*VERIFY)[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("verify", "--table", "t", "--read-shards", "9" * 5_000), "it has to be a number from 1"),
+        ((*VERIFY, "--segments", "9" * 5_000), "no whole number"),
+        ((*VERIFY, "--log-tranches", "0"), "no whole number"),
+        ((*VERIFY, "--settling-s", "-1"), "no whole number"),
+        ((*VERIFY, "--output", "/no/such/folder/file"), "No such file"),
+        ((*VERIFY, "--checkpoints", __file__), "File exists"),
+        (("import", __file__, "--parallel", "0", "--check-only"), "no whole number from 1"),
+        (("import", __file__, "--parallel", "²", "--check-only"), "no whole number from 1"),
+        (("import", ROOT, "--check-only"), "Is a directory"),
+        (("import", "/no/such/file", "--check-only"), "No such file"),
+        ((*REDRIVE, "--put-events-max-bytes", "1"), "no whole number from 16384"),
+        ((*REDRIVE, "--event-source", ""), "1 to 256 printable characters"),
+        ((*REDRIVE, "--event-source", "aws.shop"), "EventBridge keeps sources"),
+        ((*REDRIVE, "--api-url", "a.example.com"), "--api-url: is 'a.example.com'; it has to begin"),
+        ((*REDRIVE, "--queue-url", "failed"), "--queue-url: is 'failed'; it has to begin with https"),
+        ((*REDRIVE, "--queue-url", "https://[x/"), "--queue-url: is 'https://[x/'"),
+    ],
+)  # fmt: skip
+def test_option_that_can_not_be_is_refused(
+    client: DynamoDBClient, table: str, run: Run, arguments: tuple[object, ...], told: str
+) -> None:
+    code, out, err = run(*(table if each in {"t", "none"} else each for each in arguments))
+
+    assert (code, out) == (2, "")
+    assert told in err
+
+
+def test_address_loses_the_slash_at_its_end(run: Run) -> None:
+    class Options:
+        api_url = "https://a.example.com/v1/"
+
+    assert API.url(Options) == "https://a.example.com/v1"  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def broken(client: DynamoDBClient, table: str) -> str:
+    """A table with a gap in each of many streams, so that the findings don't fit into a pipe's buffer."""
+    store = DynamoDBEventStore(client=client, table_name=table)
+    for n in range(3):
+        stream = f"größe/\U0001f680/{n}"
+        store.append(stream, [NewEvent.of("Happened")] * 2, expected=0)
+        client.delete_item(TableName=table, Key=key_of(stream, 1))
+    return table
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8", "cp1252"])
+def test_findings_are_json_whatever_the_encoding_of_standard_output(broken: str, encoding: str) -> None:
+    done = process(
+        "verify", "--table", broken, "--read-shards", 1, "--settling-s", 0,
+        environ={"PYTHONIOENCODING": encoding}, encoding=encoding,
+    )  # fmt: skip
+
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert sorted(json.loads(line)["streamId"] for line in done.stdout.splitlines()) == [
+        f"größe/\U0001f680/{n}" for n in range(3)
+    ]
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("verify", "--read-shards", "1", "--settling-s", "0")])
+def test_output_that_nobody_reads_ends_a_command_quietly(broken: str, arguments: tuple[str, ...]) -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+    try:
+        done = process(
+            *arguments, environ={"EVENTS_TABLE": broken, "PYTHONUNBUFFERED": ""}, capture_output=False,
+            stdout=writes, stderr=subprocess.PIPE,
+        )  # fmt: skip
+    finally:
+        os.close(writes)
+
+    assert done.returncode == 141
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+
+
+def test_progress_that_nobody_reads_ends_nothing(broken: str) -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+    try:
+        done = process(
+            "verify", "--table", broken, "--read-shards", 1, "--settling-s", 0,
+            capture_output=False, stdout=subprocess.PIPE, stderr=writes,
+        )  # fmt: skip
+    finally:
+        os.close(writes)
+
+    assert done.returncode == 1
+    assert len(done.stdout.splitlines()) == 3
+
+
+class _Queue(BaseHTTPRequestHandler):
+    """SQS with 12 parked events; at its second answer the process that asks gets a signal."""
+
+    signalled: int
+    ends: signal.Signals
+    asked: list[tuple[str, Any]]
+
+    def do_POST(self) -> None:
+        operation = self.headers["X-Amz-Target"].partition(".")[2]
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        received = sum(name == "ReceiveMessage" for name, _ in self.asked)
+        self.asked.append((operation, request))
+        answer: dict[str, Any] = {}
+        if operation == "ReceiveMessage" and received < 2:
+            if received == 1:
+                # The worst moment: the queue has given messages away, and nobody knows of them yet.
+                os.kill(self.signalled, self.ends)
+            body = json.dumps({"streamId": "s", "eventId": 1, "reason": "x"})
+            numbers = range(10) if received == 0 else range(10, 12)
+            answer["Messages"] = [
+                {"MessageId": f"m{n}", "ReceiptHandle": f"r{n}", "Body": body} for n in numbers
+            ]
+        text = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/x-amz-json-1.0")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.mark.parametrize("ends", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_signal_leaves_no_message_of_a_redrive_hidden(table: str, ends: signal.Signals) -> None:
+    class Queue(_Queue):
+        pass
+
+    Queue.ends, Queue.asked = ends, []
+    with serving(Queue) as address:
+        environ = {"AWS_ENDPOINT_URL_SQS": address, "AWS_ENDPOINT_URL_EVENTS": "http://127.0.0.1:9"}
+        arguments = [*REDRIVE, "--table", table, "--queue-url", f"{address}/1/failed"]
+        with subprocess.Popen(
+            [sys.executable, "-W", "error", "-m", "eventstore", *arguments],
+            cwd=ROOT, env={**os.environ, **environ}, stderr=subprocess.PIPE, text=True,
+        ) as redrive:  # fmt: skip
+            Queue.signalled = redrive.pid
+            _, err = redrive.communicate(timeout=120)
+
+    shown = {
+        entry["ReceiptHandle"]
+        for operation, request in Queue.asked
+        if operation == "ChangeMessageVisibilityBatch"
+        for entry in request["Entries"]
+    }
+    assert shown == {f"r{n}" for n in range(12)}
+    assert redrive.returncode == 130
+    assert "Interrupted." in err
+    assert "Traceback" not in err
+
+
+def test_first_signal_raises_and_the_next_do_not_interrupt_the_cleaning_up() -> None:
+    signals = Signals()
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        signals.install()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        for number in (signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+
+def test_signal_that_the_process_was_started_to_ignore_stays_ignored() -> None:
+    ignoring = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+    installing = "from eventstore.cli.signals import Signals; Signals().install()\n"
+    kill = "import os; os.kill(os.getpid(), signal.SIGHUP); print('alive')"
+
+    done = subprocess.run(
+        [sys.executable, "-c", ignoring + installing + kill],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.stdout == "alive\n"
