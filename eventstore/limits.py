@@ -70,6 +70,9 @@ SETTLING_S: Final = 10.0
 """Seconds until an event counts as settled (ours): the time for which a writer may be late between
 stamping and writing, plus the replication lag of the index."""
 
+SETTLING_MAX_S: Final = 3_600
+"""The longest settling time that can be set, in seconds (ours)."""
+
 # --- EventBridge (User Guide, "Quotas" and "PutEvents") -------------------------------------------
 
 PUT_EVENTS_MAX_ENTRIES: Final = 10
@@ -172,6 +175,9 @@ IDEMPOTENCY_KEY_MAX_CHARS: Final = 255
 
 REPLAYS_PAGE_MAX: Final = 100
 """Replays of one list."""
+
+REPLAY_TARGETS_MAX_BYTES: Final = 3 * 1_024
+"""Bytes of all ARNs that may be a target (Lambda: 4 KB of environment, which holds other variables too)."""
 
 SQS_BATCH_MAX_ENTRIES: Final = 10
 """Messages of one SendMessageBatch (SQS: 10)."""

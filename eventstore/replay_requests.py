@@ -20,16 +20,10 @@ from eventstore.limits import (
     STREAM_ID_MAX_BYTES,
 )
 from eventstore.positions import to_us
+from eventstore.setting_rules import TARGET_ARN
 
 TargetKind = Literal["queue", "function", "bus"]
 
-_ARN: Final = re.compile(
-    r"arn:(?P<partition>aws[a-z-]*):(?:"
-    r"sqs:(?P<queue_at>[a-z0-9-]+:\d{12}):(?P<queue>[\w-]{1,80}(?:\.fifo)?)|"
-    r"lambda:(?P<function_at>[a-z0-9-]+:\d{12}):function:(?P<function>[\w-]{1,140}(?::[\w$-]{1,128})?)|"
-    r"events:(?P<bus_at>[a-z0-9-]+:\d{12}):event-bus/(?P<bus>[\w./-]{1,256}))",
-    re.ASCII,
-)
 _KINDS: Final[tuple[TargetKind, ...]] = ("queue", "function", "bus")
 
 
@@ -50,7 +44,7 @@ class Target:
         Raises:
             InvalidReplay: it is none of the three.
         """
-        found = _ARN.fullmatch(arn)
+        found = re.fullmatch(TARGET_ARN, arn)
         if not found:
             why = "is not the ARN of an SQS queue, a Lambda function or an EventBridge bus; give one of those"
             raise InvalidReplay("target", why)

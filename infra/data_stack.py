@@ -22,7 +22,7 @@ class DataStack(Stack):
             description="Event store: the tables of events, of the log and of subscriptions, and the bus.",
             termination_protection=settings.retain_data,
         )
-        self.alarms = Alarms(self, "Alarms", settings=settings.alarms)
+        self.alarms = Alarms(self, "Alarms", settings=settings.alarms, retain_data=settings.retain_data)
         self.events_table = EventsTable(self, "Events", retain_data=settings.retain_data, alarms=self.alarms)
         self.log_table = LogTable(self, "Log", retain_data=settings.retain_data, alarms=self.alarms)
         self.subscriptions_table = SubscriptionsTable(

@@ -12,6 +12,11 @@ from infra.settings import Settings
 TOO_FEW_SHARDS: Final = "eventstore:writeShards"
 
 
+def _in_metadata(value: float) -> int | str:
+    """A figure as a template's metadata takes it: there are whole numbers and texts, no decimals."""
+    return int(value) if value == int(value) else repr(value)
+
+
 def tell_plan(stack: Stack, *, settings: Settings) -> None:
     """Show the plan with every `cdk synth`, `diff` and `deploy`, and keep its figures in the template.
 
@@ -22,7 +27,7 @@ def tell_plan(stack: Stack, *, settings: Settings) -> None:
     stack.add_metadata(
         "Plan",
         {
-            "capacity": {figure.name: figure.value for figure in plan.capacity.figures()},
+            "capacity": {figure.name: _in_metadata(figure.value) for figure in plan.capacity.figures()},
             "limits": {limit.name: round(limit.events_per_second) for limit in plan.limits},
         },
     )

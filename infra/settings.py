@@ -10,51 +10,26 @@ and a value out of range are refused at synth, with a `SettingsError`. This modu
 boto3.
 """
 
-import math
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Final, Literal, TypeAlias, TypeVar
 
 from eventstore import limits
+from eventstore import setting_rules as rules
+from eventstore.http.paths import ApiFunction
 from eventstore.plan import Workload, write_shards_for
+from infra import synth_rules
+from infra.context import Context, SettingsError, SettingsReader
+from infra.synth_rules import RECORD_AGE_MAX_S
 
-Context: TypeAlias = Mapping[str, object]
-_Choice = TypeVar("_Choice", bound=str)
+__all__ = ["Settings", "SettingsError"]
 
-_REPLAY_TARGET: Final = re.compile(
-    r"arn:aws[a-z-]*:(?:sqs:[a-z0-9-]+:\d{12}:[\w-]+(?:\.fifo)?"
-    r"|lambda:[a-z0-9-]+:\d{12}:function:[\w-]+(?::[\w$-]+)?"
-    r"|events:[a-z0-9-]+:\d{12}:event-bus/[\w./-]+)",
-    re.ASCII,
-)
-
-DEFAULT_ENVIRONMENT: Final = "dev"
-
-LOG_RETENTION: Final[Mapping[int, str]] = {
-    1: "ONE_DAY",
-    3: "THREE_DAYS",
-    5: "FIVE_DAYS",
-    7: "ONE_WEEK",
-    14: "TWO_WEEKS",
-    30: "ONE_MONTH",
-    60: "TWO_MONTHS",
-    90: "THREE_MONTHS",
-    180: "SIX_MONTHS",
-    365: "ONE_YEAR",
-    731: "TWO_YEARS",
-    1827: "FIVE_YEARS",
-    3653: "TEN_YEARS",
-}
-"""Days that a log can be kept (those of CloudWatch's choices that we offer), and the CDK's name for each."""
-
-RECORD_AGE_MAX_S: Final = 23 * 3_600
-"""A stream forgets its records after 24 hours: the mapping must give up, and say so, before that."""
+_Value = TypeVar("_Value")
+_COUNT: Final = synth_rules.number(1, 1_000_000)
 
 
-class SettingsError(ValueError):
-    """A setting is missing, unknown or out of range; the message says which, and how to mend it."""
+class _Off:
+    """An alarm that there isn't to be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,10 +38,21 @@ class JwtAuth:
 
     issuer: str
     audiences: tuple[str, ...]
+    scopes: Mapping[ApiFunction, tuple[str, ...]]
+    """Of which a token needs one, by the function that answers; none: any token will do."""
 
 
 Auth: TypeAlias = Literal["iam", "none"] | JwtAuth
 """`iam`: requests are signed (SigV4). `none`: whoever knows the URL may read and append."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorsSettings:
+    """Which pages of other origins a browser lets call the API, with which headers and methods."""
+
+    origins: tuple[str, ...]
+    headers: tuple[str, ...]
+    methods: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +78,8 @@ class ApiSettings:
     """Who may call, and how often."""
 
     auth: Auth
+    cors: CorsSettings | None
+    """None: browsers let no page of another origin call the API."""
     requests_per_second: int
     burst: int
 
@@ -128,8 +116,11 @@ class AlarmSettings:
     conflict_percent: float | None
     throttled_requests: float | None
     function_errors: float | None
+    function_throttles: float | None
     server_errors: float | None
     iterator_age_s: float | None
+    silent_minutes: int | None
+    """After how long a consumer of the table's stream is missed that isn't invoked for what is appended."""
     email: str | None
     topic_arn: str | None
 
@@ -174,18 +165,35 @@ class Settings:
             api_requests_per_second=self.api.requests_per_second,
         )
 
+    def variables(self, *names: str) -> dict[str, str]:
+        """These environment variables, as functions are given their settings."""
+        values: dict[str, str | float | tuple[str, ...]] = {
+            "COMPRESSION": self.compression,
+            "EVENT_SOURCE": self.publication.event_source,
+            "LOG_TRANCHES": self.log.tranches,
+            "PARTIAL_BATCH": self.publication.partial_batch,
+            "PUT_EVENTS_MAX_BYTES": self.publication.put_events_max_bytes,
+            "READ_SHARDS": self.read_shards,
+            "REPLAY_TARGETS": self.replay_targets,
+            "SETTLING_S": self.settling_s,
+            "WRITE_SHARDS": self.write_shards,
+        }
+        return {name: rules.as_variable(values[name]) for name in names}
+
     @staticmethod
     def from_context(context: Context) -> "Settings":
         """The settings of the environment that `context` names, `dev` when it names none.
 
         Raises `SettingsError` for the first fault.
         """
-        reader = _Reader(context)
-        retain_data = reader.flag("retainData")
+        reader = SettingsReader(context)
+        retain_data = reader.required("retainData", synth_rules.flag)
         load = LoadSettings(
-            events_per_second=reader.integer("eventsPerSecond", low=1, high=1_000_000),
-            average_item_kb=reader.number("averageItemKb", low=0.001, high=limits.ITEM_MAX_BYTES / 1_024),
-            shard_utilisation_percent=reader.number("shardUtilisationPercent", low=1, high=100),
+            events_per_second=reader.required("eventsPerSecond", synth_rules.whole(1, 1_000_000)),
+            average_item_kb=reader.required(
+                "averageItemKb", synth_rules.number(0.001, limits.ITEM_MAX_BYTES / 1_024)
+            ),
+            shard_utilisation_percent=reader.required("shardUtilisationPercent", synth_rules.number(1, 100)),
         )
         write_shards, read_shards = _shards(reader, load, retain_data=retain_data)
         settings = Settings(
@@ -193,28 +201,31 @@ class Settings:
             load=load,
             write_shards=write_shards,
             read_shards=read_shards,
-            settling_s=reader.number("settlingS", low=0, high=3_600),
-            compression=reader.choice("compression", "none", "zlib", "zstd"),
+            settling_s=reader.required("settlingS", rules.settling_s),
+            compression=reader.required("compression", rules.compression),
             retain_data=retain_data,
-            log_retention_days=_log_retention_days(reader),
-            packages_for=reader.choice("packagesFor", "aws", "machine"),
+            log_retention_days=reader.required("logRetentionDays", synth_rules.log_retention_days),
+            packages_for=reader.required("packagesFor", synth_rules.packages_for),
             api=ApiSettings(
                 auth=_auth(reader),
-                requests_per_second=reader.integer("apiRequestsPerSecond", low=1, high=100_000),
-                burst=reader.integer("apiBurst", low=1, high=100_000),
+                cors=_cors(reader),
+                requests_per_second=reader.required("apiRequestsPerSecond", synth_rules.whole(1, 100_000)),
+                burst=reader.required("apiBurst", synth_rules.whole(1, 100_000)),
             ),
             publication=PublicationSettings(
-                event_source=_event_source(reader),
-                batch_size=reader.integer("publishBatchSize", low=1, high=10_000),
-                window_s=reader.integer("publishWindowS", low=0, high=300),
-                max_record_age_s=reader.integer("publishMaxRecordAgeS", low=60, high=RECORD_AGE_MAX_S),
-                put_events_max_bytes=reader.integer("putEventsMaxBytes", low=16 * 1_024, high=1_024 * 1_024),
-                partial_batch=reader.choice("partialBatch", "report", "raise"),
+                event_source=reader.required("eventSource", rules.event_source),
+                batch_size=reader.required("publishBatchSize", synth_rules.whole(1, 10_000)),
+                window_s=reader.required("publishWindowS", synth_rules.whole(0, 300)),
+                max_record_age_s=reader.required(
+                    "publishMaxRecordAgeS", synth_rules.whole(60, RECORD_AGE_MAX_S)
+                ),
+                put_events_max_bytes=reader.required("putEventsMaxBytes", rules.put_events_max_bytes),
+                partial_batch=reader.required("partialBatch", rules.partial_batch),
             ),
             log=LogSettings(
                 tranches=_log_tranches(reader, retain_data=retain_data),
-                batch_size=reader.integer("logBatchSize", low=1, high=10_000),
-                window_s=reader.integer("logWindowS", low=0, high=300),
+                batch_size=reader.required("logBatchSize", synth_rules.whole(1, 10_000)),
+                window_s=reader.required("logWindowS", synth_rules.whole(0, 300)),
             ),
             replay_targets=_replay_targets(reader, retain_data=retain_data),
             alarms=_alarms(reader),
@@ -223,107 +234,25 @@ class Settings:
         return settings
 
 
-class _Reader:
-    """Takes values out of the context: an override (`-c key=value`) first, then the environment's own."""
-
-    def __init__(self, context: Context) -> None:
-        environments = context.get("environments")
-        if not isinstance(environments, Mapping):
-            raise SettingsError(
-                "There are no environments: cdk.json must hold them under context.environments, and the "
-                "command must run in its folder."
-            )
-        self.environment = str(context.get("environment", DEFAULT_ENVIRONMENT))
-        if self.environment not in environments:
-            raise SettingsError(
-                f"Unknown environment {self.environment!r}: cdk.json has {', '.join(environments)}. "
-                f"Name one of them with -c environment=..., or add it under context.environments."
-            )
-        self._recorded: Context = environments[self.environment]
-        self._overrides = context
-        self._known = {"environment", "environments"}
-
-    def optional(self, key: str) -> object | None:
-        self._known.add(key)
-        return self._overrides.get(key, self._recorded.get(key))
-
-    def required(self, key: str) -> object:
-        value = self.optional(key)
-        if value is None:
-            raise self.error(key, "is missing")
-        return value
-
-    def is_overridden(self, key: str) -> bool:
-        return key in self._overrides
-
-    def number(self, key: str, *, low: float, high: float) -> float:
-        value = self.required(key)
-        try:
-            number = float(value) if isinstance(value, str | int | float) else math.nan
-        except ValueError:
-            number = math.nan
-        if isinstance(value, bool) or not low <= number <= high:  # NaN is in no range
-            raise self.error(key, f"is {value!r}; it must be a number from {low:,} to {high:,}")
-        return number
-
-    def integer(self, key: str, *, low: int, high: int) -> int:
-        number = self.number(key, low=low, high=high)
-        if not number.is_integer():
-            raise self.error(key, f"is {number}; it must be a whole number from {low:,} to {high:,}")
-        return int(number)
-
-    def flag(self, key: str) -> bool:
-        value = self.required(key)
-        return value is True if isinstance(value, bool) else self.choice(key, "true", "false") == "true"
-
-    def choice(self, key: str, *choices: _Choice) -> _Choice:
-        value = self.required(key)
-        for choice in choices:
-            if choice == value:
-                return choice
-        raise self.error(key, f"is {value!r}; it must be one of: {', '.join(choices)}")
-
-    def text(self, key: str) -> str | None:
-        value = self.optional(key)
-        if value is None or (isinstance(value, str) and value.strip()):
-            return value
-        raise self.error(key, f"is {value!r}; it must be text")
-
-    def threshold(self, key: str, *, high: float) -> float | None:
-        return None if self.required(key) == "off" else self.number(key, low=1, high=high)
-
-    def error(self, key: str, what: str, *, only_in_file: bool = False) -> SettingsError:
-        where = f"in cdk.json under context.environments.{self.environment}"
-        mend = f"Set it {where}." if only_in_file else f"Set it {where}, or with -c {key}=..."
-        return SettingsError(f"Setting {key} of environment {self.environment!r} {what}. {mend}")
-
-    def refuse_unknown_keys(self) -> None:
-        """A mistyped key must not be taken for an absent one."""
-        # The CDK and its CLI keep keys of their own in the context; each of them has a `:`, `/` or `-`.
-        overrides = [key for key in self._overrides if key.isidentifier()]
-        for key in (*self._recorded, *overrides):
-            if key not in self._known:
-                hint = get_close_matches(key, self._known, n=1) or sorted(self._known)
-                raise SettingsError(
-                    f"Unknown setting {key!r} in cdk.json or given with -c. Did you mean {' or '.join(hint)}?"
-                )
+def _unless_off(reader: SettingsReader, key: str, rule: Callable[[object], _Value]) -> _Value | None:
+    """From what value on an alarm rings; None where it's `off`."""
+    value = reader.required(key, lambda given: _Off() if given == "off" else rule(given))
+    return None if isinstance(value, _Off) else value
 
 
-def _shards(reader: _Reader, load: LoadSettings, *, retain_data: bool) -> tuple[int, int]:
+def _shards(reader: SettingsReader, load: LoadSettings, *, retain_data: bool) -> tuple[int, int]:
     """Write shards, and read shards that cover every shard that was ever written.
 
     Synth can't see how a table was written in the past; `readShards` in cdk.json is that memory. It must
     cover the write shards before they are used, so that each raise is written down and committed with the
     code; when write shards are lowered, it stays. So the command line can't set it where data is retained.
     """
-    write_shards = load.write_shards
-    if reader.optional("writeShards") is not None:
-        write_shards = reader.integer("writeShards", low=1, high=limits.SHARDS_MAX)
+    write_shards = reader.optional("writeShards", rules.shards) or load.write_shards
     if write_shards > limits.SHARDS_MAX:
         raise reader.error(
             "eventsPerSecond", f"needs {write_shards:,} shards; one store has {limits.SHARDS_MAX:,} at most"
         )
-    read_shards = reader.integer("readShards", low=1, high=limits.SHARDS_MAX)
+    read_shards = reader.required("readShards", rules.shards)
     if retain_data and reader.is_overridden("readShards"):
         raise reader.error(
             "readShards",
@@ -340,9 +269,9 @@ def _shards(reader: _Reader, load: LoadSettings, *, retain_data: bool) -> tuple[
     return write_shards, read_shards
 
 
-def _log_tranches(reader: _Reader, *, retain_data: bool) -> int:
+def _log_tranches(reader: SettingsReader, *, retain_data: bool) -> int:
     """The log's tranches, fixed by its first block: the file records them, as it does `readShards`."""
-    tranches = reader.integer("logTranches", low=1, high=limits.LOG_TRANCHES_MAX)
+    tranches = reader.required("logTranches", rules.log_tranches)
     if retain_data and reader.is_overridden("logTranches"):
         raise reader.error(
             "logTranches",
@@ -352,63 +281,70 @@ def _log_tranches(reader: _Reader, *, retain_data: bool) -> int:
     return tranches
 
 
-def _auth(reader: _Reader) -> Auth:
-    kind: Literal["iam", "jwt", "none"] = reader.choice("auth", "iam", "jwt", "none")
-    issuer, audiences = reader.text("jwtIssuer") or "", reader.text("jwtAudience") or ""
+def _auth(reader: SettingsReader) -> Auth:
+    kind = reader.required("auth", synth_rules.auth_kind)
+    issuer, audiences = (
+        reader.optional("jwtIssuer", synth_rules.issuer),
+        reader.optional("jwtAudience", synth_rules.audiences),
+    )
+    scopes: dict[ApiFunction, tuple[str, ...]] = {
+        "append": reader.optional("jwtScopesAppend", synth_rules.scopes) or (),
+        "read": reader.optional("jwtScopesRead", synth_rules.scopes) or (),
+        "replays": reader.optional("jwtScopesReplay", synth_rules.scopes) or (),
+    }
     if kind != "jwt":
+        if any(scopes.values()):
+            raise reader.error(
+                "auth", f"is {kind!r}, by which no scope is asked for; jwtScopes... need 'jwt'"
+            )
         return kind
-    if not issuer.startswith("https://"):
-        raise reader.error("jwtIssuer", f"is {issuer!r}; auth=jwt needs the issuer's https URL")
-    names = tuple(name.strip() for name in audiences.split(",") if name.strip())
-    if not names:
+    if issuer is None:
+        raise reader.error("jwtIssuer", "is missing; auth=jwt needs the issuer's https URL")
+    if not audiences:
         raise reader.error("jwtAudience", "names none; auth=jwt needs an audience, or several with commas")
-    return JwtAuth(issuer=issuer, audiences=names)
+    return JwtAuth(issuer=issuer, audiences=audiences, scopes=scopes)
 
 
-def _log_retention_days(reader: _Reader) -> int:
-    days = reader.integer("logRetentionDays", low=1, high=max(LOG_RETENTION))
-    if days not in LOG_RETENTION:
-        choices = ", ".join(map(str, LOG_RETENTION))
-        raise reader.error("logRetentionDays", f"is {days}; CloudWatch offers: {choices}")
-    return days
+def _cors(reader: SettingsReader) -> CorsSettings | None:
+    origins = reader.required("corsOrigins", synth_rules.origins)
+    headers, methods = (
+        reader.optional("corsHeaders", synth_rules.headers),
+        reader.optional("corsMethods", synth_rules.methods),
+    )
+    if not origins:
+        if headers or methods:
+            raise reader.error("corsOrigins", "names none, so corsHeaders and corsMethods would do nothing")
+        return None
+    return CorsSettings(
+        origins=origins,
+        headers=headers or synth_rules.CORS_HEADERS,
+        methods=methods or synth_rules.CORS_METHODS,
+    )
 
 
-def _event_source(reader: _Reader) -> str:
-    source = str(reader.required("eventSource"))
-    if not source or source.startswith("aws."):
-        raise reader.error("eventSource", f"is {source!r}; it must be text, and `aws.` is EventBridge's own")
-    return source
-
-
-def _replay_targets(reader: _Reader, *, retain_data: bool) -> tuple[str, ...]:
-    given = reader.required("replayTargets")
-    arns = given.split(",") if isinstance(given, str) else given
-    if not isinstance(arns, list) or not all(isinstance(arn, str) for arn in arns):
-        raise reader.error("replayTargets", f"is {given!r}; it must be a list of ARNs, or text with commas")
-    targets = tuple(dict.fromkeys(arn.strip() for arn in arns if arn.strip()))
-    for arn in targets:
-        if arn.endswith((":*", "/*")) and not retain_data and _REPLAY_TARGET.fullmatch(f"{arn[:-1]}any"):
-            continue  # any of an account, where nothing is to be kept: who may try it out, may replay
-        if not _REPLAY_TARGET.fullmatch(arn):
-            what = "the ARN of an SQS queue, a Lambda function or an EventBridge bus, without wildcards"
-            raise reader.error("replayTargets", f"has {arn!r}; each must be {what}")
+def _replay_targets(reader: SettingsReader, *, retain_data: bool) -> tuple[str, ...]:
+    targets = reader.required("replayTargets", rules.replay_targets)
+    wide = [arn for arn in targets if arn.endswith("*")]
+    if wide and retain_data:  # where nothing is to be kept, who may try it out may replay
+        raise reader.error("replayTargets", f"has {wide[0]!r}; where data is retained, name each target")
     return targets
 
 
-def _alarms(reader: _Reader) -> AlarmSettings:
-    email, topic_arn = reader.text("alarmEmail"), reader.text("alarmTopicArn")
+def _alarms(reader: SettingsReader) -> AlarmSettings:
+    email, topic_arn = (
+        reader.optional("alarmEmail", synth_rules.email),
+        reader.optional("alarmTopicArn", synth_rules.topic_arn),
+    )
     if email is not None and topic_arn is not None:
         raise reader.error("alarmEmail", "and alarmTopicArn are both set; keep one of them")
-    if email is not None and "@" not in email:
-        raise reader.error("alarmEmail", f"is {email!r}; it must be an e-mail address")
-    if topic_arn is not None and not topic_arn.startswith("arn:"):
-        raise reader.error("alarmTopicArn", f"is {topic_arn!r}; it must be the ARN of an SNS topic")
     return AlarmSettings(
-        conflict_percent=reader.threshold("alarmConflictPercent", high=100),
-        throttled_requests=reader.threshold("alarmThrottledRequests", high=1_000_000),
-        function_errors=reader.threshold("alarmFunctionErrors", high=1_000_000),
-        server_errors=reader.threshold("alarmServerErrors", high=1_000_000),
-        iterator_age_s=reader.threshold("alarmIteratorAgeS", high=RECORD_AGE_MAX_S),
+        conflict_percent=_unless_off(reader, "alarmConflictPercent", synth_rules.number(1, 100)),
+        throttled_requests=_unless_off(reader, "alarmThrottledRequests", _COUNT),
+        function_errors=_unless_off(reader, "alarmFunctionErrors", _COUNT),
+        function_throttles=_unless_off(reader, "alarmFunctionThrottles", _COUNT),
+        server_errors=_unless_off(reader, "alarmServerErrors", _COUNT),
+        iterator_age_s=_unless_off(reader, "alarmIteratorAgeS", synth_rules.number(1, RECORD_AGE_MAX_S)),
+        silent_minutes=_unless_off(reader, "alarmSilentMinutes", synth_rules.whole(5, 60)),
         email=email,
         topic_arn=topic_arn,
     )

@@ -1,18 +1,24 @@
-"""The environment of each function: typed, and checked once, when the function starts."""
+"""The environment of each function: typed, and checked once, when the function starts.
+
+What synth takes from `cdk.json` goes by the same rule here: see `eventstore.setting_rules`.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from math import isfinite
-from typing import Any, Final, Self
+from functools import partial
+from typing import Any, Final, Self, TypeVar
 
+from eventstore import limits
+from eventstore import setting_rules as rules
 from eventstore.errors.base import PicklableError
-from eventstore.limits import LOG_TRANCHES_MAX, PUT_EVENTS_MAX_BYTES, SETTLING_S, SHARDS_MAX
+from eventstore.setting_rules import WrongSetting
 
-_EVENT_SOURCE: Final = re.compile(r"(?!aws\.)[/.\-_A-Za-z0-9]{1,256}")
-_URL: Final = re.compile(r"https?://\S+")
+_Value = TypeVar("_Value")
+
+_name: Final = partial(rules.text, pattern=r"\S+", what="a name without spaces")
+_url: Final = partial(rules.text, pattern=r"https?://\S+", what="a URL")
 
 
 class InvalidSettings(PicklableError, ValueError):
@@ -24,7 +30,7 @@ class InvalidSettings(PicklableError, ValueError):
 
 
 class _Variables:
-    """Reads variables and gathers what is wrong with them, so that one deployment mends it all."""
+    """Reads variables and gathers what is wrong with them, so that one deployment repairs it all."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
@@ -34,72 +40,41 @@ class _Variables:
         if self._faults:
             raise InvalidSettings(tuple(self._faults))
 
-    def text(self, name: str, *, default: str | None = None) -> str:
-        value = self._environ.get(name, "").strip() or default
-        if value is None:
-            self._faults.append(f"{name} is missing; set it in the function's environment")
-        return value or ""
-
-    def matching(self, name: str, pattern: re.Pattern[str], what: str, *, default: str | None = None) -> str:
-        value = self.text(name, default=default)
-        if value and not pattern.fullmatch(value):
-            self._faults.append(f"{name} is {value!r}; it has to be {what}")
-        return value
-
-    def choice(self, name: str, choices: tuple[str, ...]) -> str:
-        value = self.text(name, default=choices[0])
-        if value not in choices:
-            self._faults.append(f"{name} is {value!r}; it has to be one of {', '.join(choices)}")
-        return value
-
-    def whole(self, name: str, *, low: int, high: int, default: int | None = None) -> int:
-        text = self.text(name, default=None if default is None else str(default))
-        value = int(text) if text.isascii() and text.isdigit() else low - 1
-        if text and not low <= value <= high:
-            self._faults.append(f"{name} is {text!r}; it has to be a whole number from {low} to {high:,}")
-        return value
-
-    def url(self, name: str, what: str) -> str:
-        return self.matching(name, _URL, f"the URL of {what}")
-
-    def texts(self, name: str) -> tuple[str, ...]:
-        return tuple(filter(None, self._environ.get(name, "").split(",")))
-
-    def seconds(self, name: str, *, default: float) -> float:
-        text = self.text(name, default=str(default))
+    def read(
+        self, name: str, rule: Callable[[object], _Value], default: _Value | None = None
+    ) -> _Value | None:
+        """What the rule makes of a variable; `default` where it's missing or blank."""
+        text = self._environ.get(name, "")
+        if not text.strip():
+            if default is None:
+                self._faults.append(f"{name} is missing; set it in the function's environment")
+            return default
         try:
-            value = float(text)
-        except ValueError:
-            value = -1.0
-        if not (isfinite(value) and value >= 0):
-            self._faults.append(f"{name} is {text!r}; it has to be a number of seconds, 0 or more")
-        return value
+            return rule(text)
+        except WrongSetting as wrong:
+            self._faults.append(f"{name} {wrong}")
+            return None
 
 
 _VARIABLES: Final[Mapping[str, Callable[[_Variables], Any]]] = {
-    "allowed_targets": lambda of: of.texts("REPLAY_TARGETS"),
-    "api_url": lambda of: of.url("API_URL", "the HTTP API").rstrip("/"),
-    "compression": lambda of: of.choice("COMPRESSION", ("none", "zlib", "zstd")),
-    "event_bus": lambda of: of.text("EVENT_BUS"),
-    "event_source": lambda of: of.matching(
-        "EVENT_SOURCE",
-        _EVENT_SOURCE,
-        "1-256 letters, digits or ./-_ that don't begin with 'aws.'",
-        default="eventstore",
+    "allowed_targets": lambda of: of.read("REPLAY_TARGETS", rules.replay_targets, ()),
+    "api_url": lambda of: (of.read("API_URL", _url) or "").rstrip("/"),
+    "compression": lambda of: of.read("COMPRESSION", rules.compression, "none"),
+    "event_bus": lambda of: of.read("EVENT_BUS", _name),
+    "event_source": lambda of: of.read("EVENT_SOURCE", rules.event_source, "eventstore"),
+    "events_table": lambda of: of.read("EVENTS_TABLE", _name),
+    "failed_events_queue_url": lambda of: of.read("FAILED_EVENTS_QUEUE_URL", _url),
+    "log_table": lambda of: of.read("LOG_TABLE", _name),
+    "log_tranches": lambda of: of.read("LOG_TRANCHES", rules.log_tranches),
+    "machine_arn": lambda of: of.read("REPLAY_MACHINE", _name),
+    "put_events_max_bytes": lambda of: of.read(
+        "PUT_EVENTS_MAX_BYTES", rules.put_events_max_bytes, limits.PUT_EVENTS_MAX_BYTES
     ),
-    "events_table": lambda of: of.text("EVENTS_TABLE"),
-    "failed_events_queue_url": lambda of: of.url("FAILED_EVENTS_QUEUE_URL", "an SQS queue"),
-    "log_table": lambda of: of.text("LOG_TABLE"),
-    "log_tranches": lambda of: of.whole("LOG_TRANCHES", low=1, high=LOG_TRANCHES_MAX),
-    "machine_arn": lambda of: of.text("REPLAY_MACHINE"),
-    "put_events_max_bytes": lambda of: of.whole(
-        "PUT_EVENTS_MAX_BYTES", low=16 * 1_024, high=1_024 * 1_024, default=PUT_EVENTS_MAX_BYTES
-    ),
-    "raises_when_stopped": lambda of: of.choice("PARTIAL_BATCH", ("report", "raise")) == "raise",
-    "read_shards": lambda of: of.whole("READ_SHARDS", low=1, high=SHARDS_MAX),
-    "replays_table": lambda of: of.text("REPLAYS_TABLE"),
-    "settling_s": lambda of: of.seconds("SETTLING_S", default=SETTLING_S),
-    "write_shards": lambda of: of.whole("WRITE_SHARDS", low=1, high=SHARDS_MAX),
+    "raises_when_stopped": lambda of: of.read("PARTIAL_BATCH", rules.partial_batch, "report") == "raise",
+    "read_shards": lambda of: of.read("READ_SHARDS", rules.shards),
+    "replays_table": lambda of: of.read("REPLAYS_TABLE", _name),
+    "settling_s": lambda of: of.read("SETTLING_S", rules.settling_s, limits.SETTLING_S),
+    "write_shards": lambda of: of.read("WRITE_SHARDS", rules.shards),
 }
 """How each setting is read, whichever functions need it."""
 

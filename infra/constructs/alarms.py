@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from aws_cdk import Duration, Stack
+from aws_cdk import Annotations, Duration, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_iam as iam
@@ -14,14 +14,30 @@ from infra.settings import AlarmSettings
 
 PERIOD: Final = Duration.minutes(1)
 
+LATE_PERIODS: Final = 4
+"""Periods before the latest ones in which an alarm still sees what it waits for: metrics come some minutes
+late, and where `FILL` stands for a value that isn't there yet, nothing is missing that CloudWatch would wait
+for."""
+
+UNHEARD: Final = "eventstore:unheardAlarms"
+
 
 class Alarms(Construct):
-    """Makes the alarms that features ask for; tells them to the address or topic of the settings."""
+    """Makes the alarms that features ask for; sends them to the address or topic of the settings.
 
-    def __init__(self, scope: Construct, id: str, *, settings: AlarmSettings) -> None:
+    Warns at synth where data is retained and nobody hears them.
+    """
+
+    def __init__(self, scope: Construct, id: str, *, settings: AlarmSettings, retain_data: bool) -> None:
         super().__init__(scope, id)
         self.settings = settings
         self._topic = self._make_topic()
+        if retain_data and self._topic is None:
+            Annotations.of(self).add_warning_v2(
+                UNHEARD,
+                "Nobody hears the alarms of a store that retains its data: set alarmEmail or alarmTopicArn "
+                "in cdk.json, or with -c alarmEmail=...",
+            )
 
     def add(
         self,
@@ -30,12 +46,16 @@ class Alarms(Construct):
         *,
         metric: cloudwatch.IMetric,
         threshold: float | None,
-        minutes: int = 1,
+        periods: int = 1,
+        late_periods: int = LATE_PERIODS,
         description: str,
     ) -> None:
-        """Adds to `scope` an alarm: `metric` reaches `threshold` in each of the last `minutes` minutes.
+        """Adds to `scope` an alarm: `metric` reaches `threshold` in `periods` of its last periods.
 
-        There is none when `threshold` is None. A minute without data is a good one.
+        It looks at `late_periods` more than that, so that a value that comes late is seen. A period without
+        data is a good one; but CloudWatch ignores what is missing of a metric of AWS/DynamoDB, whatever an
+        alarm asks for, and leaves the alarm as it was: such metrics need a FILL. There is no alarm when
+        `threshold` is None.
         """
         if threshold is None:
             return
@@ -44,7 +64,8 @@ class Alarms(Construct):
             id,
             metric=metric,
             threshold=threshold,
-            evaluation_periods=minutes,
+            datapoints_to_alarm=periods,
+            evaluation_periods=periods + late_periods,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
             alarm_description=description,

@@ -1,5 +1,6 @@
 """The events table, its index by time and its stream."""
 
+from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_dynamodb as dynamodb
 from constructs import Construct
@@ -58,6 +59,19 @@ class EventsTable(Construct):
             cloudwatch.GraphWidget(title="Events table: capacity units", left=self._metrics(CAPACITY_UNITS)),
             cloudwatch.GraphWidget(title="Events table: throttled requests", left=self._metrics(THROTTLES)),
         ]
+
+    def metric_appended(self, *, period: Duration) -> cloudwatch.Metric:
+        """Write units of the index: above 0 where events were appended, by whatever client."""
+        return cloudwatch.Metric(
+            namespace="AWS/DynamoDB",
+            metric_name="ConsumedWriteCapacityUnits",
+            dimensions_map={
+                "TableName": self.table.table_name,
+                "GlobalSecondaryIndexName": schema.BY_TIME,
+            },
+            statistic="Sum",
+            period=period,
+        )
 
     def _metrics(self, names: tuple[str, ...]) -> list[cloudwatch.IMetric]:
         """Each metric of the table and, apart, of the index: DynamoDB counts them so."""

@@ -1,4 +1,4 @@
-"""One Lambda function with all that is its own: package, role, log, traces, an alarm for errors."""
+"""One Lambda function with all that is its own: package, role, log, traces, alarms."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -12,7 +12,8 @@ from constructs import Construct
 
 from infra import bundling, permissions
 from infra.constructs.alarms import PERIOD, Alarms
-from infra.settings import LOG_RETENTION, Settings
+from infra.settings import Settings
+from infra.synth_rules import LOG_RETENTION
 
 METRICS_NAMESPACE: Final = "EventStore"
 
@@ -60,6 +61,10 @@ class Function(Construct):
                 "POWERTOOLS_LOG_LEVEL": "INFO",
             },
         )
+        # The CDK makes a function wait for its role, which the reference to the role does as well.
+        self.function.node.default_child.add_metadata(  # type: ignore[union-attr]
+            "cfn-lint", {"config": {"ignore_checks": ["W3005"]}}
+        )
         Validations.of(self.function).acknowledge(
             Acknowledgment(
                 id="AwsSolutions-L1",
@@ -72,6 +77,16 @@ class Function(Construct):
             metric=self.function.metric_errors(period=PERIOD),
             threshold=alarms.settings.function_errors,
             description=f"The function {name} fails, times out or can't start: read its log.",
+        )
+        alarms.add(
+            self,
+            "Throttled",
+            metric=self.function.metric_throttles(period=PERIOD),
+            threshold=alarms.settings.function_throttles,
+            description=(
+                f"Lambda throttles the function {name}: the account's concurrency is used up, or the "
+                "function's own is limited."
+            ),
         )
 
     def metric(self, name: str, *, statistic: str = "Sum") -> cloudwatch.Metric:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 import jsii
-from aws_cdk import Acknowledgment, Validations
+from aws_cdk import Acknowledgment, Duration, Validations
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_apigatewayv2 as apigatewayv2
 from aws_cdk import aws_apigatewayv2_authorizers as authorizers
@@ -17,7 +17,7 @@ from constructs import Construct
 from eventstore.http.paths import API_ROUTES, DEFAULT_FUNCTION, ApiFunction
 from infra.constructs.alarms import PERIOD, Alarms
 from infra.constructs.function import Function, make_log_group
-from infra.settings import Auth, JwtAuth, Settings
+from infra.settings import Auth, CorsSettings, JwtAuth, Settings
 
 _ACCESS_LOG: Final = {
     "requestId": "$context.requestId",
@@ -33,6 +33,12 @@ _ACCESS_LOG: Final = {
     "sourceIp": "$context.identity.sourceIp",
     "userAgent": "$context.identity.userAgent",
 }
+
+
+_CORS_EXPOSED: Final = ("allow", "etag", "idempotent-replay", "location", "retry-after", "x-correlation-id")
+"""Headers of answers that a page of another origin may read, besides those that every page may."""
+
+_CORS_MAX_AGE: Final = Duration.hours(1)
 
 
 class HttpApi(Construct):
@@ -59,14 +65,29 @@ class HttpApi(Construct):
             description="Event store: append to streams, read streams, read all streams in time order.",
             create_default_stage=False,
             default_authorizer=_authorizer(settings.api.auth),
+            default_authorization_scopes=_scopes(settings.api.auth, DEFAULT_FUNCTION),
             default_integration=to_function[DEFAULT_FUNCTION],
+            cors_preflight=_cors(settings.api.cors),
         )
         for route in API_ROUTES:
             api.add_routes(
                 path=route.path,
                 methods=[apigatewayv2.HttpMethod[route.method]],
                 integration=to_function[route.function],
+                authorization_scopes=_scopes(settings.api.auth, route.function),
             )
+        if settings.api.cors is not None and settings.api.auth != "none":
+            # A browser's preflight carries no credentials, and `$default` would ask for them.
+            preflight = api.add_routes(
+                path="/{proxy+}",
+                methods=[apigatewayv2.HttpMethod.OPTIONS],
+                integration=to_function[DEFAULT_FUNCTION],
+                authorizer=apigatewayv2.HttpNoneAuthorizer(),
+                authorization_scopes=[],
+            )
+            reason = "API Gateway answers preflights itself, by the settings cors..., and with no data."
+            for one in preflight:
+                Validations.of(one).acknowledge(Acknowledgment(id="AwsSolutions-APIG4", reason=reason))
         self._stage = apigatewayv2.HttpStage(
             self,
             "Stage",
@@ -133,3 +154,20 @@ def _authorizer(auth: Auth) -> apigatewayv2.IHttpRouteAuthorizer:
     if isinstance(auth, JwtAuth):
         return authorizers.HttpJwtAuthorizer("Jwt", auth.issuer, jwt_audience=[*auth.audiences])
     return authorizers.HttpIamAuthorizer() if auth == "iam" else apigatewayv2.HttpNoneAuthorizer()
+
+
+def _scopes(auth: Auth, function: ApiFunction) -> list[str]:
+    """Of which a token needs one; API Gateway lets any token pass where there is none."""
+    return [*auth.scopes[function]] if isinstance(auth, JwtAuth) else []
+
+
+def _cors(cors: CorsSettings | None) -> apigatewayv2.CorsPreflightOptions | None:
+    if cors is None:
+        return None
+    return apigatewayv2.CorsPreflightOptions(
+        allow_origins=[*cors.origins],
+        allow_headers=[*cors.headers],
+        allow_methods=[apigatewayv2.CorsHttpMethod[method] for method in cors.methods],
+        expose_headers=[*_CORS_EXPOSED],
+        max_age=_CORS_MAX_AGE,
+    )

@@ -11,7 +11,8 @@ from infra.constructs.events_table import EventsTable
 from infra.constructs.log_table import LogTable
 from infra.constructs.queues import depth
 from infra.constructs.stream_consumer import StreamConsumer, lag_widget
-from infra.settings import RECORD_AGE_MAX_S, Settings
+from infra.settings import Settings
+from infra.synth_rules import RECORD_AGE_MAX_S
 
 
 class Indexer(StreamConsumer):
@@ -37,7 +38,7 @@ class Indexer(StreamConsumer):
             description="Logs the events of the table's stream.",
             variables={
                 "LOG_TABLE": log_table.table.table_name,
-                "LOG_TRANCHES": str(settings.log.tranches),
+                **settings.variables("LOG_TRANCHES"),
             },
             statements=partial(permissions.index, log_table_arn=log_table.table.table_arn),
             batch_size=settings.log.batch_size,

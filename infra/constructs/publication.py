@@ -41,10 +41,9 @@ class Publication(StreamConsumer):
             description="Publishes the events of the table's stream on the bus.",
             variables={
                 "EVENT_BUS": bus.event_bus_name,
-                "EVENT_SOURCE": publication.event_source,
                 "FAILED_EVENTS_QUEUE_URL": self.failed_events.queue_url,
                 "API_URL": api_url,
-                "PUT_EVENTS_MAX_BYTES": str(publication.put_events_max_bytes),
+                **settings.variables("EVENT_SOURCE", "PUT_EVENTS_MAX_BYTES"),
             },
             statements=partial(
                 permissions.publish,

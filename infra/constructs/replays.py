@@ -15,7 +15,7 @@ from infra import permissions
 from infra.constructs.alarms import PERIOD, Alarms
 from infra.constructs.events_table import EventsTable
 from infra.constructs.function import Function
-from infra.constructs.tables import TEXT, make_table
+from infra.constructs.tables import TEXT, add_throttle_alarm, make_table, table_throttles
 from infra.settings import Settings
 
 STEP_MAX_RETRIES: Final = 8
@@ -39,6 +39,12 @@ class Replays(Construct):
             sort_key=(schema.REPLAY_ID, TEXT),
             retain_data=settings.retain_data,
         )
+        add_throttle_alarm(
+            self,
+            throttles=table_throttles(self.table),
+            description="DynamoDB throttles the replays table: replays wait; asking for them may fail.",
+            alarms=alarms,
+        )
         events = events_table.table
         self._steps = Function(
             self,
@@ -50,10 +56,7 @@ class Replays(Construct):
             variables={
                 "EVENTS_TABLE": events.table_name,
                 "REPLAYS_TABLE": self.table.table_name,
-                "READ_SHARDS": str(settings.read_shards),
-                "SETTLING_S": f"{settings.settling_s:g}",
-                "EVENT_SOURCE": settings.publication.event_source,
-                "PUT_EVENTS_MAX_BYTES": str(settings.publication.put_events_max_bytes),
+                **settings.variables("READ_SHARDS", "SETTLING_S", "EVENT_SOURCE", "PUT_EVENTS_MAX_BYTES"),
             },
             statements=permissions.replay(
                 index_arn=events_table.index_arn,
@@ -75,7 +78,7 @@ class Replays(Construct):
             variables={
                 "REPLAYS_TABLE": self.table.table_name,
                 "REPLAY_MACHINE": self._machine.ref,
-                "REPLAY_TARGETS": ",".join(settings.replay_targets),
+                **settings.variables("REPLAY_TARGETS"),
             },
             statements=permissions.steer_replays(
                 replays_table_arn=self.table.table_arn, machine_arn=self._machine.ref
@@ -141,14 +144,13 @@ class Replays(Construct):
             definition_string=Stack.of(self).to_json_string(definition),
         )
         # Its own ARN can't stand in the role that it is made with.
-        renewing = iam.CfnPolicy(
+        iam.CfnPolicy(
             self,
             "Renew",
             policy_name="renew",
             roles=[role.role_name],
             policy_document=iam.PolicyDocument(statements=permissions.renew_replays(machine_arn=machine.ref)),
         )
-        renewing.node.add_dependency(machine)
         Validations.of(machine).acknowledge(
             Acknowledgment(
                 id="AwsSolutions-SF1",

@@ -1,6 +1,7 @@
 """What consumes the table's stream: a function, its event source mapping, the queue of what that dropped."""
 
 from collections.abc import Callable, Mapping, Sequence
+from math import ceil
 
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -62,7 +63,7 @@ class StreamConsumer(Construct):
             timeout_s=60,
             variables={
                 "EVENTS_TABLE": table.table_name,
-                "PARTIAL_BATCH": self._settings.publication.partial_batch,
+                **self._settings.variables("PARTIAL_BATCH"),
                 **variables,
             },
             statements=statements(
@@ -96,9 +97,10 @@ class StreamConsumer(Construct):
             "Late",
             metric=_record_age(consumer),
             threshold=None if age_s is None else age_s * 1_000,
-            minutes=5,
+            periods=5,
             description=late,
         )
+        self._add_silent_alarm(consumer, name=name, window_s=window_s)
         self._alarms.add(
             self.dropped_batches,
             "NotEmpty",
@@ -107,6 +109,42 @@ class StreamConsumer(Construct):
             description=dropped,
         )
         return consumer
+
+    def _add_silent_alarm(self, consumer: Function, *, name: str, window_s: int) -> None:
+        """A dead man's switch: a consumer that isn't invoked emits nothing by which it would be missed.
+
+        What the index by time took is what was appended, by whomever: neither an append that is refused nor
+        an item of the store's own gets there. A period's appends are held against the invocations of that
+        period and of the next, for which a batch may be gathered and a metric be late. `x - DIFF(x)` is the
+        value of the period before.
+        """
+        minutes = self._alarms.settings.silent_minutes
+        if minutes is None:
+            return
+        period = Duration.minutes(minutes + ceil(window_s / 60))
+        taken, before = "FILL(taken, 0)", "(FILL({0}, 0) - DIFF(FILL({0}, 0)))"
+        appended = f"{before.format('written')} > 0"
+        untaken = f"{taken} + {before.format('taken')} == 0"
+        self._alarms.add(
+            self,
+            "Silent",
+            metric=cloudwatch.MathExpression(
+                expression=f"IF({appended} AND {untaken}, 1, 0)",
+                using_metrics={
+                    "written": self._events_table.metric_appended(period=period),
+                    "taken": consumer.function.metric_invocations(period=period),
+                },
+                label="Appended, and not taken",
+                period=period,
+            ),
+            threshold=1,
+            late_periods=2,
+            description=(
+                f"Events are appended, but the function {name} isn't invoked for them: its mapping is "
+                "disabled, deleted or not permitted to read the stream, or the function is throttled. "
+                "(`verify --repair` writes without invoking it, too.)"
+            ),
+        )
 
 
 def lag_widget(consumer: Function, *, title: str, lag: str) -> cloudwatch.GraphWidget:

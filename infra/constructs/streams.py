@@ -26,8 +26,7 @@ class AppendFunction(Function):
             timeout_s=15,
             variables={
                 "EVENTS_TABLE": events_table.table.table_name,
-                "WRITE_SHARDS": str(settings.write_shards),
-                "COMPRESSION": settings.compression,
+                **settings.variables("WRITE_SHARDS", "COMPRESSION"),
             },
             statements=permissions.append(table_arn=events_table.table.table_arn),
             settings=settings,
@@ -44,7 +43,7 @@ class AppendFunction(Function):
             "Conflicting",
             metric=self._conflict_percent,
             threshold=alarms.settings.conflict_percent,
-            minutes=5,
+            periods=5,
             description="Writers keep losing: a stream is too hot, or one of them retries without reading.",
         )
 
@@ -81,10 +80,8 @@ class ReadFunction(Function):
             timeout_s=29,  # the API waits for 30
             variables={
                 "EVENTS_TABLE": events_table.table.table_name,
-                "READ_SHARDS": str(settings.read_shards),
-                "SETTLING_S": f"{settings.settling_s:g}",
                 "LOG_TABLE": log_table.table.table_name,
-                "LOG_TRANCHES": str(settings.log.tranches),
+                **settings.variables("READ_SHARDS", "SETTLING_S", "LOG_TRANCHES"),
             },
             statements=permissions.read(
                 table_arn=events_table.table.table_arn,

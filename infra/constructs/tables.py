@@ -65,6 +65,12 @@ def add_throttle_alarm(
     )
 
 
+def table_throttles(table: dynamodb.TableV2) -> dict[str, cloudwatch.IMetric]:
+    """The throttles of a table without an index, as `add_throttle_alarm` takes them."""
+    reads, writes = (table.metric(name, statistic="Sum", period=PERIOD) for name in THROTTLES)
+    return {"reads": reads, "writes": writes}
+
+
 class WatchedTable(Construct):
     """A table with two keys, an alarm for when it's throttled, and widgets.
 
@@ -86,8 +92,7 @@ class WatchedTable(Construct):
         super().__init__(scope, id)
         self._name = name
         self.table = make_table(self, partition_key=partition_key, sort_key=sort_key, retain_data=retain_data)
-        throttles = dict(zip(("reads", "writes"), self._metrics(THROTTLES), strict=True))
-        add_throttle_alarm(self, throttles=throttles, description=throttled, alarms=alarms)
+        add_throttle_alarm(self, throttles=table_throttles(self.table), description=throttled, alarms=alarms)
 
     def widgets(self) -> list[cloudwatch.IWidget]:
         return [

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from eventstore.http.paths import API_ROUTES
 from eventstore.limits import SHARDS_MAX
-from infra.settings import JwtAuth, Settings, SettingsError
+from infra.settings import CorsSettings, JwtAuth, Settings, SettingsError
 from tests.infra.conftest import ENVIRONMENTS, context
 
 
@@ -94,7 +95,38 @@ def test_jwt_auth_needs_issuer_and_audience() -> None:
     with pytest.raises(SettingsError, match="jwtAudience .* names none"):
         settings(auth="jwt", jwtIssuer="https://id.example.com/", jwtAudience=" , ")
     found = settings(auth="jwt", jwtIssuer="https://id.example.com/", jwtAudience="orders, billing")
-    assert found.api.auth == JwtAuth(issuer="https://id.example.com/", audiences=("orders", "billing"))
+    assert found.api.auth == JwtAuth(
+        issuer="https://id.example.com/",
+        audiences=("orders", "billing"),
+        scopes={"append": (), "read": (), "replays": ()},
+    )
+
+
+def test_scopes_are_by_what_a_route_does() -> None:
+    jwt = {"auth": "jwt", "jwtIssuer": "https://id.example.com/", "jwtAudience": "orders"}
+    auth = settings(**jwt, jwtScopesAppend="es.append,es.admin", jwtScopesReplay=["es.admin"]).api.auth
+    assert isinstance(auth, JwtAuth)
+    assert auth.scopes == {"append": ("es.append", "es.admin"), "read": (), "replays": ("es.admin",)}
+
+
+def test_cors_allows_what_the_api_takes_unless_other_things_are_named() -> None:
+    assert settings().api.cors is None
+    found = settings(corsOrigins="https://app.example.com,http://localhost:3000").api.cors
+    assert found is not None
+    assert found.origins == ("https://app.example.com", "http://localhost:3000")
+    assert {"authorization", "content-type", "x-amz-date", "x-amz-security-token"} <= {*found.headers}
+    assert {*found.methods} == {route.method for route in API_ROUTES}
+    fewer = settings(corsOrigins="*", corsHeaders="content-type", corsMethods="GET").api.cors
+    assert fewer == CorsSettings(origins=("*",), headers=("content-type",), methods=("GET",))
+
+
+def test_an_environment_whose_name_cannot_name_stacks_is_refused() -> None:
+    of_cdk_json = context()
+    of_cdk_json["environments"] = {"my store": of_cdk_json["environments"]["dev"], "none": 7}
+    with pytest.raises(SettingsError, match="'my store' of cdk.json can't name stacks"):
+        Settings.from_context(of_cdk_json | {"environment": "my store"})
+    with pytest.raises(SettingsError, match="'none' of cdk.json is 7; it must be an object"):
+        Settings.from_context(of_cdk_json | {"environment": "none"})
 
 
 def test_an_alarm_can_be_off() -> None:
@@ -106,7 +138,7 @@ def test_an_alarm_can_be_off() -> None:
     [
         ({"environment": "staging"}, "Unknown environment 'staging': cdk.json has dev, prod, local"),
         ({"writeShard": 2}, "Unknown setting 'writeShard' .* Did you mean writeShards"),
-        ({"eventsPerSecond": 0}, "eventsPerSecond .* is 0; it must be a number from 1 to 1,000,000"),
+        ({"eventsPerSecond": 0}, "eventsPerSecond .* is 0; it must be a whole number from 1 to 1,000,000"),
         ({"eventsPerSecond": "many"}, "eventsPerSecond .* is 'many'"),
         ({"eventsPerSecond": "1.5"}, "eventsPerSecond .* a whole number"),
         ({"eventsPerSecond": True}, "eventsPerSecond .* is True"),
@@ -116,7 +148,7 @@ def test_an_alarm_can_be_off() -> None:
         ({"settlingS": "nan"}, "settlingS .* is 'nan'"),
         ({"settlingS": -1}, "settlingS .* is -1"),
         ({"settlingS": [1]}, r"settlingS .* is \[1\]"),
-        ({"logTranches": 0}, "logTranches .* is 0; it must be a number from 1 to 256"),
+        ({"logTranches": 0}, "logTranches .* is 0; it must be a whole number from 1 to 256"),
         ({"logBatchSize": 10_001}, "logBatchSize .* to 10,000"),
         ({"logWindowS": 301}, "logWindowS .* to 300"),
         ({"auth": "open"}, "auth .* is 'open'; it must be one of: iam, jwt, none"),
@@ -129,10 +161,35 @@ def test_an_alarm_can_be_off() -> None:
         ({"partialBatch": "retry"}, "partialBatch .* one of: report, raise"),
         ({"eventSource": "aws.events"}, "eventSource .* EventBridge's own"),
         ({"eventSource": ""}, "eventSource .* is ''"),
+        ({"eventSource": "https://shop.example/"}, "eventSource .* 1-256 letters, digits or ./-_"),
+        ({"eventSource": 7}, "eventSource .* is 7"),
+        ({"eventsPerSecond": "1_000"}, "eventsPerSecond .* is '1_000'"),
+        ({"eventsPerSecond": "\u0661\u0660"}, "eventsPerSecond .* a whole number"),
+        ({"eventsPerSecond": 10**5_000}, "eventsPerSecond .* is a number of thousands of digits"),
+        ({"averageItemKb": 10**400}, "averageItemKb .* to 400"),
+        ({"settlingS": "1e999"}, "settlingS .* is '1e999'"),
+        ({"settlingS": 3_601}, "settlingS .* to 3,600"),
+        ({"jwtIssuer": "http://id.example.com/"}, "jwtIssuer .* https URL"),
+        ({"jwtIssuer": "https://id.example.com/?a=b"}, "jwtIssuer .* without query"),
+        ({"jwtScopesRead": "events.read"}, "auth .* is 'iam', by which no scope is asked for"),
+        ({"jwtScopesRead": "a b"}, "jwtScopesRead .* has 'a b'; each must be a scope"),
+        ({"corsOrigins": "app.example.com"}, "corsOrigins .* has 'app.example.com'; .* such as https://app"),
+        ({"corsOrigins": "https://app.example.com/"}, "corsOrigins .* no / at its end"),
+        ({"corsOrigins": [1]}, r"corsOrigins .* is \[1\]"),
+        ({"corsHeaders": "x-mine"}, "corsOrigins .* names none, so corsHeaders and corsMethods"),
+        ({"corsMethods": "GET"}, "corsOrigins .* names none, so corsHeaders and corsMethods"),
+        ({"corsOrigins": "*", "corsHeaders": "x mine"}, "corsHeaders .* has 'x mine'"),
+        ({"corsOrigins": "*", "corsMethods": "DELETE"}, "corsMethods .* each must be one of: GET,"),
+        ({"alarmSilentMinutes": 4}, "alarmSilentMinutes .* from 5 to 60"),
+        ({"alarmEmail": "a@b.c, d@e.f"}, "alarmEmail .* one e-mail address"),
+        ({"alarmTopicArn": "arn:aws:sns:eu-west-1:123456789012:a.fifo"}, "alarmTopicArn .* standard"),
         ({"alarmConflictPercent": 101}, "alarmConflictPercent .* from 1 to 100"),
         ({"alarmEmail": "nobody"}, "alarmEmail .* e-mail address"),
-        ({"alarmTopicArn": "alarms"}, "alarmTopicArn .* ARN of an SNS topic"),
-        ({"alarmEmail": "a@b.c", "alarmTopicArn": "arn:aws:sns:eu-west-1:1:a"}, "keep one of them"),
+        ({"alarmTopicArn": "alarms"}, "alarmTopicArn .* ARN of a standard SNS topic"),
+        (
+            {"alarmEmail": "a@b.c", "alarmTopicArn": "arn:aws:sns:eu-west-1:123456789012:a"},
+            "keep one of them",
+        ),
     ],
 )
 def test_a_wrong_value_is_refused_with_what_where_and_how_to_mend_it(

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import ast
 import json
+import re
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,7 @@ from aws_cdk import aws_sqs as sqs
 from cdk_nag import AwsSolutionsChecks
 
 from eventstore.http.paths import API_ROUTES
+from infra.constructs.alarms import UNHEARD
 from tests.infra.conftest import LOCAL_REPLAY_TARGETS, ROOT, Synthesized
 
 EMF_METRICS = {
@@ -28,6 +33,9 @@ EMF_METRICS = {
     "Replayed",
     "ReplaysStarted",
 }
+
+
+CFN_LINT = str(Path(sys.executable).parent / "cfn-lint")
 
 
 def only(found: list[Any]) -> Any:
@@ -330,6 +338,60 @@ def test_every_route_asks_for_a_token_with_jwt(synthesize: Callable[..., Synthes
     }
 
 
+def scopes(app: Synthesized) -> dict[str, list[str]]:
+    return {key: route.get("AuthorizationScopes", []) for key, route in routes(app).items()}
+
+
+JWT = {"auth": "jwt", "jwtIssuer": "https://id.example.com/", "jwtAudience": "orders"}
+
+
+def test_tokens_need_no_scope_unless_one_is_named(synthesize: Callable[..., Synthesized]) -> None:
+    assert {*map(tuple, scopes(synthesize(**JWT)).values())} == {()}
+
+
+def test_routes_ask_for_the_scope_of_what_they_do(synthesize: Callable[..., Synthesized]) -> None:
+    app = synthesize(
+        **JWT, jwtScopesRead="es.read", jwtScopesAppend="es.append,es.all", jwtScopesReplay="es.ops"
+    )
+    by_function = {"read": ["es.read"], "append": ["es.append", "es.all"], "replays": ["es.ops"]}
+    assert scopes(app) == {
+        "$default": ["es.read"],  # it goes to the function that reads
+        **{f"{route.method} {route.path}": by_function[route.function] for route in API_ROUTES},
+    }
+
+
+def test_a_scope_of_one_kind_of_route_is_asked_for_by_no_other(
+    synthesize: Callable[..., Synthesized],
+) -> None:
+    app = synthesize(**JWT, jwtScopesRead="es.read")
+    asking = {key for key, of in scopes(app).items() if of}
+    reading = {f"{route.method} {route.path}" for route in API_ROUTES if route.function == "read"}
+    assert asking == {"$default", *reading}
+
+
+def test_pages_of_other_origins_may_not_call_unless_a_setting_names_them(app: Synthesized) -> None:
+    assert "CorsConfiguration" not in only(app.properties("AWS::ApiGatewayV2::Api"))
+    assert not any(key.startswith("OPTIONS") for key in routes(app))
+
+
+@pytest.mark.parametrize("auth", [{}, JWT | {"jwtScopesRead": "es.read"}])
+def test_cors_lets_a_page_sign_and_a_browser_ask_beforehand(
+    auth: dict[str, str], synthesize: Callable[..., Synthesized]
+) -> None:
+    app = synthesize(environment="prod", corsOrigins="https://app.example.com", **auth)
+    cors = only(app.properties("AWS::ApiGatewayV2::Api"))["CorsConfiguration"]
+    assert cors["AllowOrigins"] == ["https://app.example.com"]
+    assert {"authorization", "content-type", "idempotency-key"} < {*cors["AllowHeaders"]}
+    assert {"x-amz-date", "x-amz-security-token", "x-amz-content-sha256"} < {*cors["AllowHeaders"]}
+    assert {*cors["AllowMethods"]} == {route.method for route in API_ROUTES}
+    assert {"location", "retry-after"} < {*cors["ExposeHeaders"]}
+    assert "AllowCredentials" not in cors
+    preflight = routes(app)["OPTIONS /{proxy+}"]  # before `$default`, which asks for credentials
+    assert (preflight["AuthorizationType"], preflight.get("AuthorizationScopes")) == ("NONE", None)
+    guarded = {key for key, route in routes(app).items() if route["AuthorizationType"] != "NONE"}
+    assert guarded == {"$default", *(f"{route.method} {route.path}" for route in API_ROUTES)}
+
+
 def test_only_the_local_api_is_open(apps: Mapping[str, Synthesized]) -> None:
     open_to_all = {
         name
@@ -348,6 +410,17 @@ def test_the_api_is_throttled_and_writes_an_access_log_in_json(prod: Synthesized
     assert json.loads(stage["AccessLogSettings"]["Format"])["requestId"] == "$context.requestId"
 
 
+def test_route_arns_in_the_documents_match_routes() -> None:
+    """`.../STAGE/METHOD/PATH`: a pattern that no route matches would allow nothing, or not what it says."""
+    text = (ROOT / "docs" / "permissions.md").read_text("utf-8")
+    patterns = {*re.findall(r"`((?:GET|POST|HEAD|\*)/[^`\s]*)`", text)}
+    patterns |= {*re.findall(r"execute-api:[^\"`]*?/\*/((?:GET|POST|HEAD|\*)/?[^\"`\s]*)", text)}
+    assert patterns
+    arns = [f"{route.method}{route.path}" for route in API_ROUTES]
+    for pattern in patterns:
+        assert any(fnmatchcase(arn, pattern) for arn in arns), f"{pattern} is the ARN of no route"
+
+
 # --- alarms and the dashboard ----------------------------------------------------------------------
 
 
@@ -361,6 +434,18 @@ def measured(alarm: dict[str, Any]) -> str:
 
 
 def test_every_feature_has_its_alarms(prod: Synthesized) -> None:
+    """What rings each of them: test_infra_alarms.py."""
+    table = "AWS/DynamoDB/ReadThrottleEvents Sum + AWS/DynamoDB/WriteThrottleEvents Sum"
+    messages = "AWS/SQS/ApproximateNumberOfMessagesVisible Maximum"
+    silent = "AWS/DynamoDB/ConsumedWriteCapacityUnits Sum + AWS/Lambda/Invocations Sum"
+    of_functions = (
+        "Append",
+        "Read",
+        "PublicationPublisher",
+        "ReplaysStep",
+        "ReplaysOperations",
+        "LogIndexer",
+    )
     alarms = prod.resources("AWS::CloudWatch::Alarm")
     assert {
         name[:-8]: (measured(of["Properties"]), of["Properties"]["Threshold"]) for name, of in alarms.items()
@@ -370,24 +455,17 @@ def test_every_feature_has_its_alarms(prod: Synthesized) -> None:
             10,
         ),
         "AppendConflicting": ("EventStore/Conflicts Sum + EventStore/Appended Sum", 20),
-        "AppendErrors": ("AWS/Lambda/Errors Sum", 1),
-        "ReadErrors": ("AWS/Lambda/Errors Sum", 1),
-        "PublicationPublisherErrors": ("AWS/Lambda/Errors Sum", 1),
+        **{f"{of}Errors": ("AWS/Lambda/Errors Sum", 1) for of in of_functions},
+        **{f"{of}Throttled": ("AWS/Lambda/Throttles Sum", 1) for of in of_functions},
         "HttpServerErrors": ("AWS/ApiGateway/5xx Sum", 5),
-        "PublicationLate": ("AWS/Lambda/IteratorAge Maximum", 60_000),
-        "PublicationFailedEventsNotEmpty": ("AWS/SQS/ApproximateNumberOfMessagesVisible Maximum", 1),
-        "PublicationDroppedBatchesNotEmpty": ("AWS/SQS/ApproximateNumberOfMessagesVisible Maximum", 1),
-        "LogThrottled": ("AWS/DynamoDB/ReadThrottleEvents Sum + AWS/DynamoDB/WriteThrottleEvents Sum", 10),
-        "SubscriptionsThrottled": (
-            "AWS/DynamoDB/ReadThrottleEvents Sum + AWS/DynamoDB/WriteThrottleEvents Sum",
-            10,
-        ),
-        "ReplaysStepErrors": ("AWS/Lambda/Errors Sum", 1),
-        "ReplaysOperationsErrors": ("AWS/Lambda/Errors Sum", 1),
+        **{f"{of}Late": ("AWS/Lambda/IteratorAge Maximum", 60_000) for of in ("Publication", "Log")},
+        **{f"{of}Silent": (silent, 1) for of in ("Publication", "Log")},
+        **{
+            f"{of}NotEmpty": (messages, 1)
+            for of in ("PublicationFailedEvents", "PublicationDroppedBatches", "LogDroppedBatches")
+        },
+        **{f"{of}Throttled": (table, 10) for of in ("Log", "Subscriptions", "Replays")},
         "ReplaysFailed": ("AWS/States/ExecutionsFailed Sum", 1),
-        "LogIndexerErrors": ("AWS/Lambda/Errors Sum", 1),
-        "LogLate": ("AWS/Lambda/IteratorAge Maximum", 60_000),
-        "LogDroppedBatchesNotEmpty": ("AWS/SQS/ApproximateNumberOfMessagesVisible Maximum", 1),
     }
     assert {of["Properties"]["TreatMissingData"] for of in alarms.values()} == {"notBreaching"}
     assert all(of["Properties"]["AlarmDescription"] for of in alarms.values())
@@ -409,7 +487,7 @@ def test_throttles_of_table_and_index_are_both_counted(prod: Synthesized) -> Non
 def test_the_local_cloud_gets_no_alarm_with_metric_math(apps: Mapping[str, Synthesized]) -> None:
     """Its CloudFormation refuses `Metrics` on an alarm, and the deployment would fail."""
     alarms = apps["local"].properties("AWS::CloudWatch::Alarm")
-    assert len(alarms) == 13
+    assert len(alarms) == 19
     assert not any("Metrics" in alarm for alarm in alarms)
 
 
@@ -470,7 +548,26 @@ def test_alarms_go_to_a_topic_that_exists(synthesize: Callable[..., Synthesized]
 
 def test_cdk_nag_finds_no_fault_and_the_cdk_gives_no_warning(app: Synthesized) -> None:
     """That `app` exists says the first half: synth raises where a rule is broken."""
-    assert app.warnings() == []
+    assert [warning for warning in app.warnings() if UNHEARD not in str(warning.data)] == []
+
+
+def test_cfn_lint_finds_no_fault(app: Synthesized, tmp_path: Path) -> None:
+    """Nor does it with a template's own exceptions, which stand beside the resource with their reason."""
+    paths = []
+    for name, template in (("data", app.data), ("service", app.service)):
+        path = tmp_path / f"{name}.template.json"
+        path.write_text(json.dumps(template), "utf-8")
+        paths.append(str(path))
+    lint = [CFN_LINT, "--format", "parseable", "--", *paths]
+    found = subprocess.run(lint, capture_output=True, text=True, check=False)
+    assert (found.stdout.strip(), found.stderr.strip(), found.returncode) == ("", "", 0)
+
+
+def test_cfn_lint_would_find_a_fault(prod: Synthesized, tmp_path: Path) -> None:
+    path = tmp_path / "careless.template.json"
+    path.write_text(json.dumps(prod.data | {"Metadata": {"share": 0.5}}), "utf-8")
+    lint = [CFN_LINT, "--format", "parseable", "--", str(path)]
+    assert "E4002" in subprocess.run(lint, capture_output=True, text=True, check=False).stdout
 
 
 def test_cdk_nag_would_stop_the_synth(tmp_path: Path) -> None:

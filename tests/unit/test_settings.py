@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 from eventstore.limits import PUT_EVENTS_MAX_BYTES, SETTLING_S
@@ -21,6 +23,9 @@ PUBLISH = {
     "FAILED_EVENTS_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/failed",
     "API_URL": "https://api.example.com/v1/",
 }
+
+QUEUE = "arn:aws:sqs:eu-central-1:123456789012:rebuild.fifo"
+ANY_BUS = "arn:aws:events:eu-central-1:123456789012:event-bus/*"
 
 READ = {"EVENTS_TABLE": "events", "READ_SHARDS": "3", "LOG_TABLE": "log", "LOG_TRANCHES": "4"}
 
@@ -71,8 +76,8 @@ def test_all_faults_are_told_at_once() -> None:
         "EVENTS_TABLE is missing; set it in the function's environment",
         "EVENT_BUS is missing; set it in the function's environment",
         "FAILED_EVENTS_QUEUE_URL is missing; set it in the function's environment",
-        "API_URL is 'nowhere'; it has to be the URL of the HTTP API",
-        "PARTIAL_BATCH is 'maybe'; it has to be one of report, raise",
+        "API_URL is 'nowhere'; it must be a URL",
+        "PARTIAL_BATCH is 'maybe'; it must be one of: report, raise",
     )
 
 
@@ -87,13 +92,13 @@ def test_shards_have_to_be_a_whole_number_within_bounds(value: str) -> None:
 def test_compression_is_one_of_those_there_are() -> None:
     environ = {"EVENTS_TABLE": "events", "WRITE_SHARDS": "1", "COMPRESSION": "zstd"}
     assert AppendSettings.from_environ(environ).compression == "zstd"
-    with pytest.raises(InvalidSettings, match="COMPRESSION is 'gzip'; it has to be one of none, zlib, zstd"):
+    with pytest.raises(InvalidSettings, match="COMPRESSION is 'gzip'; it must be one of: none, zlib, zstd"):
         AppendSettings.from_environ({**environ, "COMPRESSION": "gzip"})
 
 
-@pytest.mark.parametrize("value", ["-1", "nan", "inf", "soon"])
+@pytest.mark.parametrize("value", ["-1", "nan", "inf", "soon", "3600.1", "1_0", "\u0661\u0660"])
 def test_settling_time_has_to_be_seconds(value: str) -> None:
-    with pytest.raises(InvalidSettings, match="SETTLING_S is .* a number of seconds, 0 or more"):
+    with pytest.raises(InvalidSettings, match="SETTLING_S is .* a number from 0 to 3,600"):
         ReadSettings.from_environ({**READ, "SETTLING_S": value})
 
 
@@ -105,7 +110,7 @@ def test_event_source_that_eventbridge_refuses_is_refused_at_the_start(value: st
 
 @pytest.mark.parametrize("value", ["1024", "1048577"])
 def test_put_events_bytes_are_within_what_eventbridge_takes(value: str) -> None:
-    with pytest.raises(InvalidSettings, match="PUT_EVENTS_MAX_BYTES is .* from 16384 to 1,048,576"):
+    with pytest.raises(InvalidSettings, match="PUT_EVENTS_MAX_BYTES is .* from 16,384 to 1,048,576"):
         PublishSettings.from_environ({**PUBLISH, "PUT_EVENTS_MAX_BYTES": value})
 
 
@@ -132,8 +137,21 @@ def test_replay_settings_are_typed_and_have_the_publishers_defaults() -> None:
 def test_replays_settings_have_no_target_unless_one_is_named() -> None:
     environ = {"REPLAYS_TABLE": "replays", "REPLAY_MACHINE": "arn:aws:states:r:1:stateMachine:m"}
     assert ReplaysSettings.from_environ(environ).allowed_targets == ()
-    named = ReplaysSettings.from_environ({**environ, "REPLAY_TARGETS": "a,b"})
-    assert named.allowed_targets == ("a", "b")
+    named = ReplaysSettings.from_environ({**environ, "REPLAY_TARGETS": f"{QUEUE},{ANY_BUS}"})
+    assert named.allowed_targets == (QUEUE, ANY_BUS)
+
+
+@pytest.mark.parametrize("value", ["*", "arn:aws:sqs:*:123456789012:q", f"{ANY_BUS}x", f"{QUEUE}*", "q"])
+def test_replay_target_that_synth_would_refuse_is_refused_at_the_start(value: str) -> None:
+    environ = {"REPLAYS_TABLE": "replays", "REPLAY_MACHINE": "machine", "REPLAY_TARGETS": f"{QUEUE},{value}"}
+    with pytest.raises(InvalidSettings, match="REPLAY_TARGETS has .* each must be the ARN of an SQS queue"):
+        ReplaysSettings.from_environ(environ)
+
+
+def test_faults_survive_a_process_pool() -> None:
+    with pytest.raises(InvalidSettings) as caught:
+        PublishSettings.from_environ({})
+    assert pickle.loads(pickle.dumps(caught.value)).faults == caught.value.faults
 
 
 def test_faults_of_the_replay_functions_are_told_at_once() -> None:
