@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from hypothesis import assume, example, given
+from hypothesis import settings as of_hypothesis
 from hypothesis import strategies as st
 
 import settings as functions
@@ -138,6 +139,7 @@ def test_every_variable_of_a_function_is_a_resource_or_tested_here() -> None:
 
 
 @pytest.mark.parametrize("variable", READERS)
+@of_hypothesis(deadline=None)
 @given(value=VALUES)
 @example(value="https://shop.example/")
 @example(value="10.0000001")
@@ -155,6 +157,7 @@ def test_what_synth_takes_each_function_takes_and_as_the_same_value(variable: st
 
 
 @pytest.mark.parametrize("variable", READERS)
+@of_hypothesis(deadline=None)
 @given(text=TEXTS)
 @example(text="https://shop.example/")
 @example(text="1e1")
@@ -186,6 +189,7 @@ KEYS = sorted(
 )
 
 
+@of_hypothesis(deadline=None)
 @given(key=st.sampled_from(KEYS), value=JSON_VALUES | st.integers())
 @example(key="averageItemKb", value=10**400)
 @example(key="eventsPerSecond", value=10**5_000)
@@ -199,6 +203,7 @@ def test_any_value_of_any_setting_is_taken_or_refused_by_name(key: str, value: o
     assert re.match(r"is taken$|Setting \w+ of environment 'local' .* in cdk\.json", words, re.DOTALL)
 
 
+@of_hypothesis(deadline=None)
 @given(arn=ARNS | st.text(max_size=20))
 def test_a_target_that_a_setting_names_can_be_asked_for(arn: str) -> None:
     """One pattern: what the deployment allows by name, POST /replays takes."""
