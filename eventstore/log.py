@@ -166,7 +166,10 @@ class LogPage:
     """Entries of the log, and the place behind them."""
 
     entries: tuple[LogEntry, ...]
-    """Of each tranche the next ones, in their order; the tranches one after the other."""
+    """Of each tranche the next ones, in their order; the tranches one after the other.
+
+    An entry can come twice, in one page or in two: see `read_log`.
+    """
     position: LogPosition
     """Store it when the entries are handled, and read on `after` it."""
 
@@ -179,6 +182,12 @@ def read_log(
     tranches: Collection[int] | None = None,
 ) -> LogPage:
     """Read what comes next in the log, from every tranche its share.
+
+    Each event's entry comes at least once, and some come twice: what feeds the log is delivered at least
+    once. So the number of entries is not the number of events. Keep the highest EventId that was handled of
+    each stream, and drop an entry that isn't above it; no event is lost by that, since the first entries of a
+    stream are in its order and without holes. Nothing is dropped here: a page knows nothing of the pages
+    before it, so a reader has to do it anyway. `eventstore.subscriptions` does it for you.
 
     Args:
         after: go on behind this position; None for the beginning.

@@ -66,8 +66,9 @@ stream for the event. Each stream's entries come in order, and nothing is ever l
 streams have no order among each other. An event is logged shortly after its append.
 
 To follow: handle a page's entries, store its `checkpoint`, ask with `after` = that; when `next` is null, \
-wait a little before asking again. An entry can come twice: drop one whose eventId is not above the last one \
-of its stream. A checkpoint stays valid whatever is deployed.
+wait a little before asking again. An entry can come twice, in one page or in two: keep the highest eventId \
+that you have handled of each stream, and drop an entry that is not above it. So the number of entries is not \
+the number of events. A checkpoint stays valid whatever is deployed.
 """
 
 

@@ -162,7 +162,7 @@ class LoggedEntry(Struct, rename="camel"):
 
 
 class LogEntriesPage(Struct, rename="camel"):
-    """Entries of the log, each stream's in order."""
+    """Entries of the log, each stream's in order; an entry can come twice."""
 
     entries: list[LoggedEntry]
     next: Annotated[

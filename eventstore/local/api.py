@@ -104,7 +104,7 @@ class Api:
             trouble = ""
             try:
                 response = self._http.request(method, path, **options)
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 trouble = f"{type(error).__name__}: {error}"
             else:
                 if response.status_code not in _RETRIED:
@@ -131,6 +131,10 @@ def problem_of(body: Mapping[str, Any]) -> str:
     return str(body["type"]).rpartition(":")[2]
 
 
+def _is_problem(body: object) -> bool:
+    return isinstance(body, Mapping) and {"type", "detail"} <= body.keys()
+
+
 def _stream(stream_id: str) -> str:
     return f"/streams/{quote(stream_id, safe='')}"
 
@@ -142,6 +146,9 @@ def _answer(method: str, path: str, response: httpx.Response) -> Answer:
         raise ApiError(
             f"{method} {path}: {response.status_code} without JSON: {response.text[:500]!r}"
         ) from error
-    if response.is_success or response.status_code == _CONFLICT:
+    if response.is_success or (response.status_code == _CONFLICT and _is_problem(body)):
         return Answer(response.status_code, body, "idempotent-replay" in response.headers)
+    if not _is_problem(body):
+        # Not this API's own: a gateway's before it, or another server at that address.
+        raise ApiError(f"{method} {path}: {response.status_code} {response.text[:500]}")
     raise ApiError(f"{method} {path}: {response.status_code} {problem_of(body)}: {body['detail']}")

@@ -15,6 +15,7 @@ from typing import Final
 import boto3
 import botocore.session
 import httpx
+from botocore.config import Config
 
 from eventstore.local.processes import FOLDER, HOST, free_port, server
 
@@ -23,10 +24,9 @@ ACCOUNT: Final = "000000000000"
 
 # A profile, a region or an endpoint of the user's must neither leak in nor be reached from here.
 _NO_PROXY: Final = {"NO_PROXY": f"{HOST},localhost", "no_proxy": f"{HOST},localhost"}
-_NO_PROFILE: Final = {
-    "profile": (None, None, None, None),
-    "config_file": (None, None, os.devnull, None),
-    "credentials_file": (None, None, os.devnull, None),
+_NOTHING_OF_THE_USERS: Final = {
+    name: (None, None, os.devnull if name in {"config_file", "credentials_file"} else default, convert)
+    for name, (_, _, default, convert) in botocore.session.Session.SESSION_VARIABLES.items()
 }
 
 
@@ -56,11 +56,14 @@ class Cloud:
 
     def session(self) -> boto3.Session:
         """Make a session with this cloud's credentials; give its clients ``endpoint_url=cloud.endpoint``."""
+        session = botocore.session.Session(session_vars=_NOTHING_OF_THE_USERS)
+        # Without it a proxy of the user's would be asked for 127.0.0.1.
+        session.set_default_client_config(Config(proxies={}))
         return boto3.Session(
             aws_access_key_id="test",
             aws_secret_access_key="test",  # noqa: S106 - the local cloud checks none
             region_name=REGION,
-            botocore_session=botocore.session.Session(session_vars=_NO_PROFILE),
+            botocore_session=session,
         )
 
     def environment(self) -> dict[str, str]:
@@ -101,7 +104,7 @@ def local_cloud(*, folder: Path = FOLDER, port: int | None = None) -> Iterator[C
             except httpx.TransportError:
                 return False
 
-        command = (sys.executable, "-m", "ministack")
+        command = (sys.executable, "-m", "eventstore.local.emulator")
         environment = _ministack_environment(port=port, temporary=temporary)
         log = folder / "cloud.log"
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -56,7 +57,13 @@ def check_file(path: Path) -> Contents:
         BadFile: it can't be read twice, has no events, or has bad lines: the first `BAD_LINES_TOLD` of them
             with number and reason.
     """
-    if not path.is_file():
+    try:
+        is_file = path.is_file()
+        with path.open("rb") if is_file else nullcontext():
+            pass
+    except OSError as error:
+        raise BadFile(f"{path} can't be read: {error.strerror}.") from error
+    if not is_file:
         raise BadFile(f"{path} is not a file. Name one: make load FILE=events.ndjson")
     streams: set[str] = set()
     uids: dict[str, int] = {}

@@ -17,8 +17,9 @@ ROOT: Final = Path(__file__).parent.parent.parent
 FOLDER: Final = ROOT / ".local"
 HOST: Final = "127.0.0.1"
 
-_STARTS_WITHIN_S: Final = 60.0
-_ENDS_WITHIN_S: Final = 10.0
+# Patience, for a busy machine: neither is waited for when the process is there, or gone.
+_STARTS_WITHIN_S: Final = 120.0
+_ENDS_WITHIN_S: Final = 60.0
 
 
 class LocalCloudError(RuntimeError):

@@ -39,7 +39,15 @@ def phase(doing: str, done: str) -> Iterator[Callable[[str], None]]:
     else:
         say(f"{doing} ...")
         yield _write_packaging
-    CONSOLE.print(f"[green]✓[/green] {escape(done)} ({time.monotonic() - began_s:.1f} s)")
+    CONSOLE.print(f"[green]{_done_mark()}[/green] {escape(done)} ({time.monotonic() - began_s:.1f} s)")
+
+
+def _done_mark() -> str:
+    try:
+        "✓".encode(CONSOLE.encoding)
+    except UnicodeEncodeError:
+        return "ok"
+    return "✓"
 
 
 def _write_packaging(line: str) -> None:

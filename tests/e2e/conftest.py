@@ -19,7 +19,8 @@ from eventstore.local.processes import FOLDER
 from eventstore.local.state import only_one
 from eventstore.local.subscriber import Subscriber
 
-WAIT_S = 60.0
+WAIT_S = 300.0
+"""Patience, not a measure: what waits goes on at once when it has what it waits for."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import re
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from threading import Event
 from urllib.parse import quote
 
@@ -188,10 +189,13 @@ def test_reading_all_streams_page_by_page_gives_every_event_once_while_streams_a
 
 
 def test_answer_says_until_when_events_have_settled(api: Api, stream_id: str) -> None:
-    appended = api.append(stream_id, expected=0, events=[HAPPENED])
+    api.append(stream_id, expected=0, events=[HAPPENED])
 
+    asked_at = datetime.now(UTC)
     page = api.read_all(limit=1_000)
+    answered_at = datetime.now(UTC)
 
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", page["settledUntil"])
-    assert page["settledUntil"] < appended.body["events"][0]["timestamp"]
+    settling = timedelta(seconds=SETTLING_S)
+    assert asked_at - settling <= datetime.fromisoformat(page["settledUntil"]) <= answered_at - settling
     assert all(event["timestamp"] < page["settledUntil"] for event in page["events"])

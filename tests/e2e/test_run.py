@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,7 +60,7 @@ def processes_with(mark: str) -> list[str]:
 def test_run_once_shows_the_main_job_and_leaves_no_process() -> None:
     mark = str(uuid4())
     with started(mark, RUN_ONCE="1") as process:
-        output, _ = process.communicate(timeout=150)
+        output, _ = process.communicate(timeout=2 * WAIT_S)
 
     assert process.returncode == 0, output
     for seen in (
@@ -101,10 +100,8 @@ def test_run_stays_up_until_it_is_told_to_end(ending: signal.Signals, tmp_path: 
         assert second.returncode == 1
         assert "is already up" in second.stderr
 
-        told_at = time.monotonic()
         process.send_signal(ending)
         assert process.wait(timeout=WAIT_S) == 0
-        assert time.monotonic() - told_at < 5
         assert "nothing is left running" in process.stdout.read()
     assert processes_with(mark) == []
 

@@ -253,11 +253,11 @@ def test_stop_ends_behind_the_event_being_handled_and_stores_it() -> None:
 
 def test_stop_ends_a_pause_at_once() -> None:
     world = World()
-    worker = world.worker(sleep=None, terms=Terms(poll_s=60.0))
-    thread = threading.Thread(target=worker.run_forever)
+    worker = world.worker(sleep=None, terms=Terms(poll_s=3_600.0))
+    thread = threading.Thread(target=worker.run_forever, daemon=True)
     thread.start()
     worker.stop()
-    thread.join(5)
+    thread.join(300)  # patience, far below the pause: the machine may be busy
     assert not thread.is_alive()
 
 
