@@ -67,8 +67,8 @@ streams have no order among each other. An event is logged shortly after its app
 
 To follow: handle a page's entries, store its `checkpoint`, ask with `after` = that; when `next` is null, \
 wait a little before asking again. An entry can come twice, in one page or in two: keep the highest eventId \
-that you have handled of each stream, and drop an entry that is not above it. So the number of entries is not \
-the number of events. A checkpoint stays valid whatever is deployed.
+that you have handled of each stream, and drop an entry that is not above it. So the number of entries is \
+not the number of events. A checkpoint stays valid whatever is deployed.
 """
 
 

@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         finally:
             sys.stdout.flush()
     except KeyboardInterrupt:
-        print("\nInterrupted.", file=sys.stderr)  # noqa: T201
+        print("\nInterrupted.", file=sys.stderr)
         return _INTERRUPTED
     except BrokenPipeError:
         # Who read the output has ended, as `head` does. Python would complain once more at its exit.
@@ -49,7 +49,7 @@ def _command(options: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "eventstore":
             raise
-        print(  # noqa: T201
+        print(
             f"The package {error.name} is not installed. Use `make run`, which installs what the local cloud "
             "needs, or: python -m pip install -r eventstore/local/requirements.txt",
             file=sys.stderr,

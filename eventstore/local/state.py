@@ -15,7 +15,6 @@ from eventstore.local.cloud import Cloud
 from eventstore.local.deploy import Deployment
 from eventstore.local.processes import LocalCloudError
 
-
 _NONE_IS_UP: Final = "No local cloud is up: start one with `make run` in another terminal."
 
 
@@ -85,8 +84,8 @@ def running_state(folder: Path) -> State:
         raise LocalCloudError(_NONE_IS_UP) from error
     except (OSError, ValueError) as error:
         raise LocalCloudError(
-            f"{path} can't be read as what `make run` wrote there ({error}). Remove it. A local cloud that is "
-            "up writes it when it starts: end that with Ctrl-C where `make run` runs, and start it anew."
+            f"{path} can't be read as what `make run` wrote there ({error}). Remove it. A local cloud writes "
+            "it when it starts: if one is up, end it with Ctrl-C where `make run` runs, and start it anew."
         ) from error
     if not told.is_alive():
         raise LocalCloudError(_NONE_IS_UP)
@@ -109,7 +108,7 @@ class _Told:
     def __init__(self, told: object) -> None:
         pid = told.get("pid") if isinstance(told, dict) else None
         if not isinstance(told, dict) or not isinstance(pid, int) or not 0 < pid < 2**31:
-            raise ValueError("it names no process")  # noqa: TRY004 - as for what is no JSON at all
+            raise ValueError("it names no process")
         self.pid = pid
         self._told = told
 
