@@ -9,20 +9,21 @@ import argparse
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
+from eventstore import setting_rules as rules
 from eventstore.errors import InvalidInput
-from eventstore.limits import LOG_TRANCHES, LOG_TRANCHES_MAX, PUT_EVENTS_MAX_BYTES, SHARDS_MAX
+from eventstore.limits import LOG_TRANCHES, PUT_EVENTS_MAX_BYTES, SHARDS_MAX
 
 VERIFY_SETTLING_S: Final = 60
 """Seconds for which `verify` compares no event with the index and the log, unless told otherwise (ours)."""
 
 STANDARD_OUTPUT: Final = Path("-")
 
-_SOURCE_MAX_CHARS: Final = 256
-_LONGEST_NUMBER: Final = 18
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +60,10 @@ class Option:
         Raises:
             InvalidInput: it's missing, or no such number.
         """
-        text = self.of(options)
-        if not _is_whole(text, 1, highest):
-            raise InvalidInput(
-                f"--{self.name}", f"is {text[:40]!r}; it has to be a number from 1 to {highest:,}"
-            )
-        return int(text)
+        try:
+            return rules.whole(self.of(options), low=1, high=highest)
+        except rules.WrongSetting as wrong:
+            raise InvalidInput(f"--{self.name}", str(wrong)) from None
 
     def url(self, options: argparse.Namespace) -> str:
         """Return its value, an address of HTTP without a slash at its end.
@@ -88,18 +87,19 @@ API: Final = Option("api-url", "API_URL", "the HTTP API, for events that go out 
 
 def whole_number(low: int, high: int) -> Callable[[str], int]:
     """Make a type for argparse: a whole number within bounds."""
+    return ruled(partial(rules.whole, low=low, high=high))
 
-    def parse(text: str) -> int:
-        if not _is_whole(text, low, high):
-            raise argparse.ArgumentTypeError(f"{text[:40]!r} is no whole number from {low} to {high:,}")
-        return int(text)
+
+def ruled(rule: Callable[[object], _Value]) -> Callable[[str], _Value]:
+    """Make a type for argparse of the rule that the functions and the deployment have for a setting."""
+
+    def parse(text: str) -> _Value:
+        try:
+            return rule(text)
+        except rules.WrongSetting as wrong:
+            raise argparse.ArgumentTypeError(str(wrong)) from None
 
     return parse
-
-
-def _is_whole(text: str, low: int, high: int) -> bool:
-    # Python refuses to read numbers of thousands of digits.
-    return text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER and low <= int(text) <= high
 
 
 def _is_url(text: str) -> bool:
@@ -110,27 +110,19 @@ def _is_url(text: str) -> bool:
         return False
 
 
-def _event_source(text: str) -> str:
-    if not 1 <= len(text) <= _SOURCE_MAX_CHARS or not text.isprintable():
-        raise argparse.ArgumentTypeError(f"it has to have 1 to {_SOURCE_MAX_CHARS} printable characters")
-    if text.startswith("aws."):
-        raise argparse.ArgumentTypeError("EventBridge keeps sources that begin with 'aws.' for itself")
-    return text
-
-
 def add_redrive_options(parser: argparse.ArgumentParser) -> None:
     """Let the parser know the options of `redrive`."""
     for option in (TABLE, QUEUE, BUS, API):
         option.add_to(parser)
     parser.add_argument(
         "--event-source",
-        type=_event_source,
+        type=ruled(rules.event_source),
         default=os.environ.get("EVENT_SOURCE") or "eventstore",
         help="the entries' source (default: $EVENT_SOURCE, else eventstore)",
     )
     parser.add_argument(
         "--put-events-max-bytes",
-        type=whole_number(16 * 1_024, 1_024 * 1_024),
+        type=ruled(rules.put_events_max_bytes),
         default=os.environ.get("PUT_EVENTS_MAX_BYTES") or PUT_EVENTS_MAX_BYTES,
         help=f"bytes of one call (default: $PUT_EVENTS_MAX_BYTES, else {PUT_EVENTS_MAX_BYTES})",
     )
@@ -151,7 +143,7 @@ def add_verify_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--log-tranches",
-        type=whole_number(1, LOG_TRANCHES_MAX),
+        type=ruled(rules.log_tranches),
         default=os.environ.get("LOG_TRANCHES") or str(LOG_TRANCHES),
         help=f"the log's tranches (default: $LOG_TRANCHES, else {LOG_TRANCHES})",
     )

@@ -170,7 +170,7 @@ def test_findings_can_go_to_a_file_and_checkpoints_to_a_folder(
         (["--read-shards", "2"], "--table: is missing; give it, or set EVENTS_TABLE"),
         (["--table", "t", "--read-shards", "0"], "--read-shards: is '0'"),
         (["--table", "no-such-table", "--read-shards", "1"], "ResourceNotFoundException"),
-        (["--segments", "0"], "no whole number from 1"),
+        (["--segments", "0"], "must be a whole number from 1"),
     ],
 )
 def test_usage_and_trouble_have_exit_code_2_and_a_sentence(
