@@ -11,13 +11,15 @@ from eventstore.errors import LeaseLost, MalformedItem, ReadModelRefused, Tranch
 from eventstore.events import Event
 from eventstore.log import BlockPosition
 from eventstore.store import EventStore
-from eventstore.subscriptions.checkpoints import Group, Lease, ParkedEvent
+from eventstore.subscriptions.checkpoints import Group, Lease, ParkedEvent, Start
 
 
 @dataclass(slots=True)
 class _Kept:
     leases: dict[int, Lease] = field(default_factory=dict)
+    tranches: int = 0
     workers: dict[str, int] = field(default_factory=dict)
+    sessions: dict[str, str] = field(default_factory=dict)
     parked: dict[tuple[str, int], ParkedEvent] = field(default_factory=dict)
 
 
@@ -32,57 +34,67 @@ class MemoryCheckpoints:
         """Read all leases and workers; see `Checkpoints.read_group`."""
         with self._lock:
             kept = self._kept[subscription]
-            return Group(dict(kept.leases), dict(kept.workers))
+            return Group(dict(kept.leases), dict(kept.workers), kept.tranches if kept.leases else 0)
 
     def begin(self, subscription: str, places: Sequence[BlockPosition]) -> None:
         """Make the free leases of a subscription; see `Checkpoints.begin`."""
         with self._lock:
-            leases = self._kept[subscription].leases
-            if leases and len(leases) != len(places):
-                raise TranchesChanged(begun_with=len(leases), given=len(places))
+            kept = self._kept[subscription]
+            if kept.leases and kept.tranches != len(places):
+                raise TranchesChanged(begun_with=kept.tranches, given=len(places))
+            kept.tranches = len(places)
             for tranche, place in enumerate(places):
-                leases.setdefault(tranche, Lease(tranche, place, owner=None, fence=0, counter=0))
+                kept.leases.setdefault(tranche, Lease(tranche, place, owner=None, fence=0, counter=0))
 
     def take(self, subscription: str, lease: Lease, *, owner: str) -> Lease | None:
         """Make a worker the owner of a lease; see `Checkpoints.take`."""
         with self._lock:
             leases = self._kept[subscription].leases
-            there = leases[lease.tranche]
-            if (there.fence, there.counter) != (lease.fence, lease.counter):
+            there = leases.get(lease.tranche)
+            if there is None or (there.fence, there.counter) != (lease.fence, lease.counter):
                 return None
             leases[lease.tranche] = replace(
                 there, owner=owner, fence=there.fence + 1, counter=there.counter + 1
             )
             return leases[lease.tranche]
 
-    def renew(self, subscription: str, lease: Lease, *, place: BlockPosition) -> Lease:
+    def renew(
+        self, subscription: str, lease: Lease, *, place: BlockPosition, start: Start | None = None
+    ) -> Lease:
         """Raise a lease's counter and store its checkpoint; see `Checkpoints.renew`."""
         with self._lock:
             there = self._fenced(subscription, lease)
-            renewed = replace(there, place=place, counter=there.counter + 1)
+            renewed = replace(there, place=place, counter=there.counter + 1, start=start)
             self._kept[subscription].leases[lease.tranche] = renewed
             return renewed
 
-    def release(self, subscription: str, lease: Lease, *, place: BlockPosition) -> None:
+    def release(
+        self, subscription: str, lease: Lease, *, place: BlockPosition, start: Start | None = None
+    ) -> None:
         """Store the checkpoint a last time and free the lease; see `Checkpoints.release`."""
         with self._lock:
             there = self._fenced(subscription, lease)
             self._kept[subscription].leases[lease.tranche] = replace(
-                there, place=place, owner=None, counter=there.counter + 1
+                there, place=place, owner=None, counter=there.counter + 1, start=start
             )
 
-    def join(self, subscription: str, worker: str) -> None:
+    def join(self, subscription: str, worker: str, *, session: str, is_first: bool) -> bool:
         """Raise a worker's counter; see `Checkpoints.join`."""
         with self._lock:
-            workers = self._kept[subscription].workers
-            workers[worker] = workers.get(worker, 0) + 1
+            kept = self._kept[subscription]
+            if not is_first and kept.sessions.get(worker, session) != session:
+                return False
+            kept.workers[worker] = kept.workers.get(worker, 0) + 1
+            kept.sessions[worker] = session
+            return True
 
     def leave(self, subscription: str, worker: str, *, counter: int | None = None) -> None:
         """Forget a worker; see `Checkpoints.leave`."""
         with self._lock:
-            workers = self._kept[subscription].workers
-            if counter is None or workers.get(worker) == counter:
-                workers.pop(worker, None)
+            kept = self._kept[subscription]
+            if counter is None or kept.workers.get(worker) == counter:
+                kept.workers.pop(worker, None)
+                kept.sessions.pop(worker, None)
 
     def park(self, subscription: str, lease: Lease, parked: ParkedEvent) -> None:
         """Put an event aside; see `Checkpoints.park`."""
@@ -102,9 +114,10 @@ class MemoryCheckpoints:
             self._kept[subscription].parked.pop((parked.stream_id, parked.event_id), None)
 
     def _fenced(self, subscription: str, lease: Lease) -> Lease:
-        there = self._kept[subscription].leases[lease.tranche]
-        if there.fence != lease.fence:
-            raise LeaseLost(subscription=subscription, tranche=lease.tranche)
+        there = self._kept[subscription].leases.get(lease.tranche)
+        if there is None or (there.owner, there.fence) != (lease.owner, lease.fence):
+            taken_by = (there.owner or "") if there else None
+            raise LeaseLost(subscription=subscription, tranche=lease.tranche, taken_by=taken_by)
         return there
 
 

@@ -16,6 +16,8 @@ Each can be pickled and copied, with its text and its data.
     │   ├── InvalidRange
     │   ├── InvalidLimit
     │   ├── InvalidReplay                  what a replay is asked for
+    │   ├── InvalidDecision                what `execute` was told to append
+    │   ├── NotSynchronous                 a function that returns before its work is done
     │   ├── InvalidSubscription
     │   │   └── InvalidSubscriptionName
     │   ├── EmptyAppend
@@ -32,14 +34,17 @@ Each can be pickled and copied, with its text and its data.
     ├── ReplayOver                         a replay that is not in a state to be steered so
     ├── SubscriptionNotFound               it has no checkpoint to begin at
     ├── HandlerFailed                      a subscription stopped at an event that its handler can't handle
-    ├── LeaseLost                          another worker has taken over a tranche; nothing was stored
+    ├── LeaseLost                          a worker no longer holds a tranche's lease; nothing was stored
+    ├── WorkerIdInUse                      two workers of a subscription have one id
+    ├── TransientError                     it passes by itself; the same again is safe
+    │   ├── StoreUnavailable               throttled or unreachable after all tries
+    │   ├── FailedEventsUnavailable        the queue of failed events could not be reached
+    │   └── HandlerUnavailable             what a subscription's handler needs is away; the event comes again
     ├── ReadModelRefused                   a projection's writes can't be done; nothing was written
-    ├── StoreUnavailable                   throttled or unreachable after all tries; safe to try again
     ├── MalformedItem                      an item of the table that is not an event
     ├── CompressionUnavailable             a payload's codec isn't installed here
     ├── MalformedBlock                     a block of the log that is missing or can't be read
     ├── NotPublishable                     an event that can't be put on a bus, not even by reference
-    ├── FailedEventsUnavailable            the queue of failed events could not be reached; safe to try again
     ├── TranchesChanged                    the log was begun with another number of tranches
     ├── PublicationStopped                 a batch was published only in part; the rest has to be tried again
     ├── IndexingStopped                    a batch was logged only in part; the rest has to be tried again
@@ -50,11 +55,12 @@ Each can be pickled and copied, with its text and its data.
     └── BadCheckpoints                     a folder whose checkpoints can't be read, or are in use
 """
 
-from eventstore.errors.base import EventStoreError
+from eventstore.errors.base import EventStoreError, TransientError
 from eventstore.errors.inputs import (
     DuplicateEventUid,
     EmptyAppend,
     EventTooLarge,
+    InvalidDecision,
     InvalidEventName,
     InvalidEventUid,
     InvalidExpectedVersion,
@@ -67,6 +73,7 @@ from eventstore.errors.inputs import (
     InvalidStreamId,
     InvalidSubscription,
     InvalidSubscriptionName,
+    NotSynchronous,
     RepeatedStream,
     TooManyEvents,
     TransactionTooLarge,
@@ -86,6 +93,7 @@ from eventstore.errors.operations import (
 )
 from eventstore.errors.readers import (
     HandlerFailed,
+    HandlerUnavailable,
     IndexingStopped,
     LeaseLost,
     MalformedBlock,
@@ -94,6 +102,7 @@ from eventstore.errors.readers import (
     ReadModelRefused,
     SubscriptionNotFound,
     TranchesChanged,
+    WorkerIdInUse,
 )
 from eventstore.errors.store import (
     CompressionUnavailable,
@@ -117,7 +126,9 @@ __all__ = [
     "FailedEventsUnavailable",
     "FileExists",
     "HandlerFailed",
+    "HandlerUnavailable",
     "IndexingStopped",
+    "InvalidDecision",
     "InvalidEventName",
     "InvalidEventUid",
     "InvalidExpectedVersion",
@@ -134,6 +145,7 @@ __all__ = [
     "MalformedBlock",
     "MalformedItem",
     "NotPublishable",
+    "NotSynchronous",
     "OtherVerification",
     "PublicationStopped",
     "ReadModelRefused",
@@ -149,5 +161,7 @@ __all__ = [
     "TooManyEvents",
     "TranchesChanged",
     "TransactionTooLarge",
+    "TransientError",
     "VersionConflict",
+    "WorkerIdInUse",
 ]

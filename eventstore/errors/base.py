@@ -25,6 +25,10 @@ class EventStoreError(PicklableError):
     """Any error that this library raises on purpose."""
 
 
+class TransientError(EventStoreError):
+    """Something is throttled or can't be reached: it passes by itself, and the same again is safe."""
+
+
 def _again(kind: type[PicklableError], args: tuple[Any, ...]) -> PicklableError:
     error = kind.__new__(kind)
     error.args = args

@@ -65,6 +65,17 @@ class InvalidReplay(InvalidInput):
     """A replay can't be asked for so."""
 
 
+class InvalidDecision(InvalidInput):
+    """What `decide` returned is no sequence of new events; nothing was written."""
+
+
+class NotSynchronous(InvalidInput):
+    """A function that was given returns before its work is done: it's async, or a generator, or hands on.
+
+    What it returned was closed, and counts for nothing: nothing was stored, no event counts as handled.
+    """
+
+
 class InvalidSubscription(InvalidInput):
     """A subscription can't work so."""
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from eventstore.errors.base import EventStoreError
+from eventstore.errors.base import EventStoreError, TransientError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +52,7 @@ class ReplayOver(EventStoreError):
         self.asked = asked
 
 
-class FailedEventsUnavailable(EventStoreError):
+class FailedEventsUnavailable(TransientError):
     """The queue of failed events could not be reached; safe to try again."""
 
     def __init__(self, *, reason: str) -> None:

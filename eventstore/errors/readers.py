@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eventstore.errors.base import EventStoreError
+from eventstore.errors.base import EventStoreError, TransientError
 
 
 class SubscriptionNotFound(EventStoreError):
@@ -16,12 +16,35 @@ class SubscriptionNotFound(EventStoreError):
 
 
 class HandlerFailed(EventStoreError):
-    """A subscription stopped at an event, after all tries; its checkpoint lies before the event."""
+    """A subscription stopped at an event, after all tries; its checkpoint lies before the event.
+
+    `traceback` is that of the handler's last error as text, "" where there's none; it's also the cause.
+    """
+
+    def __init__(
+        self, *, subscription: str, stream_id: str, event_id: int, reason: str, traceback: str = ""
+    ) -> None:
+        super().__init__(
+            f"the subscription {subscription!r} stopped at event {event_id} of stream {stream_id!r}: "
+            f"{reason}. Repair the handler and run it again, or let it skip or park what fails"
+        )
+        self.subscription = subscription
+        self.stream_id = stream_id
+        self.event_id = event_id
+        self.reason = reason
+        self.traceback = traceback
+
+
+class HandlerUnavailable(TransientError):
+    """What a handler needs is throttled or can't be reached (`Terms.transient`); the event comes again.
+
+    The handler's error is its cause.
+    """
 
     def __init__(self, *, subscription: str, stream_id: str, event_id: int, reason: str) -> None:
         super().__init__(
-            f"the subscription {subscription!r} stopped at event {event_id} of stream {stream_id!r}: "
-            f"{reason}. Mend the handler and run it again, or let it skip or park what fails"
+            f"the handler of the subscription {subscription!r} can't work now, at event {event_id} of stream "
+            f"{stream_id!r}: {reason}. It's tried again"
         )
         self.subscription = subscription
         self.stream_id = stream_id
@@ -30,15 +53,40 @@ class HandlerFailed(EventStoreError):
 
 
 class LeaseLost(EventStoreError):
-    """Another worker has taken over a tranche, since this one was silent for too long; nothing was stored."""
+    """A worker no longer holds the lease of a tranche; nothing was stored.
 
-    def __init__(self, *, subscription: str, tranche: int) -> None:
-        super().__init__(
-            f"another worker has taken over tranche {tranche} of the subscription {subscription!r}; "
-            "a handler that takes long needs a longer lease_s"
-        )
+    `taken_by` is the worker that has taken it over, since this one was silent for too long; "" when nobody
+    has it now, and None when the lease's item was deleted.
+    """
+
+    def __init__(self, *, subscription: str, tranche: int, taken_by: str | None) -> None:
+        of = f"tranche {tranche} of the subscription {subscription!r}"
+        if taken_by is None:
+            told = f"the lease of {of} was deleted; it's read again from where the subscription begins"
+        elif taken_by:
+            told = (
+                f"worker {taken_by!r} has taken over {of}; a handler that takes long needs a longer lease_s"
+            )
+        else:
+            told = (
+                f"{of} isn't held any more: its lease was freed, perhaps by another worker's taking it over"
+            )
+        super().__init__(told)
         self.subscription = subscription
         self.tranche = tranche
+        self.taken_by = taken_by
+
+
+class WorkerIdInUse(EventStoreError):
+    """Two workers of a subscription have one id: this one, which began earlier, ends; nothing is lost."""
+
+    def __init__(self, *, subscription: str, worker: str) -> None:
+        super().__init__(
+            f"another worker of the subscription {subscription!r} works under the same id {worker!r}; "
+            "give each worker an id of its own, or none to have one made"
+        )
+        self.subscription = subscription
+        self.worker = worker
 
 
 class ReadModelRefused(EventStoreError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eventstore.errors.base import EventStoreError
+from eventstore.errors.base import EventStoreError, TransientError
 
 
 class VersionConflict(EventStoreError):
@@ -43,7 +43,7 @@ class StreamNotFound(EventStoreError):
         self.stream_id = stream_id
 
 
-class StoreUnavailable(EventStoreError):
+class StoreUnavailable(TransientError):
     """The store was throttled or could not be reached, after all tries.
 
     An append may or may not have been written: append again with the same event uids (or the same

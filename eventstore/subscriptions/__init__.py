@@ -7,12 +7,14 @@
     worker.run_forever()
 """
 
-from eventstore.subscriptions.checkpoints import Checkpoints, Group, Lease, ParkedEvent
+from eventstore.subscriptions.checkpoints import Checkpoints, Group, Lease, ParkedEvent, Start
 from eventstore.subscriptions.projection import Projection, ReadModel
+from eventstore.subscriptions.retry import Retried
 from eventstore.subscriptions.start import From
-from eventstore.subscriptions.subscription import Retried, Subscription, subscribe
+from eventstore.subscriptions.subscription import Subscription, subscribe
 from eventstore.subscriptions.terms import Handler, OnFailure, Terms
 from eventstore.subscriptions.tranche_reader import EventBodies
+from eventstore.subscriptions.transient import is_transient
 
 __all__ = [
     "Checkpoints",
@@ -26,7 +28,9 @@ __all__ = [
     "Projection",
     "ReadModel",
     "Retried",
+    "Start",
     "Subscription",
     "Terms",
+    "is_transient",
     "subscribe",
 ]

@@ -3,59 +3,142 @@
 from __future__ import annotations
 
 import logging
+import sys
+import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
+from eventstore.errors import HandlerUnavailable, NotSynchronous, TransientError
 from eventstore.events import Event
-from eventstore.subscriptions.terms import Handler
+from eventstore.subscriptions.projection import Projection
+from eventstore.subscriptions.terms import Handler, Terms
+from eventstore.synchronous import check_finished
 
 _LOGGER: Final = logging.getLogger("eventstore.subscriptions")
 _REASON_MAX_CHARS: Final = 1_000
+_TRACEBACK_MAX_CHARS: Final = 4_000
 _BACKOFF_MAX_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an event isn't handled."""
+
+    reason: str
+    error: BaseException | None = None
+    traceback: str = ""
+    """That of the error as text: its last 4,000 characters, which hold where it was raised."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """An event is handled."""
+
+    is_repeated: bool
+    """It's known that a projection had taken it before, and not by an earlier try of this worker."""
 
 
 class Attempts:
     """Calls a handler, again after it has raised.
 
     Args:
+        subscription: its name, for errors.
         handler: handles one event, or raises.
-        max_tries: how often an event is given to it.
+        terms: how often an event is given to it, and which errors pass.
         sleep, jitter: time and chance.
     """
 
     def __init__(
         self,
+        subscription: str,
         handler: Handler,
         *,
-        max_tries: int,
+        terms: Terms,
         sleep: Callable[[float], object],
         jitter: Callable[[], float],
     ) -> None:
+        self._subscription = subscription
         self._handler = handler
-        self._max_tries = max_tries
+        self._terms = terms
         self._sleep = sleep
         self._jitter = jitter
+        # A worker keeps its leases between events and pauses: no pause may be longer than what they last.
+        self._longest_s = min(_BACKOFF_MAX_S, terms.lease_s / 6)
+        self._may_have_done: tuple[str, int] | None = None
 
-    def make(self, event: Event, *, keep: Callable[[], bool]) -> str:
-        """Try an event until it's handled, or tell why it isn't.
+    def make(self, event: Event, *, keep: Callable[[], bool]) -> Done | Failure:
+        """Try an event until it's handled, or return why it isn't.
 
         Args:
             keep: asked after each pause; False ends the attempts.
+
+        Raises:
+            TransientError: what the handler needs is away (`Terms.transient`): the event hasn't failed.
+            NotSynchronous: the handler returned before its work is done.
         """
-        reason = ""
-        for attempt in range(1, self._max_tries + 1):
+        failure = Failure("")
+        for attempt in range(1, self._terms.max_tries + 1):
             try:
-                self._handler(event)
-                return ""
-            except Exception as error:  # noqa: BLE001 - whatever a handler raises is its failure
-                reason = f"{type(error).__name__}: {error}"[:_REASON_MAX_CHARS]
-                _LOGGER.info("event %s of %s failed: %s", event.event_id, event.stream_id, reason)
-            if attempt < self._max_tries:
+                return self._handled(event)
+            except BaseException as error:
+                if not _is_failure(error):
+                    raise
+                self._raise_transient(event, error)
+                failure = _failure_of(error)
+                _LOGGER.info("event %s of %s failed: %s", event.event_id, event.stream_id, failure.reason)
+            if attempt < self._terms.max_tries:
                 self.pause(attempt)
                 if not keep():
                     break
-        return reason
+        return failure
 
     def pause(self, attempt: int) -> None:
         """Wait behind so many attempts that failed in a row: 0.1, 0.2, 0.4 ... 5 s at most."""
-        self._sleep(min(_BACKOFF_MAX_S, 0.1 * 2.0 ** min(attempt - 1, 10)) * self._jitter())
+        self._sleep(min(self._longest_s, 0.1 * 2.0 ** min(attempt - 1, 10)) * self._jitter())
+
+    def _handled(self, event: Event) -> Done:
+        address = event.stream_id, event.event_id
+        is_first, self._may_have_done = self._may_have_done != address, address
+        result = self._handler(event)
+        at = f"event {event.event_id} of stream {event.stream_id!r}"
+        check_finished(result, "handler", function=self._handler, at=at)
+        return Done(is_first and result is False and isinstance(self._handler, Projection))
+
+    def _raise_transient(self, event: Event, error: BaseException) -> None:
+        if isinstance(error, TransientError):
+            raise error
+        if self._terms.transient(error):
+            raise HandlerUnavailable(
+                subscription=self._subscription,
+                stream_id=event.stream_id,
+                event_id=event.event_id,
+                reason=_reason_of(error),
+            ) from error
+
+
+def _is_failure(error: BaseException) -> bool:
+    """Tell whether an error is about the event: not one that ends the worker, nor one about the handler."""
+    if isinstance(error, Exception):
+        return not isinstance(error, NotSynchronous)
+    # Of something that was awaited inside of the handler: nobody cancels a worker by it, which isn't async.
+    cancelled: type[BaseException] | tuple[()] = getattr(sys.modules.get("asyncio"), "CancelledError", ())
+    return isinstance(error, cancelled)
+
+
+def _reason_of(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - an error that can't be written isn't to end the worker
+        text = "its text can't be made"
+    return _storable(f"{type(error).__name__}: {text}")[:_REASON_MAX_CHARS]
+
+
+def _failure_of(error: BaseException) -> Failure:
+    text = _storable("".join(traceback.format_exception(error)))
+    return Failure(_reason_of(error), error, text[-_TRACEBACK_MAX_CHARS:])
+
+
+def _storable(text: str) -> str:
+    """Write lone surrogates, as names of files have them, as escapes: no table takes them."""
+    return text.encode(errors="backslashreplace").decode()

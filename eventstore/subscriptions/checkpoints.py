@@ -10,6 +10,20 @@ from eventstore.log import BlockPosition
 
 
 @dataclass(frozen=True, slots=True)
+class Start:
+    """An event whose handling has begun, by how many workers, and hasn't ended.
+
+    It's kept with the lease only when there's reason to: an error that ends the worker came out of the
+    handler (such as SystemExit), or the tranche was taken over from a worker that hadn't freed it. So it's
+    known whether one event ends each worker.
+    """
+
+    stream_id: str
+    event_id: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
     """Who reads a tranche for a subscription, and how far it is read."""
 
@@ -22,6 +36,8 @@ class Lease:
     """Rises with each owner: what an earlier owner sends is refused by it."""
     counter: int
     """Rises with each write: who sees it rest for long enough knows that the owner is gone."""
+    start: Start | None = None
+    """The event behind the checkpoint that workers have begun to handle and not ended; None mostly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +46,8 @@ class Group:
 
     leases: Mapping[int, Lease]
     workers: Mapping[str, int]
+    tranches: int = 0
+    """So many it was begun with, as its leases say; more than there are leases when some were deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +60,8 @@ class ParkedEvent:
     reason: str
     parked_at_us: int
     """Microseconds since 1970, UTC."""
+    traceback: str = ""
+    """Of the handler's last error, its last 4,000 characters; "" where there was none."""
 
 
 class Checkpoints(Protocol):
@@ -60,6 +80,8 @@ class Checkpoints(Protocol):
     def begin(self, subscription: str, places: Sequence[BlockPosition]) -> None:
         """Make the free leases of a subscription, one a tranche at these places; those there stay.
 
+        So a lease that was deleted is made again.
+
         Raises:
             TranchesChanged: it was begun on a log with another number of tranches.
 
@@ -75,22 +97,39 @@ class Checkpoints(Protocol):
         """
         ...
 
-    def renew(self, subscription: str, lease: Lease, *, place: BlockPosition) -> Lease:
+    def renew(
+        self, subscription: str, lease: Lease, *, place: BlockPosition, start: Start | None = None
+    ) -> Lease:
         """Raise a lease's counter and store its checkpoint; returns the lease as it is now.
 
+        Args:
+            start: kept with the lease until the next write; None forgets an earlier one.
+
         Raises:
-            LeaseLost: another worker has taken it; nothing was stored.
+            LeaseLost: it has another owner now, or none, or was deleted; nothing was stored.
 
         Cost (DynamoDB): 1 request, 1 WCU.
         """
         ...
 
-    def release(self, subscription: str, lease: Lease, *, place: BlockPosition) -> None:
+    def release(
+        self, subscription: str, lease: Lease, *, place: BlockPosition, start: Start | None = None
+    ) -> None:
         """Store the checkpoint a last time and free the lease; otherwise as `renew`."""
         ...
 
-    def join(self, subscription: str, worker: str) -> None:
-        """Raise a worker's counter, the first time making it known. Cost (DynamoDB): 1 request, 1 WCU."""
+    def join(self, subscription: str, worker: str, *, session: str, is_first: bool) -> bool:
+        """Raise a worker's counter, the first time making it known.
+
+        Args:
+            session: tells apart workers that have one id.
+            is_first: the session is new, and takes the place of another one, perhaps of a worker that died.
+
+        Returns:
+            False when another session has taken this one's place since; nothing was stored then.
+
+        Cost (DynamoDB): 1 request, 1 WCU.
+        """
         ...
 
     def leave(self, subscription: str, worker: str, *, counter: int | None = None) -> None:
@@ -101,9 +140,9 @@ class Checkpoints(Protocol):
         """Put an event aside, once however often it's done.
 
         Raises:
-            LeaseLost: another worker has taken the lease; nothing was stored.
+            LeaseLost: as for `renew`; nothing was stored.
 
-        Cost (DynamoDB): 1 transaction, 4 WCU.
+        Cost (DynamoDB): 1 transaction, 2 WCU and 2 for each KB of the event's reason and traceback.
         """
         ...
 

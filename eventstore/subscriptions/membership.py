@@ -12,9 +12,9 @@ import logging
 from collections.abc import Callable, Hashable
 from typing import Final
 
-from eventstore.errors import LeaseLost
+from eventstore.errors import LeaseLost, WorkerIdInUse
 from eventstore.log import BlockPosition
-from eventstore.subscriptions.checkpoints import Checkpoints, Group, Lease, ParkedEvent
+from eventstore.subscriptions.checkpoints import Checkpoints, Group, Lease, ParkedEvent, Start
 
 _LOGGER: Final = logging.getLogger("eventstore.subscriptions")
 
@@ -23,8 +23,10 @@ class Membership:
     """Keeps the leases of one worker.
 
     Args:
+        session: this worker's, which tells it apart from another one of its id.
+        begin: makes the leases of tranches that have none, and returns the group; called with what was read.
         lose: is called with a tranche whose lease was taken by another worker, or given up.
-        place: tells how far a held tranche is handled.
+        place: tells how far a held tranche is handled, and which event was begun there, to be stored.
     """
 
     def __init__(
@@ -32,23 +34,30 @@ class Membership:
         *,
         subscription: str,
         worker: str,
+        session: str,
         checkpoints: Checkpoints,
         lease_s: float,
         monotonic: Callable[[], float],
-        place: Callable[[int], BlockPosition],
+        begin: Callable[[Group], Group],
+        place: Callable[[int], tuple[BlockPosition, Start | None]],
         lose: Callable[[int], object],
     ) -> None:
         self._subscription = subscription
         self._worker = worker
+        self._session = session
+        self._has_joined = self._is_replaced = False
         self._checkpoints = checkpoints
         self._interval_s = lease_s / 6
         self._dead_after_s = lease_s * 2 / 3
         self._monotonic = monotonic
+        self._begin = begin
         self._place = place
         self._lose = lose
         self._kept_at: float | None = None
         self._seen: dict[Hashable, tuple[object, float]] = {}
         self.leases: dict[int, Lease] = {}
+        self.taken_over: set[int] = set()
+        """Of them those whose last owner hadn't freed them: it may have died of an event."""
 
     def due(self) -> bool:
         """Tell whether it's time to `keep` again."""
@@ -57,13 +66,16 @@ class Membership:
     def keep(self) -> None:
         """Renew what is held, give up what is over the fair share, take what is missing.
 
+        Raises:
+            WorkerIdInUse: another worker has joined under this one's id since.
+
         Cost (DynamoDB), each sixth of the lease time: 1 WCU, 1 more for each held lease, and 1 RCU.
         """
         begun_at = self._monotonic()
         for tranche in list(self.leases):
             self.store(tranche)
-        self._checkpoints.join(self._subscription, self._worker)
-        group = self._checkpoints.read_group(self._subscription)
+        self._join()
+        group = self._begin(self._checkpoints.read_group(self._subscription))
         now = self._monotonic()
         alive = self._alive_workers(group, now)
         share = _share(len(group.leases), alive, self._worker)
@@ -76,8 +88,9 @@ class Membership:
     def store(self, tranche: int) -> bool:
         """Renew a lease and store its checkpoint; tell whether it's still held."""
         try:
+            place, start = self._place(tranche)
             self.leases[tranche] = self._checkpoints.renew(
-                self._subscription, self.leases[tranche], place=self._place(tranche)
+                self._subscription, self.leases[tranche], place=place, start=start
             )
         except LeaseLost as lost:
             _LOGGER.warning("%s", lost)
@@ -97,18 +110,37 @@ class Membership:
 
     def release(self, tranche: int) -> None:
         """Store the checkpoint and free the lease; nothing is stored when it was taken meanwhile."""
+        place, start = self._place(tranche)
         try:
-            self._checkpoints.release(self._subscription, self.leases[tranche], place=self._place(tranche))
+            self._checkpoints.release(self._subscription, self.leases[tranche], place=place, start=start)
         except LeaseLost as lost:
-            _LOGGER.warning("%s", lost)
+            # Free already: by a first try whose answer got lost.
+            if lost.taken_by != "":
+                _LOGGER.warning("%s", lost)
         self._drop(tranche)
 
     def leave(self) -> None:
         """Free every lease, with its checkpoint, and be forgotten."""
         for tranche in list(self.leases):
             self.release(tranche)
-        self._checkpoints.leave(self._subscription, self._worker)
+        if not self._is_replaced:  # else it's another worker that's known under this id
+            self._checkpoints.leave(self._subscription, self._worker)
         self._kept_at = None
+        self._has_joined = self._is_replaced = False
+
+    def forget(self) -> None:
+        """Hold nothing any more, without a word to anybody."""
+        self.leases.clear()
+        self.taken_over.clear()
+
+    def _join(self) -> None:
+        # At first another session's place is taken: that of a container, say, which was started again.
+        if not self._checkpoints.join(
+            self._subscription, self._worker, session=self._session, is_first=not self._has_joined
+        ):
+            self._is_replaced = True
+            raise WorkerIdInUse(subscription=self._subscription, worker=self._worker)
+        self._has_joined = True
 
     def _take(self, group: Group, share: int, now: float) -> None:
         for tranche in self._in_our_order(group):
@@ -121,6 +153,8 @@ class Membership:
                 ours = self._checkpoints.take(self._subscription, lease, owner=self._worker)
                 if ours:
                     self.leases[tranche] = ours
+                    if lease.owner is not None:
+                        self.taken_over.add(tranche)
 
     def _in_our_order(self, group: Group) -> list[int]:
         """Begin at another tranche than the other workers, so that not all go for the same ones."""
@@ -149,6 +183,7 @@ class Membership:
 
     def _drop(self, tranche: int) -> None:
         del self.leases[tranche]
+        self.taken_over.discard(tranche)
         self._lose(tranche)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
+from eventstore.errors import InvalidSubscription, ReadModelRefused
 from eventstore.events import Event
 from eventstore.subscriptions.terms import check_subscription_name
+from eventstore.synchronous import check_finished, check_synchronous, name_of
 
 Write = TypeVar("Write")
 Write_contra = TypeVar("Write_contra", contravariant=True)
@@ -45,15 +47,36 @@ class Projection(Generic[Write]):
 
     The last EventId of the event's stream is written in the same transaction, under the condition that it's
     lower: a repeat, and a worker that goes on after it has lost its lease, change nothing.
+
+    Raises:
+        InvalidSubscriptionName: the name isn't fit for one.
+        InvalidSubscription, NotSynchronous: `project`, or the read model's `write`, is no plain function.
     """
 
     def __init__(
         self, *, name: str, project: Callable[[Event], Sequence[Write]], read_model: ReadModel[Write]
     ) -> None:
         self.name = check_subscription_name(name)
+        check_synchronous(project, "project", error=InvalidSubscription)
+        check_synchronous(read_model.write, "read_model.write", error=InvalidSubscription)
         self._project = project
         self._read_model = read_model
 
-    def __call__(self, event: Event) -> None:
-        """Project one event; see `ReadModel.write` for errors and cost."""
-        self._read_model.write(self._project(event), projection=self.name, event=event)
+    def __call__(self, event: Event) -> bool:
+        """Project one event; False when it, or a later one of its stream, was projected before.
+
+        Raises:
+            NotSynchronous: `project` returned work that's still to be done; nothing was written.
+            And what `ReadModel.write` raises; its cost stands there, too.
+        """
+        at = f"event {event.event_id} of stream {event.stream_id!r}"
+        writes: object = self._project(event)
+        check_finished(writes, "project", function=self._project, at=at)
+        if isinstance(writes, (str, bytes)) or not isinstance(writes, Sequence):
+            told = (
+                f"{name_of(self._project)} returned {writes!r:.80}; return a list of writes, empty for none"
+            )
+            raise ReadModelRefused(stream_id=event.stream_id, event_id=event.event_id, reason=told)
+        is_written: object = self._read_model.write(writes, projection=self.name, event=event)
+        check_finished(is_written, "read_model.write", function=self._read_model.write, at=at)
+        return is_written is not False

@@ -4,61 +4,36 @@ from __future__ import annotations
 
 import logging
 import random
-import threading
 import time
 import uuid
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from eventstore.errors import (
-    HandlerFailed,
     InvalidSubscription,
     MalformedItem,
-    StoreUnavailable,
     SubscriptionNotFound,
     TranchesChanged,
+    TransientError,
 )
 from eventstore.events import Event
 from eventstore.log import BlockPosition, EventLog
 from eventstore.subscriptions.attempts import Attempts
-from eventstore.subscriptions.checkpoints import Checkpoints, ParkedEvent
+from eventstore.subscriptions.checkpoints import Checkpoints, Group, Start
+from eventstore.subscriptions.handling import Counts, Handling
+from eventstore.subscriptions.held import Held
 from eventstore.subscriptions.membership import Membership
 from eventstore.subscriptions.projection import Projection
+from eventstore.subscriptions.retry import Retried, retry
 from eventstore.subscriptions.start import From, check_start, places_at
+from eventstore.subscriptions.stop import Stop
 from eventstore.subscriptions.terms import Handler, OnFailure, Terms, check_subscription_name
 from eventstore.subscriptions.tranche_reader import EventBodies, TrancheReader
+from eventstore.synchronous import check_finished, check_synchronous
 
 _LOGGER: Final = logging.getLogger("eventstore.subscriptions")
 _BUSY_POLL_S: Final = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Retried:
-    """What became of parked events that were tried again."""
-
-    handled: int
-    still_parked: int
-
-
-@dataclass(slots=True)
-class _Held:
-    """A tranche that this worker reads."""
-
-    place: BlockPosition
-    stored_at: float
-    blocked: dict[str, int]
-    """Streams with parked events, and the first of them: it and later ones are parked."""
-    reader: TrancheReader | None = None
-    unstored: int = 0
-
-
-@dataclass(slots=True)
-class _Counts:
-    handled: int = 0
-    skipped: int = 0
-    parked: int = 0
 
 
 class Subscription:
@@ -98,22 +73,37 @@ class Subscription:
         self._on_failure = on_failure
         self._terms = terms
         self._monotonic = monotonic
-        self._now_us = now_us
-        self._stopping = threading.Event()
-        self._sleep = sleep or self._stopping.wait
-        self._attempts = Attempts(handler, max_tries=terms.max_tries, sleep=self._sleep, jitter=jitter)
-        self._held: dict[int, _Held] = {}
+        self._stop = Stop()
+        self._sleep = sleep or self._stop.pause
+        self._attempts = Attempts(self.name, handler, terms=terms, sleep=self._sleep, jitter=jitter)
+        self._held: dict[int, Held] = {}
         self._is_begun = False
-        self.counts = _Counts()
+        self._failed_last = -1
         self._membership = Membership(
             subscription=self.name,
             worker=worker,
+            session=uuid.uuid4().hex,
             checkpoints=checkpoints,
             lease_s=terms.lease_s,
             monotonic=monotonic,
+            begin=self._begin,
             place=self._place,
             lose=lambda tranche: self._held.pop(tranche, None),
         )
+        self._handling = Handling(
+            self.name,
+            attempts=self._attempts,
+            membership=self._membership,
+            on_failure=on_failure,
+            terms=terms,
+            still_holds=self._still_holds,
+            now_us=now_us,
+        )
+
+    @property
+    def counts(self) -> Counts:
+        """What this worker has done with the events that it was given."""
+        return self._handling.counts
 
     @property
     def tranches(self) -> frozenset[int]:
@@ -123,10 +113,13 @@ class Subscription:
     def run_forever(self) -> None:
         """Handle events until `stop` is called; then store checkpoints and free the leases.
 
-        While DynamoDB is throttled or unreachable it waits, logs a warning and tries again.
+        While DynamoDB, or what the handler needs (`Terms.transient`), is throttled or unreachable it waits,
+        logs a warning and tries again: no event fails by that.
 
         Raises:
             HandlerFailed: with `OnFailure.STOP`, after the checkpoints were stored and the leases freed.
+            NotSynchronous: the handler returned before its work was done; checkpoints lie before that event.
+            WorkerIdInUse: another worker has this one's id.
             SubscriptionNotFound, TranchesChanged, MalformedBlock: it can't be read from where it is.
         """
         self.run(until=lambda: False)
@@ -137,38 +130,56 @@ class Subscription:
         Pauses: none while pages are full; 0.1 s after news, since more is likely, then 0.2 and 0.4 s, up to
         `Terms.poll_s`, which is kept from the beginning where it's lower.
         """
+        check_synchronous(until, "until", error=InvalidSubscription)
         failures = 0
         pause_s = self._terms.poll_s
         try:
-            while not (self._stopping.is_set() or until()):
+            while not (self._stop.is_asked() or _is_over(until)):
                 try:
                     moved = self.step()
                     failures = 0
-                except StoreUnavailable as error:
+                except TransientError as error:
                     failures += 1
                     _LOGGER.warning("subscription %s, worker %s: %s", self.name, self.worker, error)
                     self._attempts.pause(failures)
                     continue
                 pause_s = min(self._terms.poll_s, _BUSY_POLL_S if moved else 2 * pause_s)
-                if moved < self._terms.page_entries and not until():
+                if moved < self._terms.page_entries and not _is_over(until):
                     self._sleep(pause_s)
         finally:
             self.close()
 
     def stop(self) -> None:
-        """Let `run` end after the event that is being handled; from any thread or signal handler."""
-        self._stopping.set()
+        """Let `run` end after the event that is being handled; from any thread or signal handler.
+
+        No lock is taken, so it can't wait for what the signal has interrupted.
+        """
+        self._stop.ask()
 
     def step(self) -> int:
         """Keep the leases, and handle one page of each held tranche; returns how many entries it went on by.
 
         The loop of `run`, for those who have their own. After an error the next step goes on behind what
-        was handled. Costs stand at `Membership.keep` and `TrancheReader.read`.
+        was handled, and with the tranche behind the one that failed. Costs stand at `Membership.keep` and
+        `TrancheReader.read`.
+
+        Raises:
+            TransientError: DynamoDB, or what the handler needs, is away; the next step goes on.
+            And what `run_forever` raises.
         """
-        self._begin()
+        if not self._is_begun:
+            self._begin(self._checkpoints.read_group(self.name))
         self._keep_if_due()
         self._hold_new()
-        return sum(self._read_page(tranche) for tranche in sorted(self._held))
+        moved = 0
+        for tranche in sorted(self._held, key=lambda of: (of <= self._failed_last, of)):
+            try:
+                moved += self._read_page(tranche)
+            except TransientError:
+                self._failed_last = tranche
+                raise
+        self._failed_last = -1
+        return moved
 
     def close(self) -> None:
         """Store the checkpoints and free the leases, at once. `run` does it; a later `step` begins again.
@@ -177,9 +188,9 @@ class Subscription:
         """
         try:
             self._membership.leave()
-        except StoreUnavailable as error:
+        except TransientError as error:
             _LOGGER.warning("subscription %s, worker %s: %s", self.name, self.worker, error)
-            self._membership.leases.clear()
+            self._membership.forget()
             self._held.clear()
 
     def retry_parked(self) -> Retried:
@@ -188,39 +199,40 @@ class Subscription:
         Behind an event that fails again the later ones of its stream stay parked, but for
         `OnFailure.PARK`. Workers may run meanwhile, also of this subscription: with `OnFailure.PARK_STREAM`
         they go on parking a stream's events until none is left, and notice that within a sixth of the lease
-        time. Cost: see `Checkpoints.read_parked`; 1 RCU for each 4 KB of an event, 1 WCU for each handled.
-        """
-        handled = still_parked = 0
-        behind: set[str] = set()
-        for parked in self._checkpoints.read_parked(self.name):
-            if parked.stream_id in behind:
-                still_parked += 1
-                continue
-            address = parked.stream_id, parked.event_id
-            event = self._bodies.read_events([address]).get(address)
-            reason = f"the item is missing or damaged: {event}"
-            if isinstance(event, Event):
-                reason = self._attempts.make(event, keep=lambda: True)
-            if reason:
-                still_parked += 1
-                if self._on_failure is not OnFailure.PARK:
-                    behind.add(parked.stream_id)
-            else:
-                self._checkpoints.unpark(self.name, parked)
-                handled += 1
-        return Retried(handled, still_parked)
+        time.
 
-    def _begin(self) -> None:
-        if self._is_begun:
-            return
-        leases = self._checkpoints.read_group(self.name).leases
-        if self._from is From.CHECKPOINT and not leases:
-            raise SubscriptionNotFound(name=self.name)
-        if len(leases) > self._log.tranches:
-            raise TranchesChanged(begun_with=len(leases), given=self._log.tranches)
-        if len(leases) < self._log.tranches:
+        Raises:
+            TransientError: DynamoDB, or what the handler needs, is away; what is left is parked still.
+
+        Cost: see `Checkpoints.read_parked`; 1 RCU for each 4 KB of an event, 1 WCU for each handled.
+        """
+        return retry(
+            self.name,
+            checkpoints=self._checkpoints,
+            bodies=self._bodies,
+            attempts=self._attempts,
+            on_failure=self._on_failure,
+        )
+
+    def _begin(self, group: Group) -> Group:
+        """Make the leases of tranches that have none: at the first time, and when they were deleted."""
+        missing = set(range(self._log.tranches)) - group.leases.keys()
+        if group.leases and group.tranches != self._log.tranches:
+            raise TranchesChanged(begun_with=group.tranches, given=self._log.tranches)
+        if missing:
+            if self._from is From.CHECKPOINT and not group.leases:
+                raise SubscriptionNotFound(name=self.name)
+            if self._is_begun:
+                _LOGGER.warning(
+                    "subscription %s: tranches %s have no leases any more; they are read again from %s",
+                    self.name,
+                    sorted(missing),
+                    "the beginning" if isinstance(self._from, From) else self._from.isoformat(),
+                )
             self._checkpoints.begin(self.name, places_at(self._log, self._from))
+            group = self._checkpoints.read_group(self.name)
         self._is_begun = True
+        return group
 
     def _keep_if_due(self) -> None:
         if not self._membership.due():
@@ -234,11 +246,17 @@ class Subscription:
     def _hold_new(self) -> None:
         for tranche, lease in self._membership.leases.items():
             if tranche not in self._held:
-                self._held[tranche] = _Held(lease.place, self._monotonic(), self._blocked(tranche))
+                self._held[tranche] = Held.of(
+                    lease,
+                    now=self._monotonic(),
+                    blocked=self._blocked(tranche),
+                    is_taken_over=tranche in self._membership.taken_over,
+                    suspects=self._terms.checkpoint_events,
+                )
 
-    def _place(self, tranche: int) -> BlockPosition:
-        held = self._held.get(tranche)
-        return held.place if held else self._membership.leases[tranche].place
+    def _place(self, tranche: int) -> tuple[BlockPosition, Start | None]:
+        of = self._held.get(tranche) or self._membership.leases[tranche]
+        return of.place, of.start
 
     def _blocked(self, tranche: int) -> dict[str, int]:
         if self._on_failure is not OnFailure.PARK_STREAM:
@@ -257,13 +275,13 @@ class Subscription:
         reader, held.reader = held.reader or self._reader(tranche, held.place), None
         for turn in reader.read():
             self._keep_if_due()
-            if self._held.get(tranche) is not held or self._stopping.is_set():
+            if self._held.get(tranche) is not held or self._stop.is_asked():
                 return moved
             if turn.event is not None and not self._handle(tranche, held, turn.event):
                 return moved
             held.unstored += turn.event is not None
             if turn.place is not None:
-                held.place = turn.place
+                held.move(turn.place)
                 moved += 1
             if not self._store_if_due(tranche, held):
                 return moved
@@ -281,7 +299,7 @@ class Subscription:
             terms=self._terms,
         )
 
-    def _store_if_due(self, tranche: int, held: _Held) -> bool:
+    def _store_if_due(self, tranche: int, held: Held) -> bool:
         """Store the checkpoint when it's time; tell whether the tranche is still held."""
         if self._held.get(tranche) is not held:
             return False
@@ -292,45 +310,18 @@ class Subscription:
         held.stored_at, held.unstored = now, 0
         return self._membership.store(tranche)
 
-    def _handle(self, tranche: int, held: _Held, event: Event | MalformedItem) -> bool:
-        """Handle an event, or decide what becomes of it; False when it's left for the next owner or run."""
-        first = held.blocked.get(event.stream_id)
-        if first is not None and event.event_id > first:
-            return self._park(tranche, event, f"behind event {first} of its stream, which is parked")
-        if isinstance(event, Event):
-            reason = self._attempts.make(event, keep=lambda: self._still_holds(tranche, held))
-        else:
-            reason = str(event)
-        if not reason:
-            self.counts.handled += 1
-            return True
-        return self._still_holds(tranche, held) and self._give_up(tranche, held, event, reason)
+    def _handle(self, tranche: int, held: Held, event: Event | MalformedItem) -> bool:
+        return self._handling.handle(tranche, held, event)
 
-    def _still_holds(self, tranche: int, held: _Held) -> bool:
+    def _still_holds(self, tranche: int, held: Held) -> bool:
         self._keep_if_due()
-        return self._held.get(tranche) is held and not self._stopping.is_set()
+        return self._held.get(tranche) is held and not self._stop.is_asked()
 
-    def _give_up(self, tranche: int, held: _Held, event: Event | MalformedItem, reason: str) -> bool:
-        if self._on_failure is OnFailure.STOP:
-            raise HandlerFailed(
-                subscription=self.name, stream_id=event.stream_id, event_id=event.event_id, reason=reason
-            )
-        if self._on_failure is OnFailure.SKIP:
-            self.counts.skipped += 1
-            _LOGGER.warning("skipped event %s of %s: %s", event.event_id, event.stream_id, reason)
-            return True
-        if self._on_failure is OnFailure.PARK_STREAM:
-            held.blocked.setdefault(event.stream_id, event.event_id)
-        return self._park(tranche, event, reason)
 
-    def _park(self, tranche: int, event: Event | MalformedItem, reason: str) -> bool:
-        """Put an event aside; False when the lease is lost, and nothing was put aside."""
-        parked = ParkedEvent(tranche, event.stream_id, event.event_id, reason, self._now_us())
-        if not self._membership.park(parked):
-            return False
-        self.counts.parked += 1
-        _LOGGER.warning("parked event %s of %s: %s", event.event_id, event.stream_id, reason)
-        return True
+def _is_over(until: Callable[[], bool]) -> bool:
+    is_over = until()
+    check_finished(is_over, "until", function=until)
+    return is_over
 
 
 def subscribe(
@@ -356,23 +347,28 @@ def subscribe(
     Args:
         name: the subscription's; workers of one name share its tranches and checkpoints. To read all
             again, take a new name.
-        handler: handles one event, or raises; a function, or a `Projection` (effectively once).
+        handler: handles one event, or raises; a plain function, or a `Projection` (effectively once).
         log, bodies, checkpoints: the store's log, its events, and where checkpoints are kept.
         from_: where it begins when it has no checkpoint: see `From`, `places_at`.
         names: only events of these names; None for all.
         streams: only streams whose ids begin so; the same for all workers of a name.
         on_failure: what becomes of an event that fails `Terms.max_tries` times, or isn't readable.
         terms: times and numbers.
-        worker: this worker's id, another one for each; None makes one.
+        worker: this worker's id, another one for each; None makes one. Of two workers under one id the one
+            that began first ends with `WorkerIdInUse`.
         monotonic, now_us, sleep, jitter: time and chance, to be replaced in tests. Without a `sleep`, pauses
             end when `stop` is called.
 
     Raises:
-        InvalidSubscriptionName, InvalidSubscription, InvalidRange, InvalidLimit: at once; nothing is read.
+        InvalidSubscriptionName, InvalidSubscription, NotSynchronous, InvalidRange, InvalidLimit: at once;
+            nothing is read.
 
     Consistency: strong reads throughout. What was handled since the last checkpoint is handled again when
     a worker dies; events after that keep their streams' order. Order across streams isn't kept.
     """
+    check_synchronous(handler, "handler", error=InvalidSubscription)
+    if sleep is not None:
+        check_synchronous(sleep, "sleep", error=InvalidSubscription)
     if isinstance(handler, Projection) and on_failure is OnFailure.PARK:
         raise InvalidSubscription(
             "on_failure", "is PARK, but a projection takes no event behind a later one; use PARK_STREAM"

@@ -7,11 +7,13 @@ from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Final
 
-from eventstore.errors import InvalidLimit, InvalidSubscriptionName
+from eventstore.errors import InvalidLimit, InvalidSubscription, InvalidSubscriptionName
 from eventstore.events import Event
+from eventstore.subscriptions.transient import is_transient
+from eventstore.synchronous import check_synchronous
 
 Handler = Callable[[Event], object]
-"""Handles one event: returns when it's done, raises when it isn't."""
+"""Handles one event: returns when it's done, raises when it isn't. So it's no async function or generator."""
 
 SUBSCRIPTION_NAME_MAX_CHARS: Final = 200
 LEASE_MIN_S: Final = 0.1
@@ -36,6 +38,7 @@ class Terms:
 
     Raises:
         InvalidLimit: one of them is not above 0, or `lease_s` below 0.1.
+        InvalidSubscription, NotSynchronous: `transient` is no plain function.
     """
 
     lease_s: float = 30.0
@@ -51,6 +54,12 @@ class Terms:
     """Seconds between looks for news, at most; while events come, it's looked every 0.1 s."""
     max_tries: int = 5
     """Tries of one event; the pauses before the second, third ... are up to 0.1, 0.2, 0.4 ... 5 s."""
+    max_starts: int = 3
+    """Workers that ended while they handled one event, until it's given up like one that has failed
+    `max_tries` times: killed, out of memory, or left by SystemExit. See `Start`."""
+    transient: Callable[[BaseException], bool] = is_transient
+    """Tells of an error that a handler raised whether it passes by itself. Then the event hasn't failed: the
+    worker waits and gives it to the handler again, for as long as it takes."""
     streams_remembered: int = 100_000
     """Streams of a tranche whose last EventId is remembered, about 20 MB."""
     warm_up_blocks: int = 16
@@ -58,9 +67,10 @@ class Terms:
     EventIds: a hole or a repeat across the checkpoint is known by them."""
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            if getattr(self, field.name) <= 0:
-                raise InvalidLimit(field.name, f"is {getattr(self, field.name)}; it has to be above 0")
+        check_synchronous(self.transient, "transient", error=InvalidSubscription)
+        for name in (field.name for field in fields(self) if field.name != "transient"):
+            if getattr(self, name) <= 0:
+                raise InvalidLimit(name, f"is {getattr(self, name)}; it has to be above 0")
         if self.lease_s < LEASE_MIN_S:
             raise InvalidLimit("lease_s", f"is {self.lease_s}; it has to be at least {LEASE_MIN_S}")
 

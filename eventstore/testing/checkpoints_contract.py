@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from eventstore import BlockPosition, LeaseLost, TranchesChanged
-from eventstore.subscriptions import Checkpoints, Lease, ParkedEvent
+from eventstore.subscriptions import Checkpoints, Group, Lease, ParkedEvent, Start
 
 NAME = "orders-view"
 START = BlockPosition(1, 0)
@@ -28,6 +28,10 @@ class CheckpointsContract(ABC):
     def make_checkpoints(self) -> Checkpoints:
         """Make checkpoints without subscriptions."""
 
+    @abstractmethod
+    def delete_lease(self, checkpoints: Checkpoints, subscription: str, tranche: int) -> None:
+        """Delete what is stored of a lease, as somebody does by hand."""
+
     @pytest.fixture
     def checkpoints(self) -> Checkpoints:
         checkpoints = self.make_checkpoints()
@@ -40,10 +44,10 @@ class CheckpointsContract(ABC):
             0: Lease(0, START, owner=None, fence=0, counter=0),
             1: Lease(1, BlockPosition(7, 3), owner=None, fence=0, counter=0),
         }
-        assert group.workers == {}
+        assert (group.workers, group.tranches) == ({}, 2)
 
     def test_subscriptions_of_other_names_are_apart(self, checkpoints: Checkpoints) -> None:
-        assert checkpoints.read_group(NAME + "-2").leases == {}
+        assert checkpoints.read_group(NAME + "-2") == Group({}, {})
         assert checkpoints.read_group(NAME[:-1]).leases == {}
 
     def test_beginning_twice_changes_nothing(self, checkpoints: Checkpoints) -> None:
@@ -59,6 +63,53 @@ class CheckpointsContract(ABC):
         assert (caught.value.begun_with, caught.value.given) == (2, 1)
         with pytest.raises(TranchesChanged):
             checkpoints.begin(NAME, [START] * 3)
+
+    def test_lease_that_was_deleted_is_made_again_and_the_others_stay(self, checkpoints: Checkpoints) -> None:
+        lease = taken(checkpoints, 1)
+        checkpoints.renew(NAME, lease, place=BlockPosition(9, 0))
+        self.delete_lease(checkpoints, NAME, 0)
+        group = checkpoints.read_group(NAME)
+        assert (set(group.leases), group.tranches) == ({1}, 2)
+        checkpoints.begin(NAME, [START, START])
+        assert [of.place for _, of in sorted(checkpoints.read_group(NAME).leases.items())] == [(1, 0), (9, 0)]
+
+    def test_owner_of_a_lease_that_was_deleted_stores_frees_and_parks_nothing(
+        self, checkpoints: Checkpoints
+    ) -> None:
+        lease = taken(checkpoints, owner="a")
+        self.delete_lease(checkpoints, NAME, 0)
+        self.refuses_all(checkpoints, lease, taken_by=None)
+        assert checkpoints.take(NAME, lease, owner="b") is None
+
+        checkpoints.begin(NAME, [START, START])
+        self.refuses_all(checkpoints, lease, taken_by="")
+        assert taken(checkpoints, owner="b").fence == lease.fence
+        self.refuses_all(checkpoints, lease, taken_by="b")
+        assert checkpoints.read_group(NAME).leases[0].place == START
+
+    def refuses_all(self, checkpoints: Checkpoints, lease: Lease, *, taken_by: str | None) -> None:
+        """Check that nothing is stored under a lease that its owner has lost."""
+        for store in (
+            lambda: checkpoints.renew(NAME, lease, place=BlockPosition(9, 9)),
+            lambda: checkpoints.release(NAME, lease, place=BlockPosition(9, 9)),
+            lambda: checkpoints.park(NAME, lease, ParkedEvent(0, "s", 1, "why", 1)),
+        ):
+            with pytest.raises(LeaseLost) as caught:
+                store()
+            assert caught.value.taken_by == taken_by
+        assert list(checkpoints.read_parked(NAME)) == []
+
+    def test_start_is_kept_with_the_checkpoint_until_the_next_write(self, checkpoints: Checkpoints) -> None:
+        start = Start("é" * 512, 7, 2)
+        lease = taken(checkpoints)
+        renewed = checkpoints.renew(NAME, lease, place=BlockPosition(3, 2), start=start)
+        assert renewed == checkpoints.read_group(NAME).leases[0]
+        assert (renewed.start, renewed.place) == (start, (3, 2))
+        checkpoints.release(NAME, renewed, place=BlockPosition(3, 2), start=start)
+        again = taken(checkpoints, owner="b")
+        assert again.start == start
+        assert checkpoints.renew(NAME, again, place=BlockPosition(3, 3)).start is None
+        assert checkpoints.read_group(NAME).leases[0].start is None
 
     def test_one_of_many_takes_a_lease(self, checkpoints: Checkpoints) -> None:
         lease = checkpoints.read_group(NAME).leases[0]
@@ -109,7 +160,7 @@ class CheckpointsContract(ABC):
 
     def test_workers_count_up_until_they_leave(self, checkpoints: Checkpoints) -> None:
         for worker in ("a", "b", "a"):
-            checkpoints.join(NAME, worker)
+            assert checkpoints.join(NAME, worker, session=worker, is_first=False)
         assert checkpoints.read_group(NAME).workers == {"a": 2, "b": 1}
 
         checkpoints.leave(NAME, "a", counter=1)  # it moved since
@@ -117,17 +168,29 @@ class CheckpointsContract(ABC):
         checkpoints.leave(NAME, "b", counter=1)
         assert checkpoints.read_group(NAME).workers == {"a": 2}
 
+    def test_of_two_sessions_under_one_id_the_later_stays(self, checkpoints: Checkpoints) -> None:
+        assert checkpoints.join(NAME, "a", session="1", is_first=True)
+        assert checkpoints.join(NAME, "a", session="1", is_first=False)
+        assert checkpoints.join(NAME, "a", session="2", is_first=True)
+        assert not checkpoints.join(NAME, "a", session="1", is_first=False)
+        assert checkpoints.join(NAME, "a", session="2", is_first=False)
+        assert checkpoints.read_group(NAME).workers == {"a": 4}
+        checkpoints.leave(NAME, "a")  # by somebody who has seen it rest for long
+        assert checkpoints.join(NAME, "a", session="2", is_first=False)
+
     def test_parked_events_come_each_stream_in_order_and_once(self, checkpoints: Checkpoints) -> None:
         lease, other = taken(checkpoints, 0), taken(checkpoints, 1)
         long = "é" * 512
         for event_id in (10, 9, 100, 9):
             checkpoints.park(NAME, lease, ParkedEvent(0, long, event_id, "why ✗", 5))
-        checkpoints.park(NAME, other, ParkedEvent(1, "b#1", 1, "why", 6))
+        checkpoints.park(NAME, other, ParkedEvent(1, "b#1", 1, "why", 6, "Traceback ✗"))
 
         parked = list(checkpoints.read_parked(NAME))
         assert [of.event_id for of in parked if of.stream_id == long] == [9, 10, 100]
         assert ParkedEvent(0, long, 9, "why ✗", 5) in parked
-        assert list(checkpoints.read_parked(NAME, tranche=1)) == [ParkedEvent(1, "b#1", 1, "why", 6)]
+        assert list(checkpoints.read_parked(NAME, tranche=1)) == [
+            ParkedEvent(1, "b#1", 1, "why", 6, "Traceback ✗")
+        ]
 
     def test_parked_event_is_forgotten_once_and_for_all(self, checkpoints: Checkpoints) -> None:
         parked = ParkedEvent(0, "s", 1, "why", 5)

@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 import pytest
 
-from eventstore import Event, NewEvent
+from eventstore import Event, NewEvent, StoreUnavailable
 from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
 from eventstore.adapters.dynamodb.event_bodies import DynamoDBEventBodies
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
@@ -55,7 +55,9 @@ def _signals() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_signals")
 def test_the_documents_python_runs(scope: dict[str, Any]) -> None:
-    subscribing, projecting = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    subscribing, waiting, projecting, passing = re.findall(
+        r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL
+    )
     mails = []
 
     def send_mail(event: Event) -> None:
@@ -65,6 +67,19 @@ def test_the_documents_python_runs(scope: dict[str, Any]) -> None:
     exec(subscribing, scope | {"send_mail": send_mail})
 
     assert mails == [("order-1", 2, "OrderPaid")]
+
+    sent: list[object] = []
+
+    async def send(event: object) -> None:
+        sent.append(event)
+
+    told: dict[str, Any] = {"send": send}
+    exec(waiting + passing, told)
+    told["handle"]("an event")
+    assert sent == ["an event"]
+    assert told["terms"].transient(ConnectionRefusedError())
+    assert told["terms"].transient(StoreUnavailable(operation="Query", reason="throttled"))
+    assert not told["terms"].transient(ValueError())
 
     client = boto3.client("dynamodb")
     ports = {

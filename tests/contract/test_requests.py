@@ -67,7 +67,7 @@ WRITES: dict[str, Callable[[Adapters], object]] = {
     "take": lambda on: on.checkpoints.take("view", LEASE, owner="w"),
     "renew": lambda on: on.checkpoints.renew("view", LEASE, place=START),
     "release": lambda on: on.checkpoints.release("view", LEASE, place=START),
-    "join": lambda on: on.checkpoints.join("view", "w"),
+    "join": lambda on: on.checkpoints.join("view", "w", session="s", is_first=True),
     "leave": lambda on: on.checkpoints.leave("view", "w", counter=1),
     "park": lambda on: on.checkpoints.park("view", LEASE, PARKED),
     "unpark": lambda on: on.checkpoints.unpark("view", PARKED),

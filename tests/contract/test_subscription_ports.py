@@ -7,6 +7,8 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from botocore import exceptions
+from botocore.exceptions import ClientError
 
 from eventstore import ANY, BlockPosition, Event, MalformedItem, NewEvent, ReadModelRefused, StoreUnavailable
 from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
@@ -16,7 +18,16 @@ from eventstore.adapters.dynamodb.read_model import DynamoDBReadModel
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.adapters.memory_checkpoints import MemoryCheckpoints
 from eventstore.log import tranche_of
-from eventstore.subscriptions import Checkpoints, OnFailure, ParkedEvent, Projection, Subscription, subscribe
+from eventstore.subscriptions import (
+    Checkpoints,
+    OnFailure,
+    ParkedEvent,
+    Projection,
+    Subscription,
+    Terms,
+    is_transient,
+    subscribe,
+)
 from eventstore.testing import CheckpointsContract
 from tests.contract.test_faults import Wire
 from tests.tables import Meter, dynamodb_client, events_table, log_table, subscriptions_table
@@ -28,6 +39,10 @@ class TestMemoryCheckpoints(CheckpointsContract):
     def make_checkpoints(self) -> Checkpoints:
         return MemoryCheckpoints()
 
+    def delete_lease(self, checkpoints: Checkpoints, subscription: str, tranche: int) -> None:
+        assert isinstance(checkpoints, MemoryCheckpoints)
+        del checkpoints._kept[subscription].leases[tranche]
+
 
 class TestDynamoDBCheckpoints(CheckpointsContract):
     @pytest.fixture(autouse=True)
@@ -37,8 +52,13 @@ class TestDynamoDBCheckpoints(CheckpointsContract):
             yield
 
     def make_checkpoints(self) -> Checkpoints:
-        name = self.tables.enter_context(subscriptions_table(self.client))
-        return DynamoDBCheckpoints(client=self.client, table_name=name)
+        self.name = self.tables.enter_context(subscriptions_table(self.client))
+        return DynamoDBCheckpoints(client=self.client, table_name=self.name)
+
+    def delete_lease(self, checkpoints: Checkpoints, subscription: str, tranche: int) -> None:
+        key: Any = {"Subscription": {"S": subscription}, "Item": {"S": f"group#lease#{tranche:04d}"}}
+        assert self.client.get_item(TableName=self.name, Key=key)["Item"]
+        self.client.delete_item(TableName=self.name, Key=key)
 
 
 class Tables:
@@ -82,6 +102,17 @@ class Tables:
                 "ExpressionAttributeValues": {":one": {"N": "1"}},
             }
         }
+
+
+def client_error(code: str, status: int = 400, **answer: Any) -> ClientError:
+    response = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}, **answer}
+    return ClientError(response, "Query")  # type: ignore[arg-type]
+
+
+def cancelled(*codes: str) -> ClientError:
+    return client_error(
+        "TransactionCanceledException", CancellationReasons=[{"Code": code} for code in codes]
+    )
 
 
 @pytest.fixture
@@ -190,6 +221,56 @@ def test_keys_that_stay_unread_end_in_an_error(tables: Tables, monkeypatch: pyte
     assert len(waited) == 4
 
 
+# --- errors of boto3 ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (client_error("ProvisionedThroughputExceededException"), True),
+        (client_error("ThrottlingException"), True),
+        (client_error("SlowDown", 503), True),
+        (client_error("", 502), True),
+        (client_error("429", 429), True),
+        (client_error("TransactionConflictException"), True),
+        (cancelled("None", "ThrottlingError"), True),
+        (cancelled("None", "TransactionConflict"), True),
+        (cancelled("ConditionalCheckFailed", "ThrottlingError"), False),
+        (cancelled("None"), False),
+        (client_error("ConditionalCheckFailedException"), False),
+        (client_error("ResourceNotFoundException"), False),
+        (client_error("AccessDeniedException", 403), False),
+        (exceptions.EndpointConnectionError(endpoint_url="http://x"), True),
+        (exceptions.ReadTimeoutError(endpoint_url="http://x"), True),
+        (exceptions.ConnectTimeoutError(endpoint_url="http://x"), True),
+        (exceptions.ConnectionClosedError(endpoint_url="http://x"), True),
+        (exceptions.SSLError(endpoint_url="http://x", error="x"), True),
+        (exceptions.ParamValidationError(report="x"), False),
+        (exceptions.NoCredentialsError(), False),
+    ],
+    ids=str,
+)
+def test_errors_of_boto3_that_pass_are_known_by_what_is_documented_of_them(
+    error: Exception, passes: bool
+) -> None:
+    assert is_transient(error) is passes
+
+
+def test_handler_whose_own_client_is_throttled_waits(tables: Tables) -> None:
+    tables.append("a", 2)
+    throttled, seen, slept = iter([True] * 40), list[int](), list[float]()
+
+    def handle(event: Event) -> None:
+        if next(throttled, False):
+            raise client_error("ProvisionedThroughputExceededException")
+        seen.append(event.event_id)
+
+    worker = tables.subscribe(handle, sleep=slept.append)
+    worker.run(until=lambda: len(seen) == 2)
+    assert (seen, list(tables.checkpoints.read_parked("view"))) == ([1, 2], [])
+    assert worker.counts.handled == 2
+
+
 # --- lost answers -------------------------------------------------------------------------------------
 
 
@@ -295,3 +376,47 @@ def test_parking_is_one_transaction_and_unparking_one_write(tables: Tables) -> N
     meter.reset()
     tables.checkpoints.unpark("view", parked)
     assert (meter.requests, meter.table_units) == (["DeleteItem"], 1.0)
+
+
+def test_worker_behind_one_that_was_killed_stores_each_start_for_as_long_as_its_successor_may_die(
+    tables: Tables,
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def dies(event: Event) -> None:
+        if event.event_id == 25:
+            raise Killed
+
+    tables.append("a", 40)
+    now = 0.0
+    terms = Terms(checkpoint_events=10, lease_s=6.0)
+    dead = tables.subscribe(dies, monotonic=lambda: now, terms=terms)
+    with pytest.raises(Killed):
+        dead.step()
+
+    def writes() -> list[str]:
+        return [request for request in meter.requests if request == "UpdateItem"]
+
+    meter = Meter.on(tables.client)
+    heir = tables.subscribe(lambda event: None, monotonic=lambda: now, terms=terms)
+    for now in (0.0, 4.5):  # noqa: B007 - the workers' clock
+        meter.reset()
+        heir.step()
+    # It joins and takes 2 leases. Then 10 starts, one before each event, and a checkpoint after 10 others.
+    assert heir.counts.handled == 20
+    assert len(writes()) == 3 + 10 + 1
+    meter.reset()
+    tables.append("a", 20)
+    meter.reset()
+    heir.step()
+    assert (heir.counts.handled, len(writes())) == (40, 2)
+
+
+def test_parking_with_a_traceback_costs_by_its_kilobytes(tables: Tables) -> None:
+    tables.checkpoints.begin("view", [START])
+    lease = tables.checkpoints.take("view", tables.checkpoints.read_group("view").leases[0], owner="a")
+    assert lease
+    meter = Meter.on(tables.client)
+    tables.checkpoints.park("view", lease, ParkedEvent(0, "s", 1, "why", 1, "x" * 4_000))
+    assert (meter.requests, meter.table_units) == (["TransactWriteItems"], 2.0 + 2 * 5)

@@ -29,10 +29,13 @@ ELSEWHERE = {
     domain.FailedEventsUnavailable,
     domain.FileExists,
     domain.HandlerFailed,
+    domain.HandlerUnavailable,
     domain.IndexingStopped,
+    domain.InvalidDecision,
     domain.InvalidSubscriptionName,
     domain.LeaseLost,
     domain.NotPublishable,
+    domain.NotSynchronous,
     domain.OtherVerification,
     domain.BadCheckpoints,
     domain.PublicationStopped,
@@ -42,6 +45,7 @@ ELSEWHERE = {
     domain.StoreUnavailable,
     domain.SubscriptionNotFound,
     domain.TranchesChanged,
+    domain.WorkerIdInUse,
 }
 
 

@@ -106,7 +106,12 @@ class WithoutFence(DynamoDBCheckpoints):
     """Stores a checkpoint and frees a lease for whoever held it once."""
 
     def _update(self, *args: Any, condition: str, **options: Any) -> Any:
-        return super()._update(*args, condition=condition.replace("#fence =", "#fence >="), **options)
+        return super()._update(*args, condition=_without_fence(condition), **options)
+
+
+def _without_fence(condition: str) -> str:
+    held = "#fence = :fence AND #owner = :owner"
+    return condition.replace(held, "(#fence >= :fence OR #owner = :owner)").replace("#fence =", "#fence >=")
 
 
 class WithoutLastEventId(DynamoDBReadModel):
@@ -167,8 +172,11 @@ class ReportsNoFailures(Indexer):
 class StoresAhead(DynamoDBCheckpoints):
     """Stores a checkpoint before what is behind it is handled."""
 
-    def _move(self, subscription: str, lease: Lease, place: BlockPosition, also: str) -> Lease:
-        return super()._move(subscription, lease, place._replace(entries=place.entries + 1), also)
+    def _move(
+        self, subscription: str, lease: Lease, place: BlockPosition, *args: Any, **options: Any
+    ) -> Lease:
+        ahead = place._replace(entries=place.entries + 1)
+        return super()._move(subscription, lease, ahead, *args, **options)
 
 
 class ForgetsParkedStreams(DynamoDBCheckpoints):
@@ -190,7 +198,7 @@ class ParksWithoutFence(DynamoDBCheckpoints):
 
     def park(self, subscription: str, lease: Lease, parked: ParkedEvent) -> None:
         now = self.read_group(subscription).leases[lease.tranche]
-        super().park(subscription, replace(lease, fence=now.fence), parked)
+        super().park(subscription, replace(lease, fence=now.fence, owner=now.owner), parked)
 
 
 class IgnoresPauses(DynamoDBReplays):

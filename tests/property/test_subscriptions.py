@@ -20,6 +20,7 @@ from eventstore.subscriptions import (
     OnFailure,
     ParkedEvent,
     Projection,
+    Start,
     Subscription,
     Terms,
     subscribe,
@@ -80,10 +81,12 @@ class WatchedCheckpoints(MemoryCheckpoints):
             self.newest[lease.tranche] = ours.fence
         return ours
 
-    def renew(self, subscription: str, lease: Lease, *, place: BlockPosition) -> Lease:
+    def renew(
+        self, subscription: str, lease: Lease, *, place: BlockPosition, start: Start | None = None
+    ) -> Lease:
         before = self.read_group(subscription).leases[lease.tranche].place
         try:
-            renewed = super().renew(subscription, lease, place=place)
+            renewed = super().renew(subscription, lease, place=place, start=start)
         except LeaseLost:
             self.refused += 1
             raise

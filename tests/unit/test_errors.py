@@ -33,6 +33,7 @@ SAMPLES: Final[dict[str, Any]] = {
     "int | str": "exists",
     "list[dict[str, Any] | None]": [{"EventId": {"N": "1"}}, None],
     "object": ("a message", 1),
+    "str | None": None,
     "str": "é 'quoted' %s {}",
     "tuple[str, ...]": ("one", "two"),
 }

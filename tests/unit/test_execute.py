@@ -1,6 +1,19 @@
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
 import pytest
 
-from eventstore import Event, Executed, Head, NewEvent, VersionConflict, execute
+from eventstore import (
+    Event,
+    Executed,
+    Head,
+    InvalidDecision,
+    NewEvent,
+    NotSynchronous,
+    VersionConflict,
+    execute,
+)
 from eventstore.adapters.memory import MemoryEventStore
 
 
@@ -110,3 +123,61 @@ def test_refusal_of_the_business_reaches_the_caller_and_writes_nothing() -> None
 def test_tries_have_to_be_positive() -> None:
     with pytest.raises(ValueError, match="max_tries"):
         run(WatchedStore(), max_tries=0)
+
+
+async def decide_later(_state: object) -> list[NewEvent]:
+    return [NewEvent(name="Lost")]
+
+
+def decide_slowly(_state: object) -> Iterator[NewEvent]:
+    yield NewEvent(name="Lost")
+
+
+async def fold_later(state: object, _event: Event) -> object:
+    return state
+
+
+EVENT = NewEvent(name="Happened")
+
+
+@pytest.mark.parametrize(
+    ("decide", "error", "told"),
+    [
+        (decide_later, NotSynchronous, "decide: is .*decide_later, an async function"),
+        (decide_slowly, NotSynchronous, "decide_slowly, a generator function"),
+        (lambda state: decide_later(state), NotSynchronous, "returned a coroutine"),  # noqa: PLW0108
+        (lambda state: decide_slowly(state), NotSynchronous, "returned a generator"),  # noqa: PLW0108
+        (functools.partial(decide_later), NotSynchronous, "an async function"),
+        (lambda _: "Happened", InvalidDecision, "'Happened'; return a list of NewEvent"),
+        (lambda _: EVENT, InvalidDecision, r"one event; return a list, such as \[event\]"),
+        (lambda _: {"name": "Happened"}, InvalidDecision, "return a list of NewEvent"),
+        (lambda _: [EVENT, "Happened"], InvalidDecision, r"decide\[1\]: .*has to be a NewEvent"),
+        (lambda _: True, InvalidDecision, "return a list of"),
+        ("decide", InvalidDecision, "can't be called"),
+    ],
+)
+def test_decision_that_is_no_sequence_of_events_writes_nothing(
+    decide: Any, error: type[Exception], told: str
+) -> None:
+    store = WatchedStore()
+    with pytest.raises(error, match=told):
+        execute(store, "s", initial=(), fold=names, decide=decide)
+    assert store.head("s").version == 0
+
+
+@pytest.mark.parametrize("fold", [fold_later, lambda state, event: fold_later(state, event)])  # noqa: PLW0108
+def test_fold_that_returns_before_it_is_done_is_refused_and_nothing_decided(fold: Any) -> None:
+    store = WatchedStore()
+    store.append("s", [EVENT] * 3, expected=0)
+    decided: list[object] = []
+    with pytest.raises(NotSynchronous, match="fold"):
+        execute(store, "s", initial=(), fold=fold, decide=lambda state: decided.append(state) or [EVENT])  # type: ignore[func-returns-value]
+    assert decided == []
+    assert store.head("s").version == 3
+
+
+@pytest.mark.parametrize("decision", [None, (), []])
+def test_decision_to_do_nothing_may_be_none(decision: Sequence[NewEvent] | None) -> None:
+    store = WatchedStore()
+    decide: Callable[[object], Sequence[NewEvent] | None] = lambda _: decision  # noqa: E731
+    assert execute(store, "s", initial=(), fold=names, decide=decide).events == ()

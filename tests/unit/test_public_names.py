@@ -29,7 +29,8 @@ def test_public_names_are_pinned() -> None:
         "RepeatedStream", "ReplayKeyReused", "ReplayNotFound", "ReplayOver", "ReplayTargetNotAllowed",
         "StoreNotEmpty", "StoreUnavailable", "StreamNotFound", "TooManyEvents", "TranchesChanged",
         "TransactionTooLarge", "VersionConflict", "HandlerFailed", "InvalidSubscription",
-        "InvalidSubscriptionName", "LeaseLost", "ReadModelRefused",
+        "InvalidSubscriptionName", "LeaseLost", "ReadModelRefused", "HandlerUnavailable", "InvalidDecision",
+        "NotSynchronous", "TransientError", "WorkerIdInUse",
         "SubscriptionNotFound", "execute", "read_log",
     }  # fmt: skip
 

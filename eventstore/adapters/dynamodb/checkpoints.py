@@ -12,7 +12,7 @@ from eventstore.adapters.dynamodb import subscription_schema as schema
 from eventstore.adapters.dynamodb.requests import Busy, SlotsTaken, send
 from eventstore.errors import LeaseLost, StoreUnavailable, TranchesChanged
 from eventstore.log import BlockPosition
-from eventstore.subscriptions.checkpoints import Group, Lease, ParkedEvent
+from eventstore.subscriptions.checkpoints import Group, Lease, ParkedEvent, Start
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -23,8 +23,13 @@ _NAMES: Final = {
     "#fence": schema.FENCE,
     "#item": schema.ITEM,
     "#owner": schema.OWNER,
+    "#event": schema.STARTED_EVENT,
+    "#starts": schema.STARTS,
+    "#stream": schema.STARTED_STREAM,
 }
 _ONE: Final = {":one": {"N": "1"}}
+# A lease deleted and made again begins with its fence anew: only with the owner it's known to be the same.
+_HELD: Final = "#fence = :fence AND #owner = :owner"
 _MAX_TRIES: Final = 5
 
 
@@ -54,14 +59,16 @@ class DynamoDBCheckpoints:
         """Read all leases and workers; see `Checkpoints.read_group`."""
         leases: dict[int, Lease] = {}
         workers: dict[str, int] = {}
+        tranches = 0
         for item in self._query(subscription, schema.GROUP_PREFIX):
             if item[schema.ITEM]["S"].startswith(schema.LEASE_PREFIX):
                 lease = _lease_of(item)
                 leases[lease.tranche] = lease
+                tranches = max(tranches, int(item[schema.TRANCHES]["N"]))
             else:
                 worker = item[schema.ITEM]["S"].removeprefix(schema.WORKER_PREFIX)
                 workers[worker] = int(item[schema.COUNTER]["N"])
-        return Group(leases, workers)
+        return Group(leases, workers, tranches)
 
     def begin(self, subscription: str, places: Sequence[BlockPosition]) -> None:
         """Make the free leases of a subscription; see `Checkpoints.begin`."""
@@ -103,23 +110,33 @@ class DynamoDBCheckpoints:
             return there if ours else None
         return _lease_of(answer["Attributes"])
 
-    def renew(self, subscription: str, lease: Lease, *, place: BlockPosition) -> Lease:
+    def renew(
+        self, subscription: str, lease: Lease, *, place: BlockPosition, start: Start | None = None
+    ) -> Lease:
         """Raise a lease's counter and store its checkpoint; see `Checkpoints.renew`."""
-        return self._move(subscription, lease, place, "")
+        return self._move(subscription, lease, place, start, removed=())
 
-    def release(self, subscription: str, lease: Lease, *, place: BlockPosition) -> None:
+    def release(
+        self, subscription: str, lease: Lease, *, place: BlockPosition, start: Start | None = None
+    ) -> None:
         """Store the checkpoint a last time and free the lease; see `Checkpoints.release`."""
-        self._move(subscription, lease, place, " REMOVE #owner")
+        self._move(subscription, lease, place, start, removed=("#owner",))
 
-    def join(self, subscription: str, worker: str) -> None:
+    def join(self, subscription: str, worker: str, *, session: str, is_first: bool) -> bool:
         """Raise a worker's counter; see `Checkpoints.join`."""
-        self._send(
-            self._client.update_item,
-            Key=_key(subscription, schema.WORKER_PREFIX + worker),
-            UpdateExpression="ADD #counter :one",
-            ExpressionAttributeNames={"#counter": schema.COUNTER},
-            ExpressionAttributeValues=_ONE,
-        )
+        request: dict[str, Any] = {
+            "Key": _key(subscription, schema.WORKER_PREFIX + worker),
+            "UpdateExpression": "SET #session = :session ADD #counter :one",
+            "ExpressionAttributeNames": {"#counter": schema.COUNTER, "#session": schema.SESSION},
+            "ExpressionAttributeValues": {":session": {"S": session}, **_ONE},
+        }
+        if not is_first:
+            request["ConditionExpression"] = "attribute_not_exists(#session) OR #session = :session"
+        try:
+            self._send(self._client.update_item, **request)
+        except SlotsTaken:
+            return False
+        return True
 
     def leave(self, subscription: str, worker: str, *, counter: int | None = None) -> None:
         """Forget a worker; see `Checkpoints.leave`."""
@@ -138,9 +155,10 @@ class DynamoDBCheckpoints:
         check = {
             "TableName": self._table_name,
             "Key": _lease_key(subscription, lease.tranche),
-            "ConditionExpression": "#fence = :fence",
-            "ExpressionAttributeNames": {"#fence": schema.FENCE},
-            "ExpressionAttributeValues": {":fence": {"N": str(lease.fence)}},
+            "ConditionExpression": _HELD,
+            "ExpressionAttributeNames": {"#fence": schema.FENCE, "#owner": schema.OWNER},
+            "ExpressionAttributeValues": {":fence": {"N": str(lease.fence)}, **_owner(lease)},
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
         item = {
             **_key(subscription, _parked_item(parked)),
@@ -149,6 +167,7 @@ class DynamoDBCheckpoints:
             schema.TRANCHE: {"N": str(parked.tranche)},
             schema.REASON: {"S": parked.reason},
             schema.PARKED_AT: {"N": str(parked.parked_at_us)},
+            **({schema.TRACEBACK: {"S": parked.traceback}} if parked.traceback else {}),
         }
         transaction = [{"ConditionCheck": check}, {"Put": {"TableName": self._table_name, "Item": item}}]
         for attempt in range(_MAX_TRIES):
@@ -156,7 +175,7 @@ class DynamoDBCheckpoints:
                 send(self._client.transact_write_items, TransactItems=transaction)
                 return
             except SlotsTaken as taken:
-                raise LeaseLost(subscription=subscription, tranche=lease.tranche) from taken
+                raise _lost(subscription, lease, taken) from taken
             except Busy:
                 self._sleep(0.02 * 2**attempt * self._jitter())
         raise StoreUnavailable(operation="park", reason=f"the lease was busy {_MAX_TRIES} times")
@@ -171,23 +190,43 @@ class DynamoDBCheckpoints:
                 event_id=int(item[schema.EVENT_ID]["N"]),
                 reason=item[schema.REASON]["S"],
                 parked_at_us=int(item[schema.PARKED_AT]["N"]),
+                traceback=item[schema.TRACEBACK]["S"] if schema.TRACEBACK in item else "",
             )
 
     def unpark(self, subscription: str, parked: ParkedEvent) -> None:
         """Forget a parked event; see `Checkpoints.unpark`."""
         self._send(self._client.delete_item, Key=_key(subscription, _parked_item(parked)))
 
-    def _move(self, subscription: str, lease: Lease, place: BlockPosition, also: str) -> Lease:
+    def _move(
+        self,
+        subscription: str,
+        lease: Lease,
+        place: BlockPosition,
+        start: Start | None,
+        *,
+        removed: tuple[str, ...],
+    ) -> Lease:
+        set_also, values = "", {":place": _place_text(place), **_owner(lease), **_ONE}
+        if start:
+            set_also = ", #stream = :stream, #event = :event, #starts = :starts"
+            values |= {
+                ":stream": {"S": start.stream_id},
+                ":event": {"N": str(start.event_id)},
+                ":starts": {"N": str(start.count)},
+            }
+        else:
+            removed = (*removed, "#stream", "#event", "#starts")
         try:
             answer = self._update(
                 subscription,
                 lease,
-                update=f"SET #checkpoint = :place, #counter = #counter + :one{also}",
-                condition="#fence = :fence",
-                values={":place": _place_text(place), **_ONE},
+                update=f"SET #checkpoint = :place, #counter = #counter + :one{set_also}"
+                + (f" REMOVE {', '.join(removed)}" if removed else ""),
+                condition=_HELD,
+                values=values,
             )
         except SlotsTaken as taken:
-            raise LeaseLost(subscription=subscription, tranche=lease.tranche) from taken
+            raise _lost(subscription, lease, taken) from taken
         return _lease_of(answer["Attributes"])
 
     def _update(
@@ -242,6 +281,17 @@ def _place_text(place: BlockPosition) -> dict[str, Any]:
     return {"S": f"{place.block}.{place.entries}"}
 
 
+def _owner(lease: Lease) -> dict[str, Any]:
+    # Nobody has the empty id: of a free lease nothing is stored.
+    return {":owner": {"S": lease.owner or ""}}
+
+
+def _lost(subscription: str, lease: Lease, taken: SlotsTaken) -> LeaseLost:
+    there = taken.items[0]
+    taken_by = there[schema.OWNER]["S"] if there and schema.OWNER in there else ""
+    return LeaseLost(subscription=subscription, tranche=lease.tranche, taken_by=taken_by if there else None)
+
+
 def _lease_of(item: dict[str, Any]) -> Lease:
     block, entries = item[schema.CHECKPOINT]["S"].split(".")
     return Lease(
@@ -250,4 +300,11 @@ def _lease_of(item: dict[str, Any]) -> Lease:
         owner=item[schema.OWNER]["S"] if schema.OWNER in item else None,
         fence=int(item[schema.FENCE]["N"]),
         counter=int(item[schema.COUNTER]["N"]),
+        start=Start(
+            item[schema.STARTED_STREAM]["S"],
+            int(item[schema.STARTED_EVENT]["N"]),
+            int(item[schema.STARTS]["N"]),
+        )
+        if schema.STARTS in item
+        else None,
     )

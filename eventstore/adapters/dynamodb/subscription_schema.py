@@ -17,9 +17,13 @@ Checkpoint    S  ``<block>.<entries>``: everything before it is handled, skipped
 Owner         S  a worker's id; absent when it's free
 Fence         N  rises with each owner; the condition of every write
 Counter       N  rises with each write
+StartedStream S  with StartedEvent the event that workers have begun to handle and not ended; absent mostly
+StartedEvent  N
+Starts        N  how many of them
 ============  =  ====================================================================================
 
-``group#worker#<id>``: a worker of the group, with its Counter
+``group#worker#<id>``: a worker of the group, with its Counter, and its Session (S), which tells apart workers
+of one id
 
 ``parked#<tranche>#<hash of StreamId>#<EventId>``: an event that was put aside
 
@@ -28,6 +32,7 @@ StreamId      S  the event's
 EventId       N  the event's
 Tranche       N  the log's
 Reason        S  what the handler said
+Traceback     S  of its error; absent when there was none
 ParkedAt      N  microseconds since 1970 UTC
 ============  =  ====================================================================================
 
@@ -45,10 +50,15 @@ CHECKPOINT: Final = "Checkpoint"
 OWNER: Final = "Owner"
 FENCE: Final = "Fence"
 COUNTER: Final = "Counter"
+STARTED_STREAM: Final = "StartedStream"
+STARTED_EVENT: Final = "StartedEvent"
+STARTS: Final = "Starts"
+SESSION: Final = "Session"
 
 STREAM_ID: Final = "StreamId"
 EVENT_ID: Final = "EventId"
 REASON: Final = "Reason"
+TRACEBACK: Final = "Traceback"
 PARKED_AT: Final = "ParkedAt"
 
 GROUP_PREFIX: Final = "group#"

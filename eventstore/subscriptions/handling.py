@@ -1,0 +1,162 @@
+"""What becomes of each event: handled, or after all tries skipped, parked, or the end of its worker."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from eventstore.errors import HandlerFailed, MalformedItem
+from eventstore.events import Event
+from eventstore.subscriptions.attempts import Attempts, Done, Failure
+from eventstore.subscriptions.checkpoints import ParkedEvent
+from eventstore.subscriptions.held import Held
+from eventstore.subscriptions.membership import Membership
+from eventstore.subscriptions.terms import OnFailure, Terms
+
+_LOGGER: Final = logging.getLogger("eventstore.subscriptions")
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a worker has done with the events that it was given."""
+
+    handled: int = 0
+    repeated: int = 0
+    """Of the handled ones those that a `Projection` had taken before: they changed nothing."""
+    skipped: int = 0
+    parked: int = 0
+
+
+class Handling:
+    """Gives events to a handler, and does with those that fail what `OnFailure` says.
+
+    Args:
+        still_holds: keeps the worker's leases, and tells whether a tranche is still to be gone on with.
+        now_us: microseconds since 1970, UTC.
+    """
+
+    def __init__(
+        self,
+        subscription: str,
+        *,
+        attempts: Attempts,
+        membership: Membership,
+        on_failure: OnFailure,
+        terms: Terms,
+        still_holds: Callable[[int, Held], bool],
+        now_us: Callable[[], int],
+    ) -> None:
+        self._subscription = subscription
+        self._attempts = attempts
+        self._membership = membership
+        self._on_failure = on_failure
+        self._terms = terms
+        self._still_holds = still_holds
+        self._now_us = now_us
+        self._repeated_in_a_row = 0
+        self._is_repetition_told = False
+        self.counts = Counts()
+
+    def handle(self, tranche: int, held: Held, event: Event | MalformedItem) -> bool:
+        """Handle an event, or decide what becomes of it; False when it's left for the next owner or run."""
+        first = held.blocked.get(event.stream_id)
+        if first is not None and event.event_id > first:
+            behind = f"behind event {first} of its stream, which is parked"
+            return self._park(tranche, event, Failure(behind))
+        outcome = self._try(tranche, held, event) if isinstance(event, Event) else Failure(str(event))
+        if outcome is None:
+            return False
+        if isinstance(outcome, Done):
+            self._count(held, event, outcome)
+            return True
+        if not self._still_holds(tranche, held):
+            return False
+        is_given_up = self._give_up(tranche, held, event, outcome)
+        held.end(event)
+        return is_given_up
+
+    def _try(self, tranche: int, held: Held, event: Event) -> Done | Failure | None:
+        """Give an event to the handler; None when its lease is lost, and it wasn't."""
+        earlier = held.starts_of(event)
+        if earlier >= self._terms.max_starts:
+            return Failure(
+                f"{earlier} workers ended while they handled it: killed, out of memory, by SystemExit, "
+                "or since it took longer than lease_s"
+            )
+        if held.suspects or earlier:
+            # What ends a worker at once leaves no other trace.
+            held.suspects = max(0, held.suspects - 1)
+            held.begin(event)
+            if not self._membership.store(tranche):
+                return None
+            held.unstored = 0
+        try:
+            outcome = self._attempts.make(event, keep=lambda: self._still_holds(tranche, held))
+        except (Exception, KeyboardInterrupt):
+            held.is_first_owner = False
+            held.interrupt()
+            raise
+        except BaseException:
+            held.die(event)
+            raise
+        held.end(event)
+        return outcome
+
+    def _count(self, held: Held, event: Event | MalformedItem, done: Done) -> None:
+        self.counts.handled += 1
+        self.counts.repeated += done.is_repeated
+        self._repeated_in_a_row = self._repeated_in_a_row + 1 if done.is_repeated else 0
+        # A worker's death explains as many repeats as lie between two checkpoints, and only of its successor.
+        is_explained = not held.is_first_owner and self._repeated_in_a_row <= self._terms.checkpoint_events
+        if not done.is_repeated or is_explained or self._is_repetition_told:
+            return
+        self._is_repetition_told = True
+        _LOGGER.warning(
+            "subscription %s: its projection has taken event %s of %s before, so it changes nothing, nor do "
+            "others like it. To build a read model anew, give the Projection a new name, too",
+            self._subscription,
+            event.event_id,
+            event.stream_id,
+        )
+
+    def _give_up(self, tranche: int, held: Held, event: Event | MalformedItem, failure: Failure) -> bool:
+        if self._on_failure is OnFailure.STOP:
+            # Who runs it again has repaired it: the event is to be begun then.
+            held.end(event)
+            raise HandlerFailed(
+                subscription=self._subscription,
+                stream_id=event.stream_id,
+                event_id=event.event_id,
+                reason=failure.reason,
+                traceback=failure.traceback,
+            ) from failure.error
+        if self._on_failure is OnFailure.SKIP:
+            self.counts.skipped += 1
+            self._tell("skipped", event, failure)
+            return True
+        if self._on_failure is OnFailure.PARK_STREAM:
+            held.blocked.setdefault(event.stream_id, event.event_id)
+        return self._park(tranche, event, failure)
+
+    def _park(self, tranche: int, event: Event | MalformedItem, failure: Failure) -> bool:
+        """Put an event aside; False when the lease is lost, and nothing was put aside."""
+        parked = ParkedEvent(
+            tranche, event.stream_id, event.event_id, failure.reason, self._now_us(), failure.traceback
+        )
+        if not self._membership.park(parked):
+            return False
+        self.counts.parked += 1
+        self._tell("parked", event, failure)
+        return True
+
+    def _tell(self, what: str, event: Event | MalformedItem, failure: Failure) -> None:
+        _LOGGER.warning(
+            "%s event %s of %s: %s",
+            what,
+            event.event_id,
+            event.stream_id,
+            failure.reason,
+            exc_info=failure.error,
+        )

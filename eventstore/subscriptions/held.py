@@ -1,0 +1,79 @@
+"""A tranche that a worker reads: how far it is, and which event it has begun."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from eventstore.errors import MalformedItem
+from eventstore.events import Event
+from eventstore.log import BlockPosition
+from eventstore.subscriptions.checkpoints import Lease, Start
+from eventstore.subscriptions.tranche_reader import TrancheReader
+
+
+@dataclass(slots=True)
+class Held:
+    """A tranche that this worker reads."""
+
+    place: BlockPosition
+    stored_at: float
+    blocked: dict[str, int]
+    """Streams with parked events, and the first of them: it and later ones are parked."""
+    start: Start | None
+    """What is stored with the place: the event that's begun there, if its starts are counted."""
+    suspects: int
+    """So many events are still to be stored before they're begun: the last owner may have died of one."""
+    is_first_owner: bool
+    """Nobody has handled anything of it for this subscription, and nothing has failed since."""
+    reader: TrancheReader | None = None
+    unstored: int = 0
+    _earlier: Start | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._earlier = self.start
+
+    @classmethod
+    def of(
+        cls, lease: Lease, *, now: float, blocked: dict[str, int], is_taken_over: bool, suspects: int
+    ) -> Held:
+        """Return a lease's tranche as it stands; `suspects` count if it was taken over."""
+        return cls(
+            place=lease.place,
+            stored_at=now,
+            blocked=blocked,
+            start=lease.start,
+            suspects=suspects if is_taken_over else 0,
+            is_first_owner=lease.fence == 1,
+        )
+
+    def starts_of(self, event: Event) -> int:
+        """Return how many workers have begun this event and ended within it."""
+        earlier = self._earlier
+        if earlier is None or (earlier.stream_id, earlier.event_id) != (event.stream_id, event.event_id):
+            return 0
+        return earlier.count
+
+    def begin(self, event: Event) -> None:
+        """Count the event as begun once more, in what's stored with the place."""
+        self.start = Start(event.stream_id, event.event_id, self.starts_of(event) + 1)
+
+    def end(self, event: Event | MalformedItem) -> None:
+        """Forget the starts of an event whose handling has ended; those of a later one of the hole stay."""
+        earlier = self._earlier
+        if earlier and (earlier.stream_id, earlier.event_id) == (event.stream_id, event.event_id):
+            self._earlier = None
+        self.start = self._earlier
+
+    def interrupt(self) -> None:
+        """Take the begin back: the handling ended, but not the event's."""
+        self.start = self._earlier
+
+    def die(self, event: Event) -> None:
+        """Note that an event ends this worker."""
+        self.begin(event)
+        self._earlier = self.start
+
+    def move(self, place: BlockPosition) -> None:
+        """Go on behind what is handled, skipped or parked."""
+        self.place = place
+        self.start = self._earlier = None

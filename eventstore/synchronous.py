@@ -1,0 +1,120 @@
+"""Functions that users give have to be done when they return: "not yet" is refused, never taken for done.
+
+What shows before a call is refused then: async functions, generator functions, objects whose ``__call__`` is
+one, bound methods and `functools.partial` of them. A decorator may well turn an async function into a plain
+one (`asyncio.run` inside), so what a function wraps isn't looked at; what it returns is.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from types import MethodType
+from typing import Any, Final
+
+from eventstore.errors import InvalidInput, NotSynchronous
+
+
+def check_synchronous(function: object, field: str, *, error: type[InvalidInput]) -> None:
+    """Check that a function can be called, and that nothing shows it to return before its work is done.
+
+    Args:
+        field: which argument it is.
+        error: what to raise where it can't be called at all.
+
+    Raises:
+        NotSynchronous: it's async or a generator.
+    """
+    if not callable(function):
+        raise error(field, f"is {function!r:.80}, which can't be called; give a function")
+    for part in _parts(function):
+        for kind, is_one in _KINDS:
+            if is_one(part):
+                raise NotSynchronous(field, f"is {name_of(function)}, {kind}: {_REPAIR}")
+
+
+def check_finished(result: object, field: str, *, function: object, at: str = "") -> None:
+    """Check that what a function returned isn't work that's still to be done; if it is, close it.
+
+    Args:
+        at: with what it was called, such as an event, for the error.
+
+    Raises:
+        NotSynchronous: it's a coroutine, a generator, a future or the like.
+    """
+    if result is None or type(result) in _PLAIN or not _is_unfinished(result):
+        return
+    if isinstance(result, (Coroutine, Generator)):
+        result.close()  # else it's told to have never been awaited
+    told = f"returned {_article(type(result).__name__)}{f' for {at}' if at else ''}"
+    raise NotSynchronous(field, f"{name_of(function)} {told}: {_REPAIR}")
+
+
+def name_of(function: object) -> str:
+    """Return where a function stands, as its author finds it."""
+    inner = _parts(function)[-1]
+    if inspect.isroutine(inner):
+        return f"{getattr(inner, '__module__', None) or 'builtins'}.{inner.__qualname__}"
+    return f"an object of {type(inner).__module__}.{type(inner).__qualname__}"
+
+
+_REPAIR: Final = (
+    "it returns before its work is done, and would count as done all the same. Give a plain function that "
+    "returns when all is done; asyncio.run inside of it waits for an async one"
+)
+_PLAIN: Final = frozenset({bool, bytes, dict, float, int, list, str, tuple})
+_KINDS: Final[tuple[tuple[str, Callable[[Any], bool]], ...]] = (
+    ("an async function", inspect.iscoroutinefunction),
+    ("an async generator function", inspect.isasyncgenfunction),
+    ("a generator function", inspect.isgeneratorfunction),
+)
+
+
+def _nothing() -> Iterator[None]:
+    yield
+
+
+async def _nothing_async() -> AsyncIterator[None]:
+    yield
+
+
+_LAZY: Final[tuple[type, ...]] = (
+    *(filter, map, itertools.starmap),
+    # What functions return that these decorate: none of their code has run then.
+    *(type(contextmanager(_nothing)()), type(asynccontextmanager(_nothing_async)())),
+)
+"""They run code only when somebody reads or enters them. Other iterators, such as a database's cursor, may be
+what is left of work that's done."""
+
+
+def _parts(function: object) -> list[Any]:
+    """Return a function and what it is made of by `partial`, bound methods and ``__call__``."""
+    parts = [function]
+    while True:
+        part: Any = parts[-1]
+        if isinstance(part, functools.partial):
+            parts.append(part.func)
+        elif isinstance(part, MethodType):
+            parts.append(part.__func__)
+        elif inspect.isfunction(called := getattr(type(part), "__call__", None)):  # noqa: B004 - its code
+            parts.append(called)
+        else:
+            return parts
+
+
+def _is_unfinished(result: object) -> bool:
+    if isinstance(result, (Awaitable, Generator, AsyncGenerator, *_LAZY)):
+        return True
+    # Of the class, since a mock has every attribute. Futures of all kinds have this one.
+    if hasattr(type(result), "add_done_callback"):
+        return True
+    # Whoever has made one has imported its module; nobody else pays for that.
+    return isinstance(result, getattr(sys.modules.get("multiprocessing.pool"), "AsyncResult", ()))
+
+
+def _article(noun: str) -> str:
+    return f"{'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}"

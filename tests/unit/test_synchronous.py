@@ -1,0 +1,151 @@
+"""Functions that return before their work is done: every kind is refused, and what was done passes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import multiprocessing.pool
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future
+from typing import Any, Final
+from unittest.mock import AsyncMock, MagicMock, Mock
+
+import pytest
+
+from eventstore import InvalidSubscription, NotSynchronous
+from eventstore.synchronous import check_finished, check_synchronous, name_of
+
+
+async def later(*_: object) -> None: ...
+
+
+async def later_generator(*_: object) -> AsyncIterator[int]:
+    yield 1
+
+
+def generator(*_: object) -> Iterator[int]:
+    yield 1
+
+
+@contextlib.contextmanager
+def context(*_: object) -> Iterator[None]:
+    yield
+
+
+class Async:
+    async def __call__(self, *_: object) -> None: ...
+
+    async def handle(self, *_: object) -> None: ...
+
+    @classmethod
+    async def of_class(cls, *_: object) -> None: ...
+
+    @staticmethod
+    async def static(*_: object) -> None: ...
+
+
+class Yields:
+    def __call__(self, *_: object) -> Iterator[int]:
+        yield 1
+
+
+class OwnAwaitable:
+    def __await__(self) -> Iterator[None]:
+        yield
+
+
+SHOWN: Final[dict[str, Callable[..., object]]] = {
+    "async function": later,
+    "async generator function": later_generator,
+    "generator function": generator,
+    "async lambda": AsyncMock(),
+    "async __call__": Async(),
+    "generator __call__": Yields(),
+    "bound method": Async().handle,
+    "class method": Async.of_class,
+    "static method": Async.static,
+    "partial": functools.partial(later, 1),
+    "partial of a partial of a bound method": functools.partial(functools.partial(Async().handle, 1), 2),
+    "partial of an object": functools.partial(Async(), 1),
+    "bound __call__": Async().__call__,
+}
+
+
+def future() -> Future[None]:
+    return Future()
+
+
+def asyncio_future() -> object:
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
+        return loop.create_future()
+
+
+def pool_result() -> Any:
+    with multiprocessing.pool.ThreadPool(1) as pool:
+        return pool.apply_async(abs, (1,))
+
+
+RETURNED: Final[dict[str, Callable[[], object]]] = {
+    "coroutine": later,
+    "generator": generator,
+    "async generator": later_generator,
+    "future": future,
+    "asyncio future": asyncio_future,
+    "awaitable object": OwnAwaitable,
+    "context manager": context,
+    "asynchronous context manager": contextlib.asynccontextmanager(later_generator),
+    "map": lambda: map(abs, [1]),
+    "result of a pool": pool_result,
+}
+
+DONE: Final[dict[str, object]] = {
+    "none": None,
+    "text": "x",
+    "number": 1,
+    "list": [1],
+    "mock": Mock(),
+    "magic mock": MagicMock(),
+    "object": object(),
+    "iterator of a list": iter([1]),
+}
+
+
+@pytest.mark.parametrize("function", SHOWN.values(), ids=SHOWN)
+def test_function_that_shows_to_be_later_is_refused(function: Callable[..., object]) -> None:
+    with pytest.raises(NotSynchronous, match="handler: is .*before its work is done") as caught:
+        check_synchronous(function, "handler", error=InvalidSubscription)
+    assert caught.value.field == "handler"
+
+
+@pytest.mark.parametrize("result", RETURNED.values(), ids=RETURNED)
+def test_result_that_is_still_to_be_done_is_refused_and_closed(result: Callable[[], object]) -> None:
+    with pytest.raises(NotSynchronous, match=r"handler: .*returned an? .* for event 1: .*work is done"):
+        check_finished(result(), "handler", function=print, at="event 1")
+
+
+@pytest.mark.parametrize("result", DONE.values(), ids=DONE)
+def test_result_of_work_that_is_done_passes(result: object) -> None:
+    check_finished(result, "handler", function=print)
+
+
+def test_decorator_that_waits_makes_an_async_function_a_plain_one() -> None:
+    @functools.wraps(later)
+    def waits(*arguments: object) -> None:
+        asyncio.run(later(*arguments))
+
+    check_synchronous(waits, "handler", error=InvalidSubscription)
+    check_finished(waits(), "handler", function=waits)
+
+
+@pytest.mark.parametrize("function", [None, 1, "handle", object()])
+def test_what_can_not_be_called_is_refused(function: object) -> None:
+    with pytest.raises(InvalidSubscription, match="can't be called"):
+        check_synchronous(function, "handler", error=InvalidSubscription)
+
+
+def test_error_names_the_function_where_it_stands() -> None:
+    assert name_of(functools.partial(Async().handle, 1)).endswith("test_synchronous.Async.handle")
+    assert name_of(Async()).endswith("test_synchronous.Async.__call__")
+    assert name_of(object()) == "an object of builtins.object"
+    assert name_of(print) == "builtins.print"
