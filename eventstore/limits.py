@@ -3,6 +3,7 @@
 The values are checked before anything is sent, so that what is refused is refused whole.
 """
 
+from math import ceil
 from typing import Final
 
 # --- streams and events (ours unless a service is named) ------------------------------------------
@@ -64,6 +65,26 @@ UID_SKEW_S: Final = 7_200.0
 """Seconds by which a client's clock may be ahead of a writer's for a retried append with ANY or EXISTS
 to be known by its UUIDv7 (ours): so far back, and no further, the stream is searched for it."""
 
+# --- requests to DynamoDB (ours) -------------------------------------------------------------------
+
+CONNECT_TIMEOUT_S: Final = 0.5
+"""Seconds that a connection to DynamoDB may take."""
+
+READ_TIMEOUT_S: Final = 5.0
+"""Seconds that DynamoDB may take for an answer."""
+
+REQUEST_MAX_TRIES: Final = 3
+"""Tries of one request for as long as DynamoDB is throttled, fails or isn't reached."""
+
+REQUEST_PAUSE_S: Final = 0.5
+"""Seconds at most before the second try of a request; each further pause may be twice as long."""
+
+REQUEST_MAX_S: Final = (
+    REQUEST_MAX_TRIES * (CONNECT_TIMEOUT_S + READ_TIMEOUT_S)
+    + (2 ** (REQUEST_MAX_TRIES - 1) - 1) * REQUEST_PAUSE_S
+)
+"""Seconds that one request takes at most, with all of its tries and pauses (18)."""
+
 # --- reading --------------------------------------------------------------------------------------
 
 SETTLING_S: Final = 10.0
@@ -109,9 +130,9 @@ PUBLISH_MAX_TRIES: Final = 5
 """Tries of one event before its batch stops and is left to the stream's own retry; with pauses of up
 to 0.1, 0.2, 0.4 and 0.8 s between them."""
 
-PUBLISH_RESERVE_S: Final = 10.0
-"""Seconds before the function's deadline at which a batch stops: what one read (9.75 s with all of its
-tries) or one call to EventBridge or SQS takes at most. Give the function several times as much."""
+PUBLISH_RESERVE_S: Final = REQUEST_MAX_S
+"""Seconds before the function's deadline at which a batch stops: what one read takes at most, and one call to
+EventBridge or SQS takes less. Give the function several times as much."""
 
 # --- the log (ours) -------------------------------------------------------------------------------
 
@@ -127,9 +148,9 @@ LOG_BLOCK_MAX_BYTES: Final = 64 * 1_024
 """Bytes of the entries of one block, far below an item's 400 KB: a reader who goes on inside of a block
 reads all of it again."""
 
-INDEX_RESERVE_S: Final = 20.0
-"""Seconds before the function's deadline at which a batch stops being logged: what a read and a write
-(9.75 s each with all of their tries) take at most."""
+INDEX_RESERVE_S: Final = 2 * REQUEST_MAX_S
+"""Seconds before the function's deadline at which a batch stops being logged: what a read and a write take
+at most."""
 
 # --- replay jobs (ours unless a service is named) --------------------------------------------------
 
@@ -142,10 +163,10 @@ REPLAY_STEP_S: Final = 60.0
 REPLAY_CALL_S: Final = 65.0
 """Seconds that one call to a replay's target takes at most: a function may work for 60."""
 
-REPLAY_TIMEOUT_S: Final = 150
-"""Seconds that a step may take: `REPLAY_STEP_S`, a last call and some for the reads and writes."""
+REPLAY_TIMEOUT_S: Final = ceil(REPLAY_STEP_S + REPLAY_CALL_S + 2 * REQUEST_MAX_S)
+"""Seconds that a step may take: `REPLAY_STEP_S`, a last call, a read and a write."""
 
-REPLAY_LEASE_S: Final = 165.0
+REPLAY_LEASE_S: Final = REPLAY_TIMEOUT_S + 15.0
 """Seconds for which a step keeps others out, unless it ends before: longer than it can last."""
 
 REPLAY_BURST_S: Final = 5.0

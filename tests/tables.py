@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 
-_PATIENT = Config(read_timeout=30)
+_PATIENT = Config(read_timeout=60)
 _LOCAL: Any = {
     "region_name": "us-east-1",
     "aws_access_key_id": "local",
@@ -37,21 +37,26 @@ def _session() -> boto3.Session:
 
 
 def dynamodb_client(endpoint: str) -> DynamoDBClient:
-    """Make a client of DynamoDB Local, set up as in production but for its patience: the engine is slow."""
-    config = store_client.CLIENT_CONFIG.merge(_PATIENT)
-    return _session().client("dynamodb", config=config, endpoint_url=endpoint, **_LOCAL)
+    """Make a client of DynamoDB Local, set up as in production."""
+    return _session().client("dynamodb", config=store_client.CLIENT_CONFIG, endpoint_url=endpoint, **_LOCAL)
 
 
 def boto3s_client(endpoint: str) -> DynamoDBClient:
-    """Make boto3's ordinary client of DynamoDB Local, of which every store takes one as well."""
+    """Make boto3's ordinary client of DynamoDB Local, set up as in production."""
+    return boto3.client("dynamodb", config=store_client.CLIENT_CONFIG, endpoint_url=endpoint, **_LOCAL)
+
+
+@cache
+def _patient_client(endpoint: str) -> DynamoDBClient:
+    """Make the client that makes and deletes tables: the engine is slow, and nothing tries again."""
     config = store_client.CLIENT_CONFIG.merge(_PATIENT)
-    return boto3.client("dynamodb", config=config, endpoint_url=endpoint, **_LOCAL)
+    return _session().client("dynamodb", config=config, endpoint_url=endpoint, **_LOCAL)
 
 
 def create_events_table(client: DynamoDBClient) -> str:
     """Create an empty events table with its index and its stream; return its name."""
     name = f"events-{uuid4()}"
-    client.create_table(
+    _patient_client(client.meta.endpoint_url).create_table(
         TableName=name,
         BillingMode="PAY_PER_REQUEST",
         AttributeDefinitions=[
@@ -86,7 +91,7 @@ def events_table(client: DynamoDBClient) -> Iterator[str]:
     try:
         yield name
     finally:
-        client.delete_table(TableName=name)
+        _patient_client(client.meta.endpoint_url).delete_table(TableName=name)
 
 
 def log_table(client: DynamoDBClient) -> AbstractContextManager[str]:
@@ -111,7 +116,7 @@ def _keyed_table(
     client: DynamoDBClient, prefix: str, key_type: Literal["N", "S"], partition_key: str, sort_key: str
 ) -> Iterator[str]:
     name = f"{prefix}-{uuid4()}"
-    client.create_table(
+    _patient_client(client.meta.endpoint_url).create_table(
         TableName=name,
         BillingMode="PAY_PER_REQUEST",
         AttributeDefinitions=[
@@ -125,7 +130,7 @@ def _keyed_table(
     try:
         yield name
     finally:
-        client.delete_table(TableName=name)
+        _patient_client(client.meta.endpoint_url).delete_table(TableName=name)
 
 
 @dataclass

@@ -60,7 +60,7 @@ class StreamConsumer(Construct):
             name=name,
             description=description,
             memory_mb=512,
-            timeout_s=60,
+            timeout_s=120,  # several times what a batch keeps in reserve (`limits.INDEX_RESERVE_S`)
             variables={
                 "EVENTS_TABLE": table.table_name,
                 **self._settings.variables("PARTIAL_BATCH"),

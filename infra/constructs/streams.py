@@ -23,7 +23,7 @@ class AppendFunction(Function):
             name="append",
             description="Appends events to streams.",
             memory_mb=1_024,
-            timeout_s=15,
+            timeout_s=29,  # the API waits for 30
             variables={
                 "EVENTS_TABLE": events_table.table.table_name,
                 **settings.variables("WRITE_SHARDS", "COMPRESSION"),

@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from eventstore import ANY, EXISTS, Append, MalformedItem, NewEvent, StoreUnavailable
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore.limits import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, REQUEST_MAX_S, REQUEST_MAX_TRIES
 from tests.tables import dynamodb_client, events_table
 
 UIDS = [f"01890a5d-ac96-774b-bcce-b302099a805{n}" for n in range(10)]
@@ -44,7 +45,9 @@ def _answer(request: Any, code: str) -> AWSResponse:
         body["CancellationReasons"] = [{"Code": "TransactionConflict"}, {"Code": "None"}]
     raw = io.BytesIO(json.dumps(body).encode())
     raw.stream = lambda: iter([raw.getvalue()])  # type: ignore[attr-defined]
-    return AWSResponse(request.url, 400, {"content-type": "application/x-amz-json-1.0"}, raw)
+    return AWSResponse(
+        request.url, 400, {"content-type": "application/x-amz-json-1.0", "x-amzn-requestid": "R1"}, raw
+    )
 
 
 @pytest.fixture
@@ -110,6 +113,70 @@ def test_throttled_append_is_tried_three_times_and_writes_nothing(
     assert store.head("s").version == 0
 
 
+@pytest.mark.parametrize("fault", ["lost answer", "ThrottlingException"])
+def test_each_try_of_a_write_is_stamped_anew_and_sent_by_botocore_once(
+    store: DynamoDBEventStore, wire: Wire, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    now_us = iter(range(1_000_000, 9_000_000, 1_000_000))
+    monkeypatch.setattr(store, "_clock_us", lambda: next(now_us))
+    stamps: list[int] = []
+    attempts: list[Any] = []
+
+    def watched(params: dict[str, Any], **_: Any) -> None:
+        stamps.append(int(params["Item"]["Timestamp"]["N"]))
+
+    def sent(request: Any, **_: Any) -> None:
+        attempts.append(request.headers["amz-sdk-request"])
+
+    events = store._client.meta.events
+    events.register("provide-client-params.dynamodb.PutItem", watched, unique_id="watched")
+    events.register("before-send.dynamodb.PutItem", sent, unique_id="sent")
+    wire.faults = [fault] * 2
+    try:
+        appended = store.append("s", [NewEvent(name="Happened")], expected=0)
+    finally:
+        events.unregister("provide-client-params.dynamodb.PutItem", unique_id="watched")
+        events.unregister("before-send.dynamodb.PutItem", unique_id="sent")
+
+    assert stamps == [2_000_000, 3_000_000, 4_000_000]
+    assert all(b"attempt=1" in attempt or "attempt=1" in str(attempt) for attempt in attempts)
+    # The first try that was done counts, and this call knows it for its own.
+    assert appended.events[0].timestamp_us == stamps[0 if fault == "lost answer" else 2]
+    assert not appended.repeated
+
+
+def test_pause_that_the_service_names_is_not_waited_for(
+    store: DynamoDBEventStore, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """botocore waits as long as the service says (`x-amz-retry-after`) before it sends the old stamp."""
+    pauses: list[float] = []
+    monkeypatch.setattr("time.sleep", pauses.append)
+    monkeypatch.setattr(store, "_sleep", pauses.append)
+    refused = wire.send
+
+    def later(request: Any) -> Any:
+        answer = refused(request)
+        answer.headers["x-amz-retry-after"] = "19750"
+        return answer
+
+    monkeypatch.setattr(store._client._endpoint.http_session, "send", later)  # type: ignore[attr-defined]
+    wire.faults = ["ThrottlingException"] * 2
+
+    store.append("s", [NewEvent(name="Happened")], expected=0)
+
+    assert sum(pauses) <= REQUEST_MAX_S - REQUEST_MAX_TRIES * (CONNECT_TIMEOUT_S + READ_TIMEOUT_S) + 0.1
+
+
+def test_call_repeated_after_a_lost_answer_says_so(store: DynamoDBEventStore, wire: Wire) -> None:
+    events = [NewEvent(name="Happened", uid=UIDS[0])]
+    first = store.append("s", events, expected=0)
+    wire.faults = ["lost answer"]
+
+    again = store.append("s", events, expected=0)
+
+    assert (again.events, again.repeated) == (first.events, True)
+
+
 @pytest.mark.parametrize(
     ("fault", "count"), [("TransactionConflictException", 1), ("TransactionCanceledException", 2)]
 )
@@ -128,7 +195,7 @@ def test_append_in_the_way_of_another_transaction_is_tried_again(
 def test_append_that_was_done_before_its_repetition_was_refused_is_written_once(
     store: DynamoDBEventStore, wire: Wire, count: int, has_uids: bool, expected: Any
 ) -> None:
-    """The client sends it twice: it's done, its answer gets lost, and the second is in another's way."""
+    """It's sent twice: it's done, its answer gets lost, and the second is in another's way."""
     store.append("s", [NewEvent(name="Before")] * 2, expected=0)
     refused = "TransactionConflictException" if count == 1 else "TransactionCanceledException"
     events = [NewEvent(name="Happened", uid=uid if has_uids else None) for uid in UIDS[:count]]
@@ -138,7 +205,7 @@ def test_append_that_was_done_before_its_repetition_was_refused_is_written_once(
     appended = store.append("s", events, expected=expected)
 
     assert not wire.faults
-    assert appended.repeated is has_uids
+    assert not appended.repeated
     assert tuple(store.read_stream("s", from_version=3)) == appended.events
     assert appended.version == 2 + count
 

@@ -11,6 +11,16 @@ from typing import Any
 
 import pytest
 from botocore.awsrequest import AWSResponse
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    HTTPClientError,
+    IncompleteReadError,
+    ProxyConnectionError,
+    ReadTimeoutError,
+    SSLError,
+)
 
 from eventstore import BlockPosition, Event, EventStoreError, NewEvent, StoreUnavailable
 from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
@@ -23,7 +33,7 @@ from eventstore.replays import Replay
 from eventstore.stored_items import StoredItem
 from eventstore.subscriptions import ParkedEvent
 from eventstore.subscriptions.checkpoints import Lease
-from tests.tables import dynamodb_client
+from tests.tables import boto3s_client, dynamodb_client
 
 EVENT = Event("s", 1, "Happened", "{}", "{}", "01890a5d-ac96-774b-bcce-b302099a8057", 1)
 START = BlockPosition(1, 0)
@@ -82,6 +92,7 @@ WRITES: dict[str, Callable[[Adapters], object]] = {
 }
 
 
+HEADERS = {"content-type": "application/x-amz-json-1.0", "x-amzn-requestid": "R1"}
 CODES = {
     "TransactionConflict": "TransactionConflictException",
     "ThrottlingError": "ThrottlingException",
@@ -108,10 +119,29 @@ def refuse_writes(reason: str) -> Callable[[Any], AWSResponse]:
     return send
 
 
+READS: dict[str, Callable[[Adapters], object]] = {
+    "head": lambda on: on.store.head("s"),
+    "load": lambda on: list(on.store.read_stream("s")),
+    "read all": lambda on: list(on.store.read_all()),
+    "read times": lambda on: on.store.read_times([("s", 1)]),
+    "scan": lambda on: on.table.scan(segment=0, segments=1, after=None),
+    "get": lambda on: on.table.get("s", 1),
+    "read the log": lambda on: list(on.log.read_tranche(0)),
+    "read a group": lambda on: on.checkpoints.read_group("view"),
+    "read what is parked": lambda on: list(on.checkpoints.read_parked("view")),
+    "get a replay": lambda on: on.replays.get("r"),
+    "list replays": lambda on: on.replays.latest(limit=1),
+}
+
+
 def answer(request: Any, status: int, body: dict[str, Any]) -> AWSResponse:
-    raw = io.BytesIO(json.dumps(body).encode())
+    return answer_text(request, status, json.dumps(body).encode(), HEADERS)
+
+
+def answer_text(request: Any, status: int, body: bytes, headers: dict[str, str]) -> AWSResponse:
+    raw = io.BytesIO(body)
     raw.stream = lambda: iter([raw.getvalue()])  # type: ignore[attr-defined]
-    return AWSResponse(request.url, status, {"content-type": "application/x-amz-json-1.0"}, raw)
+    return AWSResponse(request.url, status, headers, raw)
 
 
 @pytest.fixture
@@ -141,3 +171,94 @@ def test_condition_that_fails_is_an_answer_or_an_error_of_the_library(
 
     with suppress(EventStoreError):
         WRITES[write](adapters)
+
+
+PORTAL = (200, b"<html>please log in</html>", {"content-type": "text/html"})
+TROUBLE: dict[str, tuple[int, bytes, dict[str, str]]] = {
+    "500 with a code": (500, b'{"__type":"dynamodb#InternalServerError"}', HEADERS),
+    "500 with a code that means something else": (500, b'{"__type":"x#ValidationException"}', HEADERS),
+    "500 without a body": (500, b"", {}),
+    "502 of HTML": (502, b"<html>bad gateway</html>", {"content-type": "text/html"}),
+    "503 of text": (503, b"Service Unavailable", {"content-type": "text/plain"}),
+    "503 of a list": (503, b"[]", {"content-type": "application/json"}),
+    "503 of a JSON text": (503, b'"gone"', {"content-type": "application/json"}),
+    "504 without type": (504, b"{}", HEADERS),
+    "InternalFailure": (400, b'{"__type":"dynamodb#InternalFailure"}', HEADERS),
+    "LimitExceeded": (400, b'{"__type":"dynamodb#LimitExceededException"}', HEADERS),
+    "ReplicatedWriteConflict": (400, b'{"__type":"x#ReplicatedWriteConflictException"}', HEADERS),
+    "429": (429, b"", {}),
+    "redirect to a login page": (302, b"", {"location": "http://portal"}),
+    "403 of a proxy": (403, b"<html>forbidden</html>", {"content-type": "text/html"}),
+    "login page": PORTAL,
+    "empty success": (200, b"", {}),
+    "empty success with headers": (200, b"", {**HEADERS, "content-length": "0"}),
+    "success of somebody else": (200, b"{}", {"content-type": "application/json"}),
+    "success without id and checksum": (200, b"{}", {"content-type": "application/x-amz-json-1.0"}),
+}
+
+
+@pytest.fixture(params=["ours", "boto3's"])
+def either(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Adapters:
+    monkeypatch.setattr("time.sleep", pause)
+    made = dynamodb_client if request.param == "ours" else boto3s_client
+    return Adapters(made("http://127.0.0.1:9"))
+
+
+@pytest.mark.parametrize("trouble", TROUBLE)
+def test_answer_that_is_no_success_is_unavailable_for_writes_and_reads(
+    either: Adapters, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    monkeypatch.setattr(
+        either.client._endpoint.http_session, "send", lambda sent: answer_text(sent, *TROUBLE[trouble])
+    )
+
+    for call in (*WRITES.values(), *READS.values()):
+        with pytest.raises(StoreUnavailable):
+            call(either)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ReadTimeoutError(endpoint_url="http://d"),
+        ConnectTimeoutError(endpoint_url="http://d"),
+        ConnectionClosedError(endpoint_url="http://d"),
+        SSLError(endpoint_url="http://d", error="broken"),
+        ProxyConnectionError(proxy_url="http://p", error="refused"),
+        HTTPClientError(error="decode"),
+        IncompleteReadError(actual_bytes=1, expected_bytes=2),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_connection_that_breaks_is_unavailable_for_writes_and_reads(
+    either: Adapters, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def broken(_: Any) -> AWSResponse:
+        raise error
+
+    monkeypatch.setattr(either.client._endpoint.http_session, "send", broken)
+
+    for call in (*WRITES.values(), *READS.values()):
+        with pytest.raises(StoreUnavailable):
+            call(either)
+
+
+@pytest.mark.parametrize(
+    "code", ["AccessDeniedException", "ResourceNotFoundException", "ValidationException"]
+)
+def test_refusal_that_stays_is_sent_once_and_said_in_dynamodbs_own_words(
+    either: Adapters, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    sent: list[Any] = []
+
+    def refuse(request: Any) -> AWSResponse:
+        sent.append(request)
+        return answer(request, 400, {"__type": f"dynamodb#{code}", "message": "no"})
+
+    monkeypatch.setattr(either.client._endpoint.http_session, "send", refuse)
+
+    with pytest.raises(ClientError, match=code):
+        either.store.append("s", [NewEvent.of("E")], expected=0)
+    with pytest.raises(ClientError, match=code):
+        list(either.store.read_stream("s"))
+    assert len(sent) == 2

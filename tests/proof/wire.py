@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,15 +23,14 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 _WRITES: Final = frozenset({"DeleteItem", "PutItem", "TransactWriteItems", "UpdateItem"})
-_JSON: Final = {"content-type": "application/x-amz-json-1.0"}
+_JSON: Final = {"content-type": "application/x-amz-json-1.0", "x-amzn-requestid": "R1"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Faults:
     """How much goes wrong on the wire: shares of 1 of all requests, and seconds at most.
 
-    `clock_skew_s`, twice, `write_pause_s`, `late_write_s`, `index_lag_s` and a second of botocore's own
-    pauses are 9.5 s: below the settling time, which covers just them.
+    `clock_skew_s`, twice, `write_pause_s`, `late_write_s` and `index_lag_s` are 8.5 s: below the settling time, which covers just them.
     """
 
     throttled: float = 0.02
@@ -64,6 +64,7 @@ class Wire:
         self._send_for_real = send_for_real
         self._visible_us: dict[tuple[str, str], int] = {}
         self._out_until_us = 0
+        self._asked: Counter[str] = Counter()
         self.requests = 0
 
     def send(self, request: Any) -> Any:
@@ -77,15 +78,14 @@ class Wire:
         if operation == "Query" and self._world.chance(self._faults.partial_answers):
             self._cut_short(request, body)
         if operation in _WRITES:
-            self._pause(request)
+            self._pause()
         self._perhaps_be_out(request)
         answer = self._spoil(request, operation, body)
         self._world.step()
         return answer
 
-    def _pause(self, request: Any) -> None:
-        is_first = "attempt=1" in _text(request.headers.get("amz-sdk-request", ""))
-        if is_first and self._world.chance(self._faults.write_pauses):
+    def _pause(self) -> None:
+        if self._world.chance(self._faults.write_pauses):
             self._world.faults["writer paused between stamping and writing"] += 1
             self._world.sleep(self._world.rng.random() * self._faults.write_pause_s)
 
@@ -181,10 +181,10 @@ class Wire:
     def _read_beside(self, request: Any, body: Any) -> Any:
         # Not from the world's own chance, since several threads come here in any order.
         what = f"{self._world.now_us}/{body['ExpressionAttributeValues']}/{body.get('ExclusiveStartKey')}"
-        attempt = _text(request.headers.get("amz-sdk-request", ""))
         if self._world.now_us < self._out_until_us:
             raise ConnectTimeoutError(endpoint_url=request.url)
-        if random.Random(what + attempt).random() < self._faults.throttled:
+        self._asked[what] += 1  # a thread's own: it names its shard
+        if random.Random(f"{what}/{self._asked[what]}").random() < self._faults.throttled:
             # Not counted: a read whose reader has failed at another shard may come or not.
             return _refused(request, "ProvisionedThroughputExceededException")
         return self._without_the_late(request, body, self._send_for_real(request))
@@ -203,17 +203,13 @@ class Wire:
 
 @contextmanager
 def wired_client(world: World, faults: Faults, endpoint: str) -> Iterator[tuple[DynamoDBClient, Wire]]:
-    """Have a client on such a wire; botocore's own retries are on, and wait in virtual time.
-
-    But for its quota of retries: what is left of it depends on the order of the threads that read shards.
-    """
+    """Have a client on such a wire; the adapters' tries of a request wait in virtual time."""
     client = dynamodb_client(endpoint)
     session = client._endpoint.http_session  # type: ignore[attr-defined]
     wire = Wire(world, faults, session.send)
     session.send = wire.send
     time = SimpleNamespace(sleep=lambda _: world.sleep(world.rng.random() / 2 if world.is_in_actor else 0))
-    has_quota = patch("botocore.retries.quota.RetryQuota.acquire", lambda _quota, _amount: True)
-    with patch("botocore.endpoint.time", time), has_quota:
+    with patch("eventstore.adapters.dynamodb.requests.time", time):
         yield client, wire
 
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import Any, Final
 
 from eventstore.adapters.dynamodb.compression import Compression
 from eventstore.adapters.dynamodb.items import event_from_item, item_from_event
 from eventstore.adapters.dynamodb.reading import EventReads
-from eventstore.adapters.dynamodb.requests import Busy, SlotsTaken, send
+from eventstore.adapters.dynamodb.requests import Busy, SlotsTaken, pause_s, send_once
 from eventstore.adapters.dynamodb.schema import STREAM_ID
 from eventstore.appends import check_transaction, stamp
 from eventstore.errors import ExpectedVersionAhead, StoreUnavailable, VersionConflict
 from eventstore.events import Event, Head, NewEvent
-from eventstore.limits import UID_SKEW_S
+from eventstore.limits import REQUEST_MAX_TRIES, UID_SKEW_S
 from eventstore.store import Append, Appended, Expect, Expected
 from eventstore.uids import uuid7, uuid7_time_us
 
@@ -54,32 +54,49 @@ class EventAppends(EventReads):
             [event.uid or uuid7(now_us=now_us, random_bytes=self._random_bytes) for event in append.events]
             for append in appends
         ]
-        known = appends[0].events[0].uid is not None
-        first_heads: list[Head | None] = [None] * len(appends)
+        call = _Call(appends, uids)
         for attempt in range(1, _MAX_TRIES + 1):
-            plans = [self._plan(*each) for each in zip(appends, uids, first_heads, strict=True)]
-            first_heads = [first or plan.head for first, plan in zip(first_heads, plans, strict=True)]
-            if any(plan.earlier for plan in plans):
-                stored = self._already_stored(plans)
-                if stored:
-                    return _appended(stored, repeated=known)
-            now_us = self._clock_us()
-            events = [stamp(plan.append, head=plan.head, now_us=now_us, uids=plan.uids) for plan in plans]
-            try:
-                self._write([event for of in events for event in of])
-                return _appended(events, repeated=False)
-            except SlotsTaken as taken:
-                stored = self._stored_by_us(plans, taken.items)
-                if stored:
-                    return _appended(stored, repeated=known)
-                conflict = self._conflict(plans, taken.items, may_retry=attempt < _MAX_TRIES)
-                if conflict:
-                    raise conflict from taken.__cause__
-            except Busy as busy:
-                if attempt == _MAX_TRIES:
-                    raise StoreUnavailable(operation="append", reason=f"still busy: {busy.reason}") from busy
+            appended = self._try(call, may_retry=attempt < _MAX_TRIES)
+            if appended:
+                return appended
             self._sleep(min(0.5, 0.01 * 2**attempt) * self._jitter())
         raise AssertionError("the last try returns or raises")
+
+    def _try(self, call: _Call, *, may_retry: bool) -> tuple[Appended, ...] | None:
+        """Try to append, with one write; None when it has to be tried again."""
+        stored = None if call.plans else self._plan_all(call)
+        if stored:
+            return call.found(stored)
+        plans, now_us = call.plans, self._clock_us()
+        events = [stamp(plan.append, head=plan.head, now_us=now_us, uids=plan.uids) for plan in plans]
+        try:
+            self._write(_flat(events))
+            return _appended(events, repeated=False)
+        except SlotsTaken as taken:
+            stored = self._stored_by_us(plans, taken.items)
+            if stored:
+                return call.found(stored)
+            conflict = self._conflict(plans, taken.items, may_retry=may_retry)
+            if conflict:
+                raise conflict from taken.__cause__
+            call.plans = []
+        except Busy as busy:
+            if not may_retry:
+                raise StoreUnavailable(operation="append", reason=f"still busy: {busy.reason}") from busy
+        except StoreUnavailable:
+            # Done or not, the next try meets it at the same places, and knows it by its uids.
+            call.lost.append(_flat(events))
+            if len(call.lost) == REQUEST_MAX_TRIES:
+                raise
+            self._sleep(pause_s(len(call.lost), jitter=self._jitter()))
+        return None
+
+    def _plan_all(self, call: _Call) -> list[tuple[Event, ...]] | None:
+        """Find where to append; return the events when an earlier call has stored them."""
+        heads: Sequence[Head | None] = call.first_heads or [None] * len(call.appends)
+        call.plans = [self._plan(*each) for each in zip(call.appends, call.uids, heads, strict=True)]
+        call.first_heads = call.first_heads or [plan.head for plan in call.plans]
+        return self._already_stored(call.plans) if any(plan.earlier for plan in call.plans) else None
 
     def _plan(self, append: Append, uids: list[str], first_head: Head | None) -> _Plan:
         """Find the head to append behind, with as few reads as the expectation allows.
@@ -150,9 +167,9 @@ class EventAppends(EventReads):
             for event in events
         ]
         if len(puts) == 1:
-            send(self._client.put_item, **puts[0])
+            send_once(self._client.put_item, **puts[0])
         else:
-            send(self._client.transact_write_items, TransactItems=[{"Put": put} for put in puts])
+            send_once(self._client.transact_write_items, TransactItems=[{"Put": put} for put in puts])
 
     def _stored_by_us(
         self, plans: list[_Plan], items: list[dict[str, Any] | None]
@@ -206,6 +223,29 @@ class _Plan:
     head: Head
     earlier: int = 0
     """The EventId under which an earlier try of this append was found; 0 for none."""
+
+
+@dataclass(slots=True)
+class _Call:
+    """One call of `transact`, over all of its tries."""
+
+    appends: Sequence[Append]
+    uids: list[list[str]]
+    plans: list[_Plan] = field(default_factory=list)
+    """Where to append; none when that has to be found (anew)."""
+    first_heads: list[Head] = field(default_factory=list)
+    """What the first try found."""
+    lost: list[list[Event]] = field(default_factory=list)
+    """The events of each try of which it isn't known whether they were written."""
+
+    def found(self, stored: list[tuple[Event, ...]]) -> tuple[Appended, ...]:
+        """Return what is stored already: by an earlier call, or by a try of this one."""
+        known = self.appends[0].events[0].uid is not None
+        return _appended(stored, repeated=known and _flat(stored) not in self.lost)
+
+
+def _flat(events: Sequence[Sequence[Event]]) -> list[Event]:
+    return list(chain.from_iterable(events))
 
 
 def _appended(stored: Sequence[tuple[Event, ...]], *, repeated: bool) -> tuple[Appended, ...]:

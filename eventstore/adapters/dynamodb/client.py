@@ -11,22 +11,23 @@ from botocore.config import Config
 from botocore.session import Session, get_session
 
 from eventstore.adapters.dynamodb.response_parser import ItemParserFactory
+from eventstore.limits import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials
     from mypy_boto3_dynamodb import DynamoDBClient
 
 CLIENT_CONFIG: Final = Config(
-    # A write is stamped before it's sent, so all of its tries have to end within the settling time
-    # (10 s): 3 x (0.5 + 1.75) s, and two pauses of at most 1 and 2 s, are 9.75 s.
-    connect_timeout=0.5,
-    read_timeout=1.75,
-    retries={"mode": "standard", "total_max_attempts": 3},
+    connect_timeout=CONNECT_TIMEOUT_S,
+    read_timeout=READ_TIMEOUT_S,
+    # One try: the adapters try again themselves. An event is stamped before it's sent, and botocore would
+    # send it once more with the old stamp, after a pause that the service may name (`x-amz-retry-after`).
+    retries={"mode": "standard", "total_max_attempts": 1},
     # One connection for each shard that is read side by side, and some for appends meanwhile.
     max_pool_connections=50,
     tcp_keepalive=True,
 )
-"""The timeouts and retries of a store's client; `dynamodb_client` sets them."""
+"""The timeouts of a store's client, and one try a request; `dynamodb_client` sets them."""
 
 _PARSERS: Final = "response_parser_factory"
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 # The first connection needs it: loaded here, it's paid for at a function's start and not by a request.
 import encodings.idna  # noqa: F401
+import random
+import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+from uuid import uuid4
 
-from botocore import exceptions
 from botocore.exceptions import ClientError
 
+from eventstore.adapters.answers import NOT_ANSWERED, foreign, is_passing, is_unreadable
 from eventstore.errors import StoreUnavailable
 from eventstore.errors.base import PicklableError
+from eventstore.limits import REQUEST_MAX_TRIES, REQUEST_PAUSE_S
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -19,18 +23,6 @@ if TYPE_CHECKING:
 CONDITION_FAILED: Final = "ConditionalCheckFailedException"
 TRANSACTION_CANCELED: Final = "TransactionCanceledException"
 TRANSACTION_CONFLICT: Final = "TransactionConflictException"
-
-_UNAVAILABLE: Final = frozenset(
-    {
-        "InternalServerError",
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "ServiceUnavailable",
-        "ThrottlingException",
-        "TransactionInProgressException",
-    }
-)
-_NOT_THERE: Final = (exceptions.ConnectionError, exceptions.HTTPClientError)
 
 _MAX_BARREN: Final = 5
 
@@ -57,29 +49,68 @@ class Busy(StoreUnavailable):
 
 
 def send(operation: Callable[..., Any], **request: Any) -> Any:
-    """Send one request.
+    """Send one request; try again, up to `REQUEST_MAX_TRIES` times, while DynamoDB can't be reached.
+
+    What is tried again may have been done: a write with a condition meets itself then, which its caller
+    has to know. Several writes in one transaction are done once.
 
     Raises:
-        StoreUnavailable: throttled or not reached after all of the client's tries.
-        Busy: of a write, as above; it's known that nothing was written.
+        StoreUnavailable: throttled, failing or not reached, at each try.
+        Busy: of a write, another transaction is in the way; it's known that nothing was written.
         SlotsTaken: of a write with a condition; its callers know what that means, theirs needn't.
         ClientError: anything else, such as a missing table or permission, as boto3 says it.
     """
+    if "TransactItems" in request:
+        request = {"ClientRequestToken": str(uuid4()), **request}
+    for attempt in range(1, REQUEST_MAX_TRIES):
+        try:
+            return send_once(operation, **request)
+        except Busy:
+            raise
+        except StoreUnavailable:
+            time.sleep(pause_s(attempt, jitter=random.random()))
+    return send_once(operation, **request)
+
+
+def send_once(operation: Callable[..., Any], **request: Any) -> Any:
+    """Send one request, with one try; raises as `send`.
+
+    After StoreUnavailable a write may have been done, or be done within the time-out of its request.
+    """
     try:
-        return operation(**request)
+        answer = operation(**request)
     except ClientError as error:
-        code = error.response["Error"]["Code"]
-        if code == CONDITION_FAILED:
-            raise SlotsTaken([_item(error.response)]) from error
-        if code == TRANSACTION_CANCELED:
-            _raise_cancelled(error)
-        if code == TRANSACTION_CONFLICT:
-            raise Busy(operation=error.operation_name, reason=str(error)) from error
-        if code in _UNAVAILABLE:
-            raise StoreUnavailable(operation=error.operation_name, reason=str(error)) from error
-        raise
-    except _NOT_THERE as error:
+        _raise_refusal(error)
+    except NOT_ANSWERED as error:
         raise StoreUnavailable(operation=operation.__name__, reason=str(error)) from error
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        if not is_unreadable(error):
+            raise
+        reason = f"the answer can't be read: {error!r}"
+        raise StoreUnavailable(operation=operation.__name__, reason=reason) from error
+    fault = foreign(answer)
+    if fault:
+        raise StoreUnavailable(operation=operation.__name__, reason=fault)
+    return answer
+
+
+def pause_s(attempt: int, *, jitter: float) -> float:
+    """Return the seconds to wait after a failed try of a request, the first being 1."""
+    return REQUEST_PAUSE_S * 2.0 ** (attempt - 1) * jitter
+
+
+def _raise_refusal(error: ClientError) -> NoReturn:
+    code = error.response["Error"]["Code"]
+    # By its status first: what failed inside of DynamoDB has failed, whatever its body is called.
+    if is_passing(error):
+        raise StoreUnavailable(operation=error.operation_name, reason=str(error)) from error
+    if code == CONDITION_FAILED:
+        raise SlotsTaken([_item(error.response)]) from error
+    if code == TRANSACTION_CANCELED:
+        _raise_cancelled(error)
+    if code == TRANSACTION_CONFLICT:
+        raise Busy(operation=error.operation_name, reason=str(error)) from error
+    raise error
 
 
 def get_items(
@@ -117,7 +148,7 @@ def get_items(
             sleep(0.05 * 2**barren * jitter())
 
 
-def _raise_cancelled(error: ClientError) -> None:
+def _raise_cancelled(error: ClientError) -> NoReturn:
     reasons: list[dict[str, Any]] = error.response.get("CancellationReasons", [])  # type: ignore[assignment]
     codes = {reason.get("Code") or "None" for reason in reasons}
     if "ConditionalCheckFailed" in codes:

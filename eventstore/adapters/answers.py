@@ -1,0 +1,94 @@
+"""What an AWS service answers: which trouble passes, and which answers aren't the service's."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from botocore import exceptions
+from botocore.exceptions import ClientError
+from botocore.parsers import ResponseParserError
+
+NOT_ANSWERED: Final = (
+    exceptions.ConnectionError,  # not connected, by the network, a proxy or TLS
+    exceptions.HTTPClientError,  # sent, and no answer, or one that broke off
+    exceptions.IncompleteReadError,
+    exceptions.ResponseStreamingError,
+    exceptions.ChecksumError,
+    exceptions.CredentialRetrievalError,
+    exceptions.MetadataRetrievalError,
+    ResponseParserError,
+)
+"""Errors of botocore after which it isn't known whether a request was done; trying again may succeed."""
+
+_PASSING: Final = frozenset(
+    {
+        "BandwidthLimitExceeded",
+        "InternalError",
+        "InternalFailure",
+        "InternalServerError",
+        "LimitExceededException",
+        "PriorRequestNotComplete",
+        "ProvisionedThroughputExceededException",
+        "ReplicatedWriteConflictException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "ServiceUnavailable",
+        "ServiceUnavailableException",
+        "SlowDown",
+        "Throttling",
+        "ThrottledException",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "TransactionInProgressException",
+    }
+)
+"""Codes, of whatever status, of what may succeed in a moment."""
+
+_PASSING_STATUSES: Final = frozenset({408, 425, 429})
+_TOO_LARGE: Final = 413
+
+
+def is_passing(error: ClientError) -> bool:
+    """Tell whether a refusal may be over in a moment: by its status first, then by its code.
+
+    One that isn't the service's counts as such, too: that of a proxy or a login page on the way.
+    """
+    code = str(error.response["Error"].get("Code", ""))
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    # Where a body has no code that can be read, botocore gives the status as the code.
+    is_foreign = code == str(status) and status != _TOO_LARGE
+    return status >= 500 or status in _PASSING_STATUSES or code in _PASSING or is_foreign
+
+
+def is_unreadable(error: Exception) -> bool:
+    """Tell whether an error came out of botocore's parser: an answer that it can't take, of any status.
+
+    Such as the JSON text of a proxy where an object should be, on which botocore stumbles.
+    """
+    trace = error.__traceback__
+    modules = set()
+    while trace is not None:
+        modules.add(trace.tb_frame.f_globals.get("__name__"))
+        trace = trace.tb_next
+    return "botocore.parsers" in modules
+
+
+def foreign(answer: Any) -> str:
+    """Say why a successful answer is none of the service's, or nothing when it is.
+
+    A login page, a proxy or a load balancer answers 200 with what it likes. botocore reads that as an answer
+    without members, so a write would count as done. Every answer of the service's JSON protocol has the
+    content type, a body, and an id or a checksum.
+    """
+    headers = answer["ResponseMetadata"].get("HTTPHeaders") if "ResponseMetadata" in answer else None
+    if headers is None:  # a client that isn't boto3's
+        return ""
+    content_type = headers.get("content-type", "")
+    if not content_type.startswith("application/x-amz-json"):
+        return f"the answer is not the service's: its content type is {content_type!r}"
+    if not ("x-amzn-requestid" in headers or "x-amz-crc32" in headers):
+        return "the answer is not the service's: it has neither an id nor a checksum"
+    return "the answer has no body" if headers.get("content-length") == "0" else ""
