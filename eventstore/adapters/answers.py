@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from botocore import exceptions
@@ -63,24 +64,37 @@ def is_passing(error: ClientError) -> bool:
     return status >= 500 or status in _PASSING_STATUSES or code in _PASSING or is_foreign
 
 
-def is_unreadable(error: Exception) -> bool:
-    """Tell whether an error came out of botocore's parser: an answer that it can't take, of any status.
+def ask(operation: Callable[..., Any], **request: Any) -> Any:
+    """Send a request; an answer on which botocore's parser stumbles is a ResponseParserError.
 
-    Such as the JSON text of a proxy where an object should be, on which botocore stumbles.
+    Such as the JSON list or text of a proxy where an object should be.
     """
+    try:
+        return operation(**request)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        if not _is_parsers(error):
+            raise
+        raise ResponseParserError(f"the answer can't be read: {error!r}") from error
+
+
+def _is_parsers(error: Exception) -> bool:
     trace = error.__traceback__
     modules = set()
     while trace is not None:
         modules.add(trace.tb_frame.f_globals.get("__name__"))
         trace = trace.tb_next
-    return "botocore.parsers" in modules
+    return ResponseParserError.__module__ in modules
+
+
+FAILED: Final = (ClientError, exceptions.BotoCoreError, ResponseParserError)
+"""All that botocore raises for a request that was sent, or could not be."""
 
 
 def foreign(answer: Any) -> str:
-    """Say why a successful answer is none of the service's, or nothing when it is.
+    """Say why a successful answer is none of DynamoDB's, or nothing when it is.
 
     A login page, a proxy or a load balancer answers 200 with what it likes. botocore reads that as an answer
-    without members, so a write would count as done. Every answer of the service's JSON protocol has the
+    without members, so a write would count as done. Every answer of DynamoDB has the
     content type, a body, and an id or a checksum.
     """
     headers = answer["ResponseMetadata"].get("HTTPHeaders") if "ResponseMetadata" in answer else None
@@ -88,7 +102,16 @@ def foreign(answer: Any) -> str:
         return ""
     content_type = headers.get("content-type", "")
     if not content_type.startswith("application/x-amz-json"):
-        return f"the answer is not the service's: its content type is {content_type!r}"
+        return f"the answer is not DynamoDB's: its content type is {content_type!r}"
     if not ("x-amzn-requestid" in headers or "x-amz-crc32" in headers):
-        return "the answer is not the service's: it has neither an id nor a checksum"
+        return "the answer is not DynamoDB's: it has neither an id nor a checksum"
     return "the answer has no body" if headers.get("content-length") == "0" else ""
+
+
+def has_id(answer: Any) -> bool:
+    """Tell whether a successful answer has the id of an AWS request, as each of SQS and Lambda has.
+
+    For answers of which no member says so: an empty queue and a login page on the way look alike otherwise.
+    """
+    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders")
+    return headers is None or "x-amzn-requestid" in headers  # None: a client that isn't boto3's

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+from botocore.exceptions import ClientError, ParamValidationError
 
+from eventstore.adapters.answers import FAILED, ask, is_passing
 from eventstore.cloudevents import Entry
 from eventstore.publish import Refusal
 
@@ -68,16 +69,20 @@ class EventBridgeBus:
         Cost: 1 request; refused as a whole, 1 more for each entry.
         """
         try:
-            answer = self._client.put_events(Entries=[self._request(entry) for entry in entries])
+            answer = ask(self._client.put_events, Entries=[self._request(entry) for entry in entries])
         except ParamValidationError as error:
             return self._one_by_one(entries, str(error))
-        except ClientError as error:
-            if error.response["Error"]["Code"] in _ABOUT_THE_REQUEST:
+        except FAILED as error:
+            if isinstance(error, ClientError) and _is_about_the_request(error):
                 return self._one_by_one(entries, str(error))
             return [Refusal(str(error), permanent=False)] * len(entries)
-        except BotoCoreError as error:
-            return [Refusal(str(error), permanent=False)] * len(entries)
-        return [_refusal(result) for _, result in zip(entries, answer["Entries"], strict=True)]
+        results = answer.get("Entries", ())
+        if len(results) != len(entries):
+            reason = (
+                f"the answer is not EventBridge's: it has {len(results)} results for {len(entries)} entries"
+            )
+            return [Refusal(reason, permanent=False)] * len(entries)
+        return [_refusal(result) for result in results]
 
     def _one_by_one(self, entries: Sequence[Entry], reason: str) -> list[Refusal | None]:
         if len(entries) == 1:
@@ -93,6 +98,10 @@ class EventBridgeBus:
             # Whole seconds, more does not fit there; the detail's time has the microseconds.
             "Time": datetime.fromtimestamp(entry.timestamp_us // 1_000_000, UTC),
         }
+
+
+def _is_about_the_request(error: ClientError) -> bool:
+    return not is_passing(error) and error.response["Error"]["Code"] in _ABOUT_THE_REQUEST
 
 
 def _refusal(result: PutEventsResultEntryTypeDef) -> Refusal | None:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid5
 
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
 from eventstore.adapters import eventbridge
+from eventstore.adapters.answers import FAILED, ask, has_id
 from eventstore.adapters.eventbridge import EventBridgeBus
 from eventstore.cloudevents import Entry
 from eventstore.limits import (
@@ -70,10 +70,15 @@ class QueueTarget:
         """Send 1-10 entries; a message's own result is read. Cost: 1 request, and 1 GetQueueUrl at first."""
         try:
             url = self._url()
-            answer = self._client.send_message_batch(
-                QueueUrl=url, Entries=[self._message(place, entry) for place, entry in enumerate(entries)]
+            if not url:
+                reason = "the answer is not SQS's: it names no queue"
+                return [Refusal(reason, permanent=False)] * len(entries)
+            answer = ask(
+                self._client.send_message_batch,
+                QueueUrl=url,
+                Entries=[self._message(place, entry) for place, entry in enumerate(entries)],
             )
-        except (BotoCoreError, ClientError) as error:
+        except FAILED as error:
             return [Refusal(str(error), permanent=False)] * len(entries)
         refusals: list[Refusal | None] = [Refusal("the answer doesn't say", permanent=False)] * len(entries)
         for taken in answer.get("Successful", []):
@@ -86,9 +91,12 @@ class QueueTarget:
 
     def _url(self) -> str:
         if not self._queue_url:
-            self._queue_url = self._client.get_queue_url(
-                QueueName=self._target.name, QueueOwnerAWSAccountId=self._target.account
-            )["QueueUrl"]
+            answer = ask(
+                self._client.get_queue_url,
+                QueueName=self._target.name,
+                QueueOwnerAWSAccountId=self._target.account,
+            )
+            self._queue_url = answer.get("QueueUrl", "")
         return self._queue_url
 
     def _message(self, place: int, entry: Entry) -> SendMessageBatchRequestEntryTypeDef:
@@ -123,14 +131,17 @@ class FunctionTarget:
         """Invoke the function with 1-100 entries, all of them or none. Cost: 1 invocation."""
         texts = (delivered_text(entry, target=self._target, replay_id=self._replay_id) for entry in entries)
         try:
-            answer = self._client.invoke(
+            answer = ask(
+                self._client.invoke,
                 FunctionName=self._target.arn,
                 InvocationType="RequestResponse",
                 Payload=f"[{','.join(texts)}]".encode(),
             )
             said = answer["Payload"].read()[:500].decode(errors="replace")
-        except (BotoCoreError, ClientError) as error:
+        except FAILED as error:
             return [Refusal(str(error), permanent=False)] * len(entries)
+        if not has_id(answer):
+            return [Refusal("the answer is not Lambda's: it has no id", permanent=False)] * len(entries)
         if "FunctionError" in answer:
             return [Refusal(f"the function raised: {said}", permanent=False)] * len(entries)
         return [None] * len(entries)

@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
+from eventstore.adapters.answers import FAILED, ask
 from eventstore.errors import FailedEventsUnavailable
 from eventstore.publish import FailedEvent
 
@@ -51,6 +51,8 @@ class SqsFailedEvents:
             "reason": failed.reason[:_REASON_MAX_CHARS],
         }
         try:
-            self._client.send_message(QueueUrl=self._queue_url, MessageBody=json.dumps(message))
-        except (BotoCoreError, ClientError) as error:
+            answer = ask(self._client.send_message, QueueUrl=self._queue_url, MessageBody=json.dumps(message))
+        except FAILED as error:
             raise FailedEventsUnavailable(reason=str(error)) from error
+        if "MessageId" not in answer:
+            raise FailedEventsUnavailable(reason="the answer is not SQS's: it has no MessageId")

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
+from eventstore.adapters.answers import FAILED, ask, has_id
 from eventstore.errors import FailedEventsUnavailable
 from eventstore.publish import FailedEvent
 from eventstore.redrive import ParkedMessage
@@ -85,9 +85,12 @@ class SqsParkedEvents:
 
     def _send(self, operation: Callable[..., Any], **request: Any) -> Any:
         try:
-            return operation(QueueUrl=self._queue_url, **request)
-        except (BotoCoreError, ClientError) as error:
+            answer = ask(operation, QueueUrl=self._queue_url, **request)
+        except FAILED as error:
             raise FailedEventsUnavailable(reason=str(error)) from error
+        if not has_id(answer):
+            raise FailedEventsUnavailable(reason="the answer is not SQS's: it has no id")
+        return answer
 
 
 def _parked(message: Any) -> ParkedMessage:

@@ -6,8 +6,8 @@ import json
 from typing import Any, Final
 
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
+from eventstore.adapters.answers import FAILED, ask
 from eventstore.errors import StoreUnavailable
 from eventstore.replays import Replay
 
@@ -41,12 +41,16 @@ class StepFunctionsReplays:
         """
         beginning = {"replayId": replay.replay_id, "run": replay.run, "steps": 0}
         try:
-            self._client.start_execution(
+            answer = ask(
+                self._client.start_execution,
                 stateMachineArn=self._machine_arn,
                 name=f"{replay.replay_id}-{replay.run}",
                 input=json.dumps(beginning),
             )
         except self._client.exceptions.ExecutionAlreadyExists:
             return
-        except (BotoCoreError, ClientError) as error:
+        except FAILED as error:
             raise StoreUnavailable(operation="StartExecution", reason=str(error)) from error
+        if "executionArn" not in answer:
+            reason = "the answer is not that of Step Functions: it names no execution"
+            raise StoreUnavailable(operation="StartExecution", reason=reason)

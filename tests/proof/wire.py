@@ -30,7 +30,8 @@ _JSON: Final = {"content-type": "application/x-amz-json-1.0", "x-amzn-requestid"
 class Faults:
     """How much goes wrong on the wire: shares of 1 of all requests, and seconds at most.
 
-    `clock_skew_s`, twice, `write_pause_s`, `late_write_s` and `index_lag_s` are 8.5 s: below the settling time, which covers just them.
+    `clock_skew_s`, twice, `write_pause_s`, `late_write_s` and `index_lag_s` are 8.5 s: below the settling
+    time, which covers just them.
     """
 
     throttled: float = 0.02

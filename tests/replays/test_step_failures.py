@@ -6,6 +6,7 @@ import pytest
 
 from eventstore import StoreUnavailable
 from eventstore.adapters.memory_replays import MemoryReplays
+from eventstore.limits import REPLAY_LEASE_S
 from eventstore.replays import Replay
 from tests.replays.jobs import Job
 
@@ -60,7 +61,7 @@ def test_step_that_fails_gives_its_lease_back_and_loses_nothing_of_what_was_stor
 def test_step_that_cannot_give_its_lease_back_raises_what_it_failed_by_and_its_lease_runs_out() -> None:
     job, replay = fails_in_its_second_page(written=False, reads_fail=True)
     following = job.take(replay.replay_id, run=1, steps=2, remaining_time_s=lambda: 150.0)
-    assert (following.action, following.wait_s) == ("wait", 165)
+    assert (following.action, following.wait_s) == ("wait", REPLAY_LEASE_S)
     job.engine.run()
     assert job.replays.get(replay.replay_id).status == "completed"
 

@@ -237,12 +237,13 @@ class FakeEngine:
     def __init__(self) -> None:
         self.started: dict[str, str] = {}
 
-    def start_execution(self, *, stateMachineArn: str, name: str, input: str) -> None:  # noqa: N803
+    def start_execution(self, *, stateMachineArn: str, name: str, input: str) -> dict[str, str]:  # noqa: N803
         if stateMachineArn != "machine":
             raise client_error("StateMachineDoesNotExist", "StartExecution")
         if name in self.started:
             raise self.exceptions.ExecutionAlreadyExists
         self.started[name] = input
+        return {"executionArn": name}
 
 
 def test_run_is_started_once_and_a_failure_is_told() -> None:

@@ -143,7 +143,9 @@ class Aws(BaseHTTPRequestHandler):
         self.asked.append(operation)
         body = json.dumps(ANSWERS[operation]).encode()
         self.send_response(200)
+        self.send_header("Content-Type", "application/x-amz-json-1.0")
         self.send_header("Content-Length", str(len(body)))
+        self.send_header("x-amzn-RequestId", "R1")
         self.end_headers()
         self.wfile.write(body)
 

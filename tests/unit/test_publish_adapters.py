@@ -10,15 +10,20 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
+from botocore.awsrequest import AWSResponse, HeadersDict
+from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 from botocore.stub import Stubber
 
-from eventstore import Event, FailedEventsUnavailable
+from eventstore import Event, FailedEventsUnavailable, StoreUnavailable
 from eventstore.adapters import eventbridge, sqs
 from eventstore.adapters.eventbridge import EventBridgeBus
+from eventstore.adapters.replay_targets import SQS_CONFIG, FunctionTarget, QueueTarget
 from eventstore.adapters.sqs import SqsFailedEvents
+from eventstore.adapters.sqs_redrive import SqsParkedEvents
+from eventstore.adapters.step_functions import StepFunctionsReplays
 from eventstore.cloudevents import Entry, EntryFormat
 from eventstore.publish import FailedEvent
+from eventstore.replays import Replay, Target
 from tests.fake_aws import FakeEventBridge, client_error
 
 QUEUE_URL = "https://sqs.eu-central-1.amazonaws.com/123456789012/failed"
@@ -133,7 +138,7 @@ def test_failed_event_is_sent_as_its_address_and_the_reason() -> None:
     client = boto3.client("sqs", config=sqs.CLIENT_CONFIG, **KEYS)
     with Stubber(client) as stubber:
         body = json.dumps({"streamId": "órder", "eventId": 3, "reason": "y" * 1_000})
-        stubber.add_response("send_message", {}, {"QueueUrl": QUEUE_URL, "MessageBody": body})
+        stubber.add_response("send_message", {"MessageId": "1"}, {"QueueUrl": QUEUE_URL, "MessageBody": body})
         SqsFailedEvents(client=client, queue_url=QUEUE_URL).park(FailedEvent("órder", 3, "y" * 5_000))
         stubber.assert_no_pending_responses()
 
@@ -150,3 +155,76 @@ def test_unreachable_queue_is_told(error: Exception) -> None:
     failed_events = SqsFailedEvents(client=Down(), queue_url=QUEUE_URL)  # type: ignore[arg-type]
     with pytest.raises(FailedEventsUnavailable, match="Try again"):
         failed_events.park(FailedEvent("a", 1, "why"))
+
+
+# --- answers of somebody else ------------------------------------------------------------------------------
+
+
+class _Page:
+    """What a login page on the way answers, as urllib3 hands it over."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def stream(self, *_: Any) -> Iterator[bytes]:
+        yield self._body
+
+    def read(self, *_: Any) -> bytes:
+        body, self._body = self._body, b""
+        return body
+
+
+BODIES = [(200, b"<html>log in</html>"), (200, b""), (502, b"<html>bad gateway</html>"), (503, b"[]")]
+
+
+def behind_a_proxy(service: str, status: int, body: bytes, **options: Any) -> Any:
+    client = boto3.client(service, **{**KEYS, **options})
+
+    def answer(request: Any, **_: Any) -> AWSResponse:
+        headers = HeadersDict({"content-type": "text/html"})
+        return AWSResponse(request.url, status, headers, _Page(body))
+
+    client.meta.events.register("before-send", answer)
+    return client
+
+
+@pytest.mark.parametrize(("status", "body"), BODIES)
+def test_answer_that_is_not_the_services_is_no_success(status: int, body: bytes) -> None:
+    def client(service: str, config: Any) -> Any:
+        return behind_a_proxy(service, status, body, config=config)
+
+    replay_id = "01890a5d-ac96-774b-bcce-b302099a8057"
+    queue = Target.parse("arn:aws:sqs:eu-central-1:123456789012:q")
+    function = Target.parse("arn:aws:lambda:eu-central-1:123456789012:function:f")
+    sqs_client, given = client("sqs", SQS_CONFIG), entries(2)
+    senders = [
+        EventBridgeBus(client=client("events", eventbridge.CLIENT_CONFIG), bus_name="bus").put,
+        QueueTarget(client=sqs_client, target=queue, replay_id=replay_id).send,
+        FunctionTarget(client=client("lambda", SQS_CONFIG), target=function, replay_id=replay_id).send,
+    ]
+    for send in senders:
+        assert [refusal and refusal.permanent for refusal in send(given)] == [False, False]
+
+    with pytest.raises(FailedEventsUnavailable):
+        SqsFailedEvents(client=sqs_client, queue_url=QUEUE_URL).park(FailedEvent("s", 1, "why"))
+    with pytest.raises(FailedEventsUnavailable):
+        SqsParkedEvents(client=sqs_client, queue_url=QUEUE_URL).receive(hidden_s=30)
+    replay = Replay(replay_id=replay_id, target="t", from_us=None, to_us=1, requested_us=1, updated_us=1)
+    machines = client("stepfunctions", SQS_CONFIG)
+    with pytest.raises(StoreUnavailable):
+        StepFunctionsReplays(
+            client=machines, machine_arn="arn:aws:states:eu-central-1:1:stateMachine:m"
+        ).start(replay)
+
+
+def test_refusal_of_status_500_is_passing_whatever_its_code() -> None:
+    def fault() -> None:
+        response: Any = {
+            "Error": {"Code": "ValidationException", "Message": "?"},
+            "ResponseMetadata": {"HTTPStatusCode": 500},
+        }
+        raise ClientError(response, "PutEvents")
+
+    refusals = bus(FakeEventBridge(call_fault=fault)).put(entries(2))
+
+    assert [refusal and refusal.permanent for refusal in refusals] == [False, False]

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from botocore.exceptions import ClientError
 
-from eventstore.adapters.answers import NOT_ANSWERED, foreign, is_passing, is_unreadable
+from eventstore.adapters.answers import NOT_ANSWERED, ask, foreign, is_passing
 from eventstore.errors import StoreUnavailable
 from eventstore.errors.base import PicklableError
 from eventstore.limits import REQUEST_MAX_TRIES, REQUEST_PAUSE_S
@@ -78,16 +78,11 @@ def send_once(operation: Callable[..., Any], **request: Any) -> Any:
     After StoreUnavailable a write may have been done, or be done within the time-out of its request.
     """
     try:
-        answer = operation(**request)
+        answer = ask(operation, **request)
     except ClientError as error:
         _raise_refusal(error)
     except NOT_ANSWERED as error:
         raise StoreUnavailable(operation=operation.__name__, reason=str(error)) from error
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        if not is_unreadable(error):
-            raise
-        reason = f"the answer can't be read: {error!r}"
-        raise StoreUnavailable(operation=operation.__name__, reason=reason) from error
     fault = foreign(answer)
     if fault:
         raise StoreUnavailable(operation=operation.__name__, reason=fault)
