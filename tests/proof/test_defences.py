@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from eventstore import Event, Head, NewEvent
+from eventstore import Event, NewEvent
 from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
 from eventstore.adapters.dynamodb.items import item_from_event
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
