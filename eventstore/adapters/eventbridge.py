@@ -10,6 +10,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, ParamValidationError
 
 from eventstore.adapters.answers import FAILED, ask, is_passing
+from eventstore.adapters.forks import fork_safe
 from eventstore.cloudevents import Entry
 from eventstore.publish import Refusal
 
@@ -57,7 +58,7 @@ class EventBridgeBus:
     """
 
     def __init__(self, *, client: EventBridgeClient, bus_name: str) -> None:
-        self._client = client
+        self._client = fork_safe(client)
         self._bus_name = bus_name
 
     def put(self, entries: Sequence[Entry]) -> list[Refusal | None]:

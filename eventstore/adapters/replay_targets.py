@@ -17,6 +17,7 @@ from botocore.config import Config
 from eventstore.adapters import eventbridge
 from eventstore.adapters.answers import FAILED, ask, has_id
 from eventstore.adapters.eventbridge import EventBridgeBus
+from eventstore.adapters.forks import fork_safe
 from eventstore.cloudevents import Entry
 from eventstore.limits import (
     INVOKE_MAX_BYTES,
@@ -61,7 +62,7 @@ class QueueTarget:
     reserve_s = _CALL_S
 
     def __init__(self, *, client: SQSClient, target: Target, replay_id: str) -> None:
-        self._client = client
+        self._client = fork_safe(client)
         self._target = target
         self._replay_id = replay_id
         self._queue_url = ""
@@ -123,7 +124,7 @@ class FunctionTarget:
     reserve_s = REPLAY_CALL_S
 
     def __init__(self, *, client: LambdaClient, target: Target, replay_id: str) -> None:
-        self._client = client
+        self._client = fork_safe(client)
         self._target = target
         self._replay_id = replay_id
 

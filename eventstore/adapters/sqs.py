@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from botocore.config import Config
 
 from eventstore.adapters.answers import FAILED, ask
+from eventstore.adapters.forks import fork_safe
 from eventstore.errors import FailedEventsUnavailable
 from eventstore.publish import FailedEvent
 
@@ -34,7 +35,7 @@ class SqsFailedEvents:
     """
 
     def __init__(self, *, client: SQSClient, queue_url: str) -> None:
-        self._client = client
+        self._client = fork_safe(client)
         self._queue_url = queue_url
 
     def park(self, failed: FailedEvent) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.config import Config
 
 from eventstore.adapters.answers import FAILED, ask, has_id
+from eventstore.adapters.forks import fork_safe
 from eventstore.errors import FailedEventsUnavailable
 from eventstore.publish import FailedEvent
 from eventstore.redrive import ParkedMessage
@@ -38,7 +39,7 @@ class SqsParkedEvents:
     """
 
     def __init__(self, *, client: SQSClient, queue_url: str) -> None:
-        self._client = client
+        self._client = fork_safe(client)
         self._queue_url = queue_url
 
     def receive(self, *, hidden_s: float) -> list[ParkedMessage]:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from botocore.config import Config
 
 from eventstore.adapters.answers import FAILED, ask
+from eventstore.adapters.forks import fork_safe
 from eventstore.errors import StoreUnavailable
 from eventstore.replays import Replay
 
@@ -28,7 +29,7 @@ class StepFunctionsReplays:
     """
 
     def __init__(self, *, client: Any, machine_arn: str) -> None:
-        self._client = client
+        self._client = fork_safe(client)
         self._machine_arn = machine_arn
 
     def start(self, replay: Replay) -> None:

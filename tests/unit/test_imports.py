@@ -39,7 +39,7 @@ MSGSPEC: Final = """
 DOMAIN: Final = """
     eventstore: errors events execute json_text limits log positions setting_rules store synchronous uids
     eventstore.errors: base inputs operations readers store
-    eventstore.adapters: answers
+    eventstore.adapters: answers forks
     eventstore.adapters.dynamodb: client requests response_parser
     settings
     encodings: idna

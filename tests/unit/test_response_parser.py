@@ -222,7 +222,7 @@ def test_the_client_answers_as_boto3s_does(loads: Any) -> None:
     body = b'{"Count":1,"Items":[{"A":{"S":"x"},"B":{"B":"YQ=="}}],"ScannedCount":1}'
     answers = [(500, b'{"__type":"x#InternalServerError"}'), (200, body)]
     config = Config(retries={"mode": "standard", "total_max_attempts": 3})
-    ours = answering(dynamodb_client(json_loads=loads, **KEYS), *answers)
+    ours = answering(dynamodb_client(config=config, json_loads=loads, **KEYS), *answers)
     boto3s = answering(boto3.client("dynamodb", config=config, **KEYS), *answers)
     request: Any = {"TableName": "events", "KeyConditionExpression": "A = :a"}
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eventstore.adapters.dynamodb import subscription_schema as schema
 from eventstore.adapters.dynamodb.requests import Busy, SlotsTaken, send
+from eventstore.adapters.forks import fork_safe
 from eventstore.errors import LeaseLost, StoreUnavailable, TranchesChanged
 from eventstore.log import BlockPosition
 from eventstore.subscriptions.checkpoints import Group, Lease, ParkedEvent, Start
@@ -50,7 +51,7 @@ class DynamoDBCheckpoints:
         jitter: Callable[[], float] = random.random,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        self._client = client
+        self._client = fork_safe(client)
         self._table_name = table_name
         self._jitter = jitter
         self._sleep = sleep

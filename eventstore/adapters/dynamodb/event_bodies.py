@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from eventstore.adapters.dynamodb.items import address_of, event_from_item, key_of
 from eventstore.adapters.dynamodb.requests import get_items
+from eventstore.adapters.forks import fork_safe
 from eventstore.errors import MalformedItem
 from eventstore.events import Event
 
@@ -33,7 +34,7 @@ class DynamoDBEventBodies:
         jitter: Callable[[], float] = random.random,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        self._client = client
+        self._client = fork_safe(client)
         self._table_name = table_name
         self._jitter = jitter
         self._sleep = sleep

@@ -13,6 +13,7 @@ from eventstore.adapters.dynamodb.items import event_from_item, item_from_event,
 from eventstore.adapters.dynamodb.requests import SlotsTaken, send
 from eventstore.adapters.dynamodb.schema import BY_TIME, EVENT_ID, EVENT_UID, GSI_KEY, STREAM_ID, TIMESTAMP
 from eventstore.adapters.dynamodb.stream_records import event_or_malformed
+from eventstore.adapters.forks import fork_safe
 from eventstore.errors import MalformedItem
 from eventstore.events import Event
 from eventstore.limits import VERSION_MAX
@@ -44,7 +45,7 @@ class DynamoDBEventsTable:
         compression: Compression | None = None,
         page_items: int | None = None,
     ) -> None:
-        self._client = client
+        self._client = fork_safe(client)
         self._table_name = table_name
         self._compression = compression
         self._page = {} if page_items is None else {"Limit": page_items}

@@ -21,6 +21,7 @@ from eventstore.adapters.dynamodb.log_schema import (
     TRANCHES,
 )
 from eventstore.adapters.dynamodb.requests import SlotsTaken, send
+from eventstore.adapters.forks import fork_safe
 from eventstore.errors import MalformedBlock, StoreUnavailable, TranchesChanged
 from eventstore.events import Event
 from eventstore.limits import LOG_TRANCHES, LOG_TRANCHES_MAX
@@ -59,7 +60,7 @@ class DynamoDBEventLog:
     ) -> None:
         if not 1 <= tranches <= LOG_TRANCHES_MAX:
             raise ValueError(f"tranches is {tranches}; it has to be from 1 to {LOG_TRANCHES_MAX}")
-        self._client = client
+        self._client = fork_safe(client)
         self._table_name = table_name
         self._tranches = tranches
         self._random_bytes = random_bytes

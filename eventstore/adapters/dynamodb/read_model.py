@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from eventstore.adapters.dynamodb import subscription_schema as schema
 from eventstore.adapters.dynamodb.requests import TRANSACTION_CANCELED, Busy, SlotsTaken, send
+from eventstore.adapters.forks import fork_safe
 from eventstore.errors import ReadModelRefused, StoreUnavailable
 from eventstore.events import Event
 
@@ -40,7 +41,7 @@ class DynamoDBReadModel:
         jitter: Callable[[], float] = random.random,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        self._client = client
+        self._client = fork_safe(client)
         self._table_name = table_name
         self._jitter = jitter
         self._sleep = sleep

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -11,6 +12,7 @@ from eventstore.adapters.dynamodb.items import address_of, event_from_item, key_
 from eventstore.adapters.dynamodb.requests import get_items, send
 from eventstore.adapters.dynamodb.schema import EVENT_ID, STREAM_ID, TIMESTAMP
 from eventstore.adapters.dynamodb.time_index import TimeShard
+from eventstore.adapters.forks import fork_safe
 from eventstore.appends import check_times, check_versions
 from eventstore.events import Event, Head, check_stream_id
 from eventstore.limits import VERSION_MAX
@@ -38,7 +40,7 @@ class EventReads:
         jitter: Callable[[], float],
         sleep: Callable[[float], None],
     ) -> None:
-        self._client = client
+        self._client = fork_safe(client)
         self._table_name = table_name
         self._read_shards = read_shards
         self._settling_us = settling_us
@@ -126,9 +128,13 @@ class EventReads:
             TimeShard(self._query, table_name=self._table_name, shard=shard, from_us=from_us, end_us=end_us)
             for shard in range(self._read_shards)
         ]
+        process = os.getpid()
         executor = ThreadPoolExecutor(min(self._read_shards, _MAX_THREADS), thread_name_prefix="read-all")
         try:
-            yield from merge(shards, executor=executor, after=after, limit=limit)
+            for event in merge(shards, executor=executor, after=after, limit=limit):
+                yield event
+                if os.getpid() != process:
+                    raise RuntimeError("this read of all events was begun before a fork; begin it anew")
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
 

@@ -19,6 +19,7 @@ from eventstore.adapters.dynamodb.replay_schema import (
     STATUS,
 )
 from eventstore.adapters.dynamodb.requests import SlotsTaken, send
+from eventstore.adapters.forks import fork_safe
 from eventstore.errors import ReplayNotFound
 from eventstore.positions import Position
 from eventstore.replays import Replay, ReplayStatus
@@ -70,7 +71,7 @@ class DynamoDBReplays:
     """
 
     def __init__(self, *, client: DynamoDBClient, table_name: str) -> None:
-        self._client = client
+        self._client = fork_safe(client)
         self._table_name = table_name
 
     def create(self, replay: Replay) -> Replay:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 from base64 import b64decode
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
@@ -150,13 +151,30 @@ def _load_uncollected(loads: Callable[[bytes], Any], body: bytes) -> Any:
     set off a collection that finds nothing (ADR 10). It's switched on again by whoever switched it off, so
     that it never rests for longer than one page, however many threads read.
     """
+    global _rests  # noqa: PLW0603
     if not gc.isenabled():
         return loads(body)
     gc.disable()
+    _rests = True
     try:
         return loads(body)
     finally:
+        _rests = False
         gc.enable()
+
+
+_rests = False
+"""Whether a thread has the collector rest just now."""
+
+
+def _wake_collector() -> None:
+    """Switch the collector on in a forked child, to which the thread that let it rest hasn't come along."""
+    if _rests:
+        gc.enable()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_wake_collector)
 
 
 def _flat(items: Any, member: str) -> list[dict[str, Any]]:

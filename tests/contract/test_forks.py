@@ -1,0 +1,175 @@
+"""A store that has been used goes on in forked children: no process gets another's answers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.httpsession import URLLib3Session
+
+from eventstore.adapters import forks
+from tests.tables import boto3s_client, dynamodb_client, events_table
+
+ROOT = Path(__file__).parents[2]
+
+PROGRAM = """
+    import gc, os, sys, threading, traceback
+    from eventstore import Append, NewEvent, VersionConflict
+    from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+    from tests import tables
+
+    endpoint, table, kind, names = sys.argv[1:4] + [sys.argv[4:]]
+    client = getattr(tables, kind)(endpoint)
+    store = DynamoDBEventStore(client=client, table_name=table)
+    CHILDREN, ROUNDS = 4, 25
+
+    def sockets():
+        # The inodes of the sockets that the client has in its pools.
+        manager = client._endpoint.http_session._manager
+        pools = [manager.pools[key] for key in manager.pools.keys()]
+        idle = [one for pool in pools for one in pool.pool.queue if one is not None and one.sock is not None]
+        return {os.fstat(one.sock.fileno()).st_ino for one in idle}
+
+    for child in range(CHILDREN + 1):
+        store.append(f"own-{child}", [NewEvent.of(f"Of{child}")] * 3, expected=0)
+    list(store.read_all(unsettled=True))
+    stop = threading.Event()
+
+    def busy(number):
+        while not stop.is_set():
+            read(number)
+
+    def read(number):
+        events = list(store.read_stream(f"own-{number}"))
+        assert [event.name for event in events] == [f"Of{number}"] * 3, events
+        assert {event.stream_id for event in events} == {f"own-{number}"}, events
+
+    threads = [threading.Thread(target=busy, args=(CHILDREN,)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+
+    def work(number):
+        for turn in range(ROUNDS):
+            read(number)
+            try:
+                done = store.append(f"raced-{turn}", [NewEvent.of("E", number)], expected=0)
+            except VersionConflict:
+                pass
+            else:
+                os.write(won, f"{turn}/{number}\\n".encode())
+                assert done.events == tuple(store.read_stream(f"raced-{turn}"))
+            assert gc.isenabled()
+        assert len(list(store.read_all(unsettled=True))) >= 15
+
+    wins, won = os.pipe()
+    pids = []
+    for number in range(CHILDREN):
+        parents = sockets()
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                assert not sockets(), "a child begins without connections"
+                work(number)
+                assert sockets()
+                assert not sockets() & parents, "a connection is shared"
+                code = 0
+            except BaseException:
+                traceback.print_exc()
+            os._exit(code)
+        pids.append(pid)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+    stop.set()
+    for thread in threads:
+        thread.join()
+    os.close(won)
+    told = os.fdopen(wins).read().split()
+    assert codes == [0] * CHILDREN, codes
+    assert sorted(int(one.partition("/")[0]) for one in told) == list(range(ROUNDS)), told
+    for one in told:
+        turn, _, number = one.partition("/")
+        assert [event.payload for event in store.read_stream(f"raced-{turn}")] == [number]
+    print("whole")
+"""
+
+
+@pytest.mark.parametrize("kind", [dynamodb_client, boto3s_client])
+def test_children_read_their_own_streams_and_race_appends(dynamodb_endpoint: str, kind: Any) -> None:
+    with events_table(dynamodb_client(dynamodb_endpoint)) as table:
+        arguments = [dynamodb_endpoint, table, kind.__name__]
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", textwrap.dedent(PROGRAM), *arguments],
+            cwd=ROOT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    assert done.stdout == "whole\n", done.stderr
+
+
+def test_locks_that_threads_held_at_the_fork_are_free_in_the_child(dynamodb_endpoint: str) -> None:
+    """The hook of the child, with each lock of the pools held as by a thread that hasn't come along."""
+    client: Any = dynamodb_client(dynamodb_endpoint)
+    client.list_tables()
+    session = client._endpoint.http_session
+    manager = session._manager
+    (pool,) = [manager.pools[key] for key in manager.pools.keys()]  # noqa: SIM118
+    inherited = [one.sock for one in pool.pool.queue if one is not None]
+    held = [manager.pools.lock, pool.pool.mutex]
+    for lock in held:
+        lock.acquire()
+    known = dict(forks._clients)
+    forks._clients.clear()
+    try:
+        forks.fork_safe(client)
+        forks._drop_connections()
+        client.list_tables()
+    finally:
+        forks._clients.clear()
+        forks._clients.update(known)
+        for lock in held:
+            lock.release()
+
+    assert session._manager is not manager
+    assert all(sock.fileno() == -1 for sock in inherited)
+
+
+def test_botocores_inside_is_as_the_hook_expects_it() -> None:
+    """If this fails, children fall back to `client.close()`: look at `eventstore.adapters.forks`."""
+    session = URLLib3Session()
+    before = session._manager
+
+    forks._replace_pools(session)
+
+    assert session._manager is not before
+    assert type(session._manager) is type(before)
+
+
+def test_client_whose_inside_is_another_is_closed_by_its_public_method(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keys: Any = {"region_name": "eu-central-1", "aws_access_key_id": "x", "aws_secret_access_key": "x"}
+    client = boto3.client("sqs", **keys)
+    closed: list[Any] = []
+    monkeypatch.setattr(type(client), "close", lambda self: closed.append(self))
+    del client._endpoint.http_session
+    monkeypatch.setattr(forks, "_clients", {})
+
+    forks.fork_safe(client)
+    forks._drop_connections()
+
+    assert closed == [client]
+
+
+def test_client_that_is_gone_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forks, "_clients", {})
+    keys: Any = {"region_name": "eu-central-1", "aws_access_key_id": "x", "aws_secret_access_key": "x"}
+    forks.fork_safe(boto3.client("sqs", **keys))
+    import gc  # noqa: PLC0415
+
+    gc.collect()
+
+    assert forks._clients == {}
