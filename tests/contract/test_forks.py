@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import textwrap
@@ -38,6 +39,12 @@ PROGRAM = """
     for child in range(CHILDREN + 1):
         store.append(f"own-{child}", [NewEvent.of(f"Of{child}")] * 3, expected=0)
     list(store.read_all(unsettled=True))
+    while len(sockets()) < 6:  # more idle ones than the threads below take
+        together = [threading.Thread(target=client.list_tables) for _ in range(12)]
+        for thread in together:
+            thread.start()
+        for thread in together:
+            thread.join()
     stop = threading.Event()
 
     def busy(number):
@@ -154,7 +161,11 @@ def test_client_whose_inside_is_another_is_closed_by_its_public_method(
     keys: Any = {"region_name": "eu-central-1", "aws_access_key_id": "x", "aws_secret_access_key": "x"}
     client = boto3.client("sqs", **keys)
     closed: list[Any] = []
-    monkeypatch.setattr(type(client), "close", lambda self: closed.append(self))
+
+    def close(self: Any) -> None:
+        closed.append(self)
+
+    monkeypatch.setattr(type(client), "close", close)
     del client._endpoint.http_session
     monkeypatch.setattr(forks, "_clients", {})
 
@@ -168,8 +179,6 @@ def test_client_that_is_gone_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(forks, "_clients", {})
     keys: Any = {"region_name": "eu-central-1", "aws_access_key_id": "x", "aws_secret_access_key": "x"}
     forks.fork_safe(boto3.client("sqs", **keys))
-    import gc  # noqa: PLC0415
-
     gc.collect()
 
     assert forks._clients == {}
