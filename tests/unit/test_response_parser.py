@@ -289,7 +289,7 @@ def test_the_clients_settings_are_the_stores_unless_others_are_given() -> None:
     config = dynamodb_client(config=Config(read_timeout=30), **KEYS).meta.config
 
     assert (config.read_timeout, config.connect_timeout) == (30, CLIENT_CONFIG.connect_timeout)
-    assert config.retries == {"mode": "standard", "total_max_attempts": 3}
+    assert config.retries == {"mode": "standard", "total_max_attempts": 1}
 
 
 def user_agent_of(client: DynamoDBClient) -> str:
