@@ -372,14 +372,15 @@ def counting(reads: list[bytes]) -> Callable[[bytes], Any]:
 def test_answer_that_is_read_later_is_in_the_end_what_it_would_have_been() -> None:
     answers = [(500, b'{"__type":"x#InternalServerError"}'), (200, BODY)]
     reads: list[bytes] = []
-    client = answering(dynamodb_client(json_loads=counting(reads), **KEYS), *answers)
+    tries = Config(retries={"mode": "standard", "total_max_attempts": 3})
+    client = answering(dynamodb_client(config=tries, json_loads=counting(reads), **KEYS), *answers)
     request: Any = {"TableName": "events", "KeyConditionExpression": "A = :a"}
 
     with read_later():
         answer: Any = client.query(**request)
 
     assert reads == [], "nothing on the way, retries included, has asked for the items"
-    assert dict(answer) == answering(dynamodb_client(**KEYS), *answers).query(**request)
+    assert dict(answer) == answering(dynamodb_client(config=tries, **KEYS), *answers).query(**request)
     assert answer["Items"] is answer["Items"]
     assert reads == [BODY]
     assert type(answering(dynamodb_client(**KEYS), (200, BODY)).query(**request)) is dict
