@@ -36,7 +36,11 @@ def main() -> int:
             endpoint = stack.enter_context(dynamodb_local(folder / "dynamodb.log"))
         while not runs or time.monotonic() < ends:
             seed = given.seed + runs["all"]
-            report = run(endpoint, seed, plan)
+            try:
+                report = run(endpoint, seed, plan)
+            except BaseException:
+                _tell(f"seed {seed}: the run itself ended by an error; the run with that seed repeats it")
+                raise
             runs["all"] += 1
             total.faults += report.faults
             total.checked += report.checked

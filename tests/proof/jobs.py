@@ -218,8 +218,10 @@ class ReplayJob:
                     self._status = replay.status
                     return
                 if replay.status is ReplayStatus.FAILED:
-                    self._ask("resume", replay_id)
-                elif replay.status is ReplayStatus.PAUSED:
+                    # The other engine may have ended it meanwhile, or the steerer: then it's read to be over.
+                    self._until_done("resume", replay_id)
+                    continue
+                if replay.status is ReplayStatus.PAUSED:
                     self._world.sleep(2.0)
                 steps += 1
                 self._take(replay, steps)
