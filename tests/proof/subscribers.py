@@ -227,6 +227,7 @@ class Group:
                 checkpoint_s=2.0,
                 page_entries=7,
                 max_tries=_MAX_TRIES,
+                max_starts=1_000,  # here it's chance that kills, not an event
                 warm_up_blocks=_WARM_UP_BLOCKS,
             ),
             worker=worker,

@@ -105,6 +105,8 @@ class World:
     now_s: float = 0.0
     handled: list[tuple[str, int]] = field(default_factory=list)
     failing: set[tuple[str, int]] = field(default_factory=set)
+    killing: set[tuple[str, int]] = field(default_factory=set)
+    max_starts: int = 1_000_000  # it's chance that kills, not an event
     deaths: int = 0
     workers: list[Subscription] = field(default_factory=list)
     zombies: list[Subscription] = field(default_factory=list)
@@ -133,7 +135,7 @@ class World:
         self.now_s += self.random.random() * 0.2
         if (event.stream_id, event.event_id) in self.failing:
             raise ValueError("can't be handled")
-        if self.chance().startswith("die"):
+        if (event.stream_id, event.event_id) in self.killing or self.chance().startswith("die"):
             raise Death
         if self.faults and self.random.random() < 0.03 and not self.is_stalled:
             self.stall()
@@ -162,7 +164,14 @@ class World:
             log=self.log,
             bodies=Faulty(MemoryEventBodies(self.store), self.chance),
             checkpoints=Faulty(self.checkpoints, self.chance),
-            terms=Terms(lease_s=LEASE_S, checkpoint_events=5, checkpoint_s=2.0, page_entries=7, max_tries=2),
+            terms=Terms(
+                lease_s=LEASE_S,
+                checkpoint_events=5,
+                checkpoint_s=2.0,
+                page_entries=7,
+                max_tries=2,
+                max_starts=self.max_starts,
+            ),
             worker=f"worker-{self.born}",
             on_failure=self.on_failure,
             monotonic=lambda: self.now_s,
@@ -348,3 +357,52 @@ def test_parked_event_names_its_reason_and_stays_parked_while_it_fails() -> None
     assert isinstance(parked, ParkedEvent)
     assert (parked.stream_id, parked.event_id, parked.reason) == ("s-1", 2, "ValueError: can't be handled")
     assert world.worker().retry_parked().still_parked == 1
+
+
+def outlive_killers(world: World, *, deaths: int) -> bool:
+    """Let one worker after the other come to the log's end; False when so many have died before it."""
+    world.faults = False
+    for _ in range(deaths):
+        worker, idle = world.worker(), 0
+        try:
+            while idle < 30:
+                idle = 0 if worker.step() else idle + 1
+                world.now_s += 1.0
+        except Death:
+            world.now_s += LEASE_S
+            continue
+        worker.close()
+        return True
+    return False
+
+
+def with_killers(seed: int, *, max_starts: int = 3) -> World:
+    world = World(seed, max_starts=max_starts)
+    world.killing = {(f"s-{n}", 2 + n % 3) for n in range(0, 9, 3)}
+    for _ in range(300):
+        world.turn()
+    return world
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_events_that_kill_every_worker_are_parked_and_all_others_handled(seed: int) -> None:
+    world = with_killers(seed)
+    # An event may kill one more than are counted, and so may each of those of its tranche.
+    assert outlive_killers(world, deaths=2 * 4 * len(world.killing))
+
+    expected = fold(world)
+    parked = {(of.stream_id, of.event_id) for of in world.checkpoints.read_parked(NAME)}
+    there = {(stream, n + 1) for stream, rows in expected.items() for n in range(len(rows))}
+    assert world.killing & there <= parked
+    for stream, rows in expected.items():
+        handled = world.rows.get(stream, [])
+        assert handled == rows[: len(handled)]
+        assert {(stream, n + 1) for n in range(len(handled), len(rows))} <= parked
+
+    world.killing = set()
+    assert world.worker().retry_parked().still_parked == 0
+    assert world.rows == expected
+
+
+def test_without_counted_starts_an_event_kills_its_workers_for_ever() -> None:
+    assert not all(outlive_killers(with_killers(seed, max_starts=1_000_000), deaths=30) for seed in range(5))
