@@ -15,6 +15,7 @@ from eventstore.errors import (
     InvalidLimit,
     InvalidRange,
     RepeatedStream,
+    TimestampOutOfRange,
     TooManyEvents,
     TransactionTooLarge,
 )
@@ -22,12 +23,15 @@ from eventstore.events import Event, EventSlots, Head, NewEvent, check_stream_id
 from eventstore.limits import (
     EVENT_OVERHEAD_BYTES,
     ITEM_MAX_BYTES,
+    TIMESTAMP_MAX_US,
+    TRANSACTION_EVENT_OVERHEAD_BYTES,
     TRANSACTION_MAX_BYTES,
     TRANSACTION_MAX_EVENTS,
     VERSION_MAX,
 )
 from eventstore.positions import Position, to_us
 from eventstore.store import Append, Expect
+from eventstore.uids import check_not_ahead
 
 
 def check_transaction(appends: Sequence[Append]) -> None:
@@ -57,8 +61,23 @@ def check_transaction(appends: Sequence[Append]) -> None:
 
 
 def stamp(append: Append, *, head: Head, now_us: int, uids: Sequence[str]) -> tuple[Event, ...]:
-    """Give new events their places behind a head: EventIds without gaps, Timestamps that only rise."""
+    """Give new events their places behind a head: EventIds without gaps, Timestamps that only rise.
+
+    Args:
+        now_us: the writer's clock, read once for all streams of a transaction.
+
+    Raises:
+        InvalidEventUid: with ANY or EXISTS, a UUIDv7 that is too far ahead of the writer's clock.
+        TimestampOutOfRange: an event would come behind the year 9999.
+    """
+    if isinstance(append.expected, Expect):
+        for index, event in enumerate(append.events):
+            if event.uid is not None:
+                check_not_ahead(event.uid, now_us=now_us, field=f"events[{index}].eventUid")
     first_us = max(now_us, head.timestamp_us + 1)
+    last_us = first_us + len(append.events) - 1
+    if last_us > TIMESTAMP_MAX_US:
+        raise TimestampOutOfRange(stream_id=append.stream_id, timestamp_us=last_us)
     stamped = []
     for index, event in enumerate(append.events):
         slots = EventSlots()
@@ -73,7 +92,7 @@ def stamp(append: Append, *, head: Head, now_us: int, uids: Sequence[str]) -> tu
     return tuple(stamped)
 
 
-def event_size_bytes(stream_id: str, event: NewEvent) -> int:
+def event_size_bytes(stream_id: str, event: NewEvent | Event) -> int:
     """Tell how large an event's item becomes, at most, in bytes as DynamoDB counts them."""
     texts = (stream_id, event.name, event.payload, event.metadata)
     return EVENT_OVERHEAD_BYTES + sum(len(text) if text.isascii() else len(text.encode()) for text in texts)
@@ -160,7 +179,7 @@ def _check_sizes(appends: Sequence[Append]) -> None:
                 raise _where(
                     EventTooLarge("payload", size_bytes=size_bytes, limit_bytes=ITEM_MAX_BYTES), index
                 )
-            total_bytes += size_bytes
+            total_bytes += size_bytes + TRANSACTION_EVENT_OVERHEAD_BYTES
     if total_bytes > TRANSACTION_MAX_BYTES:
         raise TransactionTooLarge("events", size_bytes=total_bytes, limit_bytes=TRANSACTION_MAX_BYTES)
 

@@ -127,7 +127,8 @@ class Head:
     """The last event of a stream that its holder has seen: the proof that spares an append its read.
 
     Take it from a read, an append or `EventStore.head`, never from thin air: an append that expects
-    a made-up head could leave a gap.
+    a made-up head could leave a gap. It doesn't outlive a restore of the table: drop it then, with the
+    state that belongs to it; `execute` notices it, an append that expects it does not.
     """
 
     stream_id: str

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from eventstore.errors import InvalidDecision, InvalidInput, VersionConflict
+from eventstore.errors import HeadNotInStream, InvalidDecision, InvalidInput, VersionConflict
 from eventstore.events import Event, Head, NewEvent
-from eventstore.store import EventStore
+from eventstore.repeats import Wanted, settle
+from eventstore.store import Append, EventStore
 from eventstore.synchronous import check_finished, check_synchronous, name_of
 
 State = TypeVar("State")
@@ -28,6 +30,8 @@ class Executed(Generic[State]):
     """What was appended; empty when there was nothing to do."""
     tries: int
     """How often it was decided; more than 1 means that other writers came first."""
+    repeated: bool = False
+    """True when `events` had been appended before, by an earlier call with the same uids."""
 
 
 def execute(
@@ -51,41 +55,107 @@ def execute(
         decide: checks the business conditions and returns the events to append as a list or tuple, an
             empty one or None to do nothing; raises your own error to refuse. It's called again after a
             conflict, so it must not have side effects.
-        at: the head up to which `initial` is already folded (a snapshot, or an earlier `Executed`).
+        at: the head up to which `initial` is already folded (a snapshot, or an earlier `Executed`). Its
+            event is read again, so that a table that was restored since is noticed.
         max_tries: how often to decide at most.
         backoff_s: the longest pause before the second try, in seconds; it doubles with each try.
+
+    A command that is delivered again is done once when `decide` gives its events the same uids each time:
+    what was decided is looked for among the events that were read, before anything is written.
 
     Raises:
         NotSynchronous: `fold` or `decide` is async or a generator, or returns work that's still to be done;
             nothing was written.
         InvalidDecision: `decide` returned no sequence of new events; nothing was written.
         VersionConflict: still, after `max_tries`; nothing was written.
+        HeadNotInStream: `at` isn't an event of the stream as it is now; nothing was decided.
+        PartlyAppended, EventUidReused: as of `EventStore.append`.
         And what `decide`, `fold` and `EventStore.append` raise.
 
-    Cost: one read of the stream (from `at`), one append with a known head; for each conflict what
-    the append's conflict costs, and one read of the new events alone.
+    Cost: one read of the stream (from `at`, its own event included), one append with a known head; for each
+    conflict what the append's conflict costs, and one read of the new events alone; for a repetition one
+    read of its events. Memory: 8 bytes for each event that was read, besides the state.
     """
+    if max_tries < 1:
+        raise ValueError(f"max_tries is {max_tries}; it has to be at least 1")
     check_synchronous(fold, "fold", error=InvalidInput)
     check_synchronous(decide, "decide", error=InvalidDecision)
-    fold, state = _folding(fold), initial
-    head = at or Head(stream_id, 0, 0)
+    folded = _Folded(store, stream_id, initial, _folding(fold), at)
     for attempt in range(1, max_tries + 1):
-        for event in store.read_stream(stream_id, from_version=head.version + 1):
-            state, head = fold(state, event), event.head
-        new_events = _decided(decide(state), decide)
+        folded.read_on()
+        new_events = _decided(decide(folded.state), decide)
         if not new_events:
-            return Executed(state, head, (), attempt)
+            return Executed(folded.state, folded.head, (), attempt)
+        stored = folded.stored(new_events)
+        if stored:
+            return Executed(folded.state, folded.head, stored, attempt, repeated=True)
         try:
-            appended = store.append(stream_id, new_events, expected=head)
+            appended = store.append(stream_id, new_events, expected=folded.head)
         except VersionConflict:
             if attempt == max_tries:
                 raise
             sleep(backoff_s * 2 ** (attempt - 1) * jitter())
             continue
-        for event in appended.events:
-            state = fold(state, event)
-        return Executed(state, appended.head, appended.events, attempt)
-    raise ValueError(f"max_tries is {max_tries}; it has to be at least 1")
+        if appended.events[0].event_id == folded.head.version + 1:
+            for event in appended.events:
+                folded.add(event)
+        else:
+            folded.read_on()  # an earlier call had appended them, and others stand before them
+        return Executed(folded.state, folded.head, appended.events, attempt, appended.repeated)
+    raise AssertionError("the last try returns or raises")
+
+
+class _Folded(Generic[State]):
+    """An aggregate and what was folded into it."""
+
+    def __init__(
+        self,
+        store: EventStore,
+        stream_id: str,
+        initial: State,
+        fold: Callable[[State, Event], State],
+        at: Head | None,
+    ) -> None:
+        self.state = initial
+        self.head = at or Head(stream_id, 0, 0)
+        self._store = store
+        self._fold = fold
+        self._is_head_seen = not self.head.version
+        # Of each event that was read the hash of its uid: 8 bytes, by which it's found again.
+        self._first_id = max(1, self.head.version)
+        self._uids = array("q")
+
+    def add(self, event: Event) -> None:
+        """Fold the next event."""
+        self.state, self.head = self._fold(self.state, event), event.head
+        self._uids.append(hash(event.uid))
+
+    def read_on(self) -> None:
+        """Fold what is new; at first the head's own event is read with it, and compared."""
+        stream_id, version = self.head.stream_id, self.head.version
+        events = self._store.read_stream(stream_id, from_version=version + self._is_head_seen)
+        if not self._is_head_seen:
+            first = next(events, None)
+            if first is None or first.head != self.head:
+                raise HeadNotInStream(stream_id=stream_id, version=version)
+            self._is_head_seen = True
+            self._uids.append(hash(first.uid))
+        for event in events:
+            self.add(event)
+
+    def stored(self, new_events: Sequence[NewEvent]) -> tuple[Event, ...] | None:
+        """Return the events that were decided when they are among those that were read: a repetition."""
+        uids = [event.uid for event in new_events if event.uid]
+        hashes = set(map(hash, uids))
+        wanted = Wanted(Append(self.head.stream_id, tuple(new_events), self.head), uids, self.head)
+        for event_id in [self._first_id + index for index, uid in enumerate(self._uids) if uid in hashes]:
+            if event_id not in wanted.seen:
+                for event in self._read_range(self.head.stream_id, event_id, event_id + len(uids) - 1):
+                    wanted.look_at(event)
+        return settle([wanted], self._read_range)[0] if wanted.seen else None
+
+    def _read_range(self, stream_id: str, first: int, last: int) -> Iterator[Event]:
+        return self._store.read_stream(stream_id, from_version=first, to_version=last)
 
 
 def _folding(fold: Callable[[State, Event], State]) -> Callable[[State, Event], State]:

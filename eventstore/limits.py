@@ -61,9 +61,25 @@ SHARD_UTILISATION_PERCENT: Final = 80
 """How full a shard of the time index may be on average at the peak (ours, ADR 13): chance needs 14 % of room
 for events of 1 KB, and a partition that is over its 1,000 units a second throttles appends."""
 
-UID_SKEW_S: Final = 7_200.0
-"""Seconds by which a client's clock may be ahead of a writer's for a retried append with ANY or EXISTS
-to be known by its UUIDv7 (ours): so far back, and no further, the stream is searched for it."""
+TRANSACTION_EVENT_OVERHEAD_BYTES: Final = 32
+"""Bytes that DynamoDB counts for each event of a transaction besides its item: the text of its condition
+(30), rounded up. A test finds the edge on DynamoDB Local."""
+
+UID_SKEW_S: Final = 60.0
+"""Seconds by which the clock that made a UUIDv7 may be ahead of the writer's for an append with ANY or EXISTS
+(ours): one further ahead is refused. So no event that was appended like that is older than its uid less this,
+and so far back, and no further, the stream is searched for it."""
+
+UID_SEARCH_MAX_EVENTS: Final = 1_000
+"""Events that an append with ANY or EXISTS and uids of its own looks at, at most, to know whether it was made
+before (ours: 250 RCU at 1 KB an event)."""
+
+APPEND_MAX_TRIES: Final = 100
+"""Tries of one append that expects no version, or is in the way of other transactions, with pauses of up to
+0.2 s between them: some 10 s in all."""
+
+TIMESTAMP_MAX_US: Final = 253_402_300_799_999_999
+"""The last microsecond of the year 9999, in microseconds since 1970 (RFC 3339, Python's datetime)."""
 
 # --- requests to DynamoDB (ours) -------------------------------------------------------------------
 

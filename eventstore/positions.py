@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
 from eventstore.errors import InvalidPosition
+from eventstore.limits import TIMESTAMP_MAX_US
 
 _FORMAT: Final = "1"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
-_LAST_US: Final = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
 
 
 class Position(NamedTuple):
@@ -43,7 +43,9 @@ class Position(NamedTuple):
             position = cls(int(timestamp_us), stream_id, int(event_id))
         except (binascii.Error, UnicodeError, ValueError) as error:
             raise InvalidPosition(field, _HOW) from error
-        made_here = form == _FORMAT and str(position) == text and 0 <= position.timestamp_us <= _LAST_US
+        made_here = (
+            form == _FORMAT and str(position) == text and 0 <= position.timestamp_us <= TIMESTAMP_MAX_US
+        )
         if not made_here:
             raise InvalidPosition(field, _HOW)
         return position

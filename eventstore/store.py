@@ -47,7 +47,7 @@ class Appended:
     stream_id: str
     events: tuple[Event, ...]
     repeated: bool
-    """True when these events had been appended before, by an earlier try with the same uids."""
+    """True when these events had been appended before, by an earlier call with the same uids."""
 
     @property
     def version(self) -> int:
@@ -88,21 +88,35 @@ class EventStore(Protocol):
             events: in their order; one item each of at most 400 KB, 4 MB together. Give all of them
                 a uid, or none.
             expected: the stream's version (0 = no events yet), a `Head` from an earlier read or
-                append, `ANY`, or `EXISTS`.
+                append, `ANY`, or `EXISTS`. A Head is believed: nothing is read, so drop all Heads after
+                the table was restored, or an append could leave a gap.
 
         Returns:
-            The events as stored. When an earlier try with the same uids had already written them,
-            those (`repeated` is true), at any later time.
+            The events as stored. When an earlier call with the same uids had already written them,
+            those (`repeated` is true). Repeat a call with the same uids and the same expectation: then
+            it's written once, at any later time. Under another one, a known uid isn't written again by
+            what reads where it stands: the event at a bare version, the events in the way, the last
+            event at a conflict, the search of `ANY` and `EXISTS`. A Head, or a version behind which
+            the event lies deeper, reads nothing of it.
 
         Raises:
             InvalidInput: a leaf that says what and where; nothing was written.
             VersionConflict: the stream is elsewhere; nothing was written.
-            StoreUnavailable: not known whether it was written; the same append again is harmless.
+            PartlyAppended: some of the events are stored, but not all, one behind the other in this
+                order; nothing was written.
+            EventUidReused: all are stored, one with another name, payload or metadata; nothing was written.
+            UidNotSearchable: `ANY` or `EXISTS` with uids of your own that aren't among the last
+                `UID_SEARCH_MAX_EVENTS` events, and may be older; nothing was written. A UUIDv7 made for
+                this append is looked for only since `UID_SKEW_S` before it was made.
+            TimestampOutOfRange: the writer's clock is behind the year 9999; nothing was written.
+            StoreUnavailable: not known whether it was written; repeat it with the same uids and the same
+                expectation.
 
         Cost (DynamoDB, events of <= 1 KB): a `Head` or version 0: 1 request; a version: 1 read (1 RCU)
-        more; `ANY`, `EXISTS`: 1 query more (1 RCU, or with uids of your own the events of the stream
-        since the uid was made less `UID_SKEW_S`, all of them for a uid that isn't a UUIDv7). One event:
-        1 WCU + 1 for the index; n events: 2 WCU + 1 for the index each. A conflict: 1 query more.
+        more; `ANY`, `EXISTS`: 1 query more (1 RCU, or with uids of your own as many events as are
+        searched, see above: for a UUIDv7 of now on a stream without events since, 1 RCU). One event:
+        1 WCU + 1 for the index; n events: 2 WCU + 1 for the index each. A conflict: 1 query more. With
+        `ANY` or `EXISTS` there's no conflict: each further try is 1 query and 1 write, with pauses.
         """
         ...
 
@@ -110,7 +124,9 @@ class EventStore(Protocol):
         """Append to several streams: all of it, or nothing; at most 100 events and 4 MB together.
 
         Args, errors and costs as of `append`; each stream stands in it once. Returns one `Appended`
-        for each `Append`, in their order.
+        for each `Append`, in their order. The clock is read once for all of them: each stream's
+        Timestamps begin at that, or at its last one + 1 us where that's higher. When some of the
+        appends are stored already and others aren't, it's refused whole (PartlyAppended).
         """
         ...
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from uuid import UUID
 
 from eventstore.errors import InvalidEventUid
+from eventstore.limits import UID_SKEW_S
+
+_SKEW_US = round(UID_SKEW_S * 1_000_000)
 
 
 def uuid7(*, now_us: int, random_bytes: Callable[[int], bytes]) -> str:
@@ -21,6 +24,29 @@ def uuid7_time_us(uid: str) -> int | None:
     """Tell when a UUIDv7 was made, in microseconds since 1970; None for any other UUID."""
     value = UUID(uid)
     return (value.int >> 80) * 1_000 if value.version == 7 else None
+
+
+def stored_since_us(uids: Iterable[str]) -> int:
+    """Return the earliest Timestamp that events with these uids can have; 0 when one isn't a UUIDv7.
+
+    It holds for events that were appended with ANY or EXISTS: `check_not_ahead` stood before them.
+    """
+    return max(0, min((uuid7_time_us(uid) or 0 for uid in uids), default=0) - _SKEW_US)
+
+
+def check_not_ahead(uid: str, *, now_us: int, field: str) -> None:
+    """Check that the clock which made a UUIDv7 isn't further ahead of ours than `UID_SKEW_S`.
+
+    Raises:
+        InvalidEventUid: it is, by how much, and what to do.
+    """
+    ahead_us = (uuid7_time_us(uid) or 0) - now_us
+    if ahead_us > _SKEW_US:
+        raise InvalidEventUid(
+            field,
+            f"is a UUIDv7 of {ahead_us / 1_000_000:,.1f} s from now by our clock; with any or exists "
+            f"it may be {UID_SKEW_S:g} s ahead. Set the clock that makes the uids, or expect a version",
+        )
 
 
 def check_uid(uid: str, *, field: str) -> str:

@@ -17,6 +17,7 @@ from eventstore.events import Event, Head, NewEvent, check_stream_id
 from eventstore.limits import SETTLING_S
 from eventstore.log import EventLog, LogPage, LogPosition, read_log, tranche_of
 from eventstore.positions import Position
+from eventstore.repeats import Wanted, is_seen, settle, want
 from eventstore.store import AllEvents, Append, Appended, Expect, Expected
 from eventstore.uids import uuid7
 
@@ -49,7 +50,6 @@ class MemoryEventStore:
         self._log = log
         self._streams: dict[str, list[Event]] = {}
         self._by_time: list[Event] = []
-        self._uids: dict[tuple[str, str], int] = {}
         self._lock = threading.Lock()
 
     def append(self, stream_id: str, events: Sequence[NewEvent], *, expected: Expected) -> Appended:
@@ -60,10 +60,18 @@ class MemoryEventStore:
         """Append to several streams, all or nothing; see `EventStore.transact`."""
         check_transaction(appends)
         with self._lock:
-            earlier = [events for append in appends if (events := self._earlier(append))]
-            if len(earlier) == len(appends):
-                return tuple(Appended(events[0].stream_id, events, repeated=True) for events in earlier)
-            stamped = [self._stamp(append) for append in appends]
+            now_us = self._clock_us()
+            wanted = want(appends, new_uid=lambda: uuid7(now_us=now_us, random_bytes=self._random_bytes))
+            conflict = self._look(wanted)
+            if is_seen(wanted):
+                stored = settle(wanted, self._range)
+                return tuple(Appended(events[0].stream_id, events, repeated=True) for events in stored)
+            if conflict:
+                raise conflict
+            stamped = [
+                stamp(one.append, head=self._head(one.append.stream_id), now_us=now_us, uids=one.uids)
+                for one in wanted
+            ]
             for events in stamped:
                 self._write(events)
         return tuple(Appended(events[0].stream_id, events, repeated=False) for events in stamped)
@@ -136,17 +144,9 @@ class MemoryEventStore:
             yield event
             last = event.position
 
-    def _stamp(self, append: Append) -> tuple[Event, ...]:
-        head = self._head(append.stream_id)
-        _check_head(append, head)
-        now_us = self._clock_us()
-        uids = [event.uid or uuid7(now_us=now_us, random_bytes=self._random_bytes) for event in append.events]
-        return stamp(append, head=head, now_us=now_us, uids=uids)
-
     def _write(self, events: tuple[Event, ...]) -> None:
         for event in events:
             self._streams.setdefault(event.stream_id, []).append(event)
-            self._uids.setdefault((event.stream_id, event.uid), event.event_id)
             insort(self._by_time, event, key=_position)
         if self._log is not None:
             self._log.append_block(tranche_of(events[0].stream_id, tranches=self._log.tranches), events)
@@ -155,30 +155,46 @@ class MemoryEventStore:
         stream = self._streams.get(stream_id)
         return stream[-1].head if stream else Head(stream_id, 0, 0)
 
-    def _earlier(self, append: Append) -> tuple[Event, ...] | None:
-        """Find the events that an earlier try of this append has written."""
-        first_uid = append.events[0].uid
-        if first_uid is None:
+    def _look(self, wanted: Sequence[Wanted]) -> VersionConflict | None:
+        """Look at what an append reads on DynamoDB, and at nothing else, so that both answer alike."""
+        for one in wanted:
+            self._find_head(one)
+        if is_seen(wanted):
             return None
-        expected = append.expected.version if isinstance(append.expected, Head) else append.expected
+        lost: Wanted | None = None
+        for one in wanted:
+            assert one.head is not None
+            there = self._range(one.append.stream_id, one.head.version + 1, one.head.version + len(one.uids))
+            for event in there:
+                one.look_at(event)
+            lost = lost or (one if there else None)
+        if lost is None or lost.head is None or is_seen(wanted):
+            return None
+        last = self._streams[lost.append.stream_id][-1]
+        lost.look_at(last)
+        return VersionConflict(stream_id=last.stream_id, expected=lost.head.version, actual=last.event_id)
+
+    def _find_head(self, wanted: Wanted) -> None:
+        stream_id, expected = wanted.append.stream_id, wanted.append.expected
+        stream = self._streams.get(stream_id, [])
         if isinstance(expected, Expect):
-            first_id = self._uids.get((append.stream_id, first_uid), 0)
+            wanted.head = self._head(stream_id)
+            if wanted.has_given_uids:
+                wanted.search(reversed(stream))
+            if expected is Expect.EXISTS and not stream:
+                raise VersionConflict(stream_id=stream_id, expected=str(expected), actual=0)
+            return
+        version = expected.version if isinstance(expected, Head) else expected
+        if version > len(stream):
+            if stream:
+                wanted.look_at(stream[-1])
+            if not wanted.seen:
+                raise ExpectedVersionAhead(stream_id=stream_id, expected=version, actual=len(stream))
+        elif isinstance(expected, Head) or not version:
+            wanted.head = expected if isinstance(expected, Head) else Head(stream_id, 0, 0)
         else:
-            first_id = expected + 1
-        if not first_id:
-            return None
-        there = self._streams.get(append.stream_id, [])[first_id - 1 : first_id - 1 + len(append.events)]
-        return tuple(there) if [e.uid for e in there] == [e.uid for e in append.events] else None
+            wanted.head = stream[version - 1].head
+            wanted.look_at(stream[version - 1])
 
-
-def _check_head(append: Append, head: Head) -> None:
-    expected, actual = append.expected, head.version
-    if isinstance(expected, Head):
-        expected = expected.version
-    if isinstance(expected, Expect):
-        if expected is Expect.EXISTS and not actual:
-            raise VersionConflict(stream_id=append.stream_id, expected=str(expected), actual=actual)
-    elif expected > actual:
-        raise ExpectedVersionAhead(stream_id=append.stream_id, expected=expected, actual=actual)
-    elif expected < actual:
-        raise VersionConflict(stream_id=append.stream_id, expected=expected, actual=actual)
+    def _range(self, stream_id: str, first: int, last: int) -> list[Event]:
+        return self._streams.get(stream_id, [])[first - 1 : last]

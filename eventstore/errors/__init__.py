@@ -27,6 +27,11 @@ Each can be pickled and copied, with its text and its data.
     │   └── TransactionTooLarge
     ├── VersionConflict                    another writer was first; nothing was written
     │   └── ExpectedVersionAhead           the expected version does not exist (yet)
+    ├── PartlyAppended                     some events of the append are stored already; nothing was written
+    ├── EventUidReused                     a stored event has the uid and other content; nothing was written
+    ├── UidNotSearchable                   a uid that can't be ruled out at bounded cost; nothing was written
+    ├── HeadNotInStream                    a Head from before a restore; nothing was written
+    ├── TimestampOutOfRange                behind the year 9999; nothing was written
     ├── StreamNotFound
     ├── ReplayTargetNotAllowed             a target that the deployment doesn't name
     ├── ReplayKeyReused                    another replay was asked for with the same idempotency key
@@ -106,10 +111,15 @@ from eventstore.errors.readers import (
 )
 from eventstore.errors.store import (
     CompressionUnavailable,
+    EventUidReused,
     ExpectedVersionAhead,
+    HeadNotInStream,
     MalformedItem,
+    PartlyAppended,
     StoreUnavailable,
     StreamNotFound,
+    TimestampOutOfRange,
+    UidNotSearchable,
     VersionConflict,
 )
 
@@ -122,11 +132,13 @@ __all__ = [
     "EmptyAppend",
     "EventStoreError",
     "EventTooLarge",
+    "EventUidReused",
     "ExpectedVersionAhead",
     "FailedEventsUnavailable",
     "FileExists",
     "HandlerFailed",
     "HandlerUnavailable",
+    "HeadNotInStream",
     "IndexingStopped",
     "InvalidDecision",
     "InvalidEventName",
@@ -147,6 +159,7 @@ __all__ = [
     "NotPublishable",
     "NotSynchronous",
     "OtherVerification",
+    "PartlyAppended",
     "PublicationStopped",
     "ReadModelRefused",
     "RepeatedStream",
@@ -158,10 +171,12 @@ __all__ = [
     "StoreUnavailable",
     "StreamNotFound",
     "SubscriptionNotFound",
+    "TimestampOutOfRange",
     "TooManyEvents",
     "TranchesChanged",
     "TransactionTooLarge",
     "TransientError",
+    "UidNotSearchable",
     "VersionConflict",
     "WorkerIdInUse",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from eventstore.errors.base import EventStoreError, TransientError
 
 
@@ -33,6 +35,85 @@ class ExpectedVersionAhead(VersionConflict):
             "Load the stream and expect the version of its last event"
         )
         self.args = (message,)
+
+
+class PartlyAppended(EventStoreError):
+    """Some events of this append are stored already, but not all of them, one behind the other.
+
+    So it's no repetition of an earlier append, and a known uid is never written again: nothing was written.
+    `stream_id` is the stream of the first event that was found, `stored` the EventIds of those that were
+    found, by their uids; in a transaction those of its other streams, too.
+    """
+
+    def __init__(self, *, stream_id: str, stored: Mapping[str, int]) -> None:
+        found = ", ".join(f"{uid} is event {event_id}" for uid, event_id in stored.items())
+        super().__init__(
+            f"stream {stream_id!r} has events of this append already, but not all of them one behind the "
+            f"other: {found}. Repeat an append with the same uids in the same order, and give other events "
+            "uids of their own"
+        )
+        self.stream_id = stream_id
+        self.stored = dict(stored)
+
+
+class EventUidReused(EventStoreError):
+    """A stored event has the same uid and another name, payload or metadata; nothing was written.
+
+    `event_id` is where it's stored, `differs` which of the three differs.
+    """
+
+    def __init__(self, *, stream_id: str, event_id: int, uid: str, differs: str) -> None:
+        super().__init__(
+            f"event {event_id} of stream {stream_id!r} has the uid {uid} and another {differs}; "
+            "repeat an append exactly as it was, and give another event a uid of its own"
+        )
+        self.stream_id = stream_id
+        self.event_id = event_id
+        self.uid = uid
+        self.differs = differs
+
+
+class UidNotSearchable(EventStoreError):
+    """It can't be ruled out at bounded cost that an append to ANY or EXISTS was made before.
+
+    The last `limit` events of the stream have none of its uids, and older ones may. Nothing was written.
+    """
+
+    def __init__(self, *, stream_id: str, limit: int) -> None:
+        super().__init__(
+            f"the last {limit:,} events of stream {stream_id!r} have none of this append's uids, and older "
+            "ones may: send UUIDv7s made for this append just now, or expect a version, or leave the uids out"
+        )
+        self.stream_id = stream_id
+        self.limit = limit
+
+
+class HeadNotInStream(EventStoreError):
+    """A Head is not one of this stream's events: the table was restored, or is another one.
+
+    Nothing was decided or written. `version` is the Head's.
+    """
+
+    def __init__(self, *, stream_id: str, version: int) -> None:
+        super().__init__(
+            f"the head at version {version} is not an event of stream {stream_id!r} as it is now; the table "
+            "was restored since, or is another one. Drop the head and the state that belongs to it, and load "
+            "the stream from its beginning"
+        )
+        self.stream_id = stream_id
+        self.version = version
+
+
+class TimestampOutOfRange(EventStoreError):
+    """An event would get a Timestamp behind the year 9999, which nobody could read; nothing was written."""
+
+    def __init__(self, *, stream_id: str, timestamp_us: int) -> None:
+        super().__init__(
+            f"stream {stream_id!r} would get the Timestamp {timestamp_us} us, which is behind the year 9999; "
+            "set this writer's clock, and look for an event of the stream whose Timestamp is wrong"
+        )
+        self.stream_id = stream_id
+        self.timestamp_us = timestamp_us
 
 
 class StreamNotFound(EventStoreError):

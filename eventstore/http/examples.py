@@ -15,7 +15,9 @@ from eventstore.errors import (
     MalformedBlock,
     MalformedItem,
     StoreUnavailable,
+    TimestampOutOfRange,
     TransactionTooLarge,
+    UidNotSearchable,
 )
 from eventstore.http.app import Api
 from eventstore.http.append import append_handlers
@@ -24,10 +26,17 @@ from eventstore.http.log import log_handlers
 from eventstore.http.read import read_handlers
 from eventstore.http.replays import replay_handlers
 from eventstore.http.requests import Request
-from eventstore.limits import ITEM_MAX_BYTES, REQUEST_MAX_BYTES, TRANSACTION_MAX_BYTES
+from eventstore.limits import (
+    ITEM_MAX_BYTES,
+    REQUEST_MAX_BYTES,
+    TIMESTAMP_MAX_US,
+    TRANSACTION_MAX_BYTES,
+    UID_SEARCH_MAX_EVENTS,
+)
 from eventstore.replays import Replay, Replays
 
 _UID: Final = "01890a5d-ac96-774b-bcce-b302099a8057"
+_OTHER_UID: Final = "01890a5e-03d1-7c55-8f1e-5d1b2a9e7f20"
 
 APPEND: Final = {
     "expectedVersion": 0,
@@ -97,6 +106,8 @@ def errors() -> dict[type[Exception], Exception]:
         RequestTooLarge(size_bytes=REQUEST_MAX_BYTES + 1, limit_bytes=REQUEST_MAX_BYTES),
         MalformedItem(stream_id="order-1", event_id=2, reason="EventName is missing"),
         MalformedBlock(tranche=0, block=2, reason="it's missing, though later ones are there"),
+        UidNotSearchable(stream_id="order-1", limit=UID_SEARCH_MAX_EVENTS),
+        TimestampOutOfRange(stream_id="order-1", timestamp_us=TIMESTAMP_MAX_US + 1),
         StoreUnavailable(operation="append", reason="throttled"),
         Exception("a bug"),
     ]
@@ -122,6 +133,8 @@ def _bad_requests() -> Iterator[Request]:
                 (2, [{**placed, "eventUid": _UID}] * 2),
                 (1, [placed]),
                 (9, [placed]),
+                (0, [{**placed, "eventUid": _UID}, {**placed, "eventUid": _OTHER_UID}]),
+                (0, [{**placed, "eventUid": _UID}]),
             )
         ),
     ]

@@ -25,7 +25,7 @@ from eventstore.http.fields import (
     Version,
 )
 from eventstore.http.times import format_time
-from eventstore.limits import TRANSACTION_MAX_EVENTS
+from eventstore.limits import TRANSACTION_MAX_EVENTS, UID_SEARCH_MAX_EVENTS, UID_SKEW_S
 from eventstore.log import LogEntry
 from eventstore.store import ANY, EXISTS, Appended, Expected
 
@@ -40,8 +40,11 @@ class EventToAppend(Struct, rename="camel", forbid_unknown_fields=True):
         Annotated[
             Uid,
             Meta(
-                description="A UUID of your own, the same on every try: then a retry appends nothing twice, "
-                "at any later time. Give it to all events of an append, or to none.",
+                description="A UUID of your own, the same on every try: then the same append, with the same "
+                "uids and the same `expectedVersion`, is written once, at any later time. Give it to all "
+                "events of an append, or to none. With `any` and `exists` it has to be a UUIDv7 made for the "
+                f"append, by a clock that is at most {UID_SKEW_S:g} s ahead, unless the stream has at most "
+                f"{UID_SEARCH_MAX_EVENTS:,} events: the stream is searched for it so far back.",
             ),
         ]
         | UnsetType
@@ -55,7 +58,8 @@ class AppendRequest(Struct, rename="camel", forbid_unknown_fields=True):
         Version | Literal["any", "exists"],
         Meta(
             description="Where you know the stream to be: the eventId of its last event, 0 for a stream "
-            "without events; `any` appends behind whatever is there, `exists` behind at least one event.",
+            "without events; `any` appends behind whatever is there, `exists` behind at least one event. "
+            "Repeat an append with the same `expectedVersion` and the same uids.",
             examples=[0],
         ),
     ]
@@ -205,6 +209,13 @@ class Problem(Struct, rename="camel", omit_defaults=True):
     ] = UNSET
     actual: Annotated[
         int | UnsetType, Meta(description="The stream's version when the conflict was seen.", examples=[5])
+    ] = UNSET
+    uid: str | UnsetType = msgspec.field(default=UNSET, name="eventUid")
+    differs: Annotated[
+        str | UnsetType, Meta(description="What the stored event has otherwise.", examples=["payload"])
+    ] = UNSET
+    stored: Annotated[
+        dict[str, int] | UnsetType, Meta(description="The eventIds of stored events, by their uids.")
     ] = UNSET
     target: str | UnsetType = UNSET
     replay_id: str | UnsetType = UNSET

@@ -76,6 +76,10 @@ PROBLEMS: Final[dict[str, tuple[type[Exception], ...]]] = {
         domain.DuplicateEventUid,
         domain.VersionConflict,
         domain.ExpectedVersionAhead,
+        domain.PartlyAppended,
+        domain.EventUidReused,
+        domain.UidNotSearchable,
+        domain.TimestampOutOfRange,
     ),
     "readStream": (
         *_ALWAYS,

@@ -14,6 +14,8 @@ from eventstore.limits import (
     PAGE_MAX_EVENTS,
     RESERVED_STREAM_ID_PREFIX,
     STREAM_ID_MAX_BYTES,
+    UID_SEARCH_MAX_EVENTS,
+    UID_SKEW_S,
 )
 
 _URN: Final = "urn:eventstore:problem:"
@@ -202,6 +204,35 @@ PROBLEM_TYPES: Final[dict[type[Exception], ProblemType]] = {
         409,
         "The expected version does not exist",
         "Load the stream and expect the eventId of its last event; a version is never guessed.",
+    ),
+    domain.PartlyAppended: ProblemType(
+        "partly-appended",
+        409,
+        "Some of the events are stored already",
+        "Nothing was written. `stored` has the eventIds of those that were found, by their uids. Repeat an "
+        "append with the same uids in the same order; give other events uids of their own.",
+    ),
+    domain.EventUidReused: ProblemType(
+        "event-uid-reused",
+        409,
+        "A stored event has the same uid and other content",
+        "Nothing was written. Repeat an append exactly as it was, or give the event a uid of its own; "
+        "`eventId` is the stored event, `differs` what it has otherwise.",
+    ),
+    domain.UidNotSearchable: ProblemType(
+        "uid-not-searchable",
+        409,
+        "It can't be ruled out that the append was made before",
+        f"Nothing was written. With `any` or `exists`, send UUIDv7s that are made for this append: they are "
+        f"looked for among the stream's last {UID_SEARCH_MAX_EVENTS:,} events, or those since "
+        f"{UID_SKEW_S:g} s before they were made. Or expect a version, or leave the uids out.",
+    ),
+    domain.TimestampOutOfRange: ProblemType(
+        "timestamp-out-of-range",
+        500,
+        "The store can't stamp the event",
+        "Nothing was written, and nothing is wrong with the request: the operator has to set the clock, or "
+        "look for an event of the stream whose timestamp is wrong.",
     ),
     http.RequestTooLarge: ProblemType(
         "request-too-large", 413, "The body is too large", "Append the events in several calls."

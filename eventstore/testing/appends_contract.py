@@ -193,42 +193,7 @@ class AppendsContract(StoreContract):
 
         assert appended.events[0].timestamp_us == clock()
 
-    # --- idempotency --------------------------------------------------------------------------------
-
-    @pytest.mark.parametrize("count", [1, 3])
-    @pytest.mark.parametrize("expected", [1, ANY, EXISTS])
-    def test_append_again_with_the_same_uids_answers_as_the_first_time(
-        self, store: EventStore, clock: FakeClock, count: int, expected: Expected
-    ) -> None:
-        store.append("order-1", some_events(), expected=0)
-        events = some_events(count, with_uids=True)
-        first = store.append("order-1", events, expected=expected)
-        clock.move(HOUR * 24 * 400)
-        store.append("order-1", some_events(5), expected=ANY)
-
-        again = store.append("order-1", events, expected=expected)
-
-        assert again.repeated
-        assert again.events == first.events
-        assert store.head("order-1").version == 1 + count + 5
-
-    def test_append_again_with_a_known_head_answers_as_the_first_time(self, store: EventStore) -> None:
-        head = store.append("order-1", some_events(), expected=0).head
-        events = some_events(1, with_uids=True)
-
-        first = store.append("order-1", events, expected=head)
-        again = store.append("order-1", events, expected=head)
-
-        assert again.events == first.events
-
-    def test_append_of_part_of_an_earlier_append_conflicts(self, store: EventStore) -> None:
-        events = some_events(3, with_uids=True)
-        store.append("order-1", events[:2], expected=0)
-
-        with pytest.raises(VersionConflict):
-            store.append("order-1", events, expected=0)
-
-        assert store.head("order-1").version == 2
+    # --- uids ----------------------------------------------------------------------------------------
 
     def test_append_of_the_same_events_without_uids_is_another_append(self, store: EventStore) -> None:
         events = some_events(1)

@@ -28,15 +28,12 @@ from eventstore.appends import event_size_bytes
 from eventstore.errors import BadLine, EventTooLarge, InvalidInput, InvalidJson
 from eventstore.events import Event, NewEvent, check_stream_id
 from eventstore.json_text import json_members
-from eventstore.limits import ITEM_MAX_BYTES, VERSION_MAX
+from eventstore.limits import ITEM_MAX_BYTES, TIMESTAMP_MAX_US, VERSION_MAX
 
 FORMAT: Final = 1
 
 LINE_MAX_BYTES: Final = 4 * 1_024 * 1_024
 """Bytes of one line (ours): an event has at most 400 KB, whatever the escapes around it."""
-
-TIMESTAMP_MAX_US: Final = 253_402_300_799_999_999
-"""The last microsecond of the year 9999."""
 
 _REQUIRED: Final = ("streamId", "eventId", "eventName", "eventUid", "timestampUs")
 _TEXTS: Final = {"payload": "payloadText", "metadata": "metadataText"}

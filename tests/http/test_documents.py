@@ -30,6 +30,7 @@ ELSEWHERE = {
     domain.FileExists,
     domain.HandlerFailed,
     domain.HandlerUnavailable,
+    domain.HeadNotInStream,  # nobody sends a Head
     domain.IndexingStopped,
     domain.InvalidDecision,
     domain.InvalidSubscriptionName,

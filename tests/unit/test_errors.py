@@ -26,6 +26,7 @@ from eventstore.store import Append
 
 SAMPLES: Final[dict[str, Any]] = {
     "Any": {"there": [1, None]},
+    "Mapping[str, int]": {"01890a5d-ac96-774b-bcce-b302099a8057": 3},
     "Path": Path("events.ndjson.gz"),
     "Sequence[BadLine]": [BadLine(3, "no JSON"), BadLine(9, "no name")],
     "Sequence[str]": ["GET", "POST"],

@@ -37,7 +37,8 @@ MSGSPEC: Final = """
 """
 
 DOMAIN: Final = """
-    eventstore: errors events execute json_text limits log positions setting_rules store synchronous uids
+    eventstore: errors events execute json_text limits log positions repeats setting_rules
+    eventstore: store synchronous uids
     eventstore.errors: base inputs operations readers store
     eventstore.adapters: answers forks
     eventstore.adapters.dynamodb: client requests response_parser

@@ -32,6 +32,7 @@ def test_public_names_are_pinned() -> None:
         "InvalidSubscriptionName", "LeaseLost", "ReadModelRefused", "HandlerUnavailable", "InvalidDecision",
         "NotSynchronous", "TransientError", "WorkerIdInUse",
         "SubscriptionNotFound", "execute", "read_log",
+        "EventUidReused", "HeadNotInStream", "PartlyAppended", "TimestampOutOfRange", "UidNotSearchable",
     }  # fmt: skip
 
 

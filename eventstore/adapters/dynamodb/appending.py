@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import islice
 from typing import Any, Final
+
+from botocore.exceptions import ClientError
 
 from eventstore.adapters.dynamodb.compression import Compression
 from eventstore.adapters.dynamodb.items import event_from_item, item_from_event
 from eventstore.adapters.dynamodb.reading import EventReads
 from eventstore.adapters.dynamodb.requests import Busy, SlotsTaken, pause_s, send_once
 from eventstore.adapters.dynamodb.schema import STREAM_ID
-from eventstore.appends import check_transaction, stamp
-from eventstore.errors import ExpectedVersionAhead, StoreUnavailable, VersionConflict
+from eventstore.appends import check_transaction, event_size_bytes, stamp
+from eventstore.errors import (
+    EventTooLarge,
+    ExpectedVersionAhead,
+    InvalidInput,
+    PartlyAppended,
+    StoreUnavailable,
+    TransactionTooLarge,
+    VersionConflict,
+)
 from eventstore.events import Event, Head, NewEvent
-from eventstore.limits import REQUEST_MAX_TRIES, UID_SKEW_S
+from eventstore.limits import (
+    APPEND_MAX_TRIES,
+    ITEM_MAX_BYTES,
+    REQUEST_MAX_TRIES,
+    TRANSACTION_MAX_BYTES,
+    UID_SEARCH_MAX_EVENTS,
+)
+from eventstore.repeats import Wanted, is_seen, settle, want
 from eventstore.store import Append, Appended, Expect, Expected
-from eventstore.uids import uuid7, uuid7_time_us
+from eventstore.uids import uuid7
 
 _FREE: Final = f"attribute_not_exists({STREAM_ID})"
-_MAX_TRIES: Final = 20
+_SIZE: Final = re.compile(r"size .*exceed", re.IGNORECASE)
+_MAX_PAUSE_S: Final = 0.2
+_PAUSES_S: Final = (0.02, 0.04, 0.08)
 
 
 class EventAppends(EventReads):
@@ -48,111 +68,110 @@ class EventAppends(EventReads):
     def transact(self, appends: Sequence[Append]) -> tuple[Appended, ...]:
         """Append to several streams, all or nothing; see `EventStore.transact`."""
         check_transaction(appends)
-        now_us = self._clock_us()
-        # Made once for all tries: a write whose answer got lost is known by them.
-        uids = [
-            [event.uid or uuid7(now_us=now_us, random_bytes=self._random_bytes) for event in append.events]
-            for append in appends
-        ]
-        call = _Call(appends, uids)
-        for attempt in range(1, _MAX_TRIES + 1):
-            appended = self._try(call, may_retry=attempt < _MAX_TRIES)
+        made_us = self._clock_us()
+        call = _Call(want(appends, new_uid=lambda: uuid7(now_us=made_us, random_bytes=self._random_bytes)))
+        for attempt in range(1, APPEND_MAX_TRIES + 1):
+            appended = self._try(call)
             if appended:
                 return appended
-            self._sleep(min(0.5, 0.01 * 2**attempt) * self._jitter())
-        raise AssertionError("the last try returns or raises")
+            if attempt < APPEND_MAX_TRIES:
+                self._sleep(min(_MAX_PAUSE_S, 0.01 * 2**attempt) * self._jitter())
+        reason = f"still busy after {APPEND_MAX_TRIES} tries: {call.reason}"
+        raise StoreUnavailable(operation="append", reason=reason) from call.trouble
 
-    def _try(self, call: _Call, *, may_retry: bool) -> tuple[Appended, ...] | None:
+    def _try(self, call: _Call) -> tuple[Appended, ...] | None:
         """Try to append, with one write; None when it has to be tried again."""
-        stored = None if call.plans else self._plan_all(call)
-        if stored:
-            return call.found(stored)
-        plans, now_us = call.plans, self._clock_us()
-        events = [stamp(plan.append, head=plan.head, now_us=now_us, uids=plan.uids) for plan in plans]
+        if not call.is_placed:
+            for one in call.wanted:
+                self._find_head(one)
+            if is_seen(call.wanted):
+                return self._answer(call)
+        call.is_placed = True
+        now_us = self._clock_us()
+        events = [_stamped(one, now_us=now_us) for one in call.wanted]
         try:
-            self._write(_flat(events))
+            self._write([event for of in events for event in of])
             return _appended(events, repeated=False)
         except SlotsTaken as taken:
-            stored = self._stored_by_us(plans, taken.items)
-            if stored:
-                return call.found(stored)
-            conflict = self._conflict(plans, taken.items, may_retry=may_retry)
+            conflict = self._look_at_taken(call.wanted, taken.items)
+            if is_seen(call.wanted):
+                return self._answer(call)
             if conflict:
                 raise conflict from taken.__cause__
-            call.plans = []
+            call.is_placed = False
+            call.trouble, call.reason = taken, "other writers came first each time"
         except Busy as busy:
-            if not may_retry:
-                raise StoreUnavailable(operation="append", reason=f"still busy: {busy.reason}") from busy
+            call.trouble, call.reason = busy, busy.reason
         except StoreUnavailable:
             # Done or not, the next try meets it at the same places, and knows it by its uids.
-            call.lost.append(_flat(events))
+            call.lost.append(events)
             if len(call.lost) == REQUEST_MAX_TRIES:
                 raise
             self._sleep(pause_s(len(call.lost), jitter=self._jitter()))
         return None
 
-    def _plan_all(self, call: _Call) -> list[tuple[Event, ...]] | None:
-        """Find where to append; return the events when an earlier call has stored them."""
-        heads: Sequence[Head | None] = call.first_heads or [None] * len(call.appends)
-        call.plans = [self._plan(*each) for each in zip(call.appends, call.uids, heads, strict=True)]
-        call.first_heads = call.first_heads or [plan.head for plan in call.plans]
-        return self._already_stored(call.plans) if any(plan.earlier for plan in call.plans) else None
-
-    def _plan(self, append: Append, uids: list[str], first_head: Head | None) -> _Plan:
+    def _find_head(self, wanted: Wanted) -> None:
         """Find the head to append behind, with as few reads as the expectation allows.
 
-        Args:
-            first_head: what the first try of this call found; None when this is it.
+        What is read is looked at: an event with one of the append's own uids says that it was made before.
         """
-        stream_id, expected = append.stream_id, append.expected
-        if isinstance(expected, Head):
-            return _Plan(append, uids, expected)
+        stream_id, expected = wanted.append.stream_id, wanted.append.expected
         if isinstance(expected, Expect):
-            return self._plan_behind_last(append, uids, expected, first_head)
-        if expected == 0:
-            return _Plan(append, uids, Head(stream_id, 0, 0))
+            self._find_last(wanted)
+            if expected is Expect.EXISTS and wanted.head == Head(stream_id, 0, 0):
+                raise VersionConflict(stream_id=stream_id, expected=str(expected), actual=0)
+        elif wanted.head is not None:
+            return  # from an earlier try: an event that is there never disappears
+        elif isinstance(expected, Head):
+            wanted.head = expected
+        elif expected == 0:
+            wanted.head = Head(stream_id, 0, 0)
+        else:
+            self._find_event(wanted, expected)
+
+    def _find_event(self, wanted: Wanted, expected: int) -> None:
         # An event that is there never disappears, so it proves that the stream has no gap up to it.
+        stream_id = wanted.append.stream_id
         event = self.event_at(stream_id, expected)
-        if event is None:
-            actual = self.head(stream_id).version
+        if event is not None:
+            wanted.head = event.head
+            wanted.look_at(event)
+            return
+        actual = self._look_at_last(wanted)
+        if not wanted.seen:
             raise ExpectedVersionAhead(stream_id=stream_id, expected=expected, actual=actual)
-        return _Plan(append, uids, event.head)
 
-    def _plan_behind_last(
-        self, append: Append, uids: list[str], expected: Expect, first_head: Head | None
-    ) -> _Plan:
-        head, earlier = self._last_and_earlier(append, uids[0], first_head)
-        if expected is Expect.EXISTS and not head.version:
-            raise VersionConflict(stream_id=append.stream_id, expected=str(expected), actual=0)
-        return _Plan(append, uids, head, earlier)
+    def _find_last(self, wanted: Wanted) -> None:
+        stream_id = wanted.append.stream_id
+        if wanted.head is None and wanted.has_given_uids:
+            wanted.search(self._backward(stream_id))
+        elif wanted.head is None:
+            wanted.head = self.head(stream_id)
+        else:
+            # What this call has itself tried can only stand behind the head that it found then: a refused
+            # write may have been done all the same, when it was sent twice and the first answer got lost.
+            for event in self.read_stream(stream_id, from_version=wanted.head.version + 1):
+                wanted.head = event.head
+                wanted.look_at(event)
 
-    def _last_and_earlier(self, append: Append, uid: str, first_head: Head | None) -> tuple[Head, int]:
-        """Find the stream's head and, on the way back from it, the first event of an earlier try."""
-        if first_head is None and append.events[0].uid is None:
-            return self.head(append.stream_id), 0
-        # What this call has itself tried can only stand behind the head that it first found: a refused write
-        # may have been done all the same, when the client sent it twice and the first answer got lost.
-        searched = first_head.version if first_head else 0
-        made_us = uuid7_time_us(uid)
-        oldest_us = 0 if made_us is None else made_us - round(UID_SKEW_S * 1_000_000)
-        head: Head | None = None
-        for event in self._backward(append.stream_id):
-            head = head or event.head
-            if event.uid == uid:
-                return head, event.event_id
-            if event.timestamp_us < oldest_us or event.event_id <= searched:
-                break
-        return head or Head(append.stream_id, 0, 0), 0
+    def _look_at_last(self, wanted: Wanted) -> int:
+        """Return a stream's version, its last event looked at."""
+        last = next(self.read_stream(wanted.append.stream_id, backward=True, limit=1), None)
+        if last is None:
+            return 0
+        wanted.look_at(last)
+        return last.event_id
 
     def _backward(self, stream_id: str) -> Iterator[Event]:
         """Read a stream from its head back, few events at first: mostly the last one tells enough."""
-        to_version, limit = None, 1
-        while True:
+        to_version, limit, left = None, 1, UID_SEARCH_MAX_EVENTS
+        while left:
             events = list(self.read_stream(stream_id, to_version=to_version, backward=True, limit=limit))
             yield from events
             if len(events) < limit or events[-1].event_id == 1:
                 return
-            to_version, limit = events[-1].event_id - 1, min(8 * limit, 1_000)
+            left -= limit
+            to_version, limit = events[-1].event_id - 1, min(8 * limit, left)
 
     def _write(self, events: list[Event]) -> None:
         puts = [
@@ -166,86 +185,91 @@ class EventAppends(EventReads):
             }
             for event in events
         ]
-        if len(puts) == 1:
-            send_once(self._client.put_item, **puts[0])
-        else:
-            send_once(self._client.transact_write_items, TransactItems=[{"Put": put} for put in puts])
+        try:
+            if len(puts) == 1:
+                send_once(self._client.put_item, **puts[0])
+            else:
+                send_once(self._client.transact_write_items, TransactItems=[{"Put": put} for put in puts])
+        except ClientError as error:
+            raise _too_large(error, events) or error from error.__cause__
 
-    def _stored_by_us(
-        self, plans: list[_Plan], items: list[dict[str, Any] | None]
-    ) -> list[tuple[Event, ...]] | None:
-        """Return the stored events when those in the way are our own, written by an earlier try."""
-        ours = [uid for plan in plans for uid in plan.uids]
-        there = [event_from_item(item) if item else None for item in items]
-        if any(event and event.uid != uid for event, uid in zip(there, ours, strict=True)):
-            return None
-        if None in there:
-            return self._already_stored(plans)
-        stored = iter(event for event in there if event)
-        return [tuple(islice(stored, len(plan.uids))) for plan in plans]
-
-    def _already_stored(self, plans: list[_Plan]) -> list[tuple[Event, ...]] | None:
-        stored = []
-        for plan in plans:
-            first = plan.earlier or plan.head.version + 1
-            events = tuple(
-                self.read_stream(
-                    plan.append.stream_id, from_version=first, to_version=first + len(plan.uids) - 1
-                )
-            )
-            if [event.uid for event in events] != plan.uids:
-                return None
-            stored.append(events)
-        return stored
-
-    def _conflict(
-        self, plans: list[_Plan], items: list[dict[str, Any] | None], *, may_retry: bool
+    def _look_at_taken(
+        self, wanted: list[Wanted], items: list[dict[str, Any] | None]
     ) -> VersionConflict | None:
-        """Find the append that lost its place; None when all who did may simply go behind the new head."""
+        """Look at the events in the way; return the conflict of the append that has lost its place.
+
+        None when all who did expect no version, and may go behind the new head; or when one of their own
+        events was seen.
+        """
         places = iter(items)
-        for plan in plans:
-            taken = any(list(islice(places, len(plan.uids)))) or not any(items)
-            expected = plan.append.expected
-            if not taken or (isinstance(expected, Expect) and may_retry):
-                continue
-            return VersionConflict(
-                stream_id=plan.append.stream_id,
-                expected=str(expected) if isinstance(expected, Expect) else plan.head.version,
-                actual=self.head(plan.append.stream_id).version,
-            )
-        return None
+        lost: Wanted | None = None
+        for one in wanted:
+            there = [event_from_item(item) for item in islice(places, len(one.uids)) if item]
+            for event in there:
+                one.look_at(event)
+            if isinstance(one.append.expected, Expect):
+                one.head = there[-1].head if there else one.head
+            elif there or not any(items):
+                lost = lost or one
+        if lost is None or is_seen(wanted):
+            return None
+        return VersionConflict(
+            stream_id=lost.append.stream_id,
+            expected=lost.head.version if lost.head else 0,
+            actual=self._look_at_last(lost),
+        )
 
+    def _answer(self, call: _Call) -> tuple[Appended, ...]:
+        """Return what is stored already, by an earlier call or by a try of this one.
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    append: Append
-    uids: list[str]
-    head: Head
-    earlier: int = 0
-    """The EventId under which an earlier try of this append was found; 0 for none."""
+        Raises:
+            PartlyAppended, EventUidReused: it's another append.
+        """
+        for pause in _PAUSES_S:
+            try:
+                return call.found(settle(call.wanted, self._read_range))
+            except PartlyAppended:
+                # A query may see a part of a transaction that is just becoming visible.
+                self._sleep(pause * self._jitter())
+        return call.found(settle(call.wanted, self._read_range))
+
+    def _read_range(self, stream_id: str, first: int, last: int) -> Iterator[Event]:
+        return self.read_stream(stream_id, from_version=first, to_version=last)
 
 
 @dataclass(slots=True)
 class _Call:
     """One call of `transact`, over all of its tries."""
 
-    appends: Sequence[Append]
-    uids: list[list[str]]
-    plans: list[_Plan] = field(default_factory=list)
-    """Where to append; none when that has to be found (anew)."""
-    first_heads: list[Head] = field(default_factory=list)
-    """What the first try found."""
-    lost: list[list[Event]] = field(default_factory=list)
+    wanted: list[Wanted]
+    is_placed: bool = False
+    """Whether it's known where to append; else that has to be found (anew)."""
+    lost: list[list[tuple[Event, ...]]] = field(default_factory=list)
     """The events of each try of which it isn't known whether they were written."""
+    trouble: Exception | None = None
+    reason: str = ""
+    """Why the last try has to be made again."""
 
     def found(self, stored: list[tuple[Event, ...]]) -> tuple[Appended, ...]:
-        """Return what is stored already: by an earlier call, or by a try of this one."""
-        known = self.appends[0].events[0].uid is not None
-        return _appended(stored, repeated=known and _flat(stored) not in self.lost)
+        return _appended(stored, repeated=self.wanted[0].has_given_uids and stored not in self.lost)
 
 
-def _flat(events: Sequence[Sequence[Event]]) -> list[Event]:
-    return list(chain.from_iterable(events))
+def _too_large(error: ClientError, events: list[Event]) -> InvalidInput | None:
+    """Return what DynamoDB has refused for its size, should it ever count more than we do."""
+    sizes = [event_size_bytes(event.stream_id, event) for event in events]
+    reasons = error.response.get("CancellationReasons") or [{"Message": str(error)}] * (len(events) == 1)
+    for index, reason in enumerate(reasons):
+        if _SIZE.search(str(reason.get("Message"))):
+            too_large = EventTooLarge("payload", size_bytes=sizes[index], limit_bytes=ITEM_MAX_BYTES)
+            return too_large.under(f"events[{index}]")
+    if _SIZE.search(str(error)):
+        return TransactionTooLarge("events", size_bytes=sum(sizes), limit_bytes=TRANSACTION_MAX_BYTES)
+    return None
+
+
+def _stamped(wanted: Wanted, *, now_us: int) -> tuple[Event, ...]:
+    assert wanted.head is not None
+    return stamp(wanted.append, head=wanted.head, now_us=now_us, uids=wanted.uids)
 
 
 def _appended(stored: Sequence[tuple[Event, ...]], *, repeated: bool) -> tuple[Appended, ...]:

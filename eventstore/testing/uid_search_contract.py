@@ -1,0 +1,162 @@
+"""The contract of `EventStore`: how far back an append to ANY or EXISTS knows its uids."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from itertools import count
+
+import pytest
+
+from eventstore import (
+    ANY,
+    EXISTS,
+    Append,
+    EventStore,
+    Expect,
+    InvalidEventUid,
+    NewEvent,
+    TimestampOutOfRange,
+    UidNotSearchable,
+)
+from eventstore.limits import TIMESTAMP_MAX_US, UID_SEARCH_MAX_EVENTS, UID_SKEW_S
+from eventstore.testing.clock import FakeClock
+from eventstore.testing.store_contract import HOUR, SETTLING_S, StoreContract, some_events
+from eventstore.uids import uuid7
+
+_SKEW = timedelta(seconds=UID_SKEW_S)
+
+
+class UidSearchContract(StoreContract):
+    """The search is bounded, by events and by the uids' own time; and what stamps depend on."""
+
+    @pytest.mark.parametrize("expected", [ANY, EXISTS])
+    def test_uid_of_no_time_is_searched_as_far_as_the_bound_and_then_refused(
+        self, store: EventStore, expected: Expect
+    ) -> None:
+        (mine,) = some_events(1, with_uids=True)
+        first = store.append("order-1", some_events(1), expected=0)
+        second = store.append("order-1", [mine], expected=1)
+        _fill(store, "order-1", UID_SEARCH_MAX_EVENTS - 1)
+
+        again = store.append("order-1", [mine], expected=expected)
+        assert (again.repeated, again.events) == (True, second.events)
+
+        store.append("order-1", some_events(1), expected=ANY)
+        head = store.head("order-1")
+        for event in (mine, *some_events(1, with_uids=True)):
+            with pytest.raises(UidNotSearchable) as caught:
+                store.append("order-1", [event], expected=expected)
+            assert (caught.value.stream_id, caught.value.limit) == ("order-1", UID_SEARCH_MAX_EVENTS)
+        assert store.head("order-1") == head
+        assert head.version == first.version + 1 + UID_SEARCH_MAX_EVENTS
+
+    def test_new_uid_is_taken_on_a_stream_that_is_not_longer_than_the_bound(self, store: EventStore) -> None:
+        _fill(store, "order-1", UID_SEARCH_MAX_EVENTS)
+
+        assert not store.append("order-1", some_events(1, with_uids=True), expected=ANY).repeated
+        with pytest.raises(UidNotSearchable):
+            store.append("order-1", some_events(1, with_uids=True), expected=ANY)
+
+    def test_uuid7_of_now_is_taken_on_a_stream_of_any_length(
+        self, store: EventStore, clock: FakeClock
+    ) -> None:
+        _fill(store, "order-1", UID_SEARCH_MAX_EVENTS + 1)
+        clock.move(HOUR)
+        event = NewEvent.of("Happened", uid=_uid(clock))
+
+        assert not store.append("order-1", [event], expected=ANY).repeated
+        assert store.append("order-1", [event], expected=ANY).repeated
+
+    @pytest.mark.parametrize("expected", [ANY, EXISTS])
+    def test_uuid7_further_ahead_than_the_allowance_is_refused(
+        self, store: EventStore, clock: FakeClock, expected: Expect
+    ) -> None:
+        store.append("order-1", some_events(1), expected=0)
+        ahead = NewEvent.of("Happened", uid=_uid(clock, _SKEW + timedelta(milliseconds=1)))
+
+        with pytest.raises(InvalidEventUid) as caught:
+            store.append("order-1", [NewEvent.of("Happened", uid=_uid(clock)), ahead], expected=expected)
+
+        assert caught.value.field == "events[1].eventUid"
+        assert store.head("order-1").version == 1
+        assert store.append("order-1", [ahead], expected=1).version == 2
+
+    @pytest.mark.parametrize("expected", [ANY, EXISTS])
+    def test_uuid7_of_a_clock_that_is_ahead_by_the_allowance_is_known_for_ever(
+        self, store: EventStore, clock: FakeClock, expected: Expect
+    ) -> None:
+        store.append("order-1", some_events(1), expected=0)
+        event = NewEvent.of("Happened", uid=_uid(clock, _SKEW))
+        first = store.append("order-1", [event], expected=expected)
+        for _ in range(12):
+            clock.move(_SKEW / 4)
+            store.append("order-1", some_events(1), expected=ANY)
+        clock.move(HOUR * 24 * 400)
+
+        again = store.append("order-1", [event], expected=expected)
+
+        assert (again.repeated, again.events) == (True, first.events)
+
+    def test_all_uids_of_an_append_bound_the_search_together(
+        self, store: EventStore, clock: FakeClock
+    ) -> None:
+        """The oldest of them counts, whichever place it has."""
+        events = [NewEvent.of("Happened", uid=_uid(clock))]
+        store.append("order-1", events, expected=0)
+        clock.move(HOUR)
+        store.append("order-1", some_events(1), expected=1)
+        fresh = NewEvent.of("Happened", uid=_uid(clock))
+
+        for batch in ([fresh, *events], [*events, fresh]):
+            with pytest.raises(Exception, match="has events of this append already"):
+                store.append("order-1", batch, expected=ANY)
+
+    # --- Timestamps -----------------------------------------------------------------------------------
+
+    def test_transaction_has_one_reading_of_the_clock_for_all_of_its_streams(self) -> None:
+        ticks = count(1_800_000_000_000_000, 1_000)
+        store = self.make_store(clock_us=lambda: next(ticks), settling_s=SETTLING_S)
+        ahead = store.append("c", some_events(3), expected=0).head
+
+        parts = store.transact([Append(stream, tuple(some_events(2)), ANY) for stream in ("a", "b")])
+        times = [[event.timestamp_us for event in part.events] for part in parts]
+        assert times[0] == times[1] == [times[0][0], times[0][0] + 1]
+
+        # A stream that is ahead of the clock goes on behind its own last Timestamp.
+        slow = self.make_store(clock_us=lambda: 1_000, settling_s=SETTLING_S)
+        head = slow.append("c", some_events(9), expected=0).head
+        late, on_time = slow.transact(
+            [Append("c", tuple(some_events(1)), head), Append("d", tuple(some_events(1)), 0)]
+        )
+        assert late.events[0].timestamp_us == head.timestamp_us + 1 > 1_000
+        assert on_time.events[0].timestamp_us == 1_000
+        assert ahead.version == 3
+
+    @pytest.mark.parametrize("expected", [0, ANY])
+    def test_timestamp_that_nobody_can_read_is_never_written(self, expected: Expect | int) -> None:
+        now_us = [TIMESTAMP_MAX_US + 1]
+        store = self.make_store(clock_us=lambda: now_us[0], settling_s=SETTLING_S)
+
+        with pytest.raises(TimestampOutOfRange) as caught:
+            store.append("order-1", some_events(1), expected=expected)
+        assert (caught.value.stream_id, caught.value.timestamp_us) == ("order-1", TIMESTAMP_MAX_US + 1)
+
+        now_us[0] = TIMESTAMP_MAX_US
+        with pytest.raises(TimestampOutOfRange):
+            store.append("order-1", some_events(2), expected=expected)
+        assert store.append("order-1", some_events(1), expected=0).version == 1
+        now_us[0] = 0
+        with pytest.raises(TimestampOutOfRange):
+            store.append("order-1", some_events(1), expected=1)
+        assert store.head("order-1").version == 1
+
+
+def _fill(store: EventStore, stream_id: str, events: int) -> None:
+    head = store.head(stream_id)
+    for left in range(events, 0, -100):
+        head = store.append(stream_id, some_events(min(100, left)), expected=head).head
+
+
+def _uid(clock: FakeClock, ahead: timedelta = timedelta()) -> str:
+    return uuid7(now_us=clock() + ahead // timedelta(microseconds=1), random_bytes=os.urandom)
