@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
 from botocore import exceptions
@@ -32,6 +35,7 @@ from eventstore.testing import CheckpointsContract
 from tests.contract.test_faults import Wire
 from tests.tables import Meter, dynamodb_client, events_table, log_table, subscriptions_table
 
+ROOT: Final = Path(__file__).parents[2]
 START = BlockPosition(1, 0)
 
 
@@ -420,3 +424,47 @@ def test_parking_with_a_traceback_costs_by_its_kilobytes(tables: Tables) -> None
     meter = Meter.on(tables.client)
     tables.checkpoints.park("view", lease, ParkedEvent(0, "s", 1, "why", 1, "x" * 4_000))
     assert (meter.requests, meter.table_units) == (["TransactWriteItems"], 2.0 + 2 * 5)
+
+
+KILLED: Final = """
+import os, sys
+from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
+from eventstore.adapters.dynamodb.event_bodies import DynamoDBEventBodies
+from eventstore.adapters.dynamodb.log import DynamoDBEventLog
+from eventstore.subscriptions import subscribe
+from tests.tables import dynamodb_client
+
+endpoint, events, log, kept = sys.argv[1:]
+client = dynamodb_client(endpoint)
+
+
+def handle(event):
+    if event.event_id == 2:
+        os._exit(137)
+
+
+checkpoints = DynamoDBCheckpoints(client=client, table_name=kept)
+worker = subscribe(
+    "view",
+    handle,
+    log=DynamoDBEventLog(client=client, table_name=log, tranches=2),
+    bodies=DynamoDBEventBodies(client=client, table_name=events),
+    checkpoints=checkpoints,
+    worker="pod-0",
+)
+worker.run(until=lambda: bool(list(checkpoints.read_parked("view"))))
+"""
+
+
+def test_event_whose_worker_ends_with_137_each_time_is_parked(tables: Tables, dynamodb_endpoint: str) -> None:
+    tables.append("a", 3)
+    names = [dynamodb_endpoint, tables.events, tables.blocks, tables.subscriptions]
+    codes = [
+        subprocess.run([sys.executable, "-c", KILLED, *names], cwd=ROOT, check=False).returncode
+        for _ in range(5)
+    ]
+    # Its container is started again under its id: 3 counted starts behind one that wasn't.
+    assert codes == [137, 137, 137, 137, 0]
+    parked = list(tables.checkpoints.read_parked("view"))
+    assert [(of.stream_id, of.event_id) for of in parked] == [("a", 2), ("a", 3)]
+    assert "3 workers ended" in parked[0].reason
