@@ -101,11 +101,24 @@ REQUEST_MAX_S: Final = (
 )
 """Seconds that one request takes at most, with all of its tries and pauses (18)."""
 
+# --- clocks (ours) ---------------------------------------------------------------------------------
+
+CLOCK_TOLERANCE_S: Final = 1.5
+"""Seconds by which the clock of a writer or reader may differ from DynamoDB's. Clocks that are kept by NTP
+differ by some milliseconds."""
+
+INDEX_LAG_S: Final = 1.5
+"""Seconds after which the index by time has what the table has: mostly far below one (DynamoDB promises
+none)."""
+
+SETTLING_MIN_S: Final = CONNECT_TIMEOUT_S + READ_TIMEOUT_S + 2 * CLOCK_TOLERANCE_S + INDEX_LAG_S
+"""Seconds that the settling time has to have (10): an event is stamped, its one request may take until its
+time-outs, the writer's clock may be behind and the reader's ahead, and the index may lag."""
+
 # --- reading --------------------------------------------------------------------------------------
 
-SETTLING_S: Final = 10.0
-"""Seconds until an event counts as settled (ours): the time for which a writer may be late between
-stamping and writing, plus the replication lag of the index."""
+SETTLING_S: Final = SETTLING_MIN_S
+"""Seconds until an event counts as settled (ours): see `SETTLING_MIN_S`."""
 
 SETTLING_MAX_S: Final = 3_600
 """The longest settling time that can be set, in seconds (ours)."""

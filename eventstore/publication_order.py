@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Protocol
 
-from eventstore.errors import MalformedItem, StoreUnavailable
+from eventstore.errors import MalformedItem, StoreUnavailable, StreamGap
 from eventstore.events import Event
 from eventstore.limits import READ_BACK_MAX_EVENTS, READ_MAX_ADDRESSES, STREAMS_REMEMBERED
 
@@ -255,6 +255,8 @@ class PublicationOrder:
             except MalformedItem as malformed:
                 found.append(malformed)
                 to_version = min(to_version, malformed.event_id) - 1
+            except StreamGap as gap:  # deleted: there's nothing of it to publish
+                to_version = gap.first_missing - 1
         return found[::-1]
 
 

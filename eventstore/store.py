@@ -133,7 +133,8 @@ class EventStore(Protocol):
     def head(self, stream_id: str) -> Head:
         """Tell a stream's last version and its Timestamp; version 0 for a stream without events.
 
-        Strongly consistent. Cost: 1 query, 1 RCU (for a last event of <= 4 KB).
+        Strongly consistent. Cost: 1 query; 1 RCU for each 4 KB of the last two events, by which it's known
+        that no transaction is half visible.
         """
         ...
 

@@ -43,9 +43,12 @@ Each can be pickled and copied, with its text and its data.
     ├── WorkerIdInUse                      two workers of a subscription have one id
     ├── TransientError                     it passes by itself; the same again is safe
     │   ├── StoreUnavailable               throttled or unreachable after all tries
+    │   ├── ClockSkewed                    this computer's clock is too far from DynamoDB's
     │   ├── FailedEventsUnavailable        the queue of failed events could not be reached
     │   └── HandlerUnavailable             what a subscription's handler needs is away; the event comes again
     ├── ReadModelRefused                   a projection's writes can't be done; nothing was written
+    ├── StreamGap                          EventIds of a stream are missing
+    ├── UnexpectedItem                     DynamoDB answered with an item that was not asked for
     ├── MalformedItem                      an item of the table that is not an event
     ├── CompressionUnavailable             a payload's codec isn't installed here
     ├── MalformedBlock                     a block of the log that is missing or can't be read
@@ -110,6 +113,7 @@ from eventstore.errors.readers import (
     WorkerIdInUse,
 )
 from eventstore.errors.store import (
+    ClockSkewed,
     CompressionUnavailable,
     EventUidReused,
     ExpectedVersionAhead,
@@ -117,9 +121,11 @@ from eventstore.errors.store import (
     MalformedItem,
     PartlyAppended,
     StoreUnavailable,
+    StreamGap,
     StreamNotFound,
     TimestampOutOfRange,
     UidNotSearchable,
+    UnexpectedItem,
     VersionConflict,
 )
 
@@ -127,6 +133,7 @@ __all__ = [
     "BadCheckpoints",
     "BadExport",
     "BadLine",
+    "ClockSkewed",
     "CompressionUnavailable",
     "DuplicateEventUid",
     "EmptyAppend",
@@ -169,6 +176,7 @@ __all__ = [
     "ReplayTargetNotAllowed",
     "StoreNotEmpty",
     "StoreUnavailable",
+    "StreamGap",
     "StreamNotFound",
     "SubscriptionNotFound",
     "TimestampOutOfRange",
@@ -177,6 +185,7 @@ __all__ = [
     "TransactionTooLarge",
     "TransientError",
     "UidNotSearchable",
+    "UnexpectedItem",
     "VersionConflict",
     "WorkerIdInUse",
 ]

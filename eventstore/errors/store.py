@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from eventstore.errors.base import EventStoreError, TransientError
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 class VersionConflict(EventStoreError):
@@ -147,6 +151,58 @@ class MalformedItem(EventStoreError):
         self.stream_id = stream_id
         self.event_id = event_id
         self.reason = reason
+
+
+class UnexpectedItem(EventStoreError):
+    """An answer holds an item that was not asked for; nothing of it is used.
+
+    Two processes on one connection get each other's answers. Connections are dropped in forked children; a
+    wrapper of the client, or a proxy on the way, can mix them up as well.
+    """
+
+    def __init__(self, *, asked: str, answered: str) -> None:
+        super().__init__(
+            f"asked for {asked}, DynamoDB answered with {answered}; "
+            "look for what sits between this process and DynamoDB, and read again"
+        )
+        self.asked = asked
+        self.answered = answered
+
+
+class StreamGap(EventStoreError):
+    """EventIds of a stream are missing though later ones are there, at each of several reads.
+
+    A read that meets a transaction while it becomes visible is repeated until it's whole. What is missing
+    for longer has been deleted, by hand or by another program: restore it from a backup.
+    """
+
+    def __init__(self, *, stream_id: str, first_missing: int, last_missing: int) -> None:
+        missing = f"EventId {first_missing} is"
+        if last_missing > first_missing:
+            missing = f"EventIds {first_missing} to {last_missing} are"
+        super().__init__(
+            f"stream {stream_id!r} has a gap: {missing} missing, though later events are there; "
+            "restore what was deleted from a backup"
+        )
+        self.stream_id = stream_id
+        self.first_missing = first_missing
+        self.last_missing = last_missing
+
+
+class ClockSkewed(TransientError):
+    """This computer's clock and DynamoDB's differ by more than is tolerated; nothing was written or read.
+
+    Events are ordered by the clocks of their writers: one that is off would hide events from readers.
+    """
+
+    def __init__(self, *, local: datetime, server: datetime, tolerance_s: float) -> None:
+        super().__init__(
+            f"the clock of this computer says {local.isoformat()}, DynamoDB's {server.isoformat()}; they may "
+            f"differ by {tolerance_s:g} s. Set this computer's clock (NTP), and try again"
+        )
+        self.local = local
+        self.server = server
+        self.tolerance_s = tolerance_s
 
 
 class CompressionUnavailable(EventStoreError):

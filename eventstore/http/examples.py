@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any, Final
 
@@ -11,13 +12,16 @@ from eventstore.adapters.memory import MemoryEventStore
 from eventstore.adapters.memory_log import MemoryEventLog
 from eventstore.adapters.memory_replays import MemoryReplays
 from eventstore.errors import (
+    ClockSkewed,
     EventTooLarge,
     MalformedBlock,
     MalformedItem,
     StoreUnavailable,
+    StreamGap,
     TimestampOutOfRange,
     TransactionTooLarge,
     UidNotSearchable,
+    UnexpectedItem,
 )
 from eventstore.http.app import Api
 from eventstore.http.append import append_handlers
@@ -27,6 +31,7 @@ from eventstore.http.read import read_handlers
 from eventstore.http.replays import replay_handlers
 from eventstore.http.requests import Request
 from eventstore.limits import (
+    CLOCK_TOLERANCE_S,
     ITEM_MAX_BYTES,
     REQUEST_MAX_BYTES,
     TIMESTAMP_MAX_US,
@@ -109,6 +114,13 @@ def errors() -> dict[type[Exception], Exception]:
         UidNotSearchable(stream_id="order-1", limit=UID_SEARCH_MAX_EVENTS),
         TimestampOutOfRange(stream_id="order-1", timestamp_us=TIMESTAMP_MAX_US + 1),
         StoreUnavailable(operation="append", reason="throttled"),
+        UnexpectedItem(asked="'order-1', EventId 1", answered="'order-2', EventId 1"),
+        StreamGap(stream_id="order-1", first_missing=3, last_missing=4),
+        ClockSkewed(
+            local=datetime(2027, 1, 31, 9, 30, tzinfo=UTC),
+            server=datetime(2026, 1, 31, 9, 30, tzinfo=UTC),
+            tolerance_s=CLOCK_TOLERANCE_S,
+        ),
         Exception("a bug"),
     ]
     return {type(error): error for error in [*caused, *stated] if error}

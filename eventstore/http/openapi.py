@@ -53,7 +53,13 @@ _ALWAYS: Final = (
     Exception,
 )
 _ON_REPLAYS: Final = (domain.ReplayNotFound, domain.StoreUnavailable)
-_ON_STREAMS: Final = (domain.InvalidStreamId, domain.MalformedItem, domain.StoreUnavailable)
+_ON_STREAMS: Final = (
+    domain.InvalidStreamId,
+    domain.MalformedItem,
+    domain.StreamGap,
+    domain.UnexpectedItem,
+    domain.StoreUnavailable,
+)
 
 PROBLEMS: Final[dict[str, tuple[type[Exception], ...]]] = {
     "appendEvents": (
@@ -80,6 +86,7 @@ PROBLEMS: Final[dict[str, tuple[type[Exception], ...]]] = {
         domain.EventUidReused,
         domain.UidNotSearchable,
         domain.TimestampOutOfRange,
+        domain.ClockSkewed,
     ),
     "readStream": (
         *_ALWAYS,
@@ -97,6 +104,7 @@ PROBLEMS: Final[dict[str, tuple[type[Exception], ...]]] = {
         domain.InvalidLimit,
         domain.InvalidPosition,
         domain.MalformedItem,
+        domain.ClockSkewed,
         domain.StoreUnavailable,
     ),
     "readLog": (

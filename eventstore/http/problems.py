@@ -249,6 +249,26 @@ PROBLEM_TYPES: Final[dict[type[Exception], ProblemType]] = {
         "The table holds an item that is not an event",
         "Nothing is wrong with the request: the operator has to mend or delete the item that `detail` names.",
     ),
+    domain.StreamGap: ProblemType(
+        "stream-gap",
+        500,
+        "Events of the stream are missing",
+        "Nothing is wrong with the request: the operator has to restore what was deleted. `detail` names it.",
+    ),
+    domain.UnexpectedItem: ProblemType(
+        "unexpected-item",
+        500,
+        "The store answered with something else",
+        "Nothing is wrong with the request: try again; if it stays, the operator has to look for what mixes "
+        "up answers between the service and DynamoDB.",
+    ),
+    domain.ClockSkewed: ProblemType(
+        "clock-skewed",
+        503,
+        "The server's clock is wrong",
+        "Nothing was written. Try again after `Retry-After` seconds; if it stays, the operator has to set "
+        "the clock.",
+    ),
     domain.MalformedBlock: ProblemType(
         "malformed-block",
         500,

@@ -96,7 +96,8 @@ def test_append_without_a_version_is_one_query_more(
     store.append("s", [KB], expected=expected)
 
     assert meter.requests == ["Query", "PutItem"]
-    assert (meter.items, meter.table_units, meter.index_units) == (1, 2.0, 1.0)
+    # Two small events are one unit as well; the one before the last shows whether the stream is whole.
+    assert (meter.items, meter.table_units, meter.index_units) == (2, 2.0, 1.0)
 
 
 def test_append_of_ten_events_is_one_transaction(metered: tuple[DynamoDBEventStore, Meter]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from eventstore.adapters.dynamodb import subscription_schema as schema
 from eventstore.adapters.dynamodb.requests import Busy, SlotsTaken, send
 from eventstore.adapters.forks import fork_safe
-from eventstore.errors import LeaseLost, StoreUnavailable, TranchesChanged
+from eventstore.errors import LeaseLost, StoreUnavailable, TranchesChanged, UnexpectedItem
 from eventstore.log import BlockPosition
 from eventstore.subscriptions.checkpoints import Group, Lease, ParkedEvent, Start
 
@@ -233,7 +233,7 @@ class DynamoDBCheckpoints:
     def _update(
         self, subscription: str, lease: Lease, *, update: str, condition: str, values: dict[str, Any]
     ) -> Any:
-        return self._send(
+        answer = self._send(
             self._client.update_item,
             Key=_lease_key(subscription, lease.tranche),
             UpdateExpression=update,
@@ -245,6 +245,8 @@ class DynamoDBCheckpoints:
             ReturnValues="ALL_NEW",
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
+        _check_key(answer["Attributes"], subscription, f"{schema.LEASE_PREFIX}{lease.tranche:04d}")
+        return answer
 
     def _query(self, subscription: str, prefix: str) -> Iterator[dict[str, Any]]:
         request: dict[str, Any] = {
@@ -255,7 +257,9 @@ class DynamoDBCheckpoints:
         }
         while True:
             answer = self._send(self._client.query, **request)
-            yield from answer["Items"]
+            for item in answer["Items"]:
+                _check_key(item, subscription, prefix)
+                yield item
             if "LastEvaluatedKey" not in answer:
                 return
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
@@ -266,6 +270,13 @@ class DynamoDBCheckpoints:
 
 def _key(subscription: str, item: str) -> dict[str, Any]:
     return {schema.SUBSCRIPTION: {"S": subscription}, schema.ITEM: {"S": item}}
+
+
+def _check_key(item: dict[str, Any], subscription: str, prefix: str) -> None:
+    """Raise UnexpectedItem for an item of another subscription or kind."""
+    key = (item[schema.SUBSCRIPTION]["S"], item[schema.ITEM]["S"])
+    if key[0] != subscription or not key[1].startswith(prefix):
+        raise UnexpectedItem(asked=f"{subscription!r}, {prefix}...", answered=str(key))
 
 
 def _lease_key(subscription: str, tranche: int) -> dict[str, Any]:

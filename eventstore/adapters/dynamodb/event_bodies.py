@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from eventstore.adapters.dynamodb.items import address_of, event_from_item, key_of
+from eventstore.adapters.dynamodb.items import check_address, event_from_item, key_of
 from eventstore.adapters.dynamodb.requests import get_items
 from eventstore.adapters.forks import fork_safe
 from eventstore.errors import MalformedItem
@@ -45,7 +45,7 @@ class DynamoDBEventBodies:
         """Read events by their addresses; see `EventBodies.read_events`."""
         keys = [key_of(stream_id, event_id) for stream_id, event_id in addresses]
         items = get_items(self._client, self._table_name, keys, jitter=self._jitter, sleep=self._sleep)
-        return {address_of(item): _event_or_why_not(item) for item in items}
+        return {check_address(item, *addresses): _event_or_why_not(item) for item in items}
 
 
 def _event_or_why_not(item: dict[str, Any]) -> Event | MalformedItem:

@@ -9,12 +9,12 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
 from eventstore.adapters.dynamodb.compression import Compression
-from eventstore.adapters.dynamodb.items import event_from_item, item_from_event, key_of
+from eventstore.adapters.dynamodb.items import check_address, event_from_item, item_from_event, key_of
 from eventstore.adapters.dynamodb.requests import SlotsTaken, send
 from eventstore.adapters.dynamodb.schema import BY_TIME, EVENT_ID, EVENT_UID, GSI_KEY, STREAM_ID, TIMESTAMP
 from eventstore.adapters.dynamodb.stream_records import event_or_malformed
 from eventstore.adapters.forks import fork_safe
-from eventstore.errors import MalformedItem
+from eventstore.errors import MalformedItem, UnexpectedItem
 from eventstore.events import Event
 from eventstore.limits import VERSION_MAX
 from eventstore.positions import to_us
@@ -69,7 +69,7 @@ class DynamoDBEventsTable:
         self, stream_id: str, *, from_version: int, to_version: int | None = None
     ) -> Iterator[StoredItem]:
         """Read items of one stream; see `StoredItems.read_items`."""
-        yield from self._query(
+        for item in self._query(
             KeyConditionExpression=f"{STREAM_ID} = :stream AND {EVENT_ID} BETWEEN :from AND :to",
             ExpressionAttributeValues={
                 ":stream": {"S": stream_id},
@@ -77,7 +77,11 @@ class DynamoDBEventsTable:
                 ":to": {"N": str(VERSION_MAX if to_version is None else to_version)},
             },
             ConsistentRead=True,
-        )
+        ):
+            if item.stream_id != stream_id:
+                answered = f"{item.stream_id!r}, EventId {item.event_id}"
+                raise UnexpectedItem(asked=f"stream {stream_id!r}", answered=answered)
+            yield item
 
     def read_index(self, shard: int, *, from_us: int, end_us: int) -> Iterator[StoredItem]:
         """Read one shard of the time index; see `StoredEvents.read_index`."""
@@ -158,7 +162,10 @@ class DynamoDBEventsTable:
             Key=key_of(stream_id, event_id),
             ConsistentRead=True,
         )
-        return event_from_item(answer["Item"]) if "Item" in answer else None
+        if "Item" not in answer:
+            return None
+        check_address(answer["Item"], (stream_id, event_id))
+        return event_from_item(answer["Item"])
 
     def _in_the_way(self, event: Event, taken: SlotsTaken) -> Event | MalformedItem | None:
         try:

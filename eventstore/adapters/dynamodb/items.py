@@ -20,7 +20,7 @@ from eventstore.adapters.dynamodb.schema import (
     STREAM_ID,
     TIMESTAMP,
 )
-from eventstore.errors import MalformedItem
+from eventstore.errors import MalformedItem, UnexpectedItem
 from eventstore.events import Event, EventSlots
 
 
@@ -89,3 +89,15 @@ def key_of(stream_id: str, event_id: int) -> dict[str, Any]:
 def address_of(item: Mapping[str, Any]) -> tuple[str, int]:
     """Read the primary key of an event: its stream and its EventId."""
     return item[STREAM_ID]["S"], int(item[EVENT_ID]["N"])
+
+
+def check_address(item: Mapping[str, Any], *asked: tuple[str, int]) -> tuple[str, int]:
+    """Return the primary key of an event that was asked for.
+
+    Raises:
+        UnexpectedItem: it was not.
+    """
+    address = address_of(item)
+    if address not in asked:
+        raise UnexpectedItem(asked=f"{asked[:3]} of {len(asked)}", answered=str(address))
+    return address

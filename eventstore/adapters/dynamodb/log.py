@@ -22,7 +22,7 @@ from eventstore.adapters.dynamodb.log_schema import (
 )
 from eventstore.adapters.dynamodb.requests import SlotsTaken, send
 from eventstore.adapters.forks import fork_safe
-from eventstore.errors import MalformedBlock, StoreUnavailable, TranchesChanged
+from eventstore.errors import MalformedBlock, StoreUnavailable, TranchesChanged, UnexpectedItem
 from eventstore.events import Event
 from eventstore.limits import LOG_TRANCHES, LOG_TRANCHES_MAX
 from eventstore.log import BlockPosition, LogEntry, check_block, check_read
@@ -190,6 +190,11 @@ def _text(events: Sequence[Event]) -> str:
 
 
 def _entries_of(tranche: int, number: int, item: dict[str, Any]) -> list[LogEntry]:
+    if item[TRANCHE] != {"N": str(tranche)} or int(item[BLOCK]["N"]) < number:
+        raise UnexpectedItem(
+            asked=f"block {number} of tranche {tranche}",
+            answered=f"block {item[BLOCK]['N']} of tranche {item[TRANCHE]['N']}",
+        )
     if int(item[BLOCK]["N"]) != number:
         raise MalformedBlock(
             tranche=tranche, block=number, reason="it's missing, though later ones are there"

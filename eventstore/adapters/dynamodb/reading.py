@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from eventstore.adapters.dynamodb.items import address_of, event_from_item, key_of
+from eventstore.adapters.dynamodb.items import check_address, event_from_item, key_of
 from eventstore.adapters.dynamodb.requests import get_items, send
 from eventstore.adapters.dynamodb.schema import EVENT_ID, STREAM_ID, TIMESTAMP
+from eventstore.adapters.dynamodb.stream_query import StreamQuery
 from eventstore.adapters.dynamodb.time_index import TimeShard
 from eventstore.adapters.forks import fork_safe
 from eventstore.appends import check_times, check_versions
@@ -50,8 +51,9 @@ class EventReads:
 
     def head(self, stream_id: str) -> Head:
         """Tell a stream's last version; see `EventStore.head`."""
-        last = next(self.read_stream(stream_id, backward=True, limit=1), None)
-        return last.head if last else Head(stream_id, 0, 0)
+        # Two, for the last one alone doesn't show that a transaction is still becoming visible.
+        last = list(self.read_stream(stream_id, backward=True, limit=2))
+        return last[0].head if last else Head(stream_id, 0, 0)
 
     def event_at(self, stream_id: str, event_id: int) -> Event | None:
         """Read one event, strongly consistent; None when it isn't there. Cost: 1 request, 1 RCU per 4 KB."""
@@ -61,7 +63,10 @@ class EventReads:
             Key=key_of(stream_id, event_id),
             ConsistentRead=True,
         )
-        return event_from_item(answer["Item"]) if "Item" in answer else None
+        if "Item" not in answer:
+            return None
+        check_address(answer["Item"], (stream_id, event_id))
+        return event_from_item(answer["Item"])
 
     def read_stream(
         self,
@@ -76,18 +81,15 @@ class EventReads:
         """Read the events of one stream in order; see `EventStore.read_stream`."""
         check_stream_id(stream_id)
         check_versions(from_version=from_version, to_version=to_version, limit=limit)
-        request = {
-            "TableName": self._table_name,
-            "KeyConditionExpression": f"{STREAM_ID} = :stream AND {EVENT_ID} BETWEEN :from AND :to",
-            "ExpressionAttributeValues": {
-                ":stream": {"S": stream_id},
-                ":from": {"N": str(from_version)},
-                ":to": {"N": str(VERSION_MAX if to_version is None else to_version)},
-            },
-            "ScanIndexForward": not backward,
-            "ConsistentRead": consistent,
-        }
-        return self._query_events(request, limit)
+        stream = StreamQuery(
+            stream_id=stream_id,
+            first=from_version,
+            last=VERSION_MAX if to_version is None else to_version,
+            backward=backward,
+            limit=limit,
+        )
+        request = {"TableName": self._table_name, "ConsistentRead": consistent}
+        return self._query_events(stream, request)
 
     def read_times(self, addresses: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
         """Read the Timestamps of events by their addresses; see `publication_order.StreamReader`."""
@@ -101,7 +103,9 @@ class EventReads:
             ExpressionAttributeNames={"#time": TIMESTAMP},
         )
         times = ((item, item.get(TIMESTAMP, {}).get("N", "")) for item in items)
-        return {address_of(item): int(time_us) for item, time_us in times if time_us.isdecimal()}
+        return {
+            check_address(item, *addresses): int(time_us) for item, time_us in times if time_us.isdecimal()
+        }
 
     def read_all(
         self,
@@ -138,21 +142,25 @@ class EventReads:
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
 
-    def _query_events(self, request: dict[str, Any], limit: int | None) -> Iterator[Event]:
-        missing = limit
-        while True:
-            if missing is not None:
-                request["Limit"] = missing
-            answer = self._query(**request)
+    def _query_events(self, stream: StreamQuery, request: dict[str, Any]) -> Iterator[Event]:
+        while not stream.ended:
+            answer = self._query(**request, **stream.request())
             items, key = answer["Items"][::-1], answer.get("LastEvaluatedKey")
             del answer  # so that each item goes with its event, and memory at hand is used again (ADR 10)
-            if missing is not None:
-                missing -= len(items)
+            stream_id, due, step, left = stream.stream_id, stream.due, stream.step, stream.left
+            whole = True
             while items:
-                yield event_from_item(items.pop())
-            if missing == 0 or not key:
-                return
-            request["ExclusiveStartKey"] = key
+                event = event_from_item(items.pop())
+                if event.event_id != due or event.stream_id != stream_id:
+                    stream.check(event, due)
+                    if due:
+                        whole = False
+                        break
+                due = event.event_id + step
+                left -= 1
+                yield event
+            if stream.go_on(due=due, left=left, whole=whole, key=key):
+                self._sleep(stream.pause_s() * self._jitter())
 
     def _query(self, **request: Any) -> Any:
         return send(self._client.query, **request)

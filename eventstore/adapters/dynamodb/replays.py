@@ -20,7 +20,7 @@ from eventstore.adapters.dynamodb.replay_schema import (
 )
 from eventstore.adapters.dynamodb.requests import SlotsTaken, send
 from eventstore.adapters.forks import fork_safe
-from eventstore.errors import ReplayNotFound
+from eventstore.errors import ReplayNotFound, UnexpectedItem
 from eventstore.positions import Position
 from eventstore.replays import Replay, ReplayStatus
 
@@ -101,7 +101,7 @@ class DynamoDBReplays:
         answer = send(
             self._client.get_item, TableName=self._table_name, Key=_key(replay_id), ConsistentRead=True
         )
-        return replay_from_item(answer["Item"]) if "Item" in answer else None
+        return _asked_for(replay_from_item(answer["Item"]), replay_id) if "Item" in answer else None
 
     def latest(self, *, limit: int) -> list[Replay]:
         """Read the newest replays; see `ReplayStore.latest`. Raises StoreUnavailable."""
@@ -170,7 +170,7 @@ class DynamoDBReplays:
             )
         except SlotsTaken:
             return None
-        return replay_from_item(answer["Attributes"])
+        return _asked_for(replay_from_item(answer["Attributes"]), replay_id)
 
 
 def item_from_replay(replay: Replay) -> dict[str, Any]:
@@ -199,6 +199,12 @@ def replay_from_item(item: Mapping[str, Any]) -> Replay:
         position=Position.parse(item["Position"]["S"]) if "Position" in item else None,
         **fields,
     )
+
+
+def _asked_for(replay: Replay, replay_id: str) -> Replay:
+    if replay.replay_id != replay_id:
+        raise UnexpectedItem(asked=f"replay {replay_id}", answered=f"replay {replay.replay_id}")
+    return replay
 
 
 def _key(replay_id: str, *, kind: str = REPLAY) -> dict[str, Any]:

@@ -1,0 +1,263 @@
+"""What queries show while a transaction becomes visible, and items that nobody has asked for."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from itertools import combinations
+from typing import Any
+
+import pytest
+
+from eventstore import ANY, EXISTS, Event, NewEvent, StreamGap, UnexpectedItem, execute
+from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
+from eventstore.adapters.dynamodb.event_bodies import DynamoDBEventBodies
+from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
+from eventstore.adapters.dynamodb.log import DynamoDBEventLog
+from eventstore.adapters.dynamodb.replays import DynamoDBReplays, item_from_replay
+from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore.publication_order import PublicationOrder
+from eventstore.replays import Replay
+from tests.half_visible import Address, HalfVisible
+from tests.tables import boto3s_client, dynamodb_client, events_table
+
+BEFORE, AFTER = 2, 5
+HIDDEN = [hidden for count in (1, 2) for hidden in combinations(range(BEFORE + 1, AFTER + 1), count)]
+"""Of the events 3, 4 and 5, which one transaction writes, those that aren't visible yet."""
+
+
+@pytest.fixture
+def table(dynamodb_endpoint: str) -> Iterator[tuple[str, str]]:
+    with events_table(dynamodb_client(dynamodb_endpoint)) as name:
+        yield dynamodb_endpoint, name
+
+
+def half_visible(
+    table: tuple[str, str], hidden: tuple[int, ...], *, queries: float
+) -> tuple[DynamoDBEventStore, HalfVisible]:
+    client = dynamodb_client(table[0])
+    pauses: list[float] = []
+    store = DynamoDBEventStore(client=client, table_name=table[1], settling_s=0, sleep=pauses.append)
+    for _ in range(BEFORE):
+        store.append("s", [NewEvent.of("Before")], expected=ANY)
+
+    def hides(addresses: list[Address]) -> set[Address]:
+        return {address for address in addresses if address[1] in hidden}
+
+    half = HalfVisible.on(client, hides=hides, queries=queries)
+    store.append("s", [NewEvent.of("Part")] * (AFTER - BEFORE), expected=BEFORE)
+    return store, half
+
+
+def is_whole(event_ids: list[int]) -> bool:
+    return event_ids == list(range(event_ids[0], event_ids[0] + len(event_ids))) if event_ids else True
+
+
+@pytest.mark.parametrize("consistent", [True, False])
+@pytest.mark.parametrize("hidden", HIDDEN)
+def test_every_way_of_reading_a_stream_is_without_gaps(
+    table: tuple[str, str], hidden: tuple[int, ...], consistent: bool
+) -> None:
+    store, half = half_visible(table, hidden, queries=2)
+    ways: list[dict[str, Any]] = [
+        {},
+        {"limit": 4},
+        {"limit": 3},
+        {"from_version": 3},
+        {"from_version": 4, "to_version": 5},
+        {"backward": True},
+        {"backward": True, "limit": 2},
+        {"backward": True, "from_version": 3},
+        {"backward": True, "from_version": 4},
+        {"backward": True, "to_version": 4, "limit": 3},
+    ]
+    for way in ways:
+        half.left = 2
+        found = [event.event_id for event in store.read_stream("s", consistent=consistent, **way)]
+        if way.get("backward"):
+            found.reverse()
+            assert not found or found[0] == way.get("from_version", 1) or len(found) == way.get("limit"), way
+        assert is_whole(found), (way, found)
+        assert not found or way.get("backward") or found[0] == way.get("from_version", 1), (way, found)
+        half.left = 0
+        assert len(list(store.read_stream("s", **way))) >= len(found)
+    assert half.met
+
+
+@pytest.mark.parametrize("hidden", HIDDEN)
+def test_head_is_never_one_with_unseen_events_right_before_it(
+    table: tuple[str, str], hidden: tuple[int, ...]
+) -> None:
+    store, half = half_visible(table, hidden, queries=math.inf)
+    visible = [n for n in range(1, AFTER + 1) if n not in hidden]
+
+    if max(visible) - 1 in hidden:
+        with pytest.raises(StreamGap):
+            store.head("s")
+        half.left = 1
+    assert store.head("s").version == max(visible)
+
+
+@pytest.mark.parametrize("hidden", HIDDEN)
+def test_decision_is_made_on_states_that_were(table: tuple[str, str], hidden: tuple[int, ...]) -> None:
+    store, half = half_visible(table, hidden, queries=3)
+    half.left = 3
+    seen: list[tuple[int, ...]] = []
+
+    def fold(state: tuple[int, ...], event: Event) -> tuple[int, ...]:
+        return (*state, event.event_id)
+
+    def decide(state: tuple[int, ...]) -> list[NewEvent]:
+        seen.append(state)
+        return [NewEvent.of("Decided")]
+
+    execute(store, "s", initial=(), fold=fold, decide=decide, sleep=lambda _: None)
+
+    assert all(is_whole(list(state)) for state in seen)
+    assert [event.event_id for event in store.read_stream("s")] == list(range(1, AFTER + 2))
+
+
+@pytest.mark.parametrize("expected", [ANY, EXISTS])
+@pytest.mark.parametrize("hidden", HIDDEN)
+def test_append_behind_a_half_visible_transaction_leaves_no_gap(
+    table: tuple[str, str], hidden: tuple[int, ...], expected: Any
+) -> None:
+    store, half = half_visible(table, hidden, queries=3)
+    half.left = 3
+
+    assert store.append("s", [NewEvent.of("Next")], expected=expected).version == AFTER + 1
+
+
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize(("deleted", "gap"), [([3], (3, 3)), ([2, 3], (2, 3)), ([1], (1, 1))])
+def test_gap_that_stays_is_an_error_that_names_it(
+    table: tuple[str, str], deleted: list[int], gap: tuple[int, int], backward: bool
+) -> None:
+    store, _ = half_visible(table, (), queries=0)
+    for event_id in deleted:
+        store._client.delete_item(
+            TableName=table[1], Key={"StreamId": {"S": "s"}, "EventId": {"N": str(event_id)}}
+        )
+    found: list[int] = []
+
+    with pytest.raises(StreamGap, match="'s'") as caught:
+        found += (event.event_id for event in store.read_stream("s", backward=backward))
+
+    assert (caught.value.stream_id, caught.value.first_missing, caught.value.last_missing) == ("s", *gap)
+
+
+def test_gap_that_stays_is_asked_for_again_a_bounded_number_of_times(table: tuple[str, str]) -> None:
+    store, half = half_visible(table, (3,), queries=math.inf)
+    queries = half.met
+
+    with pytest.raises(StreamGap):
+        list(store.read_stream("s"))
+
+    assert 1 < half.met - queries <= 10
+
+
+def test_publication_passes_over_what_was_deleted(table: tuple[str, str]) -> None:
+    """A hole that can't be filled is not a reason to stop a shard for ever."""
+    store, _ = half_visible(table, (), queries=0)
+    last = list(store.read_stream("s"))[-1]
+    store._client.delete_item(TableName=table[1], Key={"StreamId": {"S": "s"}, "EventId": {"N": "3"}})
+    order = PublicationOrder.__new__(PublicationOrder)
+    order._reader, order._window_us = store, 10**12
+
+    found = order._read_back(last, above=0, whole=True)
+
+    assert [event.event_id for event in found] == [1, 2, 4]
+
+
+# --- items of others ----------------------------------------------------------------------------------------
+
+
+def answering(client: Any, change: Callable[[str, dict[str, Any]], None]) -> Any:
+    """Have a client's answers changed, as when they're another's."""
+
+    def changed(parsed: Any, model: Any, **_: Any) -> None:
+        change(model.name, parsed)
+
+    client.meta.events.register("after-call.dynamodb", changed)
+    return client
+
+
+OF_OTHERS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "stream": lambda item: item.update(StreamId={"S": "other"}),
+    "place": lambda item: item.update(EventId={"N": "99"}),
+}
+
+
+@pytest.mark.parametrize("made", [dynamodb_client, boto3s_client])
+@pytest.mark.parametrize("what", OF_OTHERS)
+def test_event_of_another_address_than_asked_for_is_an_error(
+    table: tuple[str, str], what: str, made: Any
+) -> None:
+    DynamoDBEventStore(client=dynamodb_client(table[0]), table_name=table[1], settling_s=0).append(
+        "s", [NewEvent.of("E")] * 3, expected=0
+    )
+
+    def change(operation: str, parsed: dict[str, Any]) -> None:
+        items = {
+            "Query": lambda: parsed["Items"],
+            "GetItem": lambda: [parsed["Item"]],
+            "BatchGetItem": lambda: parsed["Responses"][table[1]],
+        }.get(operation, list)()
+        if items:
+            items[len(items) // 2] = copy.deepcopy(items[len(items) // 2])
+            OF_OTHERS[what](items[len(items) // 2])
+
+    client = answering(made(table[0]), change)
+    at: Any = {"client": client, "table_name": table[1]}
+    store, bodies = DynamoDBEventStore(**at, settling_s=0, sleep=lambda _: None), DynamoDBEventBodies(**at)
+    reads: list[Callable[[], object]] = [
+        lambda: list(store.read_stream("s", to_version=3)),
+        lambda: list(store.read_stream("s", to_version=3, backward=True)),
+        lambda: store.append("s", [NewEvent.of("E")], expected=3),
+        lambda: store.read_times([("s", 1), ("s", 2)]),
+        lambda: bodies.read_events([("s", 1), ("s", 2)]),
+        lambda: DynamoDBEventsTable(**at).get("s", 1),
+    ]
+    if what == "stream":
+        reads += [lambda: list(DynamoDBEventsTable(**at).read_items("s", from_version=1))]
+        reads += [lambda: store.head("s")]
+    for number, read in enumerate(reads):
+        with pytest.raises(UnexpectedItem, match=r"'other'|99"):
+            pytest.fail(f"read {number} has returned {read()}")
+
+
+def canned(answers: dict[str, Any]) -> Any:
+    """Make a client that isn't boto3's: it has these answers."""
+
+    class Canned:
+        def __getattr__(self, name: str) -> Callable[..., Any]:
+            return lambda **_: copy.deepcopy(answers[name])
+
+    return Canned()
+
+
+def test_block_lease_and_replay_of_others_are_errors() -> None:
+    block = {"Tranche": {"N": "2"}, "Block": {"N": "1"}, "Entries": {"S": "[]"}}
+    with pytest.raises(UnexpectedItem, match="tranche 2"):
+        list(DynamoDBEventLog(client=canned({"query": {"Items": [block]}}), table_name="t").read_tranche(0))
+
+    item = {"Subscription": {"S": "other"}, "Item": {"S": "group#worker#w"}, "Counter": {"N": "1"}}
+    with pytest.raises(UnexpectedItem, match="'other'"):
+        DynamoDBCheckpoints(client=canned({"query": {"Items": [item]}}), table_name="t").read_group("view")
+
+    replay = Replay(replay_id="other", target="t", from_us=None, to_us=1, requested_us=1, updated_us=1)
+    client = canned(
+        {
+            "get_item": {"Item": item_from_replay(replay)},
+            "update_item": {"Attributes": item_from_replay(replay)},
+        }
+    )
+    replays = DynamoDBReplays(client=client, table_name="t")
+    for read in (lambda: replays.get("r"), lambda: replays.claim(replay_of("r"), until_us=1)):
+        with pytest.raises(UnexpectedItem, match="replay other"):
+            read()
+
+
+def replay_of(replay_id: str) -> Replay:
+    return Replay(replay_id=replay_id, target="t", from_us=None, to_us=1, requested_us=1, updated_us=1)
