@@ -10,6 +10,7 @@ import pickle
 import pkgutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -30,6 +31,8 @@ SAMPLES: Final[dict[str, Any]] = {
     "Path": Path("events.ndjson.gz"),
     "Sequence[BadLine]": [BadLine(3, "no JSON"), BadLine(9, "no name")],
     "Sequence[str]": ["GET", "POST"],
+    "datetime": datetime(2026, 1, 31, 9, 30, tzinfo=UTC),
+    "float": 1.5,
     "int": 7,
     "int | str": "exists",
     "list[dict[str, Any] | None]": [{"EventId": {"N": "1"}}, None],
