@@ -14,7 +14,10 @@ up to 2^53, far above). `correlationid` and `causationid` are the metadata's `co
 `causationId` when those are texts. What a replay sends has its id besides, as `replayid`.
 
 An event that the bus can't carry goes out by reference: with `dataref`, the address where the HTTP API
-has it, in place of `data`. That is one over the byte limit, or with an integer beyond 64 bit.
+has it, in place of `data`. That is one over the byte limit, with an integer beyond 64 bit, or with a number
+that parsers can't read (stored by an earlier version: appends refuse it). Where the HTTP API can't have it
+either, since no path carries its stream's id, it can't be published: a link that leads nowhere, or to another
+stream, would be worse than an event that is parked with the reason.
 """
 
 from __future__ import annotations
@@ -23,12 +26,12 @@ import json
 import re
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import quote
 
-from eventstore.errors import InvalidJson, NotPublishable
+from eventstore.errors import InvalidJson, InvalidStreamId, NotPublishable
 from eventstore.events import Event
-from eventstore.json_text import check_json
+from eventstore.json_text import check_json, has_unreadable_number
 from eventstore.limits import DETAIL_TYPE_MAX_CHARS, PUT_EVENTS_INTEGER_MAX, PUT_EVENTS_MAX_BYTES
+from eventstore.stream_paths import stream_events_path
 
 _TIME_BYTES: Final = 14
 _NINETEEN_DIGITS: Final = re.compile(r"[0-9]{19}")
@@ -81,14 +84,16 @@ class EntryFormat:
 
         Raises:
             NotPublishable: its payload or metadata is not JSON, its Timestamp is no time, or it is too
-                large even by reference. No append of this library makes such an event.
+                large even by reference: no append of this library makes such an event. Or it has to go by
+                reference and its stream's id can't stand in a path: the library takes such ids, the HTTP API
+                doesn't.
         """
         try:
-            check_json(event.payload, field="payload")
+            check_json(event.payload, field="payload", stored=True)
             head = self._head(event)
         except (InvalidJson, OverflowError) as error:
             raise _not_publishable(event, str(error)) from error
-        if _fits_64_bit(event.payload):
+        if _fits_64_bit(event.payload) and not has_unreadable_number(event.payload):
             entry = self._entry(event, f'{head},"data":{event.payload}}}')
             if entry.size_bytes < self.max_bytes:
                 return entry
@@ -110,7 +115,7 @@ class EntryFormat:
         if self.replay_id is not None:
             head += f',"replayid":{_json(self.replay_id)}'
         if event.metadata != "{}":
-            check_json(event.metadata, field="metadata", only_object=True)
+            check_json(event.metadata, field="metadata", only_object=True, stored=True)
             metadata = _parsed_metadata(event.metadata)
             for attribute, key in _FROM_METADATA.items():
                 if isinstance(metadata.get(key), str) and metadata[key]:
@@ -129,7 +134,11 @@ class EntryFormat:
 
     def _address(self, event: Event) -> str:
         version = event.event_id
-        return f"{self.api_url}/streams/{quote(event.stream_id, safe='')}/events?from={version}&to={version}"
+        try:
+            return f"{self.api_url}{stream_events_path(event.stream_id)}?from={version}&to={version}"
+        except InvalidStreamId as error:
+            reason = f"its data has to go by reference, and there is no address: {error}"
+            raise _not_publishable(event, reason) from error
 
 
 def _fits_64_bit(payload: str) -> bool:

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from eventstore.errors import InvalidEventName, InvalidInput, InvalidStreamId
 from eventstore.json_text import check_json, to_json
@@ -25,8 +26,8 @@ class NewEvent:
         name: what happened, past tense, for example ``OrderPlaced``; 1-256 characters.
         payload: JSON text of any JSON value; kept exactly as given.
         metadata: JSON text of an object (correlationId, causationId, and what you like).
-        uid: a UUID that makes a retry of this append harmless at any later time; without one, the
-            store makes a UUIDv7 for each append.
+        uid: a UUID, as text or `uuid.UUID`, that makes a retry of this append harmless at any later time;
+            without one, the store makes a UUIDv7 for each append. It's kept as text in lower case.
 
     Raises:
         InvalidEventName, InvalidJson, InvalidEventUid: what is wrong and how to mend it.
@@ -49,14 +50,19 @@ class NewEvent:
 
     @classmethod
     def of(
-        cls, name: str, payload: Any = None, *, metadata: dict[str, Any] | None = None, uid: str | None = None
+        cls,
+        name: str,
+        payload: Any = None,
+        *,
+        metadata: dict[str, Any] | None = None,
+        uid: str | UUID | None = None,
     ) -> NewEvent:
         """Make an event from plain Python values: ``NewEvent.of("OrderPlaced", {"total": 12})``."""
         return cls(
             name=name,
             payload=to_json(payload),
             metadata=to_json(metadata or {}, field="metadata"),
-            uid=uid,
+            uid=None if uid is None else check_uid(uid, field="eventUid"),
         )
 
 

@@ -1,16 +1,26 @@
-"""JSON as text: checked, never converted, so that every number stays as it was sent."""
+"""JSON as text: checked, never converted, so that every number stays as it was sent.
+
+Every pass over a text takes time in proportion to its length, whatever stands in it: a pattern either has no
+way back (possessive quantifiers) or begins at each place at most once.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import re
-from typing import Any
+from collections import Counter
+from typing import Any, Final
 
 from eventstore.errors import InvalidJson
-from eventstore.limits import JSON_MAX_DEPTH
+from eventstore.limits import JSON_MAX_DEPTH, JSON_NUMBER_MAX_CHARS
 
 
 class _NotANumber(ValueError):
+    pass
+
+
+class _UnreadableNumber(ValueError):
     pass
 
 
@@ -18,47 +28,124 @@ def _refuse_constant(name: str) -> None:
     raise _NotANumber(name)
 
 
-# Numbers are only scanned, never built: a number of 10,000 digits is as good as any other.
+def _check_integer(number: str) -> None:
+    # An integer of fewer digits is neither too long nor beyond a double.
+    if len(number) > _SHORT:
+        _check_number(number)
+
+
+def _check_number(number: str) -> None:
+    if len(number) > JSON_NUMBER_MAX_CHARS:
+        raise _UnreadableNumber(
+            f"has a number of {len(number):,} characters ({number[:20]}...); parsers take "
+            f"{JSON_NUMBER_MAX_CHARS:,}: send it as a string"
+        )
+    if math.isinf(float(number)):
+        raise _UnreadableNumber(
+            f"has the number {number[:20]}{'...' * (len(number) > 20)}, which is beyond a double's "
+            "range (1.8e308), so that parsers refuse it or read it as infinite: send it as a string"
+        )
+
+
+_SHORT: Final = 300
+
+STRING_PATTERN: Final = r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)'
+"""A string, or what there is of one that is cut off."""
+
+# Numbers are only scanned, never built.
 _SCANNER = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=_refuse_constant)
+_CHECKER = json.JSONDecoder(
+    parse_float=_check_number, parse_int=_check_integer, parse_constant=_refuse_constant
+)
+# An object becomes a tuple of its members, an array a list: the names of the outermost one are all there.
+_MEMBERS = json.JSONDecoder(
+    parse_float=str, parse_int=str, parse_constant=_refuse_constant, object_pairs_hook=tuple
+)
+_CHECKER_OF_MEMBERS = json.JSONDecoder(
+    parse_float=_check_number,
+    parse_int=_check_integer,
+    parse_constant=_refuse_constant,
+    object_pairs_hook=tuple,
+)
+_DECODERS: Final = {
+    (False, False): _CHECKER,
+    (True, False): _CHECKER_OF_MEMBERS,
+    (False, True): _SCANNER,
+    (True, True): _MEMBERS,
+}
 _SPACE = re.compile(r"[ \t\n\r]*")
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
+_STRING = re.compile(STRING_PATTERN, re.DOTALL)
+_BRACKET = re.compile(r"[][{}]")
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_WHOLE_CHARACTERS = re.compile(
+    r"(?:[^\\]++|\\(?:[^u]|u(?![dD][89a-fA-F])|u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}))*+",
+    re.DOTALL,
+)
 
 
-def check_json(text: str, *, field: str, only_object: bool = False) -> int:
+def check_json(text: str, *, field: str, only_object: bool = False, stored: bool = False) -> int:
     """Check that a text is JSON (RFC 8259) which every consumer can read.
 
     Args:
         text: the JSON text.
         field: where it stands, for the error.
-        only_object: refuse anything but a JSON object.
+        only_object: refuse anything but a JSON object, and one in which a name stands twice (on its first
+            level, where the store reads some names itself).
+        stored: it's an event's that is stored already: let pass what earlier versions took, numbers that
+            some parsers can't read and names that stand twice.
 
     Returns:
         Its size in bytes of UTF-8.
 
     Raises:
-        InvalidJson: it isn't JSON, has NaN or Infinity, a lone surrogate, or more than
-            `JSON_MAX_DEPTH` levels.
+        InvalidJson: it isn't JSON, has NaN or Infinity, a lone surrogate, more than `JSON_MAX_DEPTH` levels,
+            or a number that is longer than `JSON_NUMBER_MAX_CHARS` or beyond a double's range.
     """
     if not isinstance(text, str):
         raise InvalidJson(field, f"has to be JSON text (str), not {type(text).__name__}")
     try:
         size_bytes = len(text) if text.isascii() else len(text.encode())
     except UnicodeEncodeError as error:
-        raise InvalidJson(field, _lone_surrogate(error.start)) from error
+        raise InvalidJson(field, lone_surrogate(error.start)) from error
     if text.count("[") + text.count("{") > JSON_MAX_DEPTH:
         _check_depth(text, field)
     try:
-        value = _SCANNER.decode(text)
+        value = _DECODERS[only_object, stored].decode(text)
     except _NotANumber as error:
         raise InvalidJson(field, f"has {error}, which JSON does not know; send null or a string") from error
+    except _UnreadableNumber as error:
+        raise InvalidJson(field, str(error)) from error
     except json.JSONDecodeError as error:
         raise InvalidJson(field, f"is not JSON: {error.msg} at character {error.pos}") from error
-    if only_object and not isinstance(value, dict):
-        raise InvalidJson(field, "has to be a JSON object, for example {}")
-    if "\\u" in text:
-        _check_surrogates(text, field)
+    if only_object:
+        _check_members(value, field, once=not stored)
+    at = lone_surrogate_at(text)
+    if at is not None:
+        raise InvalidJson(field, lone_surrogate(at))
     return size_bytes
+
+
+def lone_surrogate_at(text: str) -> int | None:
+    """Return where an escape stands that is half of a character, in a text whose strings are whole."""
+    if "\\u" not in text or not _SURROGATE.search(text):
+        return None
+    found = _WHOLE_CHARACTERS.match(text)
+    assert found is not None
+    return found.end() if found.end() < len(text) else None
+
+
+def lone_surrogate(position: int) -> str:
+    """Say what is wrong with half of a character."""
+    return f"has a lone surrogate at character {position}, half of a character; send the whole character"
+
+
+def has_unreadable_number(text: str) -> bool:
+    """Tell whether a JSON text has a number that common parsers refuse, or read as infinite."""
+    try:
+        _CHECKER.decode(text)
+    except _UnreadableNumber:
+        return True
+    return False
 
 
 def json_members(text: str, *, field: str) -> dict[str, str]:
@@ -89,6 +176,17 @@ def to_json(value: Any, *, field: str = "payload") -> str:
         raise InvalidJson(
             field, f"can't be written as JSON: {error}. Give plain values, or JSON text"
         ) from error
+
+
+def _check_members(value: Any, field: str, *, once: bool) -> None:
+    if not isinstance(value, tuple):
+        raise InvalidJson(field, "has to be a JSON object, for example {}")
+    if not once:
+        return
+    names = [name for name, _ in value]
+    if len(set(names)) < len(names):
+        ((name, count),) = Counter(names).most_common(1)
+        raise InvalidJson(field, f"has the name {name[:100]!r} {count} times; give it once")
 
 
 def _members(text: str) -> dict[str, str]:
@@ -126,28 +224,10 @@ def _expect(text: str, at: int, what: str) -> int:
 
 def _check_depth(text: str, field: str) -> None:
     depth = 0
-    for character in _STRING.sub("", text):
-        if character in "[{":
+    for bracket in _BRACKET.finditer(_STRING.sub("", text)):
+        if bracket[0] in "[{":
             depth += 1
             if depth > JSON_MAX_DEPTH:
                 raise InvalidJson(field, f"is nested deeper than {JSON_MAX_DEPTH} levels; flatten it")
-        elif character in "]}":
+        else:
             depth -= 1
-
-
-def _check_surrogates(text: str, field: str) -> None:
-    high_ends_at = -1
-    for escape in _ESCAPE.finditer(text):
-        code = int(escape[1], 16) if escape[1] else 0
-        pairs_up = high_ends_at == escape.start()
-        if high_ends_at >= 0 and not (pairs_up and 0xDC00 <= code <= 0xDFFF):
-            raise InvalidJson(field, _lone_surrogate(high_ends_at - 6))
-        if 0xDC00 <= code <= 0xDFFF and not pairs_up:
-            raise InvalidJson(field, _lone_surrogate(escape.start()))
-        high_ends_at = escape.end() if 0xD800 <= code <= 0xDBFF else -1
-    if high_ends_at >= 0:
-        raise InvalidJson(field, _lone_surrogate(high_ends_at - 6))
-
-
-def _lone_surrogate(position: int) -> str:
-    return f"has a lone surrogate at character {position}, half of a character; send the whole character"

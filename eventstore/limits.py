@@ -23,6 +23,11 @@ JSON_MAX_DEPTH: Final = 100
 """Levels of nesting of a payload or its metadata (ours: common parsers of consumers stop between
 a hundred and a thousand levels)."""
 
+JSON_NUMBER_MAX_CHARS: Final = 1_000
+"""Characters of one number in a payload or its metadata (ours: Jackson stops there, and Python makes no
+integer of more than 4,300 digits). No number may be beyond a double's range either (RFC 8259, 6): JavaScript
+reads 1e400 as infinite, and Go, msgspec and orjson refuse it."""
+
 VERSION_MAX: Final = 10**15
 """The highest EventId (ours: keeps version numbers exact in every JSON reader, i.e. below 2^53)."""
 

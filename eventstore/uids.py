@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
+from typing import Final
 from uuid import UUID
 
 from eventstore.errors import InvalidEventUid
@@ -49,13 +51,18 @@ def check_not_ahead(uid: str, *, now_us: int, field: str) -> None:
         )
 
 
-def check_uid(uid: str, *, field: str) -> str:
+_CANONICAL: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+def check_uid(uid: str | UUID, *, field: str) -> str:
     """Return a UUID in its canonical form (lower case, with hyphens).
 
     Raises:
-        InvalidEventUid: it is not a UUID.
+        InvalidEventUid: it's neither a `uuid.UUID` nor a text of that form, in capitals or not.
     """
-    try:
-        return str(UUID(uid))
-    except (ValueError, AttributeError, TypeError) as error:
-        raise InvalidEventUid(field, "is not a UUID such as 01890a5d-ac96-774b-bcce-b302099a8057") from error
+    if isinstance(uid, UUID):
+        return str(uid)
+    # Not by UUID(): it passes over braces, signs and spaces, and takes the digits of any script.
+    if not isinstance(uid, str) or not _CANONICAL.fullmatch(uid):
+        raise InvalidEventUid(field, "is not a UUID such as 01890a5d-ac96-774b-bcce-b302099a8057")
+    return uid.lower()

@@ -131,16 +131,27 @@ class StreamNotFound(EventStoreError):
 class StoreUnavailable(TransientError):
     """The store was throttled or could not be reached, after all tries.
 
-    An append may or may not have been written: append again with the same event uids (or the same
-    expected version) and it's written once.
+    A read is just tried again. Anything else may have been done all the same: an append
+    with the same event uids and the same expectation is written once, however often it's tried.
     """
 
     def __init__(self, *, operation: str, reason: str) -> None:
-        super().__init__(
-            f"{operation} did not succeed: {reason}. Try again; a retried append is written once"
-        )
+        super().__init__(f"{operation} did not succeed: {reason}. {_again(operation)}")
         self.operation = operation
         self.reason = reason
+
+
+# DynamoDB's own names, as its errors and as boto3's methods have them.
+_READS = ("query", "scan", "get", "batchget", "transactget", "describe", "list", "head", "read", "receive")
+
+
+def _again(operation: str) -> str:
+    if operation.replace("_", "").lower().startswith(_READS):
+        return "Try again"
+    return (
+        "It may have been done all the same: try again with the same uids and the same expectation, "
+        "then it is done once"
+    )
 
 
 class MalformedItem(EventStoreError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TypeAlias
 
 from eventstore.errors import VersionConflict
@@ -26,14 +27,20 @@ class Api:
         self._handlers = handlers
 
     def __call__(self, request: Request) -> Response:
-        """Answer a request; never raises, an error becomes a problem."""
+        """Answer a request; never raises, an error becomes a problem. HEAD is GET without a body."""
+        response = self._answer(request)
+        return replace(response, body=b"") if request.method == "HEAD" else response
+
+    def _answer(self, request: Request) -> Response:
+        operation = None
         try:
-            operation, stream_id = route(request.method, request.path)
-            return self._handlers.get(operation.name, _not_here)(request, stream_id)
+            operation, found_id = route(request.method, request.path)
+            request.check_conditions(*operation.honours)
+            return self._handlers.get(operation.name, _not_here)(request, found_id)
         except VersionConflict as error:
-            return problem_answer(error, counts={"Conflicts": 1})
+            return problem_answer(error, operation, counts={"Conflicts": 1})
         except Exception as error:  # noqa: BLE001 - the boundary: the response carries it to the log
-            return problem_answer(error)
+            return problem_answer(error, operation)
 
 
 def _not_here(request: Request, _stream_id: str) -> Response:

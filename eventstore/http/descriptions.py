@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from eventstore.limits import (
     IDEMPOTENCY_KEY_MAX_CHARS,
+    JSON_NUMBER_MAX_CHARS,
     PAGE_DEFAULT_EVENTS,
     PAGE_MAX_EVENTS,
     REPLAYS_PAGE_MAX,
@@ -28,20 +29,20 @@ answers before the API is reached (401, 403, 429, a body it does not take) has t
 to authenticate depends on the deployment: IAM unless it was chosen otherwise.
 
 A page ends early when its events reach {RESPONSE_MAX_BYTES // 1_048_576} MB; its `next` goes on from \
-there. Unknown fields, unknown query parameters and repeated ones are refused. Send `x-correlation-id` to \
-find a request in the logs; every answer has one.
+there. Unknown fields and query parameters are refused, repeated ones too, and so are headers that put a \
+condition on a request (If-Match, Idempotency-Key) where an operation does not heed them. HEAD is answered \
+as GET, without the body and at its cost. Send `x-correlation-id` to find a request in the logs; every \
+answer has one.
 """
 
 _STREAM_ID: Final = f"""\
 Any text of 1 to {STREAM_ID_MAX_BYTES:,} bytes of UTF-8 without control characters, not beginning with \
-`$`. Escape it once (encodeURIComponent, urllib.parse.quote with safe=''): slashes, spaces and percent \
-signs come through. A question mark does not, even escaped: API Gateway would cut the path off there.
-"""
-
-_AMBIGUOUS: Final = """\
-The gateway unescapes slashes before the API sees them, so the id of a stream that ends with `/events` \
-can't be told from the events of another: read such a stream with \
-`/streams/{streamId}/events?direction=backward&limit=1` instead.
+`$`, that a path carries through every gateway: no `%`, `?`, `#` and backslash, no slash at its beginning \
+or end and no two in a row, no segment of one or two dots alone, no `/events` at its end. Others are \
+refused, also when they are only read: something on the way could make another stream's id of them. Escape \
+it once (encodeURIComponent, urllib.parse.quote with safe=''). Check an id of unknown origin before you put \
+it into a path: what a client or a gateway makes of `..` or `%2Fevents` before the API sees it can't be \
+known here.
 """
 
 _POLLING: Final = f"""\
@@ -166,10 +167,14 @@ DESCRIPTIONS: Final[dict[str, dict[str, Any]]] = {
         "summary": "Append events to a stream, all of them or none",
         "description": (
             f"Appends 1 to {TRANSACTION_MAX_EVENTS} events under one condition: that the stream is where "
-            "you expect it. A retry with the same event uids appends nothing twice, at any later time; it "
-            "answers as the first try did, with the header `Idempotent-Replay: true`. A request takes "
+            "you expect it. A retry with the same event uids and the same expectedVersion appends nothing "
+            "twice, at any later time; it answers as the first try did, with the header "
+            "`Idempotent-Replay: true`. A request takes "
             f"{REQUEST_MAX_BYTES // 1_048_576} MB as Lambda counts them: the body stands there as a JSON "
-            "string, in which each of its quotation marks has two bytes."
+            "string, in which each of its quotation marks has two bytes. Names in the body, in its events "
+            "and on the first level of metadata are given once; those inside of a payload are not looked at. "
+            f"A number may have {JSON_NUMBER_MAX_CHARS:,} characters and has to be within a double's range, "
+            "or common parsers could not read the event; send others as strings."
         ),
         "parameters": [_STREAM_PARAMETER],
     },
@@ -198,7 +203,8 @@ DESCRIPTIONS: Final[dict[str, dict[str, Any]]] = {
     },
     "describeStream": {
         "summary": "Tell a stream's version, and when it began and last changed",
-        "description": f"Strongly consistent. A stream without events is not found.\n\n{_AMBIGUOUS}",
+        "description": "Strongly consistent. A stream without events is not found here, while the page of "
+        "its events is just empty: a new aggregate loads like any other, and has nothing to describe.",
         "parameters": [_STREAM_PARAMETER],
     },
     "readAll": {

@@ -11,6 +11,10 @@ class MalformedJson(InvalidInput):
     """A body that is not JSON text in UTF-8."""
 
 
+class RepeatedField(InvalidInput):
+    """A name that stands twice in one object; which of the two was meant can't be known."""
+
+
 class UnknownField(InvalidInput):
     """A field that the API does not have; nothing of what was sent is passed over in silence."""
 
@@ -33,6 +37,10 @@ class RepeatedParameter(InvalidInput):
 
 class InvalidParameter(InvalidInput):
     """A query parameter with a value that it can't have."""
+
+
+class UnsupportedHeader(InvalidInput):
+    """A header that puts a condition on a request which the operation does not heed."""
 
 
 class InvalidTime(InvalidInput):

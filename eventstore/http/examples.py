@@ -133,6 +133,7 @@ def _bad_requests() -> Iterator[Request]:
         '{"expectedVersion": 0}',
         '{"expectedVersion": 0, "events": [], "event": []}',
         '{"expectedVersion": 0, "events": {}}',
+        '{"expectedVersion": 0, "expectedVersion": 1, "events": []}',
         '{"expectedVersion": "two", "events": []}',
         '{"expectedVersion": 2, "events": []}',
         '{"expectedVersion": 2, "events": [{"eventName": "OrderPlaced", "payload": {"total": NaN}}]}',
@@ -151,7 +152,8 @@ def _bad_requests() -> Iterator[Request]:
         ),
     ]
     yield from (_request("POST", f"{_STREAM}/events", body=body) for body in bodies)
-    yield _request("POST", f"{_STREAM}/events", body="{}", headers={"content-type": "text/plain"})
+    for header in ({"content-type": "text/plain"}, {"if-match": '"2"'}):
+        yield _request("POST", f"{_STREAM}/events", body="{}", headers=header)
     for query in ("from=9&to=1", "limit=0", "direction=up", "form=1", "from=1&from=2"):
         yield _request("GET", f"{_STREAM}/events", query=query)
     yield from (_request("GET", "/events", query=query) for query in ("from=yesterday", "after=12"))

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET, DecodeError, Meta, Raw, Struct, UnsetType
 
 from eventstore.errors import MalformedItem
-from eventstore.events import Event, NewEvent
+from eventstore.events import Event
 from eventstore.http.fields import (
     EventId,
     LogPosition,
@@ -27,7 +27,7 @@ from eventstore.http.fields import (
 from eventstore.http.times import format_time
 from eventstore.limits import TRANSACTION_MAX_EVENTS, UID_SEARCH_MAX_EVENTS, UID_SKEW_S
 from eventstore.log import LogEntry
-from eventstore.store import ANY, EXISTS, Appended, Expected
+from eventstore.store import Appended
 
 
 class EventToAppend(Struct, rename="camel", forbid_unknown_fields=True):
@@ -225,29 +225,6 @@ class Problem(Struct, rename="camel", omit_defaults=True):
     size_bytes: int | UnsetType = UNSET
     limit_bytes: int | UnsetType = UNSET
     allow: Annotated[list[str] | UnsetType, Meta(description="The methods that the path takes.")] = UNSET
-
-
-_EXPECTATIONS: Final = {"any": ANY, "exists": EXISTS}
-
-
-def expected_of(request: AppendRequest) -> Expected:
-    """Return what the append expects in the words of the store."""
-    expected = request.expected_version
-    return _EXPECTATIONS[expected] if isinstance(expected, str) else expected
-
-
-def new_event(event: EventToAppend) -> NewEvent:
-    """Make a new event of what was sent, its payload untouched.
-
-    Raises:
-        InvalidEventName, InvalidJson, InvalidEventUid: what is wrong and how to mend it.
-    """
-    return NewEvent(
-        name=event.event_name,
-        payload=bytes(event.payload).decode(),
-        metadata="{}" if event.metadata is UNSET else bytes(event.metadata).decode(),
-        uid=None if event.event_uid is UNSET else event.event_uid,
-    )
 
 
 def append_answer(appended: Appended) -> AppendAnswer:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
@@ -67,6 +66,8 @@ PROBLEMS: Final[dict[str, tuple[type[Exception], ...]]] = {
         *_ON_STREAMS,
         http.MalformedJson,
         http.UnknownField,
+        http.RepeatedField,
+        http.UnsupportedHeader,
         http.MissingField,
         http.WrongType,
         http.UnsupportedMediaType,
@@ -120,6 +121,8 @@ PROBLEMS: Final[dict[str, tuple[type[Exception], ...]]] = {
         *_ALWAYS,
         http.MalformedJson,
         http.UnknownField,
+        http.RepeatedField,
+        http.UnsupportedHeader,
         http.MissingField,
         http.WrongType,
         http.UnsupportedMediaType,
@@ -133,9 +136,9 @@ PROBLEMS: Final[dict[str, tuple[type[Exception], ...]]] = {
     ),
     "listReplays": (*_ALWAYS, http.RepeatedParameter, domain.InvalidLimit, domain.StoreUnavailable),
     "getReplay": (*_ALWAYS, *_ON_REPLAYS),
-    "pauseReplay": (*_ALWAYS, *_ON_REPLAYS, domain.ReplayOver),
-    "resumeReplay": (*_ALWAYS, *_ON_REPLAYS, domain.ReplayOver),
-    "cancelReplay": (*_ALWAYS, *_ON_REPLAYS, domain.ReplayOver),
+    "pauseReplay": (*_ALWAYS, *_ON_REPLAYS, http.UnsupportedHeader, domain.ReplayOver),
+    "resumeReplay": (*_ALWAYS, *_ON_REPLAYS, http.UnsupportedHeader, domain.ReplayOver),
+    "cancelReplay": (*_ALWAYS, *_ON_REPLAYS, http.UnsupportedHeader, domain.ReplayOver),
 }
 """What each operation may answer instead of what was asked for; `Exception` is any bug of ours."""
 
@@ -171,7 +174,7 @@ def _operation(
         content = {"schema": _reference(StartReplay), "example": examples.REPLAY}
         answered["requestBody"] = {"required": True, "content": {"application/json": content}}
     responses = {_STATUS.get(name, "200"): _answer(name, answers)}
-    return {**answered, "responses": {**responses, **_problem_answers(PROBLEMS[name], errors)}}
+    return {**answered, "responses": {**responses, **_problem_answers(operation, errors)}}
 
 
 def _answer(name: str, answers: dict[str, Any]) -> dict[str, Any]:
@@ -189,15 +192,13 @@ def _answer(name: str, answers: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _problem_answers(
-    kinds: Iterable[type[Exception]], errors: dict[type[Exception], Exception]
-) -> dict[str, Any]:
+def _problem_answers(operation: Operation, errors: dict[type[Exception], Exception]) -> dict[str, Any]:
     found: dict[int, dict[str, Any]] = {}
-    for error in (errors[kind] for kind in kinds):
+    for error in (errors[kind] for kind in PROBLEMS[operation.name]):
         kind = problem_type(error)
         found.setdefault(kind.status, {})[kind.name] = {
             "summary": kind.title,
-            "value": msgspec.to_builtins(problem(error)),
+            "value": msgspec.to_builtins(problem(error, operation)),
         }
     return {
         str(status): {

@@ -8,9 +8,11 @@ from typing import Any, Final
 from eventstore import errors as domain
 from eventstore.http import errors as http
 from eventstore.http.models import Problem
+from eventstore.http.routes import Operation
 from eventstore.limits import (
     EVENT_NAME_MAX_CHARS,
     JSON_MAX_DEPTH,
+    JSON_NUMBER_MAX_CHARS,
     PAGE_MAX_EVENTS,
     RESERVED_STREAM_ID_PREFIX,
     STREAM_ID_MAX_BYTES,
@@ -57,6 +59,13 @@ PROBLEM_TYPES: Final[dict[type[Exception], ProblemType]] = {
         "Leave the field out, or mend its spelling.",
     ),
     http.MissingField: ProblemType("missing-field", 400, "A field is missing", "Give the field."),
+    http.RepeatedField: ProblemType(
+        "repeated-field",
+        400,
+        "One name stands twice in an object",
+        "Give each name of the body, of its events and of metadata once; what is inside of a payload is kept "
+        "as it was sent.",
+    ),
     http.WrongType: ProblemType(
         "wrong-type", 400, "A field has another type", "Send the JSON type that `detail` names."
     ),
@@ -98,7 +107,8 @@ PROBLEM_TYPES: Final[dict[type[Exception], ProblemType]] = {
         400,
         "Invalid payload or metadata",
         "Send JSON as RFC 8259 has it: no NaN or Infinity, no halves of characters (lone surrogates), at "
-        f"most {JSON_MAX_DEPTH} levels; metadata is an object.",
+        f"most {JSON_MAX_DEPTH} levels, numbers of at most {JSON_NUMBER_MAX_CHARS:,} characters within a "
+        "double's range; metadata is an object, with each name of its first level once.",
     ),
     domain.InvalidEventUid: ProblemType(
         "invalid-event-uid",
@@ -113,8 +123,9 @@ PROBLEM_TYPES: Final[dict[type[Exception], ProblemType]] = {
         "invalid-stream-id",
         400,
         "Invalid stream id",
-        f"Use 1 to {STREAM_ID_MAX_BYTES:,} bytes of UTF-8, escaped in the path, without control characters "
-        f"and question marks, not beginning with `{RESERVED_STREAM_ID_PREFIX}`.",
+        f"Use 1 to {STREAM_ID_MAX_BYTES:,} bytes of UTF-8, escaped in the path, without control characters, "
+        f"not beginning with `{RESERVED_STREAM_ID_PREFIX}`, and of what a path can carry: no `%`, `?`, `#` "
+        "and backslash, no empty segment and none of one or two dots alone, no `/events` at the end.",
     ),
     domain.InvalidPosition: ProblemType(
         "invalid-position",
@@ -179,6 +190,12 @@ PROBLEM_TYPES: Final[dict[type[Exception], ProblemType]] = {
         400,
         "A query parameter has a value that it can't have",
         "Give one of those that `detail` names.",
+    ),
+    http.UnsupportedHeader: ProblemType(
+        "unsupported-header",
+        400,
+        "A header with a condition that the operation does not heed",
+        "Leave it out, and do what `detail` names instead; `field` is the header.",
     ),
     domain.StreamNotFound: ProblemType(
         "stream-not-found",
@@ -280,8 +297,8 @@ PROBLEM_TYPES: Final[dict[type[Exception], ProblemType]] = {
         "unavailable",
         503,
         "The store can't be reached just now",
-        "Try again after `Retry-After` seconds. An append may have been written: repeat it with the same "
-        "event uids, or the same expected version, and it is written once.",
+        "Try again after `Retry-After` seconds. Only a request that writes may have been done all the same: "
+        "`detail` says how to repeat it.",
     ),
 }
 """By error, or the nearest above it; one that is not here is `INTERNAL`, and nothing of it is told."""
@@ -292,19 +309,39 @@ def problem_type(error: Exception) -> ProblemType:
     return next((PROBLEM_TYPES[kind] for kind in type(error).__mro__ if kind in PROBLEM_TYPES), INTERNAL)
 
 
-def problem(error: Exception) -> Problem:
-    """Write an error as a problem: what is wrong, where, how to mend it, and the error's own data."""
+def problem(error: Exception, operation: Operation | None = None) -> Problem:
+    """Write an error as a problem: what is wrong, where, how to mend it, and the error's own data.
+
+    Args:
+        operation: what was asked for, when that is known: the way out of a 503 depends on it.
+    """
     kind = problem_type(error)
     # Of the store's own troubles only the way out is told; what lies behind them is for the log.
     told = kind is not INTERNAL and not isinstance(error, domain.StoreUnavailable)
     data = {name: _plain(value) for name, value in vars(error).items() if name in _MEMBERS} if told else {}
+    way_out = _again(operation) if isinstance(error, domain.StoreUnavailable) else kind.mend
     return Problem(
         type=kind.urn,
         title=kind.title,
         status=kind.status,
-        detail=_plain(_sentence(error)) if told else kind.mend,
+        detail=_plain(_sentence(error)) if told else way_out,
         **data,
     )
+
+
+_AGAIN: Final = "Try again after `Retry-After` seconds."
+_AGAIN_WRITTEN: Final = {
+    "appendEvents": "The append may have been written: repeat it with the same event uids and the same "
+    "expectedVersion, and it is written once.",
+    "startReplay": "The replay may have been begun: repeat the request with the same Idempotency-Key, or "
+    "look for it in GET /replays first.",
+}
+
+
+def _again(operation: Operation | None) -> str:
+    if operation is None or not operation.writes:
+        return f"{_AGAIN} Nothing was written."
+    return f"{_AGAIN} {_AGAIN_WRITTEN.get(operation.name, 'The same request again is harmless.')}"
 
 
 _MEMBERS: Final = frozenset(Problem.__struct_fields__)

@@ -21,7 +21,7 @@ where: a field of the body, or a parameter.
 API Gateway and Lambda answer some requests themselves, as `{"message": ...}`: 401 and 403 (not
 authenticated, not allowed), 413 (over 10 MB, or over 6 MB as Lambda counts it), 429 (throttled), 500 and
 503 (no answer of the function). An append that was answered so with 5xx may have been written: repeat it
-with the same event uids, or the same expected version, and it is written once.
+with the same event uids and the same expectedVersion, and it is written once.
 
 This page is made from the code: `python -m eventstore.http.openapi`.
 """

@@ -9,7 +9,8 @@ import msgspec
 
 from eventstore.errors import InvalidLimit, InvalidReplay
 from eventstore.http.app import Handler
-from eventstore.http.errors import MalformedJson, MissingField, UnknownField, WrongType
+from eventstore.http.envelope import ObjectForm
+from eventstore.http.errors import MalformedJson, WrongType
 from eventstore.http.replay_models import ReplayList, StartReplay, replay_answer
 from eventstore.http.requests import Request
 from eventstore.http.responses import Response, answer
@@ -17,8 +18,11 @@ from eventstore.http.times import parse_time
 from eventstore.limits import REPLAYS_PAGE_MAX
 from eventstore.replays import Replay, ReplayRequest, Replays, Started
 
-_FIELDS: Final = StartReplay.__struct_encode_fields__
-_OBJECT: Final = 'has to be a JSON object, such as {"target": "arn:aws:sqs:..."}'
+_REQUEST: Final = ObjectForm(
+    required=("target",),
+    optional=tuple(name for name in StartReplay.__struct_encode_fields__ if name != "target"),
+    example='{"target": "arn:aws:sqs:..."}',
+)
 
 
 def replay_handlers(replays: Replays) -> Mapping[str, Handler]:
@@ -60,11 +64,6 @@ def replay_handlers(replays: Replays) -> Mapping[str, Handler]:
 
 def _replay_request(body: str) -> ReplayRequest:
     given = _decode(body)
-    for name in given:
-        if name not in _FIELDS:
-            raise UnknownField(name[:100], f"is not a field; there are {', '.join(_FIELDS)}")
-    if "target" not in given:
-        raise MissingField("target", "is missing; it has to be given")
     for name in ("target", "from", "to", "streamPrefix"):
         if not isinstance(given.get(name, ""), str):
             raise WrongType(name, "has to be a text")
@@ -92,12 +91,9 @@ def _unquoted(key: str) -> str:
 
 def _decode(body: str) -> dict[str, Any]:
     try:
-        given = msgspec.json.decode(body)
+        return {name: msgspec.json.decode(text) for name, text in _REQUEST.members(body).items()}
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
         raise MalformedJson("body", f"is not JSON: {error}") from error
-    if not isinstance(given, dict):
-        raise WrongType("body", _OBJECT)
-    return given
 
 
 def _limit(given: Mapping[str, str]) -> int:

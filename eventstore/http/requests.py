@@ -14,9 +14,21 @@ from eventstore.http.errors import (
     RepeatedParameter,
     RequestTooLarge,
     UnknownParameter,
+    UnsupportedHeader,
     UnsupportedMediaType,
 )
 from eventstore.limits import REQUEST_MAX_BYTES
+
+_EXPECT: Final = "leave it out, and say in an append's expectedVersion where the stream has to be"
+_CONDITIONS: Final = {
+    "idempotency-key": "leave it out, and give the events of an append eventUids: then a repeat is harmless",
+    "if-match": _EXPECT,
+    "if-none-match": f"{_EXPECT} (0: without events)",
+    "if-modified-since": _EXPECT,
+    "if-unmodified-since": _EXPECT,
+    "if-range": "leave it out",
+}
+"""The headers that put a condition on a request, and what to do instead where one isn't heeded."""
 
 _UTF8: Final = frozenset({"charset=utf-8", 'charset="utf-8"', "charset=utf8"})
 
@@ -50,6 +62,20 @@ class Request:
             request_id=context["requestId"],
         )
 
+    def check_conditions(self, *honoured: str) -> None:
+        """Check that a request which may write has no condition that the operation would pass over.
+
+        Headers with conditions on a GET only spare a transfer, so there they may be passed over.
+
+        Raises:
+            UnsupportedHeader: it has one.
+        """
+        if self.method in {"GET", "HEAD"}:
+            return
+        for name, instead in _CONDITIONS.items():
+            if name in self.headers and name not in honoured:
+                raise UnsupportedHeader(name, f"is not heeded by this operation; {instead}")
+
     def json_text(self) -> str:
         """Return the body's text, which is declared as JSON but not yet checked to be.
 
@@ -59,11 +85,11 @@ class Request:
         _check_media_type(self.headers)
         body = self.body or ""
         if self.body_is_base64:
+            _check_size(len(body) // 4 * 3)
             body = _decode(body)
         # A body's text can have halves of characters when an escape in the event had them.
         size_bytes = len(body) if body.isascii() else len(body.encode(errors="surrogatepass"))
-        if size_bytes > REQUEST_MAX_BYTES:
-            raise RequestTooLarge(size_bytes=size_bytes, limit_bytes=REQUEST_MAX_BYTES)
+        _check_size(size_bytes)
         return body
 
     def parameters(self, *known: str) -> dict[str, str]:
@@ -105,6 +131,11 @@ def _check_media_type(headers: Mapping[str, str]) -> None:
     encoding = headers.get("content-encoding", "identity")
     if encoding.lower() != "identity":
         raise UnsupportedMediaType(header="content-encoding", value=encoding)
+
+
+def _check_size(size_bytes: int) -> None:
+    if size_bytes > REQUEST_MAX_BYTES:
+        raise RequestTooLarge(size_bytes=size_bytes, limit_bytes=REQUEST_MAX_BYTES)
 
 
 def _decode(body: str) -> str:

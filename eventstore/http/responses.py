@@ -11,6 +11,7 @@ import msgspec
 from eventstore.errors import StoreUnavailable
 from eventstore.http.errors import MethodNotAllowed
 from eventstore.http.problems import problem
+from eventstore.http.routes import Operation
 
 RETRY_AFTER_S: Final = 1
 
@@ -49,9 +50,11 @@ def answer(
     )
 
 
-def problem_answer(error: Exception, *, counts: Mapping[str, int] | None = None) -> Response:
-    """Answer with the problem that an error is."""
-    body = problem(error)
+def problem_answer(
+    error: Exception, operation: Operation | None = None, *, counts: Mapping[str, int] | None = None
+) -> Response:
+    """Answer with the problem that an error is; for an operation, what it says fits that one."""
+    body = problem(error, operation)
     headers = {"content-type": "application/problem+json", **_COMMON}
     if isinstance(error, MethodNotAllowed):
         headers["allow"] = ", ".join(error.allow)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from typing import Final
-from urllib.parse import unquote
+from typing import Final, Literal
 
-from eventstore.errors import InvalidStreamId
 from eventstore.events import check_stream_id
 from eventstore.http.errors import MethodNotAllowed, NotFound
 from eventstore.http.paths import ApiFunction
+from eventstore.stream_paths import check_carried
 
 STREAM: Final = "/streams/{streamId}"
 STREAM_EVENTS: Final = "/streams/{streamId}/events"
@@ -26,9 +24,16 @@ class Operation:
     """One operation: `function` answers it."""
 
     name: str
-    method: str
+    method: Literal["GET", "POST"]
     path: str
     function: ApiFunction
+    honours: tuple[str, ...] = ()
+    """The headers, of those that put a condition on a request, which it heeds."""
+
+    @property
+    def writes(self) -> bool:
+        """Tell whether it may change anything."""
+        return self.method == "POST"
 
 
 OPERATIONS: Final = (
@@ -38,7 +43,9 @@ OPERATIONS: Final = (
     Operation(name="readAll", method="GET", path=EVENTS, function="read"),
     Operation(name="readLog", method="GET", path=LOG, function="read"),
     Operation(name="getOpenApi", method="GET", path=OPENAPI, function="read"),
-    Operation(name="startReplay", method="POST", path=REPLAYS, function="replays"),
+    Operation(
+        name="startReplay", method="POST", path=REPLAYS, function="replays", honours=("idempotency-key",)
+    ),
     Operation(name="listReplays", method="GET", path=REPLAYS, function="replays"),
     Operation(name="getReplay", method="GET", path=REPLAY, function="replays"),
     Operation(name="pauseReplay", method="POST", path=f"{REPLAY}/pause", function="replays"),
@@ -48,27 +55,33 @@ OPERATIONS: Final = (
 
 _PATHS: Final = tuple(dict.fromkeys(operation.path for operation in OPERATIONS))
 _STREAMS: Final = "/streams/"
-_BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 def route(method: str, path: str) -> tuple[Operation, str]:
     """Find the operation of a request, and its stream or replay id (empty for an operation without one).
 
-    The id is everything between ``/streams/`` and the last ``/events``, unescaped once: right whether the
-    gateway has unescaped the path before (all but ``%25``, as API Gateway does) or not.
+    A stream's id is everything between ``/streams/`` and the last ``/events``, as it stands there: API
+    Gateway has unescaped the path, all of it or all but ``%25``. So an escape that is left means an id with a
+    percent sign, which is refused and never unescaped once more: it would be another stream's.
+
+    A HEAD is routed as the GET of its path.
 
     Raises:
         NotFound, MethodNotAllowed, InvalidStreamId: what is wrong and how to mend it.
     """
-    template, escaped_id = _split(path)
-    of_stream = path.startswith(_STREAMS)
-    operations = [operation for operation in OPERATIONS if operation.path == template]
+    template, found_id = _split(path)
+    operations: dict[str, Operation] = {
+        operation.method: operation for operation in OPERATIONS if operation.path == template
+    }
     if not operations:
         raise NotFound(path=path, why=f"the API has {', '.join(_PATHS)}")
-    for operation in operations:
-        if operation.method == method:
-            return operation, _stream_id(escaped_id) if escaped_id and of_stream else escaped_id or ""
-    raise MethodNotAllowed(method=method, path=template, allow=sorted(of.method for of in operations))
+    operation = operations.get("GET" if method == "HEAD" else method)
+    if operation is None:
+        allow = {*operations, "HEAD"} if "GET" in operations else {*operations}
+        raise MethodNotAllowed(method=method, path=template, allow=sorted(allow))
+    if found_id is None or not path.startswith(_STREAMS):
+        return operation, found_id or ""
+    return operation, check_carried(check_stream_id(found_id))
 
 
 def _split(path: str) -> tuple[str, str | None]:
@@ -83,19 +96,3 @@ def _split(path: str) -> tuple[str, str | None]:
     if not rest.endswith(EVENTS):
         return STREAM, rest
     return STREAM_EVENTS, rest.removesuffix(EVENTS)
-
-
-def _stream_id(escaped: str) -> str:
-    found = _BAD_ESCAPE.search(escaped)
-    if found:
-        raise InvalidStreamId("streamId", f"has a bare % at character {found.start()}; escape it as %25")
-    try:
-        stream_id = unquote(escaped, errors="strict")
-    except UnicodeDecodeError as error:
-        why = "has escapes that are not UTF-8; escape the bytes of its UTF-8"
-        raise InvalidStreamId("streamId", why) from error
-    if "?" in stream_id:
-        # API Gateway unescapes it and cuts the path off there, so that another stream would be meant.
-        why = "has a question mark, which this API can't take in a path; choose an id without one"
-        raise InvalidStreamId("streamId", why)
-    return check_stream_id(stream_id)

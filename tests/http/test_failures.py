@@ -45,12 +45,20 @@ def all_answers(error: Exception) -> list[Answer]:
     return answers
 
 
-def test_unavailable_store_is_told_with_when_to_try_again() -> None:
-    for answer in all_answers(StoreUnavailable(operation="Query", reason=f"throttled: {SECRET}")):
+@pytest.mark.parametrize("operation", ["Query", "PutItem"])
+def test_unavailable_store_is_told_with_when_to_try_again(operation: str) -> None:
+    answers = all_answers(StoreUnavailable(operation=operation, reason=f"throttled: {SECRET}"))
+    for answer in answers:
         assert (answer.status, answer.problem) == (503, "unavailable")
         assert answer.headers["retry-after"] == "1"
-        assert "repeat it with the same event uids" in answer.json["detail"]
         assert SECRET not in answer.text
+    appended, *read = answers
+    assert (
+        "may have been written: repeat it with the same event uids and the same expectedVersion"
+        in (appended.json["detail"])
+    )
+    for answer in read:
+        assert answer.json["detail"] == "Try again after `Retry-After` seconds. Nothing was written."
 
 
 @pytest.mark.parametrize("error", [RuntimeError(SECRET), KeyError(SECRET)])

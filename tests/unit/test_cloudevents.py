@@ -110,11 +110,24 @@ def test_event_at_the_byte_limit_goes_out_by_reference_and_one_byte_below_whole(
 
 
 def test_reference_percent_encodes_the_stream_id() -> None:
-    event = replace(EVENT, stream_id="a/b é?&", payload=json.dumps("x" * 300_000))
+    event = replace(EVENT, stream_id="a/b é;&", payload=json.dumps("x" * 300_000))
     assert detail(event)["dataref"] == (
-        "https://api.example.com/streams/a%2Fb%20%C3%A9%3F%26/events?from=2&to=2"
+        "https://api.example.com/streams/a%2Fb%20%C3%A9%3B%26/events?from=2&to=2"
     )
-    assert detail(event)["subject"] == "a/b é?&"
+    assert detail(event)["subject"] == "a/b é;&"
+
+
+@pytest.mark.parametrize("stream_id", ["a%2Fb", "..", "a/events", "a?b"])
+def test_event_without_an_address_goes_out_whole_or_is_not_publishable(stream_id: str) -> None:
+    event = replace(EVENT, stream_id=stream_id)
+    assert detail(event)["streamid"] == stream_id
+    for payload in (json.dumps("x" * 300_000), "9" * 20):
+        with pytest.raises(NotPublishable, match="there is no address: streamId: "):
+            FORMAT.entry(replace(event, payload=payload))
+
+
+def test_number_that_parsers_can_not_read_goes_out_by_reference() -> None:
+    assert "dataref" in detail(replace(EVENT, payload="[1e400]"))
 
 
 @pytest.mark.parametrize("integer", ["9223372036854775808", "-9223372036854775809", "1" * 5_000])

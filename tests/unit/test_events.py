@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import pickle
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from eventstore.events import EventSlots
 from eventstore.json_text import check_json
 
 LONE = "lone surrogate"
+UID = "01890a5d-ac96-774b-bcce-b302099a8057"
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 
 
@@ -49,6 +51,13 @@ def test_fit_names_are_kept(name: str) -> None:
         ("[" * 101 + "]" * 101, "deeper than 100"),
         ('{"a":' * 101 + "1" + "}" * 101, "deeper than 100"),
         ("[" * 1_000_000, "deeper than 100"),
+        ("9" * 1_001, "1,001 characters"),
+        ("[-0." + "1" * 10_000 + "]", "10,003 characters"),
+        ('{"a": "9", "n": ' + "9" * 4_301 + "}", "4,301 characters"),
+        ("1e400", "beyond a double"),
+        ("[-1.5E+309]", "beyond a double"),
+        ("1" + "0" * 309, "beyond a double"),
+        ("9" * 210 + "e99", "beyond a double"),
     ],
 )
 def test_payload_that_is_not_json_for_everyone_is_refused(payload: str, says: str) -> None:
@@ -63,9 +72,12 @@ def test_payload_that_is_not_json_for_everyone_is_refused(payload: str, says: st
         "null",
         " [ 1 , 2 ] ",
         "123456789012345678901234567890123456789012",
-        "0." + "1" * 10_000,
-        "9" * 10_000,
-        "1e400",
+        "0." + "1" * 998,
+        "1" + "0" * 308,
+        "1.7976931348623157e308",
+        "1e-400",
+        '"' + "9" * 10_000 + '1e400"',
+        '{"' + "9" * 10_000 + '": "\\"1e400"}',
         '"\\ud83d\\ude42 \\\\ud800 \\u00fc 🙂"',
         "[" * 100 + "]" * 100,
         "[" + ",".join(["[]"] * 500) + "]",
@@ -84,10 +96,57 @@ def test_metadata_has_to_be_an_object(metadata: str) -> None:
     assert caught.value.field == "metadata"
 
 
-@pytest.mark.parametrize("uid", ["", "1", "01890a5d-ac96-774b-bcce-b302099a805", "g" * 32, 7])
-def test_uid_has_to_be_a_uuid(uid: str) -> None:
+# Cut off, and long enough that a check which goes back for each quotation mark would take days for them.
+@pytest.mark.parametrize("end", ["", "\\", '",', "["])
+@pytest.mark.parametrize("begin", ['"', "[" * 101 + '"', '{"a":"'])
+def test_text_of_escapes_that_is_cut_off_is_refused_in_one_pass(begin: str, end: str) -> None:
+    with pytest.raises(InvalidJson):
+        check_json(begin + '\\"' * 2_000_000 + end, field="payload")
+
+
+@pytest.mark.parametrize("metadata", ['{"a":1,"a":1}', '{"a":{},"b":1,"\\u0061":2}'])
+def test_name_twice_in_metadata_is_refused(metadata: str) -> None:
+    with pytest.raises(InvalidJson, match="has the name 'a' 2 times"):
+        NewEvent(name="Happened", metadata=metadata)
+
+
+def test_what_an_earlier_version_has_stored_stays_readable() -> None:
+    check_json("1e400", field="payload", stored=True)
+    check_json('{"a":1,"a":' + "9" * 5_000 + "}", field="metadata", only_object=True, stored=True)
+    with pytest.raises(InvalidJson):
+        check_json("NaN", field="payload", stored=True)
+
+
+@pytest.mark.parametrize(
+    "uid",
+    [
+        "",
+        "1",
+        "01890a5d-ac96-774b-bcce-b302099a805",
+        "g" * 32,
+        7,
+        b"01890a5d-ac96-774b-bcce-b302099a8057",
+        "01890a5dac96774bbcceb302099a8057",
+        "{01890a5d-ac96-774b-bcce-b302099a8057}",
+        "urn:uuid:01890a5d-ac96-774b-bcce-b302099a8057",
+        "+1890a5d-ac96-774b-bcce-b302099a8057",
+        "0189_a5d-ac96-774b-bcce-b302099a8057",
+        "01890a5-dac96-774b-bcce-b302099a8057",
+        " 01890a5d-ac96-774b-bcce-b302099a8057",
+        "01890a5d-ac96-774b-bcce-b302099a8057\n",
+        "\u0660\u0661890a5d-ac96-774b-bcce-b302099a8057",
+        "\uff10\uff11890a5d-ac96-774b-bcce-b302099a8057",
+    ],
+)
+def test_uid_has_to_be_a_uuid_as_rfc_9562_writes_it(uid: str) -> None:
     with pytest.raises(InvalidEventUid):
         NewEvent(name="Happened", uid=uid)
+
+
+@pytest.mark.parametrize("uid", [UID.upper(), UUID(UID)])
+def test_uid_in_capitals_and_uid_object_are_taken_as_the_same(uid: object) -> None:
+    assert NewEvent.of("Happened", uid=uid).uid == UID  # type: ignore[arg-type]
+    assert NewEvent(name="Happened", uid=uid).uid == UID  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("value", [float("nan"), {1, 2}, b"x", {"a": object()}])

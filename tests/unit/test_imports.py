@@ -61,14 +61,16 @@ HTTP: Final = """
 
 BUDGETS: Final = {
     "append": f"""{POWERTOOLS}{MSGSPEC}{DOMAIN}{EVENTS_TABLE}{HTTP}
-        eventstore.http: append explain
+        eventstore: stream_paths
+        eventstore.http: append envelope explain
     """,
     "read": f"""{POWERTOOLS}{MSGSPEC}{DOMAIN}{EVENTS_TABLE}{HTTP}
         eventstore.adapters.dynamodb: log log_schema
+        eventstore: stream_paths
         eventstore.http: log read
     """,
     "publish": f"""{POWERTOOLS}{DOMAIN}{EVENTS_TABLE}
-        eventstore: cloudevents publication_order publish
+        eventstore: cloudevents publication_order publish stream_paths
         eventstore.adapters: eventbridge sqs
         eventstore.adapters.dynamodb: stream_handler stream_records
     """,
@@ -77,15 +79,15 @@ BUDGETS: Final = {
         eventstore.adapters.dynamodb: log log_schema stream_handler stream_records
     """,
     "replay": f"""{POWERTOOLS}{DOMAIN}{EVENTS_TABLE}
-        eventstore: cloudevents publication_order publish replay replay_requests replays
+        eventstore: cloudevents publication_order publish replay replay_requests replays stream_paths
         eventstore.adapters: eventbridge replay_handler replay_targets
         eventstore.adapters.dynamodb: replay_schema replays
     """,
     "replays": f"""{POWERTOOLS}{MSGSPEC}{DOMAIN}{HTTP}
-        eventstore: replay_requests replays
+        eventstore: replay_requests replays stream_paths
         eventstore.adapters: step_functions
         eventstore.adapters.dynamodb: replay_schema replays
-        eventstore.http: replay_models replays
+        eventstore.http: envelope replay_models replays
     """,
 }
 
