@@ -6,6 +6,7 @@ proportion to its bytes, and what it holds is counted and measured before any of
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import Any, Final
 
 import msgspec
@@ -96,7 +97,7 @@ def elements(text: Raw, *, path: str, form: ObjectForm) -> list[Raw]:
     except ValidationError as error:
         raise WrongType(path, "has to be an array of events, such as [{...}]") from error
     fields = (getattr(first, name) for name in _First.__struct_fields__)
-    found = [event for event in fields if event is not UNSET]
+    found = [*takewhile(lambda event: event is not UNSET, fields)]
     for index, event in enumerate(found):
         if bytes(memoryview(event)[:1]) != b"{":
             raise form.wrong_type(f"{path}[{index}]")
