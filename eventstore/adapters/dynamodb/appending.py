@@ -39,6 +39,7 @@ from eventstore.uids import uuid7
 
 _FREE: Final = f"attribute_not_exists({STREAM_ID})"
 _SIZE: Final = re.compile(r"size .*exceed", re.IGNORECASE)
+_ITEM_SIZE: Final = re.compile(r"item size", re.IGNORECASE)
 _MAX_PAUSE_S: Final = 0.2
 _PAUSES_S: Final = (0.02, 0.04, 0.08)
 
@@ -191,7 +192,10 @@ class EventAppends(EventReads):
             else:
                 send_once(self._client.transact_write_items, TransactItems=[{"Put": put} for put in puts])
         except ClientError as error:
-            raise _too_large(error, events) or error from error.__cause__
+            too_large = _too_large(error, events)
+            if too_large is None:
+                raise
+            raise too_large from error
 
     def _look_at_taken(
         self, wanted: list[Wanted], items: list[dict[str, Any] | None]
@@ -256,15 +260,16 @@ class _Call:
 
 def _too_large(error: ClientError, events: list[Event]) -> InvalidInput | None:
     """Return what DynamoDB has refused for its size, should it ever count more than we do."""
+    reasons = error.response.get("CancellationReasons") or [{}]
+    texts = [str(error), *(str(reason.get("Message")) for reason in reasons)]
+    if not any(map(_SIZE.search, texts)):
+        return None
     sizes = [event_size_bytes(event.stream_id, event) for event in events]
-    reasons = error.response.get("CancellationReasons") or [{"Message": str(error)}] * (len(events) == 1)
-    for index, reason in enumerate(reasons):
-        if _SIZE.search(str(reason.get("Message"))):
-            too_large = EventTooLarge("payload", size_bytes=sizes[index], limit_bytes=ITEM_MAX_BYTES)
-            return too_large.under(f"events[{index}]")
-    if _SIZE.search(str(error)):
+    if not any(map(_ITEM_SIZE.search, texts)):
         return TransactionTooLarge("events", size_bytes=sum(sizes), limit_bytes=TRANSACTION_MAX_BYTES)
-    return None
+    largest = sizes.index(max(sizes))
+    too_large = EventTooLarge("payload", size_bytes=sizes[largest], limit_bytes=ITEM_MAX_BYTES)
+    return too_large.under(f"events[{largest}]")
 
 
 def _stamped(wanted: Wanted, *, now_us: int) -> tuple[Event, ...]:
