@@ -200,6 +200,8 @@ def _conflicts_and_reads(history: History, table: Table) -> Iterator[str]:
         for try_ in operation.tries:
             if try_.conflict:
                 yield from _conflict(operation, try_, try_.conflict, moments)
+            if try_.refused:
+                yield f"refused: append {operation.number}, repeated as it was: {try_.refused}"
     for read in history.reads:
         version, stream_id = len(read.events), read.stream_id
         if tuple(table.get(stream_id, ())[:version]) != read.events:

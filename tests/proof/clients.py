@@ -7,7 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from eventstore import ANY, EXISTS, Head, NewEvent, StoreUnavailable, VersionConflict
+from eventstore import (
+    ANY,
+    EXISTS,
+    EventUidReused,
+    Head,
+    NewEvent,
+    PartlyAppended,
+    StoreUnavailable,
+    UidNotSearchable,
+    VersionConflict,
+)
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.log import LogPosition, read_log
@@ -118,6 +128,9 @@ class Writer:
                 try_.conflict = conflict
                 try_.returned = self._world.tick()
                 self._heads[conflict.stream_id] = self._read(conflict.stream_id)
+                return
+            except (PartlyAppended, EventUidReused, UidNotSearchable) as refused:
+                try_.refused = refused
                 return
             except StoreUnavailable:
                 continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from eventstore import Appended, Event, VersionConflict
+from eventstore import Appended, Event, EventUidReused, PartlyAppended, UidNotSearchable, VersionConflict
 from eventstore.store import Append
 from tests.simulator.history import Address
 
@@ -18,6 +18,8 @@ class Try:
     returned: int | None = None
     appended: tuple[Appended, ...] | None = None
     conflict: VersionConflict | None = None
+    refused: PartlyAppended | EventUidReused | UidNotSearchable | None = None
+    """What a client that repeats its appends as they were is never told."""
 
 
 @dataclass
