@@ -128,6 +128,10 @@ SETTLING_S: Final = SETTLING_MIN_S
 SETTLING_MAX_S: Final = 3_600
 """The longest settling time that can be set, in seconds (ours)."""
 
+FUTURE_S: Final = CLOCK_TOLERANCE_S + 3.5
+"""Seconds by which a Timestamp has to be ahead of DynamoDB's clock to count as one from the future (ours):
+verify finds it, import refuses it. DynamoDB's answers have whole seconds, and a moment has passed since."""
+
 # --- EventBridge (User Guide, "Quotas" and "PutEvents") -------------------------------------------
 
 PUT_EVENTS_MAX_ENTRIES: Final = 10

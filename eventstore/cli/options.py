@@ -184,6 +184,20 @@ def add_import_options(parser: argparse.ArgumentParser) -> None:
         help="the store may have events: identical ones are passed over, nothing is overwritten",
     )
     parser.add_argument(
+        "--except",
+        dest="except_",
+        action="append",
+        default=[],
+        metavar="STREAM",
+        help="leave this stream out; can be given several times",
+    )
+    parser.add_argument(
+        "--except-from",
+        type=Path,
+        metavar="FILE",
+        help="leave out the streams whose ids are the lines of this file",
+    )
+    parser.add_argument(
         "--parallel",
         type=whole_number(1, 50),
         default=16,

@@ -3,92 +3,170 @@
 from __future__ import annotations
 
 import argparse
-import time
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from time import sleep
+from typing import IO, Final
 
 from eventstore.adapters.dynamodb.compression import compression_for
 from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.cli.exit_codes import ALL_WELL, SOMETHING_LEFT
-from eventstore.cli.options import READ_SHARDS, TABLE, WRITE_SHARDS
+from eventstore.cli.options import READ_SHARDS, STANDARD_OUTPUT, TABLE, WRITE_SHARDS
 from eventstore.cli.screen import Screen
-from eventstore.cli.settings import dynamodb, session
+from eventstore.cli.settings import Clock, clock, dynamodb, local_us, session
 from eventstore.cli.signals import Signals
-from eventstore.errors import InvalidRange
-from eventstore.limits import SETTLING_S
-from eventstore.positions import from_us
-from eventstore.transfer.export import Exported, export, table_events
-from eventstore.transfer.importing import Imported, check_export, import_events
+from eventstore.errors import InvalidInput, InvalidRange
+from eventstore.limits import FUTURE_S, SETTLING_S
+from eventstore.positions import from_us, to_us
+from eventstore.transfer.export import Exported, export_to, new_file
+from eventstore.transfer.importing import Contents, Imported, check_export, import_events
+from eventstore.transfer.lines import LeftOut
+from eventstore.transfer.selection import Selection
 
-FAILED_STREAMS_TOLD = 20
+STREAMS_LISTED: Final = 20
+
+_SETTLING_US: Final = round(SETTLING_S * 1_000_000)
+_TOLERANCE_US: Final = round(FUTURE_S * 1_000_000)
 
 
 def run_export(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
-    """Export; return 0 when the file is complete."""
-    client = dynamodb(session())
+    """Export; return 0 when the file has every event that was there when it began, 1 when it lacks some."""
+    table_name = TABLE.of(options)
     from_, to = _time(options.from_, "--from"), _time(options.to, "--to")
-    with screen.bar("Exporting", unit="events") as bar:
-        if from_ is None and to is None:
-            table = DynamoDBEventsTable(client=client, table_name=TABLE.of(options))
-            settled_until_us = time.time_ns() // 1_000 - round(SETTLING_S * 1_000_000)
-            done = export(
-                table_events(table, segments=options.segments, settled_until_us=settled_until_us),
-                options.file,
-                settled_until=from_us(settled_until_us).isoformat(),
-                written=bar.at,
+    by_time = from_ is not None or to is not None
+    if from_ is not None and to is not None and to <= from_:
+        raise InvalidRange("--from", "is not before --to; exchange them")
+    shards = READ_SHARDS.whole(options) if by_time else 0
+    with _file(options.file) as file:
+        aws = session()
+        clock_ = clock(aws, table_name, screen)
+        table = DynamoDBEventsTable(client=dynamodb(aws), table_name=table_name)
+        to_us_ = None if to is None else to_us(to)
+        begun_us = clock_.now_us()
+        _wait(begun_us if to_us_ is None else min(begun_us, to_us_), clock_, screen)
+        selection = Selection(end_us=begun_us, now_us=clock_.now_us, whole_streams=not by_time)
+        events = (
+            selection.of_index(
+                table, shards=shards, from_us=0 if from_ is None else max(0, to_us(from_)), to_us=to_us_
             )
-        else:
-            store = DynamoDBEventStore(
-                client=client, table_name=TABLE.of(options), write_shards=READ_SHARDS.whole(options)
-            )
-            events = store.read_all(from_=from_, to=to)
-            done = export(
+            if by_time
+            else selection.of_table(table, segments=options.segments)
+        )
+        with screen.bar("Exporting", unit="events") as bar:
+            done = export_to(
+                file,
                 events,
-                options.file,
-                settled_until=events.settled_until.isoformat(),
+                settled_until=from_us(begun_us).isoformat(),
                 from_=options.from_,
                 to=options.to,
+                left_out=selection.left_out,
                 written=bar.at,
             )
-    _tell_export(done, options.file, screen)
+    _report_export(done, options.file, screen)
+    if selection.young:
+        screen.say(f"{selection.young:,} events that were appended while it ran are not in it.")
+    if selection.left_out.events:
+        _report_left_out("left out", selection.left_out, screen)
+        return SOMETHING_LEFT
     return ALL_WELL
 
 
 def run_import(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
     """Import; return 0 when every event of the file is in the store, 1 when some streams failed."""
-    with screen.bar("Checking the file", unit="events") as bar:
-        contents = check_export(options.file, whole_streams=not options.into_existing, checked=bar.at)
-    screen.say(
-        f"{options.file} is whole: {contents.events:,} events in {contents.streams:,} streams, "
-        f"settled until {contents.settled_until}"
-    )
+    if options.file == STANDARD_OUTPUT:
+        raise InvalidInput("file", "is -; an import reads its file twice, so give one by its name")
+    excepted = frozenset([*options.except_, *_names(options.except_from)])
     if options.check_only:
+        _check(options, excepted, local_us() + _TOLERANCE_US, screen)
         return ALL_WELL
-    client = dynamodb(session())
-    target = DynamoDBEventsTable(
-        client=client, table_name=TABLE.of(options), compression=compression_for(options.compression)
-    )
+    table_name, write_shards = TABLE.of(options), WRITE_SHARDS.whole(options)
+    compression = compression_for(options.compression)
+    aws = session()
+    clock_ = clock(aws, table_name, screen)
+    contents = _check(options, excepted, clock_.now_us() + _TOLERANCE_US, screen)
+    target = DynamoDBEventsTable(client=dynamodb(aws), table_name=table_name, compression=compression)
     imported = Imported()
     with screen.bar("Importing", unit="events", total=contents.events) as bar:
         for done in import_events(
             options.file,
             target,
-            write_shards=WRITE_SHARDS.whole(options),
+            write_shards=write_shards,
             into_existing=options.into_existing,
+            excepted=excepted,
             parallel=options.parallel,
         ):
             imported.add(done)
             bar.add(done.events)
-    for reason in imported.reasons[:FAILED_STREAMS_TOLD]:
+    for reason in imported.reasons[:STREAMS_LISTED]:
         screen.fail(reason)
-    if len(imported.reasons) > FAILED_STREAMS_TOLD:
-        screen.fail(f"... and {len(imported.reasons) - FAILED_STREAMS_TOLD:,} more streams")
+    if len(imported.reasons) > STREAMS_LISTED:
+        screen.fail(f"... and {len(imported.reasons) - STREAMS_LISTED:,} more streams")
     screen.say(
         f"{imported.written:,} events written, {imported.already_there:,} already there, "
         f"{imported.failed:,} failed in {len(imported.reasons):,} streams"
     )
     return SOMETHING_LEFT if imported.failed else ALL_WELL
+
+
+def _check(options: argparse.Namespace, excepted: frozenset[str], latest_us: int, screen: Screen) -> Contents:
+    with screen.bar("Checking the file", unit="events") as bar:
+        contents = check_export(
+            options.file,
+            whole_streams=not options.into_existing,
+            excepted=excepted,
+            latest_us=latest_us,
+            checked=bar.at,
+        )
+    unknown = sorted(stream_id for stream_id, lines in contents.excepted.items() if not lines)
+    if unknown:
+        # A name that was mistyped must not let in for good what should have stayed out.
+        named = ", ".join(map(repr, unknown[:STREAMS_LISTED]))
+        raise InvalidInput("--except", f"the file has no stream {named}. Nothing was written")
+    screen.say(
+        f"{options.file} is whole: {contents.events:,} events in {contents.streams:,} streams, "
+        f"settled until {contents.settled_until}"
+    )
+    if excepted:
+        events = sum(contents.excepted.values())
+        screen.say(f"{events:,} events in {len(excepted):,} streams are not imported, as --except says.")
+    if contents.left_out.events:
+        _report_left_out("the export left out", contents.left_out, screen)
+    return contents
+
+
+@contextmanager
+def _file(path: Path) -> Iterator[IO[bytes]]:
+    """Open the file to make; "-" is standard output."""
+    if path != STANDARD_OUTPUT:
+        with new_file(path) as file:
+            yield file
+        return
+    if sys.stdout is None or sys.stdout.isatty():
+        raise InvalidInput("file", "is -, but standard output is no file and no pipe; the file is compressed")
+    yield sys.stdout.buffer
+    sys.stdout.buffer.flush()
+
+
+def _names(path: Path | None) -> list[str]:
+    """Read stream ids, one a line; spaces belong to them."""
+    if path is None:
+        return []
+    try:
+        # Not splitlines(), which breaks at characters that a stream id can have.
+        return [name for name in path.read_bytes().decode().replace("\r\n", "\n").split("\n") if name]
+    except UnicodeDecodeError as error:
+        raise InvalidInput("--except-from", f"{path} is not UTF-8 at byte {error.start}") from error
+
+
+def _wait(until_us: int, clock_: Clock, screen: Screen) -> None:
+    """Wait until what was written before has settled, so that it's in the file."""
+    left_us = until_us + _SETTLING_US - clock_.now_us()
+    if left_us > 0:
+        screen.say(f"Waiting {left_us / 1_000_000:.0f} s, until what was written before has settled ...")
+        sleep(left_us / 1_000_000)
 
 
 def _time(text: str | None, option: str) -> datetime | None:
@@ -103,8 +181,18 @@ def _time(text: str | None, option: str) -> datetime | None:
     return time_
 
 
-def _tell_export(done: Exported, file: Path, screen: Screen) -> None:
+def _report_export(done: Exported, file: Path, screen: Screen) -> None:
     screen.say(
-        f"{done.events:,} events, {done.size_bytes:,} bytes of lines, settled until {done.settled_until}\n"
-        f"{file}: {file.stat().st_size:,} bytes, SHA-256 of its lines {done.sha256}"
+        f"{done.events:,} events, {done.size_bytes:,} bytes of lines, settled until {done.settled_until}"
     )
+    size = "" if file == STANDARD_OUTPUT else f"{file.stat().st_size:,} bytes, "
+    screen.say(f"{file}: {size}SHA-256 of its lines {done.sha256}")
+
+
+def _report_left_out(what: str, left_out: LeftOut, screen: Screen) -> None:
+    for stream in left_out.first[:STREAMS_LISTED]:
+        screen.fail(f"{what}: {stream}")
+    more = left_out.streams - len(left_out.first[:STREAMS_LISTED])
+    if more:
+        screen.fail(f"... and {more:,} more streams")
+    screen.fail(f"{left_out.events:,} events of {left_out.streams:,} streams are not in the file.")

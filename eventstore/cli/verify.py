@@ -67,6 +67,7 @@ def run(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
             segments=options.segments,
             mender=mender,
             repair=options.repair,
+            now_us=clock_.now_us,
         )
         output: IO[str] = sys.stdout
         if options.output:

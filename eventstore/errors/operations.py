@@ -74,6 +74,13 @@ class BadLine:
 
     number: int
     reason: str
+    stream_id: str | None = None
+    """Whose line it is, where that can be known."""
+
+    def __str__(self) -> str:
+        """Write it as a sentence that names the stream."""
+        named = self.stream_id is None or repr(self.stream_id) in self.reason
+        return self.reason if named else f"{self.reason} (of stream {self.stream_id!r})"
 
 
 class BadExport(EventStoreError):
@@ -83,9 +90,10 @@ class BadExport(EventStoreError):
     """
 
     def __init__(self, *, path: Path, lines: Sequence[BadLine], count: int) -> None:
-        told = [f"{path}:{line.number}: {line.reason}" for line in lines]
+        told = [f"{path}:{line.number}: {line}" for line in lines]
         more = f", {len(lines)} of them are above" if count > len(lines) else ""
-        super().__init__("\n".join([*told, f"{count:,} bad lines{more}. Nothing was written."]))
+        way = " --except leaves a stream out." if any(line.stream_id for line in lines) else ""
+        super().__init__("\n".join([*told, f"{count:,} bad lines{more}. Nothing was written.{way}"]))
         self.path = path
         self.lines = tuple(lines)
         self.count = count

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import gzip
 import os
+import secrets
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from errno import ENOENT
 from hashlib import sha256
 from pathlib import Path
+from typing import IO
 
-from eventstore.errors import FileExists, MalformedItem
+from eventstore.errors import FileExists
 from eventstore.events import Event
-from eventstore.stored_items import StoredItem, StoredItems, in_stream_order, scan_side_by_side
-from eventstore.transfer.lines import event_line, last_line
+from eventstore.transfer.lines import LeftOut, event_line, last_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,7 @@ def export(
     settled_until: str,
     from_: str | None = None,
     to: str | None = None,
+    left_out: LeftOut | None = None,
     written: Callable[[int], None] = lambda _events: None,
 ) -> Exported:
     """Write events into a file, compressed with gzip; it appears under its name only when it's complete.
@@ -41,89 +44,95 @@ def export(
     Args:
         events: each stream's in order.
         settled_until, from_, to: what the events are, for the last line.
+        left_out: what is not among the events, for the last line; it's read when they have ended.
         written: is told how many events were written so far, each 1,000.
 
     Raises:
         FileExists: nothing was written. Whatever else happens, nothing is left under the file's name.
     """
-    if path.exists():
-        raise FileExists(path=path)
-    part = path.with_name(f"{path.name}.part")
+    with new_file(path) as file:
+        return export_to(
+            file,
+            events,
+            settled_until=settled_until,
+            from_=from_,
+            to=to,
+            left_out=left_out,
+            written=written,
+        )
+
+
+def export_to(
+    file: IO[bytes],
+    events: Iterable[Event],
+    *,
+    settled_until: str,
+    from_: str | None = None,
+    to: str | None = None,
+    left_out: LeftOut | None = None,
+    written: Callable[[int], None] = lambda _events: None,
+) -> Exported:
+    """Write events as `export` does, to a file that is open; without its last line it's not complete."""
     digest, count, size_bytes = sha256(), 0, 0
-    try:
-        with part.open("wb") as file:
-            with gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=6, mtime=0) as lines:
-                for event in events:
-                    line = event_line(event)
-                    digest.update(line)
-                    lines.write(line)
-                    count += 1
-                    size_bytes += len(line)
-                    if count % 1_000 == 0:
-                        written(count)
-                lines.write(
-                    last_line(
-                        events=count,
-                        sha256_hex=digest.hexdigest(),
-                        from_=from_,
-                        to=to,
-                        settled_until=settled_until,
-                    )
-                )
-            file.flush()
-            os.fsync(file.fileno())
-        # Unlike a rename, a link never replaces a file that has appeared meanwhile.
-        try:
-            path.hardlink_to(part)
-        except FileExistsError as error:
-            raise FileExists(path=path) from error
-        except OSError:  # a file system without links
-            if path.exists():
-                raise FileExists(path=path) from None
-            part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=6, mtime=0) as lines:
+        for event in events:
+            line = event_line(event)
+            digest.update(line)
+            lines.write(line)
+            count += 1
+            size_bytes += len(line)
+            if count % 1_000 == 0:
+                written(count)
+        lines.write(
+            last_line(
+                events=count,
+                sha256_hex=digest.hexdigest(),
+                from_=from_,
+                to=to,
+                settled_until=settled_until,
+                left_out=left_out,
+            )
+        )
     written(count)
     return Exported(
         events=count, size_bytes=size_bytes, sha256=digest.hexdigest(), settled_until=settled_until
     )
 
 
-def table_events(table: StoredItems, *, segments: int, settled_until_us: int) -> Iterator[Event]:
-    """Read every event of the table that is older than `settled_until_us`: each stream in order.
+@contextmanager
+def new_file(path: Path) -> Iterator[IO[bytes]]:
+    """Make a file that appears under its name at the end, if nothing else has till then.
 
-    The streams stand in no order, those of several segments between each other.
+    Until then it's written under a name of its own beside it, that nobody can know and nothing else has:
+    two that make the same file don't meet, and the second one to end is refused.
 
     Raises:
-        MalformedItem: at the first item that is not an event, or has no Timestamp: `verify` names them all.
-
-    Consistency: strong. Every event that was written before the scan began and is older than
-    `settled_until_us` is there, also one that its time index doesn't have (yet). Timestamps rise inside a
-    stream, so what is left out is the end of a stream, never its middle.
-
-    Cost: 250 RCU for 1,000 events of 1 KB, 1 request for each 1 MB. Memory: two pages (1 MB) a segment.
+        FileExists: something of this name is there, at the beginning or at the end; it was not touched.
     """
-    places = dict.fromkeys(range(segments), ("", 0))
-    starts: dict[int, str | None] = dict.fromkeys(range(segments))
-    with ThreadPoolExecutor(segments, thread_name_prefix="export") as executor:
-        for segment, page in scan_side_by_side(table, executor=executor, starts=starts, segments=segments):
-            for item in page.items:
-                if item.is_events:
-                    stream_id, version = places[segment]
-                    if item.stream_id != stream_id:
-                        version = 0
-                    for found in in_stream_order(item, version=version, table=table):
-                        event = _event(found)
-                        version = event.event_id
-                        if event.timestamp_us < settled_until_us:
-                            yield event
-                    places[segment] = item.stream_id, version
+    if os.path.lexists(path):
+        raise FileExists(path=path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(ENOENT, "there is no such folder", str(path.parent))
+    part = path.with_name(f".{secrets.token_hex(8)}.part")
+    with part.open("xb") as file:
+        try:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            _appear(part, path)
+        finally:
+            part.unlink(missing_ok=True)
 
 
-def _event(item: StoredItem) -> Event:
-    if isinstance(item.event, MalformedItem):
-        raise item.event
-    if item.timestamp is None:
-        reason = "it has no Timestamp; `verify --repair` gives it one where that is known"
-        raise MalformedItem(stream_id=item.stream_id, event_id=item.event_id, reason=reason)
-    return item.event
+def _appear(part: Path, path: Path) -> None:
+    # Unlike a rename, a link never replaces a file that has appeared meanwhile.
+    try:
+        path.hardlink_to(part)
+    except FileExistsError as error:
+        raise FileExists(path=path) from error
+    except OSError:  # a file system without links: its name is taken first, then filled
+        try:
+            path.open("xb").close()
+        except FileExistsError as error:
+            raise FileExists(path=path) from error
+        part.replace(path)

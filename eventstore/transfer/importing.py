@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,8 @@ from typing import Final, Protocol, TypeVar
 
 from eventstore.errors import BadExport, BadLine, MalformedItem, StoreNotEmpty, StoreUnavailable
 from eventstore.events import Event
-from eventstore.transfer.lines import LastLine, Line, read_lines
+from eventstore.limits import TIMESTAMP_MAX_US
+from eventstore.transfer.lines import LastLine, LeftOut, Line, order_fault, read_lines
 
 BAD_LINES_TOLD: Final = 20
 """Bad lines that are told one by one; the others are counted."""
@@ -59,8 +60,13 @@ class Contents:
     """What a file was found to hold."""
 
     events: int
+    """To be imported."""
     streams: int
     settled_until: str
+    left_out: LeftOut
+    """What the export itself didn't write."""
+    excepted: dict[str, int]
+    """Of each stream that is not to be imported how many lines the file has."""
 
 
 @dataclass(slots=True)
@@ -88,46 +94,90 @@ class Imported:
 
 
 def check_export(
-    path: Path, *, whole_streams: bool, checked: Callable[[int], None] = lambda _events: None
+    path: Path,
+    *,
+    whole_streams: bool,
+    excepted: Collection[str] = (),
+    latest_us: int = TIMESTAMP_MAX_US,
+    checked: Callable[[int], None] = lambda _events: None,
 ) -> Contents:
     """Read a file and check all of it: each line, each stream's order, the number of events, the checksum.
 
     Args:
         whole_streams: each stream has to begin with event 1, as into an empty store.
+        excepted: streams that are not to be imported: whatever is wrong with their lines is passed over.
+        latest_us: the highest Timestamp that can be: a later one was stamped by a wrong clock.
         checked: is told how many events were checked so far, each 1,000.
 
     Memory: one line, and about 200 bytes a stream.
 
     Raises:
         BadExport: with the first `BAD_LINES_TOLD` bad lines, by number and reason.
+        OSError: it's no file that can be read twice.
     """
-    last: dict[str, tuple[int, int]] = {}
-    bad: list[BadLine] = []
-    events = bad_count = number = 0
-    end: LastLine | None = None
+    check = _Check(whole_streams=whole_streams, excepted=dict.fromkeys(excepted, 0), latest_us=latest_us)
     for line in read_lines(path):
-        fault = line.reason if isinstance(line, BadLine) else None
-        if end is not None:
-            fault = "stands behind the export's last line"
-        elif isinstance(line, Line):
-            events += 1
-            fault = _out_of_order(line.event, last, whole_streams=whole_streams)
-            if events % 1_000 == 0:
-                checked(events)
+        check.add(line)
+        if check.events % 1_000 == 0:
+            checked(check.events)
+    if check.end is None:
+        check.bad_count += 1
+        check.bad.append(BadLine(check.number + 1, "the export's last line is missing: the file was cut off"))
+    if check.bad_count or check.end is None:
+        raise BadExport(path=path, lines=check.bad, count=check.bad_count)
+    checked(check.events)
+    return Contents(
+        events=check.events,
+        streams=len(check.last),
+        settled_until=check.end.settled_until,
+        left_out=check.end.left_out,
+        excepted=check.excepted,
+    )
+
+
+@dataclass(slots=True)
+class _Check:
+    """What is known of a file between two lines."""
+
+    whole_streams: bool
+    excepted: dict[str, int]
+    latest_us: int
+    last: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """EventId and Timestamp of each stream's last event."""
+    events: int = 0
+    number: int = 0
+    bad: list[BadLine] = field(default_factory=list)
+    bad_count: int = 0
+    end: LastLine | None = None
+
+    def add(self, line: Line | BadLine | LastLine) -> None:
+        self.number = line.number
+        stream_id = _stream_of(line)
+        if self.end is not None:
+            self.refuse(line.number, "stands behind the export's last line", stream_id)
         elif isinstance(line, LastLine):
-            end = line
-            fault = _last_line_fault(line, events)
+            self.end = line
+            self.refuse(line.number, _last_line_fault(line, self.events + sum(self.excepted.values())))
+        elif stream_id is not None and stream_id in self.excepted:
+            self.excepted[stream_id] += 1
+        elif isinstance(line, Line):
+            self.events += 1
+            self.refuse(line.number, self._event_fault(line.event), stream_id)
+        else:
+            self.refuse(line.number, line.reason, stream_id)
+
+    def refuse(self, number: int, fault: str | None, stream_id: str | None = None) -> None:
         if fault:
-            bad_count += 1
-            bad += [BadLine(line.number, fault)] if bad_count <= BAD_LINES_TOLD else []
-        number = line.number
-    if end is None:
-        bad_count += 1
-        bad.append(BadLine(number + 1, "the export's last line is missing: the file was cut off"))
-    if bad_count or end is None:
-        raise BadExport(path=path, lines=bad, count=bad_count)
-    checked(events)
-    return Contents(events=events, streams=len(last), settled_until=end.settled_until)
+            self.bad_count += 1
+            self.bad += [BadLine(number, fault, stream_id)] if self.bad_count <= BAD_LINES_TOLD else []
+
+    def _event_fault(self, event: Event) -> str | None:
+        fault = order_fault(event, behind=self.last.get(event.stream_id), whole_streams=self.whole_streams)
+        self.last[event.stream_id] = event.event_id, event.timestamp_us
+        if not fault and event.timestamp_us > self.latest_us:
+            ahead_s = (event.timestamp_us - self.latest_us) / 1_000_000
+            return f"timestampUs: {event.timestamp_us} is {ahead_s:,.0f} s later than can be"
+        return fault
 
 
 def import_events(
@@ -136,6 +186,7 @@ def import_events(
     *,
     write_shards: int,
     into_existing: bool = False,
+    excepted: Collection[str] = (),
     parallel: int = 16,
     random_shard: Callable[[int], int] = random.randrange,
     sleep: Callable[[float], None] = time.sleep,
@@ -143,9 +194,11 @@ def import_events(
     """Write the events of a checked file; yield what became of each stream's events of each window.
 
     Args:
-        path: a file that `check_export` has passed, with ``whole_streams=not into_existing``.
+        path: a file that `check_export` has passed, with ``whole_streams=not into_existing`` and the same
+            `excepted`.
         write_shards: over how many shards of the time index the events are spread.
         into_existing: the store may have events.
+        excepted: streams that are left out, as in `check_export`.
         parallel: streams that are written side by side.
 
     Raises:
@@ -161,7 +214,7 @@ def import_events(
     failed: set[str] = set()
     executor = ThreadPoolExecutor(parallel, thread_name_prefix="import")
     try:
-        for window in _windows(path):
+        for window in _windows(path, frozenset(excepted)):
             writing = {}
             for stream_id, lines in window.items():
                 if stream_id in failed:
@@ -247,14 +300,16 @@ class _Writer:
         return operation()
 
 
-def _windows(path: Path) -> Iterator[dict[str, list[Line]]]:
+def _windows(path: Path, excepted: frozenset[str]) -> Iterator[dict[str, list[Line]]]:
     window: defaultdict[str, list[Line]] = defaultdict(list)
     events = size_bytes = 0
     for line in read_lines(path):
-        if isinstance(line, BadLine):
-            raise BadExport(path=path, lines=[line], count=1)
         if isinstance(line, LastLine):
             break
+        if _stream_of(line) in excepted:
+            continue
+        if isinstance(line, BadLine):
+            raise BadExport(path=path, lines=[line], count=1)
         window[line.event.stream_id].append(line)
         events += 1
         size_bytes += line.size_bytes
@@ -265,16 +320,12 @@ def _windows(path: Path) -> Iterator[dict[str, list[Line]]]:
     yield window
 
 
-def _out_of_order(event: Event, last: dict[str, tuple[int, int]], *, whole_streams: bool) -> str | None:
-    known = event.stream_id in last
-    last_id, last_us = last.get(event.stream_id, (0, -1))
-    last[event.stream_id] = event.event_id, event.timestamp_us
-    if event.event_id != last_id + 1 and (known or whole_streams):
-        behind = f"behind event {last_id}" if known else "as its first"
-        return f"stream {event.stream_id!r} has event {event.event_id} {behind}, not {last_id + 1}"
-    if event.timestamp_us <= last_us:
-        times = f"{event.timestamp_us} is not higher than {last_us}"
-        return f"timestampUs: {times}, that of event {last_id} of stream {event.stream_id!r}"
+def _stream_of(line: Line | BadLine | LastLine) -> str | None:
+    match line:
+        case Line():
+            return line.event.stream_id
+        case BadLine():
+            return line.stream_id
     return None
 
 

@@ -5,11 +5,18 @@
     {"streamId":"order-1","eventId":1,"eventName":"OrderPlaced","eventUid":"...","timestampUs":1769860800000000,
      "metadata":{},"payload":{"total":12.50}}
     ...
-    {"export":{"format":1,"events":1,"sha256":"...","from":null,"to":null,"settledUntil":"2026-..."}}
+    {"export":{"format":1,"events":1,"sha256":"...","from":null,"to":null,"settledUntil":"2026-...",
+     "leftOut":null}}
 
 Payload and metadata stand there as the JSON text that the store has, byte by byte. A text with line breaks or
 with spaces around it can't, in one line: it stands as a JSON string in `payloadText` or `metadataText`.
-`sha256` is that of all lines before the last. The file is compressed with gzip; uncompressed it's read too.
+`sha256` is that of all lines before the last. `leftOut` is null, or says which events of the range the file
+doesn't have::
+
+    {"events":4,"streams":1,"first":[{"streamId":"order-7","eventId":3,"events":4,"reason":"..."}]}
+
+where a stream's `eventId` is the first that is left out, and `first` are the first streams. The file is
+compressed with gzip; uncompressed it's read too.
 """
 
 from __future__ import annotations
@@ -19,10 +26,10 @@ import json
 import re
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Self
 
 from eventstore.appends import event_size_bytes
 from eventstore.errors import BadLine, EventTooLarge, InvalidInput, InvalidJson
@@ -35,10 +42,14 @@ FORMAT: Final = 1
 LINE_MAX_BYTES: Final = 4 * 1_024 * 1_024
 """Bytes of one line (ours): an event has at most 400 KB, whatever the escapes around it."""
 
+LEFT_OUT_LISTED: Final = 100
+"""Streams that the last line lists with where they end in the file and why; the others are counted (ours)."""
+
 _REQUIRED: Final = ("streamId", "eventId", "eventName", "eventUid", "timestampUs")
 _TEXTS: Final = {"payload": "payloadText", "metadata": "metadataText"}
 _LAST: Final = b'{"export":'
 _GZIP: Final = b"\x1f\x8b"
+_STREAM: Final = re.compile(rb'\s*\{\s*"streamId"\s*:\s*("(?:[^"\\]|\\.)*")')
 _DIGITS: Final = re.compile(r"[0-9]{1,18}")
 
 
@@ -51,6 +62,76 @@ class Line:
     size_bytes: int
 
 
+@dataclass(slots=True)
+class LeftOutStream:
+    """A stream that ends in the file where it stops being whole."""
+
+    stream_id: str
+    event_id: int
+    """The first EventId that is left out."""
+    reason: str
+    events: int = 0
+    """How many are left out."""
+
+    def __str__(self) -> str:
+        """Write it as a sentence."""
+        return (
+            f"stream {self.stream_id!r} from event {self.event_id} on, {self.events:,} events: {self.reason}"
+        )
+
+
+@dataclass(slots=True)
+class LeftOut:
+    """What an export has left out. Memory: `LEFT_OUT_LISTED` streams."""
+
+    events: int = 0
+    streams: int = 0
+    first: list[LeftOutStream] = field(default_factory=list)
+    """The first `LEFT_OUT_LISTED` streams."""
+
+    def add(self, stream: LeftOutStream) -> LeftOutStream:
+        """Count a stream; returns it."""
+        self.streams += 1
+        if len(self.first) < LEFT_OUT_LISTED:
+            self.first.append(stream)
+        return stream
+
+    def count(self, stream: LeftOutStream) -> None:
+        """Count one event of a stream."""
+        stream.events += 1
+        self.events += 1
+
+    def to_json(self) -> dict[str, Any]:
+        """Write it as plain values."""
+        first = [
+            {
+                "streamId": each.stream_id,
+                "eventId": each.event_id,
+                "events": each.events,
+                "reason": each.reason,
+            }
+            for each in self.first
+        ]
+        return {"events": self.events, "streams": self.streams, "first": first}
+
+    @classmethod
+    def from_json(cls, values: Any) -> Self:
+        """Read what `to_json` wrote, and null.
+
+        Raises:
+            ValueError, KeyError, TypeError: it's something else.
+        """
+        if values is None:
+            return cls()
+        first = [
+            LeftOutStream(
+                str(each["streamId"]), int(each["eventId"]), str(each["reason"]), int(each["events"])
+            )
+            for each in values["first"]
+        ]
+        return cls(int(values["events"]), int(values["streams"]), first)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastLine:
     """What the last line says of the file, and what the file is."""
@@ -61,6 +142,7 @@ class LastLine:
     settled_until: str
     is_sha256: str
     """The digest of the lines that were read before it."""
+    left_out: LeftOut
 
 
 def event_line(event: Event) -> bytes:
@@ -72,8 +154,42 @@ def event_line(event: Event) -> bytes:
     ).encode()
 
 
+def line_fault(event: Event) -> str | None:
+    """Return what keeps an import from reading an event back as it is; its own code decides."""
+    try:
+        read = _line(event_line(event), 1)
+    except UnicodeEncodeError as error:
+        return f"it is no Unicode text: {error}"
+    if isinstance(read, BadLine):
+        return read.reason
+    return None if read.event == event else "its payload or metadata is not one JSON value"
+
+
+def order_fault(event: Event, *, behind: tuple[int, int] | None, whole_streams: bool) -> str | None:
+    """Return what is wrong with an event's place in its stream.
+
+    Args:
+        behind: EventId and Timestamp of the event before it in the file, if there's one.
+        whole_streams: the first event of a stream has to be event 1.
+    """
+    last_id, last_us = behind or (0, -1)
+    if event.event_id != last_id + 1 and (behind or whole_streams):
+        where = f"behind event {last_id}" if behind else "as its first"
+        return f"stream {event.stream_id!r} has event {event.event_id} {where}, not {last_id + 1}"
+    if event.timestamp_us <= last_us:
+        times = f"{event.timestamp_us} is not higher than {last_us}"
+        return f"timestampUs: {times}, that of event {last_id} of stream {event.stream_id!r}"
+    return None
+
+
 def last_line(
-    *, events: int, sha256_hex: str, from_: str | None, to: str | None, settled_until: str
+    *,
+    events: int,
+    sha256_hex: str,
+    from_: str | None,
+    to: str | None,
+    settled_until: str,
+    left_out: LeftOut | None,
 ) -> bytes:
     """Write the line that ends an export."""
     about = {
@@ -83,6 +199,7 @@ def last_line(
         "from": from_,
         "to": to,
         "settledUntil": settled_until,
+        "leftOut": left_out.to_json() if left_out and left_out.events else None,
     }
     return f"{json.dumps({'export': about}, separators=(',', ':'))}\n".encode()
 
@@ -112,17 +229,28 @@ def read_lines(path: Path) -> Iterator[Line | BadLine | LastLine]:
 
 def _line(raw: bytes, number: int) -> Line | BadLine:
     if len(raw) > LINE_MAX_BYTES:
-        return BadLine(number, f"is longer than {LINE_MAX_BYTES:,} bytes")
+        return BadLine(number, f"is longer than {LINE_MAX_BYTES:,} bytes", _stream_of(raw))
     try:
         return Line(number, _event(json_members(raw.decode(), field="line")), len(raw))
     except UnicodeDecodeError as error:
-        return BadLine(number, f"is not UTF-8 at byte {error.start}")
+        reason = f"is not UTF-8 at byte {error.start}"
     except json.JSONDecodeError as error:
-        return BadLine(number, f"is not a JSON object: {error.msg} at character {error.pos}")
+        reason = f"is not a JSON object: {error.msg} at character {error.pos}"
     except RecursionError:
-        return BadLine(number, "is nested too deeply")
+        reason = "is nested too deeply"
     except InvalidInput as error:
-        return BadLine(number, str(error))
+        reason = str(error)
+    return BadLine(number, reason, _stream_of(raw))
+
+
+def _stream_of(raw: bytes) -> str | None:
+    """Return whose line it was meant to be, as an export writes it; None when even that can't be known."""
+    start = _STREAM.match(raw)
+    try:
+        stream_id = json.loads(start[1]) if start else None
+    except ValueError:
+        return None
+    return stream_id if isinstance(stream_id, str) else None
 
 
 def _last_line(raw: bytes, number: int, is_sha256: str) -> LastLine | BadLine:
@@ -136,8 +264,9 @@ def _last_line(raw: bytes, number: int, is_sha256: str) -> LastLine | BadLine:
             sha256=str(about["sha256"]),
             settled_until=str(about["settledUntil"]),
             is_sha256=is_sha256,
+            left_out=LeftOut.from_json(about.get("leftOut")),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         return BadLine(number, f"is not the last line of an export: {error!r}")
 
 

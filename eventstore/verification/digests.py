@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -17,12 +17,32 @@ class Part:
     group: int
     first: int
     end: int
-    members: int
-    """How many there are, counted on both sides."""
 
-    def has(self, group: int, place: int) -> bool:
-        """Tell whether a member belongs to it."""
-        return group == self.group and self.first <= place < self.end
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts in which two sets differ, all of one width."""
+
+    shift: int
+    numbers: frozenset[tuple[int, int]]
+    """Group and number of each."""
+    members: int
+    """How many members they have on both sides."""
+    least: int
+    """So many members differ at least."""
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self.numbers)
+
+    def __iter__(self) -> Iterator[Part]:
+        """Yield them by group and place."""
+        for group, number in sorted(self.numbers):
+            yield Part(group, number << self.shift, number + 1 << self.shift)
+
+    def have(self, group: int, place: int) -> bool:
+        """Return whether a member belongs to one of them."""
+        return (group, place >> self.shift) in self.numbers
 
 
 class PartDigests:
@@ -48,19 +68,22 @@ class PartDigests:
             # Counting can make the parts wider in between.
             self._add((group, part << other._shift >> self._shift), count, total)
 
-    def differing(self, other: PartDigests) -> list[Part]:
-        """List the parts in which the two differ, by group and place; both end up equally wide."""
+    def differing(self, other: PartDigests) -> Parts:
+        """Find the parts in which the two differ; both end up equally wide."""
         self._widen(other._shift)
         other._widen(self._shift)
-        return [
-            Part(group, part << self._shift, part + 1 << self._shift, self._members(other, group, part))
-            for group, part in sorted(self._sums.keys() | other._sums.keys())
-            if self._sums.get((group, part)) != other._sums.get((group, part))
-        ]
-
-    def _members(self, other: PartDigests, group: int, part: int) -> int:
         nothing = 0, 0
-        return self._sums.get((group, part), nothing)[0] + other._sums.get((group, part), nothing)[0]
+        counts = {}
+        for key in self._sums.keys() | other._sums.keys():
+            mine, others = self._sums.get(key, nothing), other._sums.get(key, nothing)
+            if mine != others:
+                counts[key] = mine[0], others[0]
+        return Parts(
+            shift=self._shift,
+            numbers=frozenset(counts),
+            members=sum(mine + others for mine, others in counts.values()),
+            least=sum(abs(mine - others) for mine, others in counts.values()),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Write it as plain values."""
@@ -88,15 +111,3 @@ class PartDigests:
             known_count, known_total = wider.get(key, (0, 0))
             wider[key] = known_count + count, known_total + total & _64_BIT
         self._sums, self._shift = wider, shift
-
-
-def rounds(parts: Iterable[Part], *, at_once: int) -> Iterator[list[Part]]:
-    """Group parts so that each group has at most so many members, or is a single part."""
-    group: list[Part] = []
-    for part in parts:
-        if group and sum(known.members for known in group) + part.members > at_once:
-            yield group
-            group = []
-        group.append(part)
-    if group:
-        yield group

@@ -21,6 +21,8 @@ class Kind(StrEnum):
     """GSIKey names a shard that readers don't ask."""
     TIMESTAMP_ORDER = "timestamp-order"
     """A Timestamp that is not higher than that of an earlier event of the stream."""
+    FUTURE_TIMESTAMP = "future-timestamp"
+    """A Timestamp ahead of DynamoDB's clock, which all later events of the stream follow."""
     MISSING_IN_INDEX = "missing-in-index"
     ONLY_IN_INDEX = "only-in-index"
     INDEX_DIFFERS = "index-differs"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from math import ceil
 from typing import Final
 
@@ -11,7 +11,7 @@ from eventstore.events import Event
 from eventstore.limits import LOG_BLOCK_MAX_BYTES
 from eventstore.log import EventLog, LogEntry, entry_size_bytes, tranche_of
 from eventstore.stored_items import StoredItem
-from eventstore.verification.digests import Part, PartDigests
+from eventstore.verification.digests import PartDigests
 from eventstore.verification.findings import Finding, Kind, Repair
 from eventstore.verification.segments import HASH_SHIFT, entry_digest, stream_hash, whole
 
@@ -41,6 +41,12 @@ class LogComparison:
     def digests(self, *, streams: int, max_parts: int, settled_until_us: int) -> PartDigests:
         """Digest the log as `SegmentCheck` does the table: each event once."""
         digests = PartDigests(max_parts=max_parts, shift=HASH_SHIFT)
+        for tranche, place, _, digest in self.entries(streams=streams, settled_until_us=settled_until_us):
+            digests.add(tranche, place, digest)
+        return digests
+
+    def entries(self, *, streams: int, settled_until_us: int) -> Iterator[tuple[int, int, LogEntry, int]]:
+        """Yield the log's entries, each event's first one: with tranche, hash and digest."""
         passes = max(1, ceil(streams / self._streams_at_once))
         for chosen in range(passes):
             for tranche in range(self.tranches):
@@ -50,20 +56,27 @@ class LogComparison:
                     # The hash's upper bits: its lower ones have chosen the tranche.
                     mine = (place >> 16) % passes == chosen and entry.timestamp_us < settled_until_us
                     if mine and seen.add(entry):
-                        digests.add(tranche, place, _digest(entry))
-        return digests
+                        yield tranche, place, entry, _digest(entry)
 
     def compare(
-        self, parts: Sequence[Part], items: dict[Address, StoredItem], *, settled_until_us: int, repair: bool
+        self,
+        addresses: Collection[Address],
+        items: Mapping[Address, StoredItem],
+        *,
+        settled_until_us: int,
+        repair: bool,
     ) -> Iterator[Finding]:
-        """Read the entries of some parts again, and yield what differs from the table's items."""
-        # What has no Timestamp is told of already, and is no entry until it's mended.
-        missing = {address: item for address, item in items.items() if item.timestamp is not None}
-        for tranche in sorted({part.group for part in parts}):
+        """Read the entries of some events again, and yield what differs from the table's items."""
+        # What has no Timestamp is a finding already, and is no entry until it's repaired.
+        missing = {
+            address: item
+            for address, item in items.items()
+            if (time_us := whole(item.timestamp)) is not None and time_us < settled_until_us
+        }
+        for tranche in sorted({self._tranche(stream_id) for stream_id, _ in addresses}):
             for entry in self._log.read_tranche(tranche):
-                place = stream_hash(entry.stream_id)
-                if any(part.has(tranche, place) for part in parts) and entry.timestamp_us < settled_until_us:
-                    address = entry.stream_id, entry.event_id
+                address = entry.stream_id, entry.event_id
+                if address in addresses and entry.timestamp_us < settled_until_us:
                     missing.pop(address, None)
                     yield from _difference(entry, items.get(address))
         events = [item.event for item in missing.values() if isinstance(item.event, Event)]
@@ -94,14 +107,6 @@ class LogComparison:
 
     def _tranche(self, stream_id: str) -> int:
         return tranche_of(stream_id, tranches=self.tranches)
-
-
-def log_place(item: StoredItem, *, tranches: int, settled_until_us: int) -> tuple[int, int] | None:
-    """Tell the group and place of an item among the log's parts; None for one that isn't compared."""
-    time_us = whole(item.timestamp)
-    if not item.is_events or item.event_id < 1 or (time_us is not None and time_us >= settled_until_us):
-        return None
-    return tranche_of(item.stream_id, tranches=tranches), stream_hash(item.stream_id)
 
 
 class _SeenEvents:

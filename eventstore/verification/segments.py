@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from typing import Any, Final, Protocol, Self
@@ -11,6 +11,8 @@ from zlib import crc32
 
 from eventstore.errors import InvalidInput, MalformedItem
 from eventstore.events import NewEvent
+from eventstore.limits import FUTURE_S, TIMESTAMP_MAX_US
+from eventstore.positions import from_us
 from eventstore.stored_items import StoredItem, StoredItems, in_stream_order
 from eventstore.verification.digests import PartDigests
 from eventstore.verification.findings import Finding, Kind, Repair
@@ -116,6 +118,7 @@ class SegmentState:
         )
 
 
+_TOLERANCE_US: Final = round(FUTURE_S * 1_000_000)
 _PLAIN: Final = ("after", "done", "stream_id", "version", "timestamp_us", "findings_bytes")
 
 
@@ -128,6 +131,7 @@ class SegmentCheck:
         state: where the segment stands; kept up.
         read_shards: the shards of the time index that readers ask.
         settled_until_us: younger events are checked for themselves, but not compared with anything.
+        now_us: DynamoDB's time.
         mender: decides and does repairs.
         repair: False only says what could be repaired.
         tranches: of the log.
@@ -140,6 +144,7 @@ class SegmentCheck:
         state: SegmentState,
         read_shards: int,
         settled_until_us: int,
+        now_us: Callable[[], int],
         mender: Mender,
         repair: bool,
         tranches: int,
@@ -148,6 +153,7 @@ class SegmentCheck:
         self._table = table
         self._read_shards = read_shards
         self._settled_until_us = settled_until_us
+        self._now_us = now_us
         self._mender = mender
         self._repair = repair
         self._tranches = tranches
@@ -184,28 +190,34 @@ class SegmentCheck:
             if time_us <= state.timestamp_us:
                 what = f"is {time_us}, not higher than {state.timestamp_us}, that of an earlier event"
                 yield _finding(Kind.TIMESTAMP_ORDER, item, f"Timestamp {what}")
+            yield from self._future(item, time_us)
             state.timestamp_us = time_us
         state.version = item.event_id
         if settled:
-            self._count(item, time_us)
+            self._count(item)
         else:
             state.counts.unsettled += 1
+
+    def _future(self, item: StoredItem, time_us: int) -> Iterator[Finding]:
+        """Find the first event of a stream that a wrong clock has stamped: later ones follow it."""
+        latest_us = self._now_us() + _TOLERANCE_US
+        if self.state.timestamp_us <= latest_us < time_us <= TIMESTAMP_MAX_US:
+            ahead_s = (time_us - latest_us + _TOLERANCE_US) / 1_000_000
+            what = f"{from_us(time_us).isoformat()} is {ahead_s:,.0f} s ahead of DynamoDB's clock"
+            yield _finding(Kind.FUTURE_TIMESTAMP, item, f"Timestamp {what}; all later events follow it")
 
     def _is_settled(self, item: StoredItem) -> bool:
         time_us = whole(item.timestamp)
         return time_us is None or time_us < self._settled_until_us
 
-    def _count(self, item: StoredItem, time_us: int | None) -> None:
-        shard = whole(item.shard)
-        if time_us is None or shard is None or shard >= self._read_shards:
-            return
-        if time_us < self._settled_until_us:
-            self.state.index.add(shard, time_us, item.digest)
-        if self._tranches:
-            name = item.event.name if not isinstance(item.event, MalformedItem) else ""
-            place = stream_hash(item.stream_id)
-            digest = entry_digest(item.stream_id, item.event_id, name, time_us)
-            self.state.log.add(place % self._tranches, place, digest)
+    def _count(self, item: StoredItem) -> None:
+        limits = {"read_shards": self._read_shards, "settled_until_us": self._settled_until_us}
+        at = index_place(item, **limits)
+        if at:
+            self.state.index.add(*at, item.digest)
+        logged = log_place(item, tranches=self._tranches, **limits) if self._tranches else None
+        if logged:
+            self.state.log.add(*logged)
 
     def _gaps(self, item: StoredItem) -> Iterator[Finding]:
         expected = self.state.version + 1
@@ -256,6 +268,26 @@ def index_fault(item: StoredItem, *, read_shards: int) -> tuple[Kind, str] | Non
     if shard is None or shard >= read_shards:
         return Kind.UNREAD_SHARD, f"GSIKey is {item.shard}; readers ask the shards 0 to {read_shards - 1}"
     return None
+
+
+def index_place(item: StoredItem, *, read_shards: int, settled_until_us: int) -> tuple[int, int] | None:
+    """Return the shard and the Timestamp under which readers find an event; None when they don't (yet)."""
+    shard, time_us = whole(item.shard), whole(item.timestamp)
+    if not item.is_events or item.event_id < 1 or shard is None or time_us is None:
+        return None
+    return (shard, time_us) if shard < read_shards and time_us < settled_until_us else None
+
+
+def log_place(
+    item: StoredItem, *, tranches: int, read_shards: int, settled_until_us: int
+) -> tuple[int, int, int] | None:
+    """Return the tranche, the stream's hash and the digest of an event's entry; None when it needs none."""
+    at = index_place(item, read_shards=read_shards, settled_until_us=settled_until_us)
+    if at is None:
+        return None
+    name = item.event.name if not isinstance(item.event, MalformedItem) else ""
+    place = stream_hash(item.stream_id)
+    return place % tranches, place, entry_digest(item.stream_id, item.event_id, name, at[1])
 
 
 def whole(number: str | None) -> int | None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Final, Protocol
 
-from eventstore.stored_items import StoredItem, scan_side_by_side
+from eventstore.stored_items import scan_side_by_side
 from eventstore.verification.checkpoints import Checkpoints
-from eventstore.verification.digests import Part, PartDigests, rounds
-from eventstore.verification.findings import Finding, Kind, Repair
-from eventstore.verification.log import Address, LogComparison, log_place
+from eventstore.verification.digests import PartDigests, Parts
+from eventstore.verification.findings import Finding, Repair
+from eventstore.verification.log import LogComparison
+from eventstore.verification.naming import Naming
 from eventstore.verification.segments import (
     HASH_SHIFT,
     TIME_SHIFT,
@@ -23,13 +24,11 @@ from eventstore.verification.segments import (
     whole,
 )
 
-EVENTS_AT_ONCE: Final = 100_000
-"""Members of differing parts that are held in memory at once, about 50 MB (ours)."""
-
 RECHECK_S: Final = 5.0
 """Seconds before parts that differ are read again: what only lags isn't wrong."""
 
 _THREADS: Final = 32
+_NO_PARTS: Final = Parts(0, frozenset(), members=0, least=0)
 
 
 class Progress(Protocol):
@@ -55,16 +54,18 @@ class Verification:
         read_shards: the shards of the time index that readers ask.
         segments: of the scan, read side by side.
         mender: mends index attributes.
-        repair: mend what can be known; gaps and lost items are never invented.
+        repair: repair what can be known; gaps and lost items are never invented.
+        now_us: DynamoDB's time, by which Timestamps from the future are known.
 
     Consistency: the table is read strongly consistent while writers go on; only what is older than the
     checkpoints' `settled_until_us` is compared with the index and the log, and what differs is read again.
 
-    Memory: two pages (1 MB each) a segment, at most `EVENTS_AT_ONCE` differing events, and the log's own.
+    Memory: two pages (1 MB each) a segment, at most `naming.EVENTS_AT_ONCE` differing events, and the log's.
 
     Cost of 1,000 events of 1 KB: 250 RCU (the table) + 125 RCU (the index) + the log's; 1 request for each
-    1 MB. When something differs from the index or the log, 250 RCU more for each 100,000 differing events,
-    to name them. Each suspected gap: 1 query, and that of the rest of its stream.
+    1 MB. What differs from the index or the log is named by 1 more scan (250 RCU) for each 100,000 differing
+    events, and each of them by 1 or 2 queries. Each suspected gap: 1 query, and that of the rest of its
+    stream.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Verification:
         segments: int,
         mender: Mender,
         repair: bool = False,
+        now_us: Callable[[], int] = lambda: time.time_ns() // 1_000,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._table = table
@@ -86,6 +88,7 @@ class Verification:
         self._segments = segments
         self._mender = mender
         self._repair = repair
+        self._now_us = now_us
         self._sleep = sleep
         self._settled_until_us = checkpoints.settled_until_us
         self._max_parts = max(4_096, 64 * read_shards)
@@ -136,6 +139,7 @@ class Verification:
             state=state,
             read_shards=self._read_shards,
             settled_until_us=self._settled_until_us,
+            now_us=self._now_us,
             mender=self._mender,
             repair=self._repair,
             tranches=self._log.tranches if self._log else 0,
@@ -153,7 +157,7 @@ class Verification:
             table_log.join(state.log)
         for shard_digests in executor.map(self._digest_shard, range(self._read_shards)):
             index.join(shard_digests)
-        of_index, of_log = table_index.differing(index), []
+        of_index, of_log = table_index.differing(index), _NO_PARTS
         if self._log:
             progress.phase("Comparing with the log")
             of_log = table_log.differing(
@@ -164,16 +168,16 @@ class Verification:
         if of_index or of_log:
             progress.phase("Reading again what differs")
             self._sleep(RECHECK_S)
-        for parts in rounds(of_index, at_once=EVENTS_AT_ONCE):
-            yield from self._compare_index(parts, self._items(parts, executor, self._place_in_index))
-        for parts in rounds(of_log, at_once=EVENTS_AT_ONCE):
-            assert self._log is not None
-            yield from self._log.compare(
-                parts,
-                self._items(parts, executor, self._place_in_log),
+            yield from Naming(
+                table=self._table,
+                log=self._log,
+                read_shards=self._read_shards,
+                segments=self._segments,
                 settled_until_us=self._settled_until_us,
                 repair=self._repair,
-            )
+                executor=executor,
+                streams=streams,
+            ).findings(of_index, of_log)
 
     def _digest_shard(self, shard: int) -> PartDigests:
         digests = PartDigests(max_parts=self._max_parts, shift=TIME_SHIFT)
@@ -183,54 +187,8 @@ class Verification:
                 digests.add(shard, time_us, item.digest)
         return digests
 
-    def _items(
-        self,
-        parts: Sequence[Part],
-        executor: ThreadPoolExecutor,
-        place: Callable[[StoredItem], tuple[int, int] | None],
-    ) -> dict[Address, StoredItem]:
-        """Scan the table again for the items of some parts."""
-        found = {}
-        starts: dict[int, str | None] = dict.fromkeys(range(self._segments))
-        for _, page in scan_side_by_side(
-            self._table, executor=executor, starts=starts, segments=self._segments
-        ):
-            for item in page.items:
-                at = place(item)
-                if at and any(part.has(*at) for part in parts):
-                    found[item.stream_id, item.event_id] = item
-        return found
-
-    def _compare_index(self, parts: Sequence[Part], items: dict[Address, StoredItem]) -> Iterator[Finding]:
-        for part in parts:
-            end_us = min(part.end, self._settled_until_us)
-            for indexed in self._table.read_index(part.group, from_us=part.first, end_us=end_us):
-                if indexed.is_events and indexed.event_id >= 1 and whole(indexed.timestamp) is not None:
-                    item = items.pop((indexed.stream_id, indexed.event_id), None)
-                    if item is None:
-                        yield _found(Kind.ONLY_IN_INDEX, indexed, "is in the time index, not in the table")
-                    elif item.digest != indexed.digest:
-                        yield _found(Kind.INDEX_DIFFERS, item, "is in the time index with other attributes")
-        for item in items.values():
-            where = f"shard {item.shard} at {item.timestamp}"
-            yield _found(Kind.MISSING_IN_INDEX, item, f"is in the table, not in the time index ({where})")
-
-    def _place_in_index(self, item: StoredItem) -> tuple[int, int] | None:
-        shard, time_us = whole(item.shard), whole(item.timestamp)
-        if not item.is_events or item.event_id < 1 or shard is None or time_us is None:
-            return None
-        return (shard, time_us) if time_us < self._settled_until_us else None
-
-    def _place_in_log(self, item: StoredItem) -> tuple[int, int] | None:
-        assert self._log is not None
-        return log_place(item, tranches=self._log.tranches, settled_until_us=self._settled_until_us)
-
 
 def _tally(counts: Counts, finding: Finding) -> None:
     counts.findings += 1
     counts.repaired += finding.repair is Repair.DONE
     counts.repairable += finding.repair is Repair.POSSIBLE
-
-
-def _found(kind: Kind, item: StoredItem, detail: str) -> Finding:
-    return Finding(kind=kind, stream_id=item.stream_id, event_id=item.event_id, detail=detail)

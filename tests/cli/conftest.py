@@ -26,6 +26,9 @@ def client(dynamodb_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> DynamoDBC
     """A client of the engine, which the commands find by the environment."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(
+        "eventstore.cli.transfer.sleep", lambda pause_s: None
+    )  # in the engine all has settled
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_endpoint)
     for name in ("AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)

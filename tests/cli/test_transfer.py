@@ -5,6 +5,10 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
+import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,16 +19,18 @@ import pytest
 
 from eventstore import Event, NewEvent
 from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
-from eventstore.adapters.dynamodb.items import item_from_event
+from eventstore.adapters.dynamodb.items import item_from_event, key_of
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.positions import from_us
 from eventstore.transfer.export import export
+from eventstore.transfer.importing import check_export
 from tests.cli.conftest import Run
 from tests.tables import Meter, events_table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
+ROOT = Path(__file__).parents[2]
 Change = Callable[[list[str]], list[str]]
 
 START_US = 1_700_000_000_000_000
@@ -142,19 +148,60 @@ def test_export_of_a_time_range_has_that_range_in_time_order(
     assert times == [*(START_US + n * 1_000_000 for n in range(100, 150)), None]
 
 
-def test_export_leaves_out_what_has_not_settled(
-    client: DynamoDBClient, table: str, run: Run, tmp_path: Path
+def test_export_waits_until_all_that_was_there_has_settled(
+    client: DynamoDBClient, table: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = fill(client, table)
-    store.append("order/0 ü", [NewEvent.of("Young")], expected=8)
-    now_us = time.time_ns() // 1_000
+    store.append("order/0 ü", [NewEvent.of("Before")], expected=8)
+    waits: list[float] = []
+
+    def sleep(pause_s: float) -> None:
+        waits.append(pause_s)
+        store.append("order/0 ü", [NewEvent.of("Meanwhile")], expected=9)
+
+    monkeypatch.setattr("eventstore.cli.transfer.sleep", sleep)
     path = tmp_path / "events.gz"
 
-    assert run("export", path, "--table", table)[0] == 0
+    code, _, err = run("export", path, "--table", table)
 
-    about = json.loads(lines_of(path)[-1])["export"]
-    assert about["events"] == 300
-    assert about["settledUntil"] < from_us(now_us).isoformat()
+    assert code == 0
+    assert (len(waits), 8 < waits[0] <= 13) == (1, True)
+    assert "1 events that were appended while it ran are not in it" in err
+    lines = lines_of(path)
+    assert json.loads(lines[-1])["export"]["events"] == 301
+    assert sum('"eventName":"Before"' in line for line in lines) == 1
+
+
+def test_export_of_a_range_that_has_settled_waits_for_nothing(
+    client: DynamoDBClient, table: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(client, table)
+    monkeypatch.setattr("eventstore.cli.transfer.sleep", lambda pause_s: pytest.fail("waited"))
+
+    path = tmp_path / "events.gz"
+
+    assert run("export", path, "--table", table, "--read-shards", 2, "--to", "2024-01-01T00:00:00Z")[0] == 0
+    assert len(lines_of(path)) == 301
+
+
+@pytest.mark.parametrize("range_", [(), ("--read-shards", 4, "--from", "2020-01-01T00:00:00Z")])
+def test_export_counts_what_a_wrong_clock_has_stamped_and_exits_1(
+    client: DynamoDBClient, table: str, run: Run, tmp_path: Path, range_: tuple[object, ...]
+) -> None:
+    now_us = time.time_ns() // 1_000
+    put_events(client, table, "s", now_us, [*range(4), *(31_536_000_000_000 + n for n in range(6))])
+    path = tmp_path / "events.gz"
+
+    code, _, err = run("export", path, "--table", table, *range_)
+
+    assert code == 1
+    assert "4 events, " in err
+    assert "stream 's' from event 5 on, 6 events: its Timestamp" in err
+    assert "ahead of DynamoDB's clock" in err
+    assert "6 events of 1 streams are not in the file" in err
+    left_out = json.loads(lines_of(path)[-1])["export"]["leftOut"]
+    assert (left_out["events"], left_out["first"][0]["eventId"]) == (6, 5)
+    assert "the export left out: stream 's' from event 5" in run("import", path, "--check-only")[2]
 
 
 def test_export_never_touches_a_file_that_is_there(table: str, run: Run, tmp_path: Path) -> None:
@@ -167,17 +214,186 @@ def test_export_never_touches_a_file_that_is_there(table: str, run: Run, tmp_pat
     assert "exists; move it away" in err
 
 
-def test_export_that_fails_leaves_no_file(
+def damage(client: DynamoDBClient, table: str) -> None:
+    """Damage five streams of `fill`, each in another way."""
+    key = [key_of(f"order/{n} ü", 4) for n in range(5)]
+    client.delete_item(TableName=table, Key=key[0])
+    changes: list[tuple[str, Any]] = [
+        ("Payload", {"S": "{"}),
+        ("EventName", {"S": ""}),
+        ("Timestamp", {"N": "1"}),
+        ("Payload", {"N": "7"}),
+    ]
+    for at, (name, value) in enumerate(changes):
+        client.update_item(
+            TableName=table, Key=key[at + 1], UpdateExpression="SET #n = :v",
+            ExpressionAttributeNames={"#n": name}, ExpressionAttributeValues={":v": value},
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("range_", [(), ("--read-shards", 2, "--from", "1970-01-01T00:01:00Z")])
+def test_export_of_a_damaged_table_is_a_file_that_import_takes(
+    *, client: DynamoDBClient, table: str, other: str, run: Run, tmp_path: Path, range_: tuple[object, ...]
+) -> None:
+    fill(client, table)
+    damage(client, table)
+    client.put_item(TableName=table, Item={"StreamId": {"S": "bad"}, "EventId": {"N": "0"}})
+    path = tmp_path / "events.gz"
+
+    code, _, err = run("export", path, "--table", table, *range_)
+
+    assert code == 1
+    for n in range(5):
+        if n != 3 or not range_:  # by time, its event 4 is before the range, and comes behind its event 3
+            assert f"left out: stream 'order/{n} ü' from event {5 if n == 0 else 4} on" in err
+    code, _, err = run("import", path, "--table", other, "--write-shards", 1)
+    assert (code, " 0 failed in 0 streams" in err) == (0, True)
+    kept = [event for event in events() if int(event.stream_id[6:-2]) > 4 or event.event_id < 4]
+    assert all_events(client, other) == kept
+
+
+def test_export_names_an_item_beside_the_events_and_keeps_the_stream(
     client: DynamoDBClient, table: str, run: Run, tmp_path: Path
 ) -> None:
     fill(client, table)
-    client.put_item(TableName=table, Item={"StreamId": {"S": "bad"}, "EventId": {"N": "1"}})
+    client.put_item(TableName=table, Item={"StreamId": {"S": "order/1 ü"}, "EventId": {"N": "1.5"}})
 
     code, _, err = run("export", tmp_path / "events.gz", "--table", table)
 
+    assert code == 1
+    assert "300 events, " in err
+    assert "stream 'order/1 ü' from event 0 on, 1 events: its EventId is 1.5" in err
+
+
+def test_two_exports_into_one_file_keep_each_other_and_files_of_others_whole(
+    tmp_path: Path, table: str, client: DynamoDBClient, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one runs whole while the first is in the middle of its own."""
+    fill(client, table)
+    path, mine = tmp_path / "x.gz", tmp_path / "x.gz.part"
+    mine.write_text("mine")
+    inside: list[tuple[int, str, str]] = []
+
+    def sleep(pause_s: float) -> None:
+        if not inside:
+            inside.append((0, "", ""))
+            inside[0] = run("export", path, "--table", table)
+
+    monkeypatch.setattr("eventstore.cli.transfer.sleep", sleep)
+
+    code, _, err = run("export", path, "--table", table)
+
+    assert inside[0][0] == 0
+    assert (code, "exists; move it away" in err) == (2, True)
+    assert run("import", path, "--check-only")[0] == 0
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["x.gz", "x.gz.part"]
+    assert mine.read_text() == "mine"
+
+
+def test_export_to_standard_output_is_the_file_and_makes_none(
+    client: DynamoDBClient, table: str, tmp_path: Path
+) -> None:
+    fill(client, table)
+    path = tmp_path / "events.gz"
+    with path.open("wb") as file:
+        done = subprocess.run(
+            [sys.executable, "-m", "eventstore", "export", "-", "--table", table, "--segments", "2"],
+            cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=file, stderr=subprocess.PIPE,
+            check=False, text=True,
+        )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert check_export(path, whole_streams=True).events == 300
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_import_of_standard_input_is_refused(run: Run) -> None:
+    code, _, err = run("import", "-")
+
+    assert (code, "reads its file twice" in err) == (2, True)
+
+
+def put_events(client: DynamoDBClient, table: str, stream: str, first_us: int, after_us: list[int]) -> None:
+    for number, us in enumerate(after_us, start=1):
+        event = Event(stream, number, "Happened", "1", "{}", str(UUID(int=number)), first_us + us)
+        client.put_item(TableName=table, Item=item_from_event(event, shard=number % 4))
+
+
+@pytest.mark.parametrize("by_file", [False, True])
+def test_import_leaves_named_streams_out_whatever_is_wrong_with_them(
+    client: DynamoDBClient, other: str, exported: Path, run: Run, by_file: bool
+) -> None:
+    def change(lines: list[str]) -> list[str]:
+        lines = [line for line in lines if '"streamId":"order/7 ü","eventId":3' not in line]
+        return [line.replace("Happened", "") if '"streamId":"order/8 ü"' in line else line for line in lines]
+
+    bad = rewrite(exported, change, seal=True)
+    arguments = ("import", bad, "--table", other, "--write-shards", 1)
+    code, _, err = run(*arguments)
     assert code == 2
-    assert "item ('bad', 1) is not an event" in err
-    assert list(tmp_path.iterdir()) == []
+    assert "(of stream 'order/8 ü')" in err
+    assert "--except leaves a stream out" in err
+    names = exported.with_name("names")
+    names.write_text("order/7 ü\norder/8 ü\n")
+    excepted = ["--except-from", names] if by_file else ["--except", "order/7 ü", "--except", "order/8 ü"]
+
+    code, _, err = run(*arguments, *excepted)
+
+    assert code == 0, err
+    assert "15 events in 2 streams are not imported" in err
+    assert all_events(client, other) == [
+        event for event in events() if event.stream_id not in {"order/7 ü", "order/8 ü"}
+    ]
+
+
+def test_name_to_leave_out_that_the_file_does_not_have_is_refused(
+    client: DynamoDBClient, other: str, exported: Path, run: Run
+) -> None:
+    code, _, err = run(
+        "import",
+        exported,
+        "--table",
+        other,
+        "--write-shards",
+        1,
+        "--except",
+        "order/8",
+        "--except",
+        "order/8 ü",
+    )
+
+    assert code == 2
+    assert "--except: the file has no stream 'order/8'. Nothing was written" in err
+    assert DynamoDBEventsTable(client=client, table_name=other).is_empty()
+
+
+def test_import_of_an_event_from_the_future_is_refused(exported: Path, run: Run) -> None:
+    ahead_us = time.time_ns() // 1_000 + 3_600_000_000
+    path = rewrite(
+        exported,
+        lambda lines: (
+            [re.sub(r'"timestampUs":\d+', f'"timestampUs":{ahead_us}', line) for line in lines[:1]]
+            + lines[-1:]
+        ),
+        seal=True,
+    )
+
+    code, _, err = run("import", path, "--check-only")
+
+    assert (code, "s later than can be" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "last",
+    ['{"export":1}', '{"export":' + "[" * 100_000,
+     '{"export":{"format":1,"events":1e999}}', '{"export":{"format":2}}',
+     '{"export":{"format":1,"events":1,"sha256":"","settledUntil":"","leftOut":{"events":1}}}',
+     '{"export":{"format":1,"events":1,"sha256":"","settledUntil":"","leftOut":[1]}}'],
+)  # fmt: skip
+def test_last_line_that_is_none_is_a_bad_line(exported: Path, run: Run, last: str) -> None:
+    code, _, err = run("import", rewrite(exported, lambda lines: [*lines[:-1], last]), "--check-only")
+
+    assert (code, ":301: " in err) == (2, True)
 
 
 def test_import_into_a_store_with_events_has_to_be_asked_for_and_then_changes_nothing_twice(
@@ -259,7 +475,7 @@ def replaced(old: str, new: str, *, at: int) -> Change:
     ],
 )  # fmt: skip
 def test_file_that_is_not_whole_is_refused_before_anything_is_written(
-    *, other: str, exported: Path, run: Run, change: Change, seal: bool, told: str
+    *, client: DynamoDBClient, other: str, exported: Path, run: Run, change: Change, seal: bool, told: str
 ) -> None:
     path = rewrite(exported, change, seal=seal)
 
@@ -268,7 +484,7 @@ def test_file_that_is_not_whole_is_refused_before_anything_is_written(
     assert code == 2
     assert told in err
     assert "Nothing was written." in err
-    assert run("export", exported.with_name("still.gz"), "--table", other)[2].startswith("0 events")
+    assert DynamoDBEventsTable(client=client, table_name=other).is_empty()
 
 
 def test_compressed_file_that_was_cut_off_is_refused(other: str, exported: Path, run: Run) -> None:

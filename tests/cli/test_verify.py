@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -162,6 +163,35 @@ def test_findings_can_go_to_a_file_and_checkpoints_to_a_folder(
         "detail": "1 events are missing before event 2", "repair": "no",
     }  # fmt: skip
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("own_clock_us", [0, 31_536_000_000_000, -31_536_000_000_000])
+def test_timestamp_from_the_future_is_known_by_the_clock_of_dynamodb(
+    client: DynamoDBClient, filled: str, run: Run, monkeypatch: pytest.MonkeyPatch, own_clock_us: int
+) -> None:
+    now_us = time.time_ns() // 1_000
+    update(client, filled, ("order-0", 6), "SET #time = :time", time={"N": str(now_us + 31_536_000_000_000)})
+    monkeypatch.setattr("eventstore.cli.settings.local_us", lambda: time.time_ns() // 1_000 + own_clock_us)
+
+    code, found = verify(run, filled)
+
+    assert (code, found) == (1, [("future-timestamp", "order-0", 6, "no")])
+    assert (
+        "The clock of this machine is" in run("verify", "--table", filled, "--read-shards", 2)[2]
+    ) == bool(own_clock_us)
+
+
+@pytest.mark.parametrize("timestamp", ["253402300800000000", "9" * 30, "1.5", "-1"])
+def test_timestamp_that_is_no_time_is_named_with_its_address(
+    client: DynamoDBClient, filled: str, run: Run, timestamp: str
+) -> None:
+    update(client, filled, ("order-0", 6), "SET #time = :time", time={"N": timestamp})
+
+    code, found = verify(run, filled)
+
+    assert code == 1
+    assert ("malformed", "order-0", 6, "no") in found
+    assert {each[1:3] for each in found} == {("order-0", 6)}
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,9 @@ def test_changes_removals_and_the_stores_own_items_are_passed_over() -> None:
     [
         {"Payload": None},
         {"Timestamp": {"S": "yesterday"}},
+        {"Timestamp": {"N": "253402300800000000"}},
+        {"Timestamp": {"N": "-1"}},
+        {"Timestamp": {"N": "1" + "0" * 37}},
         {"EventId": {"N": "1.5"}},
         {"EventId": {"N": "0"}},
         {"EventId": {"N": "-3"}},

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from eventstore import BadExport, Event, FileExists, InvalidInput, MalformedItem, NewEvent, StoreUnavailable
 from eventstore.transfer import importing
-from eventstore.transfer.export import export, table_events
+from eventstore.transfer.export import export
 from eventstore.transfer.importing import Imported, check_export, import_events
 from eventstore.transfer.lines import Line, read_lines
+from eventstore.transfer.selection import Selection
 from tests.stored_events import MemoryStoredEvents, item
 
 UID = "8f7e1c1e-5f3c-4d6f-9a46-0a2b8f6f3a10"
@@ -26,6 +27,10 @@ SETTLED = "2026-01-01T00:00:00+00:00"
 
 def event(stream: str, number: int) -> Event:
     return Event(stream, number, "Happened", '{"n":1.50}', "{}", UID, 1_700_000_000_000_000 + number)
+
+
+def selection(*, end_us: int = 2**62, now_us: int = 2**62) -> Selection:
+    return Selection(end_us=end_us, now_us=lambda: now_us, whole_streams=True)
 
 
 def exported(path: Path, *, streams: int, count: int) -> list[Event]:
@@ -150,6 +155,68 @@ def test_export_works_on_a_file_system_without_links(tmp_path: Path, monkeypatch
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_export_without_links_replaces_no_file_that_appears_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "events.gz"
+
+    def refuse(path: Path, target: Path) -> None:
+        path.write_text("mine")
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+
+    with pytest.raises(FileExists):
+        exported(path, streams=1, count=1)
+
+    assert [each.read_text() for each in tmp_path.iterdir()] == ["mine"]
+
+
+def test_interrupted_export_removes_its_own_file_alone(tmp_path: Path) -> None:
+    mine = tmp_path / "events.gz.part"
+    mine.write_text("mine")
+
+    def interrupted() -> Iterator[Event]:
+        yield event("a", 1)
+        assert len(list(tmp_path.iterdir())) == 2
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export(interrupted(), tmp_path / "events.gz", settled_until=SETTLED)
+
+    assert list(tmp_path.iterdir()) == [mine]
+
+
+events_with_faults = st.lists(
+    st.tuples(
+        st.sampled_from(["a", "b"]),
+        st.integers(1, 6),
+        st.integers(0, 8),
+        st.sampled_from(["1", "{", "[] []", '1,"eventId":2', '{"a":1,"a":2}', "NaN", "", '"\\ud800"']),
+        st.sampled_from(["{}", "[]", '{"a":1}']),
+    ),
+    max_size=12,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(events_with_faults)
+def test_whatever_a_table_holds_its_export_is_a_file_that_import_takes(
+    tmp_path_factory: pytest.TempPathFactory, of: list[tuple[str, int, int, str, str]]
+) -> None:
+    stored = MemoryStoredEvents()
+    stored.add(*(item(Event(s, n, "Happened", payload, meta, UID, us)) for s, n, us, payload, meta in of))
+    path = tmp_path_factory.mktemp("any") / "events.gz"
+    chosen = selection(end_us=7, now_us=7)
+
+    done = export(chosen.of_table(stored, segments=2), path, settled_until=SETTLED, left_out=chosen.left_out)
+
+    contents = check_export(path, whole_streams=True)
+    assert contents.events == done.events
+    assert done.events + chosen.left_out.events + chosen.young == len(stored.items)
+    assert contents.left_out.events == chosen.left_out.events
+
+
 @pytest.mark.parametrize("window", [7, 10_000])
 def test_failing_and_lost_answers_are_tried_again_with_each_stream_in_order(
     tmp_path: Path, window: int, monkeypatch: pytest.MonkeyPatch
@@ -210,7 +277,7 @@ def test_export_has_each_stream_whole_and_in_order_whatever_order_a_scan_gives(
     events = [event(f"s{n}", number) for n in range(5) for number in range(1, 7 * n + 2)]
     stored.add(*(item(each) for each in events), item(event("$own", 5), shard=None))
 
-    read = list(table_events(stored, segments=2, settled_until_us=2**62))
+    read = list(selection().of_table(stored, segments=2))
 
     assert sorted(read, key=key) == sorted(events, key=key)
     for n in range(5):

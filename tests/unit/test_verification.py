@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +18,10 @@ from eventstore import BadCheckpoints, Event, MalformedItem, OtherVerification, 
 from eventstore.adapters.memory_log import MemoryEventLog
 from eventstore.log import tranche_of
 from eventstore.stored_items import StoredItem
+from eventstore.verification import difference, naming
 from eventstore.verification.checkpoints import Checkpoints
-from eventstore.verification.digests import Part, PartDigests, rounds
+from eventstore.verification.difference import Difference
+from eventstore.verification.digests import PartDigests
 from eventstore.verification.log import LogComparison
 from eventstore.verification.mend import IndexMender
 from eventstore.verification.verify import Verification
@@ -51,11 +54,11 @@ class Silent:
 
 def verify(
     stored: MemoryStoredEvents, folder: Path, *, log: MemoryEventLog | None = None, repair: bool = False,
-    read_shards: int = 2, streams_at_once: int = 500_000, segments: int = 3,
+    read_shards: int = 2, streams_at_once: int = 500_000, segments: int = 3, settled_us: int = SETTLED_US,
 ) -> list[dict[str, Any]]:  # fmt: skip
     output = io.StringIO()
     settings = {"segments": segments, "repair": repair}
-    checkpoints = Checkpoints(folder, settings=settings, settled_until_us=SETTLED_US)
+    checkpoints = Checkpoints(folder, settings=settings, settled_until_us=settled_us)
     settled_until_us = checkpoints.settled_until_us
     mender = IndexMender(
         table=stored,
@@ -190,6 +193,22 @@ def test_item_with_no_version_as_its_sort_key_is_named(tmp_path: Path) -> None:
     (finding,) = verify(stored, tmp_path)
 
     assert (finding["kind"], finding["eventId"], finding["detail"]) == ("malformed", -3, "its EventId is -3")
+
+
+def test_first_event_of_a_stream_that_is_from_the_future_is_named(tmp_path: Path) -> None:
+    ahead_us = time.time_ns() // 1_000 + 120_000_000
+    stored = table(
+        *stream("a", 2),
+        *(item(event("a", n, at_us=ahead_us + n)) for n in (3, 4, 5)),
+        item(event("b", 1, at_us=ahead_us - 120_000_000)),
+    )
+
+    (finding,) = verify(stored, tmp_path)
+    (again,) = verify(stored, tmp_path, repair=True)
+
+    assert (finding["kind"], finding["streamId"], finding["eventId"]) == ("future-timestamp", "a", 3)
+    assert "s ahead of DynamoDB's clock" in finding["detail"]
+    assert again["repair"] == "no"
 
 
 def test_items_of_the_stores_own_are_passed_over(tmp_path: Path) -> None:
@@ -427,18 +446,148 @@ def test_same_members_have_the_same_digests_in_any_order_and_grouping(of: list[A
     joined = digests(shuffled[::2])
     joined.join(digests(shuffled[1::2]))
 
-    assert digests(of).differing(joined) == []
-    assert digests(of, max_parts=1_000).differing(joined) == []
+    assert not digests(of).differing(joined)
+    assert not digests(of, max_parts=1_000).differing(joined)
 
 
 @given(members, st.tuples(st.integers(0, 3), st.integers(0, 2**40), st.integers(1, 2**64 - 1)))
 def test_a_member_more_is_seen_in_its_part_alone(of: list[Any], more: tuple[int, int, int]) -> None:
     parts = digests(of).differing(digests([*of, more]))
 
-    assert [part.has(more[0], more[1]) for part in parts] == [True]
+    assert len(list(parts)) == 1
+    assert parts.have(more[0], more[1])
+    assert (parts.members, parts.least) == (sum(parts.have(*each[:2]) for each in of) * 2 + 1, 1)
 
 
-def test_rounds_hold_no_more_members_than_allowed_but_for_single_parts() -> None:
-    parts = [Part(0, n, n + 1, members) for n, members in enumerate([3, 3, 9, 1])]
+sets = st.sets(st.binary(max_size=40), max_size=60)
 
-    assert [[part.members for part in group] for group in rounds(parts, at_once=6)] == [[3, 3], [9], [1]]
+
+@given(sets, sets, st.integers(0, 3))
+def test_members_in_which_two_sets_differ_are_named(first: set[bytes], second: set[bytes], salt: int) -> None:
+    cells = Difference(at_most=1_000, salt=salt)
+    for member in first:
+        cells.add_first(member)
+    for member in second:
+        cells.add_second(member)
+
+    named = cells.named()
+
+    assert (set(named.first), set(named.second)) == (first - second, second - first)
+    assert len(named.first) + len(named.second) == len(first ^ second)
+    assert named.is_whole
+
+
+@pytest.mark.parametrize("count", [900, 1_000])
+def test_as_many_members_as_allowed_are_named_among_a_million(count: int) -> None:
+    cells = Difference(at_most=1_000)
+    for n in range(20_000):
+        cells.add_first(b"%d" % n)
+        cells.add_second(b"%d" % (n + count // 2))
+
+    assert len(cells.named().first) == count // 2
+
+
+def test_more_members_than_allowed_are_known_to_be_too_many() -> None:
+    cells = Difference(at_most=1_000)
+    for n in range(40_000):
+        cells.add_first(b"%d" % n)
+
+    assert not cells.named().is_nearly_whole
+
+
+def test_member_that_was_counted_twice_leaves_the_others_named() -> None:
+    cells = Difference(at_most=1_000)
+    for member in (b"twice", b"twice", b"once"):
+        cells.add_first(member)
+
+    named = cells.named()
+
+    assert (named.first, named.is_whole, named.is_nearly_whole) == ([b"once"], False, True)
+
+
+def scattered(*, streams: int, each: int) -> MemoryStoredEvents:
+    """Make a table of which the index lacks one event a stream; each stream is in other seconds."""
+    stored = table()
+    for n in range(streams):
+        times = (START_US + n * 3_000_000 + number * 1_000 for number in range(1, each + 1))
+        stored.add(*(item(event(f"s{n}", at + 1, at_us=us)) for at, us in enumerate(times)))
+        stored.not_indexed.add((f"s{n}", 1 + n % each))
+    stored.page_items = 10_000
+    return stored
+
+
+@pytest.mark.parametrize("repair", [False, True])
+def test_findings_in_200_parts_of_the_index_cost_one_scan_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repair: bool
+) -> None:
+    monkeypatch.setattr(naming, "EVENTS_AT_ONCE", 200)
+    stored = scattered(streams=200, each=20)
+
+    findings = verify(stored, tmp_path, segments=1, repair=repair, settled_us=START_US * 2)
+
+    assert kinds(findings) == sorted(("missing-in-index", f"s{n}", 1 + n % 20) for n in range(200))
+    assert stored.scans == 2
+
+
+def test_findings_of_index_and_log_cost_one_scan_together(tmp_path: Path) -> None:
+    stored = scattered(streams=40, each=5)
+    events = [each.event for each in stored.items.values() if isinstance(each.event, Event)]
+    log = logged(each for each in events if each.event_id != 2)
+
+    findings = verify(stored, tmp_path, log=log, segments=1, settled_us=START_US * 2)
+
+    assert len(kinds(findings)) == 80
+    assert stored.scans == 2
+
+
+@pytest.mark.parametrize(("at_once", "most"), [(100, 9), (50, 17), (400, 2)])
+def test_scans_grow_with_the_findings_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int, most: int
+) -> None:
+    monkeypatch.setattr(naming, "EVENTS_AT_ONCE", at_once)
+    monkeypatch.setattr(difference, "CELLS_LEAST", 96)
+    stored = scattered(streams=400, each=5)
+
+    findings = verify(stored, tmp_path, segments=1, settled_us=START_US * 2)
+
+    assert len(kinds(findings)) == 400
+    assert stored.scans <= most
+
+
+def test_differences_that_no_count_shows_are_split_until_they_can_be_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(naming, "EVENTS_AT_ONCE", 100)
+    monkeypatch.setattr(difference, "CELLS_LEAST", 96)
+    stored = scattered(streams=400, each=5)
+    stored.orphans = [
+        item(replace(stored.items[address].event, payload="{}"))  # type: ignore[type-var, arg-type]
+        for address in stored.not_indexed
+    ]
+
+    findings = verify(stored, tmp_path, segments=1, settled_us=START_US * 2)
+
+    assert len(kinds(findings)) == 400
+    assert {each["kind"] for each in findings} == {"index-differs"}
+    assert stored.scans <= 32
+
+
+def test_item_that_a_scan_gives_twice_is_told_and_hides_no_other(tmp_path: Path) -> None:
+    stored = scattered(streams=40, each=5)
+    scan = stored.scan
+
+    def twice(*, segment: int, segments: int, after: str | None) -> Any:
+        page = scan(segment=segment, segments=segments, after=after)
+        if stored.scans > 1:
+            page.items.append(page.items[0])
+        return page
+
+    stored.scan = twice  # type: ignore[method-assign]
+
+    findings = verify(stored, tmp_path, segments=1, settled_us=START_US * 2)
+
+    named = [each for each in findings if "streamId" in each]
+    (other,) = (each for each in findings if "streamId" not in each)
+    assert len(named) == 39
+    assert "verify again" in other["detail"]
+    assert stored.scans < 20

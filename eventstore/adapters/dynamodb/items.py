@@ -22,6 +22,7 @@ from eventstore.adapters.dynamodb.schema import (
 )
 from eventstore.errors import MalformedItem, UnexpectedItem
 from eventstore.events import Event, EventSlots
+from eventstore.limits import TIMESTAMP_MAX_US
 
 
 def item_from_event(event: Event, *, shard: int, compression: Compression | None = None) -> dict[str, Any]:
@@ -45,7 +46,8 @@ def event_from_item(item: Mapping[str, Any]) -> Event:
     """Read an event from an item in DynamoDB's own JSON; attributes that aren't ours are passed over.
 
     Raises:
-        MalformedItem: an attribute is missing, of another type, or compressed and damaged.
+        MalformedItem: an attribute is missing, of another type, or compressed and damaged; or its Timestamp
+            is no time from 1970 to the year 9999.
         CompressionUnavailable: its payload is compressed by zstd, which isn't installed here.
     """
     event = EventSlots()
@@ -56,12 +58,14 @@ def event_from_item(item: Mapping[str, Any]) -> Event:
         event.payload = item[PAYLOAD]["S"] if PAYLOAD in item else _unpacked(item)
         event.metadata = item[METADATA]["S"] if METADATA in item else "{}"
         event.uid = item[EVENT_UID]["S"]
-        event.timestamp_us = int(item[TIMESTAMP]["N"])
-        return event.freeze()
+        timestamp_us = event.timestamp_us = int(item[TIMESTAMP]["N"])
+        if 0 <= timestamp_us <= TIMESTAMP_MAX_US:
+            return event.freeze()
     except (KeyError, ValueError) as error:
         raise _malformed(item, f"{error} is missing or of another type") from error
     except NotUnpacked as error:
         raise _malformed(item, f"{PAYLOAD_Z} can't be read: {error}") from error
+    raise _malformed(item, f"{TIMESTAMP} is {timestamp_us}, no time from 1970 to the year 9999")
 
 
 def _unpacked(item: Mapping[str, Any]) -> str:
