@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final, TypeGuard
 
 from eventstore.errors import (
     DuplicateEventUid,
     EmptyAppend,
     EventTooLarge,
+    InvalidArgument,
     InvalidEventUid,
     InvalidExpectedVersion,
     InvalidInput,
     InvalidLimit,
+    InvalidPosition,
     InvalidRange,
     RepeatedStream,
     TimestampOutOfRange,
@@ -29,7 +32,7 @@ from eventstore.limits import (
     TRANSACTION_MAX_EVENTS,
     VERSION_MAX,
 )
-from eventstore.positions import Position, to_us
+from eventstore.positions import Position, time_us
 from eventstore.store import Append, Expect
 from eventstore.uids import check_not_ahead
 
@@ -40,6 +43,8 @@ def check_transaction(appends: Sequence[Append]) -> None:
     Raises:
         InvalidInput: the first fault, as a leaf that says what, where and how to mend it.
     """
+    if not isinstance(appends, Sequence) or not all(isinstance(append, Append) for append in appends):
+        raise InvalidArgument("appends", "has to be a list of Appends, such as [Append(...)]")
     if not appends:
         raise EmptyAppend("appends", "has no appends; give at least one")
     streams: set[str] = set()
@@ -51,8 +56,7 @@ def check_transaction(appends: Sequence[Append]) -> None:
             )
         streams.add(append.stream_id)
         _check_expected(append)
-        if not append.events:
-            raise EmptyAppend("events", "is empty; give at least one event")
+        _check_events(append)
     count = sum(len(append.events) for append in appends)
     if count > TRANSACTION_MAX_EVENTS:
         raise TooManyEvents("events", count=count, limit=TRANSACTION_MAX_EVENTS)
@@ -98,16 +102,22 @@ def event_size_bytes(stream_id: str, event: NewEvent | Event) -> int:
     return EVENT_OVERHEAD_BYTES + sum(len(text) if text.isascii() else len(text.encode()) for text in texts)
 
 
+_EXPECTATIONS: Final = frozenset(expect.value for expect in Expect)
+
+
 def check_versions(*, from_version: int, to_version: int | None, limit: int | None) -> None:
     """Check the range and the limit of a read of a stream.
 
     Raises:
         InvalidRange, InvalidLimit: what is wrong and how to mend it.
     """
-    if not 1 <= from_version <= VERSION_MAX:
-        raise InvalidRange("from", f"is {from_version}; versions run from 1 to {VERSION_MAX}")
-    if to_version is not None and to_version > VERSION_MAX:
-        raise InvalidRange("to", f"is {to_version}; versions run from 1 to {VERSION_MAX}")
+    for field, version in (("from", from_version), ("to", to_version)):
+        if version is None and field == "to":
+            continue
+        if not _is_whole(version):
+            raise InvalidRange(field, f"has to be a whole number, not {type(version).__name__}")
+        if not 1 <= version <= VERSION_MAX:
+            raise InvalidRange(field, f"is {version}; versions run from 1 to {VERSION_MAX}")
     if to_version is not None and to_version < from_version:
         raise InvalidRange("from", f"is {from_version}, after to = {to_version}; exchange them")
     check_limit(limit)
@@ -121,11 +131,12 @@ def check_times(
     Raises:
         InvalidRange, InvalidLimit: what is wrong and how to mend it.
     """
-    try:
-        from_us = 0 if from_ is None else to_us(from_, field="from")
-        end_us = None if to is None else to_us(to, field="to")
-    except ValueError as error:
-        raise InvalidRange("from" if from_ and from_.tzinfo is None else "to", str(error)) from error
+    from_us = 0 if from_ is None else max(0, time_us(from_, field="from"))
+    end_us = None if to is None else time_us(to, field="to")
+    if after is not None and not isinstance(after, Position):
+        raise InvalidPosition("after", "has to be a Position; make one of its text by Position.parse")
+    if end_us is not None and end_us < 0:
+        raise InvalidRange("to", "is before 1970; no event has such a Timestamp")
     if end_us is not None and end_us < from_us:
         raise InvalidRange("from", "is after to; exchange them")
     check_limit(limit)
@@ -136,10 +147,28 @@ def check_limit(limit: int | None) -> None:
     """Check that a limit, where there is one, is at least 1.
 
     Raises:
-        InvalidLimit: it is lower.
+        InvalidLimit: it is lower, or no whole number.
     """
+    if limit is not None and not _is_whole(limit):
+        raise InvalidLimit("limit", f"has to be a whole number, not {type(limit).__name__}")
     if limit is not None and limit < 1:
         raise InvalidLimit("limit", f"is {limit}; ask for at least 1 event, or leave it out for all")
+
+
+def _is_whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _check_events(append: Append) -> None:
+    if not isinstance(append.events, Sequence):
+        kind = type(append.events).__name__
+        raise InvalidArgument("events", f"has to be a tuple of NewEvents, not {kind}; or use Append.of")
+    if not append.events:
+        raise EmptyAppend("events", "is empty; give at least one event")
+    for index, event in enumerate(append.events):
+        if not isinstance(event, NewEvent):
+            kind = type(event).__name__
+            raise InvalidArgument(f"events[{index}]", f"has to be a NewEvent, not {kind}; see NewEvent.of")
 
 
 def _check_expected(append: Append) -> None:
@@ -153,9 +182,10 @@ def _check_expected(append: Append) -> None:
             )
         expected = expected.version
     if isinstance(expected, bool) or not isinstance(expected, int):
-        raise InvalidExpectedVersion(
-            field, "has to be a version (0 for a stream without events), a Head, ANY or EXISTS"
-        )
+        why = "has to be a version (0 for a stream without events), a Head, ANY or EXISTS"
+        if isinstance(expected, str) and expected in _EXPECTATIONS:
+            why = f"is the text {expected!r}; give eventstore.{expected.upper()}"
+        raise InvalidExpectedVersion(field, why)
     if not 0 <= expected <= VERSION_MAX - TRANSACTION_MAX_EVENTS:
         raise InvalidExpectedVersion(field, f"is {expected}; versions run from 0 to {VERSION_MAX}")
 

@@ -7,7 +7,7 @@ import binascii
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
-from eventstore.errors import InvalidPosition
+from eventstore.errors import InvalidPosition, InvalidRange
 from eventstore.limits import TIMESTAMP_MAX_US
 
 _FORMAT: Final = "1"
@@ -63,6 +63,20 @@ def to_us(time: datetime, *, field: str = "time") -> int:
     if time.tzinfo is None:
         raise ValueError(f"{field} has no time zone; give an aware datetime, for example in UTC")
     return (time - _EPOCH) // _MICROSECOND
+
+
+def time_us(time: datetime, *, field: str) -> int:
+    """Return an aware datetime as microseconds since 1970; those before it are negative.
+
+    Raises:
+        InvalidRange: it's no datetime, or has no time zone.
+    """
+    if not isinstance(time, datetime):
+        raise InvalidRange(field, f"has to be an aware datetime, not {type(time).__name__}")
+    try:
+        return to_us(time, field=field)
+    except ValueError as error:
+        raise InvalidRange(field, "has no time zone; give an aware datetime, for example in UTC") from error
 
 
 def from_us(timestamp_us: int) -> datetime:

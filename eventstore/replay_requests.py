@@ -19,7 +19,7 @@ from eventstore.limits import (
     REPLAY_NOW_MARGIN_S,
     STREAM_ID_MAX_BYTES,
 )
-from eventstore.positions import to_us
+from eventstore.positions import time_us, to_us
 from eventstore.setting_rules import TARGET_ARN
 
 TargetKind = Literal["queue", "function", "bus"]
@@ -76,25 +76,29 @@ class ReplayRequest:
 
 def time_range(request: ReplayRequest, *, now_us: int) -> tuple[int | None, int]:
     """Return the first Timestamp to send, and the first one to leave out. Raises InvalidRange."""
-    from_us = None if request.from_ is None else to_us(request.from_, field="from")
+    from_us = None if request.from_ is None else time_us(request.from_, field="from")
     # The clock of a writer may be a little ahead: what it wrote before the request is to be sent too.
     end_us = now_us + round(REPLAY_NOW_MARGIN_S * 1_000_000)
     if request.to is not None:
-        given_us = to_us(request.to, field="to")
+        given_us = time_us(request.to, field="to")
+        if given_us <= 0:
+            raise InvalidRange("to", "is not after 1970; no event has a Timestamp before it")
         if given_us > end_us:
             raise InvalidRange("to", 'is in the future; leave it out, or give "now", for all there is')
         end_us = given_us
-    if end_us <= 0 or (from_us is not None and (from_us < 0 or from_us >= end_us)):
+    if from_us is not None and (from_us < 0 or from_us >= end_us):
         raise InvalidRange("from", "has to be 1970 or later, and before `to`, which is now when not given")
     return from_us, end_us
 
 
 def event_names(names: Sequence[str]) -> tuple[str, ...]:
     """Return event names, each once. Raises InvalidReplay."""
+    if isinstance(names, str):
+        raise InvalidReplay("names", f"is one text; give a collection, such as [{names!r}]")
     if len(names) > REPLAY_NAMES_MAX:
         raise InvalidReplay("names", f"has {len(names)} names; give {REPLAY_NAMES_MAX} at most")
     for index, name in enumerate(names):
-        if not 1 <= len(name) <= EVENT_NAME_MAX_CHARS or not _is_unicode(name):
+        if not isinstance(name, str) or not 1 <= len(name) <= EVENT_NAME_MAX_CHARS or not _is_unicode(name):
             why = f"has to be an event's name of 1 to {EVENT_NAME_MAX_CHARS} characters"
             raise InvalidReplay(f"names[{index}]", why)
     return tuple(dict.fromkeys(names))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import Final, Protocol
 
+from eventstore.errors import InvalidArgument
 from eventstore.events import Event, Head, NewEvent
 from eventstore.positions import Position, from_us
 
@@ -38,6 +39,19 @@ class Append:
     stream_id: str
     events: tuple[NewEvent, ...]
     expected: Expected
+
+    @classmethod
+    def of(cls, stream_id: str, events: Sequence[NewEvent], expected: Expected) -> Append:
+        """Make it of any sequence of events; one event in place of a sequence counts as a sequence of one.
+
+        Raises:
+            InvalidArgument: it's neither.
+        """
+        if isinstance(events, NewEvent):
+            return cls(stream_id, (events,), expected)
+        if not isinstance(events, Iterable) or isinstance(events, str | bytes | Mapping):
+            raise InvalidArgument("events", f"has to be a list of NewEvents, not {type(events).__name__}")
+        return cls(stream_id, tuple(events), expected)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +100,7 @@ class EventStore(Protocol):
         Args:
             stream_id: 1-1,024 bytes of UTF-8, no control characters, not beginning with ``$``.
             events: in their order; one item each of at most 400 KB, 4 MB together. Give all of them
-                a uid, or none.
+                a uid, or none. One event alone counts as a list of it.
             expected: the stream's version (0 = no events yet), a `Head` from an earlier read or
                 append, `ANY`, or `EXISTS`. A Head is believed: nothing is read, so drop all Heads after
                 the table was restored, or an append could leave a gap.

@@ -6,6 +6,7 @@ Each can be pickled and copied, with its text and its data.
 
     EventStoreError
     ├── InvalidInput (ValueError)          what was given can't be taken; nothing was written
+    │   ├── InvalidArgument                one of another type than it has to have
     │   ├── InvalidStreamId
     │   ├── InvalidEventName
     │   ├── InvalidJson                    a payload or metadata
@@ -68,6 +69,7 @@ from eventstore.errors.inputs import (
     DuplicateEventUid,
     EmptyAppend,
     EventTooLarge,
+    InvalidArgument,
     InvalidDecision,
     InvalidEventName,
     InvalidEventUid,
@@ -147,6 +149,7 @@ __all__ = [
     "HandlerUnavailable",
     "HeadNotInStream",
     "IndexingStopped",
+    "InvalidArgument",
     "InvalidDecision",
     "InvalidEventName",
     "InvalidEventUid",

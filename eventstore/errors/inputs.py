@@ -25,6 +25,10 @@ class InvalidInput(EventStoreError, ValueError):
         return self
 
 
+class InvalidArgument(InvalidInput):
+    """An argument of another type than it has to have."""
+
+
 class InvalidStreamId(InvalidInput):
     """A stream id that is empty, too long, reserved, or has control characters."""
 

@@ -16,12 +16,12 @@ ApiFunction: TypeAlias = Literal["append", "read", "replays"]
 class ApiRoute:
     """One route: `method` and `path` as API Gateway's route key has them, `function` answers it."""
 
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "HEAD", "POST"]
     path: str
     function: ApiFunction
 
 
-API_ROUTES: Final[tuple[ApiRoute, ...]] = (
+_ROUTES: Final = (
     ApiRoute(method="POST", path="/streams/{proxy+}", function="append"),
     ApiRoute(method="GET", path="/streams/{proxy+}", function="read"),
     ApiRoute(method="GET", path="/events", function="read"),
@@ -32,6 +32,16 @@ API_ROUTES: Final[tuple[ApiRoute, ...]] = (
     ApiRoute(method="POST", path="/replays/{proxy+}", function="replays"),
     ApiRoute(method="GET", path="/replays/{proxy+}", function="replays"),
 )
+
+API_ROUTES: Final[tuple[ApiRoute, ...]] = (
+    *_ROUTES,
+    *(
+        ApiRoute(method="HEAD", path=route.path, function=route.function)
+        for route in _ROUTES
+        if route.method == "GET"
+    ),
+)
+"""Each route; where there is a GET, there is a HEAD."""
 
 DEFAULT_FUNCTION: Final[ApiFunction] = "read"
 """Answers what no route matches (`$default`): an unknown path or a wrong method, as problem+json."""

@@ -43,7 +43,7 @@ _STREAMS: Final = ("a", "a/b", "ü")
 _SETTLING: Final = timedelta(seconds=10)
 
 streams = st.sampled_from(_STREAMS)
-payloads = st.sampled_from(["null", "1e400", '{"n": 9007199254740993}', '"\\u00fc ü"', "[ ]"])
+payloads = st.sampled_from(["null", "1e300", '{"n": 9007199254740993}', '"\\u00fc ü"', "[ ]"])
 new_events = st.lists(
     st.tuples(payloads, st.uuids(version=4)), min_size=1, max_size=4, unique_by=lambda e: e[1]
 )

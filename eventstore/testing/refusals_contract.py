@@ -15,6 +15,7 @@ from eventstore import (
     EventTooLarge,
     InvalidEventUid,
     InvalidExpectedVersion,
+    InvalidInput,
     InvalidLimit,
     InvalidRange,
     InvalidStreamId,
@@ -119,6 +120,92 @@ class RefusalsContract(StoreContract):
             store.read_all(from_=now, to=now - HOUR)
         with pytest.raises(InvalidRange):
             store.read_all(from_=now.replace(tzinfo=None))
+
+    def test_range_of_times_says_which_end_is_wrong(self, store: EventStore) -> None:
+        now = datetime.now(UTC)
+        unfit: list[tuple[str, dict[str, Any]]] = [
+            ("from", {"from_": now, "to": now - HOUR}),
+            ("from", {"from_": datetime.min}),  # noqa: DTZ901
+            ("from", {"from_": now.date()}),
+            ("from", {"from_": "2026-01-31T09:30:00Z"}),
+            ("to", {"to": now.replace(tzinfo=None)}),
+            ("to", {"from_": now - HOUR, "to": datetime.max}),  # noqa: DTZ901
+            ("to", {"to": datetime.min.replace(tzinfo=UTC)}),
+            ("to", {"to": 1_769_860_800_000_000}),
+            ("after", {"after": "MS8xLzEvYQ"}),
+        ]
+        for end, arguments in unfit:
+            with pytest.raises(InvalidInput) as caught:
+                store.read_all(**arguments)
+            assert caught.value.field == end
+
+    def test_range_that_begins_before_all_time_begins_at_the_first_event(
+        self, store: EventStore, clock: FakeClock
+    ) -> None:
+        store.append("order-1", some_events(), expected=0)
+        clock.move(HOUR)
+
+        assert len(list(store.read_all(from_=datetime.min.replace(tzinfo=UTC)))) == 1
+
+    def test_range_of_versions_says_which_end_is_wrong(self, store: EventStore) -> None:
+        unfit: list[tuple[str, dict[str, Any]]] = [
+            ("from", {"from_version": 0}),
+            ("from", {"from_version": 1.0}),
+            ("from", {"from_version": True}),
+            ("from", {"from_version": "1"}),
+            ("from", {"from_version": 3, "to_version": 2}),
+            ("to", {"to_version": 0}),
+            ("to", {"to_version": -1}),
+            ("to", {"to_version": 10**16}),
+            ("to", {"to_version": 1.5}),
+            ("to", {"to_version": True}),
+            ("limit", {"limit": True}),
+            ("limit", {"limit": 2.5}),
+            ("limit", {"limit": "2"}),
+        ]
+        for end, arguments in unfit:
+            with pytest.raises(InvalidInput) as caught:
+                store.read_stream("order-1", **arguments)
+            assert caught.value.field == end
+            assert "exchange" not in caught.value.reason or arguments["from_version"] > 1
+
+    def test_arguments_of_other_types_are_refused_by_name(self, store: EventStore) -> None:
+        event = NewEvent(name="N")
+        unfit: list[tuple[str, Any, Any]] = [
+            ("streamId", b"order-1", [event]),
+            ("streamId", 7, [event]),
+            ("streamId", None, [event]),
+            ("events", "order-1", "N"),
+            ("events", "order-1", {"eventName": "N"}),
+            ("events", "order-1", None),
+            ("events", "order-1", 7),
+            ("events[1]", "order-1", [event, {"eventName": "N"}]),
+            ("events[0]", "order-1", ["N"]),
+        ]
+        for field, stream_id, events in unfit:
+            with pytest.raises(InvalidInput) as caught:
+                store.append(stream_id, events, expected=0)
+            assert caught.value.field == field
+        for appends in (Append("order-1", (event,), 0), [("order-1", (event,), 0)], None, [event]):
+            with pytest.raises(InvalidInput) as caught:
+                store.transact(appends)  # type: ignore[arg-type]
+            assert caught.value.field == "appends"
+        with pytest.raises(InvalidInput) as caught:
+            store.transact([Append("order-1", event, 0)])  # type: ignore[arg-type]
+        assert caught.value.field == "events"
+        assert store.head("order-1").version == 0
+
+    def test_expectation_as_a_text_is_refused_with_what_to_give(self, store: EventStore) -> None:
+        for text, name in (("any", "ANY"), ("exists", "EXISTS")):
+            with pytest.raises(InvalidExpectedVersion, match=f"give eventstore.{name}"):
+                store.append("order-1", some_events(), expected=text)  # type: ignore[arg-type]
+
+    def test_one_event_counts_as_a_list_of_it(self, store: EventStore) -> None:
+        event = NewEvent(name="N")
+        store.append("order-1", event, expected=0)  # type: ignore[arg-type]
+        store.append("order-1", iter([event]), expected=1)  # type: ignore[arg-type]
+
+        assert store.head("order-1").version == 2
 
     def test_unfit_limits_are_refused_before_reading(self, store: EventStore) -> None:
         for limit in (0, -1):

@@ -7,7 +7,7 @@ import base64
 import json
 import sys
 import tracemalloc
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import pytest
@@ -15,6 +15,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from eventstore.adapters.memory import MemoryEventStore
+from eventstore.adapters.memory_log import MemoryEventLog
+from eventstore.adapters.memory_replays import MemoryReplays
+from eventstore.http.app import Api
+from eventstore.http.append import append_handlers
+from eventstore.http.log import log_handlers
+from eventstore.http.read import read_handlers
+from eventstore.http.replays import replay_handlers
+from eventstore.http.routes import OPERATIONS, Operation
+from eventstore.replays import Replays
 from eventstore.testing.clock import FakeClock
 from tests.http.gateway import Answer, Gateway, Unescapes
 
@@ -194,6 +203,8 @@ QUERIES = [
     ("/streams/a/events", "limit=%C2%B2", "invalid-limit", "limit", "is ²; ask for"),
     ("/streams/a/events", "from=0", "invalid-range", "from", "is 0; versions run from 1"),
     ("/streams/a/events", "to=0", "invalid-range", "to", "is 0; versions run from 1"),
+    ("/streams/a/events", "from=1&to=0", "invalid-range", "to", "is 0; versions run from 1"),
+    ("/events", "to=1969-12-31T23:59:59Z", "invalid-range", "to", "is before 1970"),
     ("/streams/a/events", "from=x", "invalid-range", "from", "is x; versions run from 1"),
     ("/streams/a/events", f"to={10**15 + 1}", "invalid-range", "to", "versions run from 1"),
     ("/streams/a/events", "from=9&to=2", "invalid-range", "from", "is 9, after to = 2; exchange them"),
@@ -228,6 +239,33 @@ QUERIES = [
 @pytest.mark.parametrize(("path", "query", "told"), [(*row[:2], row[2:]) for row in QUERIES])
 def test_bad_query_is_told(gateway: Gateway, path: str, query: str, told: tuple[str, str, str]) -> None:
     check_told(gateway.send("GET", path, query=query), 400, *told)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=[operation.name for operation in OPERATIONS])
+def test_no_operation_passes_over_a_parameter_that_it_does_not_have(operation: Operation) -> None:
+    path = operation.path.replace("{streamId}", "s").replace("{replayId}", UID)
+    body = (
+        {"target": "arn:aws:sqs:eu-central-1:123456789012:rebuild"}
+        if "replays" in path
+        else json.loads(one())
+    )
+    answer = everything().send(operation.method, path, query="nextPage=1", body=json.dumps(body))
+    assert (answer.problem, answer.json["field"]) == ("unknown-parameter", "nextPage")
+
+
+@pytest.mark.parametrize("name", ["pauseReplay", "resumeReplay", "cancelReplay", "startReplay"])
+def test_no_change_of_a_replay_passes_over_a_condition(name: str) -> None:
+    path = next(of.path for of in OPERATIONS if of.name == name).replace("{replayId}", UID)
+    answer = everything().send("POST", path, body="{}", headers={"If-Match": "*"})
+    assert (answer.problem, answer.json["field"]) == ("unsupported-header", "if-match")
+
+
+def everything() -> Gateway:
+    engine = cast("Any", None)  # nothing comes that far
+    replays = Replays(store=MemoryReplays(), engine=engine, allowed_targets=[])
+    store = MemoryEventStore()
+    handlers = {**append_handlers(store), **read_handlers(store), **log_handlers(MemoryEventLog())}
+    return Gateway.to(Api({**handlers, **replay_handlers(replays)}))
 
 
 def test_append_takes_no_query(written: Written) -> None:

@@ -32,6 +32,7 @@ ELSEWHERE = {
     domain.HandlerUnavailable,
     domain.HeadNotInStream,  # nobody sends a Head
     domain.IndexingStopped,
+    domain.InvalidArgument,  # a function of the library that is called with another type
     domain.InvalidDecision,
     domain.InvalidSubscriptionName,
     domain.LeaseLost,

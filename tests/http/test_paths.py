@@ -219,7 +219,32 @@ def test_gateway_sends_every_operation_to_the_function_that_answers_it() -> None
         first, _, more = operation.path.removeprefix("/").partition("/")
         path = f"/{first}/{{proxy+}}" if more else operation.path
         assert routes[operation.method, path] == operation.function
-    assert len(routes) == len({(of.method, of.path.partition("{")[0]) for of in OPERATIONS})
+        if operation.method == "GET":
+            assert routes["HEAD", path] == operation.function
+    heads = sum(method == "HEAD" for method, _ in routes)
+    assert len(routes) - heads == len({(of.method, of.path.partition("{")[0]) for of in OPERATIONS})
+
+
+def test_head_is_answered_as_get_without_its_body(store: MemoryEventStore) -> None:
+    gateway = Gateway(store)
+    gateway.append("a", PLACED)
+    for path, query in (
+        ("/streams/a", ""),
+        ("/streams/b", ""),
+        ("/streams/a/events", "limit=1"),
+        ("/streams/a/events", "limit=0"),
+        ("/events", ""),
+        ("/log", ""),
+        ("/openapi.json", ""),
+    ):
+        got, head = gateway.send("GET", path, query=query), gateway.send("HEAD", path, query=query)
+        assert (head.status, head.headers, head.text) == (got.status, got.headers, "")
+    assert gateway.send("HEAD", "/nowhere").status == 404
+
+
+def test_head_of_what_is_only_written_is_refused(gateway: Gateway) -> None:
+    answer = Gateway.to(Api({})).send("HEAD", "/replays/7/pause")
+    assert (answer.status, answer.headers["allow"]) == (405, "POST")
 
 
 def test_stage_is_cut_off_the_path() -> None:

@@ -190,6 +190,8 @@ def test_target_that_is_not_allowed_has_its_own_problem(gateway: Gateway, engine
         ("[]", "wrong-type", "body"),
         ('{"form": 1}', "unknown-field", "form"),
         ('{"to": "now"}', "missing-field", "target"),
+        ('{"target": "a", "target": "b"}', "repeated-field", "target"),
+        ({"target": QUEUE, "to": "1970-01-01T00:00:00Z"}, "invalid-range", "to"),
         ({"target": 7}, "wrong-type", "target"),
         ({"target": "queue"}, "invalid-replay", "target"),
         ({"target": QUEUE, "from": "yesterday"}, "invalid-time", "from"),
@@ -237,6 +239,7 @@ def test_replay_that_could_not_be_started_is_told_without_its_cause(gateway: Gat
     answer = start(gateway)
     assert (answer.status, answer.problem) == (503, "unavailable")
     assert "secret" not in answer.text
+    assert "repeat the request with the same Idempotency-Key" in answer.json["detail"]
     [listed] = gateway.get("/replays").json["replays"]
     assert (listed["status"], listed["reason"]) == ("failed", "its run could not be started; resume it")
     engine.is_up = True

@@ -149,3 +149,15 @@ def test_process_pool_outlives_an_error_of_the_store_and_hands_on_its_data() -> 
             pool.submit(check_transaction, appends).result()
         assert (caught.value.count, caught.value.limit) == (101, 100)
         assert pool.submit(abs, -1).result() == 1
+
+
+@pytest.mark.parametrize("operation", ["Query", "query", "Scan", "GetItem", "batch_get_item", "BatchGetItem"])
+def test_read_that_did_not_succeed_speaks_of_no_write(operation: str) -> None:
+    text = str(StoreUnavailable(operation=operation, reason="throttled"))
+    assert text == f"{operation} did not succeed: throttled. Try again"
+
+
+@pytest.mark.parametrize("operation", ["PutItem", "transact_write_items", "append", "StartExecution"])
+def test_write_that_did_not_succeed_says_how_to_repeat_it(operation: str) -> None:
+    text = str(StoreUnavailable(operation=operation, reason="timed out"))
+    assert "may have been done all the same: try again with the same uids and the same expectation" in text

@@ -22,6 +22,7 @@ def test_public_names_are_pinned() -> None:
         "EmptyAppend", "Event", "EventLog", "EventStore", "EventStoreError", "EventTooLarge", "Executed",
         "Expect", "Expected", "ExpectedVersionAhead", "FailedEventsUnavailable", "FileExists", "Head",
         "IndexingStopped",
+        "InvalidArgument",
         "InvalidEventName", "InvalidEventUid", "InvalidExpectedVersion", "InvalidInput", "InvalidJson",
         "InvalidLimit", "InvalidPosition", "InvalidRange", "InvalidReplay", "InvalidStreamId", "LogEntry",
         "LogPage", "LogPosition", "MalformedBlock", "MalformedItem", "NewEvent", "NotPublishable",

@@ -64,7 +64,7 @@ class EventAppends(EventReads):
 
     def append(self, stream_id: str, events: Sequence[NewEvent], *, expected: Expected) -> Appended:
         """Append 1-100 events to one stream; see `EventStore.append`."""
-        return self.transact([Append(stream_id, tuple(events), expected)])[0]
+        return self.transact([Append.of(stream_id, events, expected)])[0]
 
     def transact(self, appends: Sequence[Append]) -> tuple[Appended, ...]:
         """Append to several streams, all or nothing; see `EventStore.transact`."""
