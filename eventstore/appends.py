@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final, TypeGuard
+from typing import Final
 
 from eventstore.errors import (
     DuplicateEventUid,
@@ -14,7 +14,6 @@ from eventstore.errors import (
     InvalidEventUid,
     InvalidExpectedVersion,
     InvalidInput,
-    InvalidLimit,
     InvalidPosition,
     InvalidRange,
     RepeatedStream,
@@ -22,7 +21,7 @@ from eventstore.errors import (
     TooManyEvents,
     TransactionTooLarge,
 )
-from eventstore.events import Event, EventSlots, Head, NewEvent, check_stream_id
+from eventstore.events import Event, EventSlots, Head, NewEvent, check_limit, check_stream_id, is_whole
 from eventstore.limits import (
     EVENT_OVERHEAD_BYTES,
     ITEM_MAX_BYTES,
@@ -114,7 +113,7 @@ def check_versions(*, from_version: int, to_version: int | None, limit: int | No
     for field, version in (("from", from_version), ("to", to_version)):
         if version is None and field == "to":
             continue
-        if not _is_whole(version):
+        if not is_whole(version):
             raise InvalidRange(field, f"has to be a whole number, not {type(version).__name__}")
         if not 1 <= version <= VERSION_MAX:
             raise InvalidRange(field, f"is {version}; versions run from 1 to {VERSION_MAX}")
@@ -141,22 +140,6 @@ def check_times(
         raise InvalidRange("from", "is after to; exchange them")
     check_limit(limit)
     return max(from_us, after.timestamp_us if after else 0), end_us
-
-
-def check_limit(limit: int | None) -> None:
-    """Check that a limit, where there is one, is at least 1.
-
-    Raises:
-        InvalidLimit: it is lower, or no whole number.
-    """
-    if limit is not None and not _is_whole(limit):
-        raise InvalidLimit("limit", f"has to be a whole number, not {type(limit).__name__}")
-    if limit is not None and limit < 1:
-        raise InvalidLimit("limit", f"is {limit}; ask for at least 1 event, or leave it out for all")
-
-
-def _is_whole(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _check_events(append: Append) -> None:

@@ -6,10 +6,10 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeGuard
 from uuid import UUID
 
-from eventstore.errors import InvalidEventName, InvalidInput, InvalidStreamId
+from eventstore.errors import InvalidEventName, InvalidInput, InvalidLimit, InvalidStreamId
 from eventstore.json_text import check_json, to_json
 from eventstore.limits import EVENT_NAME_MAX_CHARS, RESERVED_STREAM_ID_PREFIX, STREAM_ID_MAX_BYTES
 from eventstore.positions import Position, from_us
@@ -163,6 +163,23 @@ def check_stream_id(stream_id: str, *, field: str = "streamId") -> str:
             field, f"begins with {RESERVED_STREAM_ID_PREFIX!r}, which is reserved; begin otherwise"
         )
     return stream_id
+
+
+def check_limit(limit: int | None) -> None:
+    """Check that a limit, where there is one, is at least 1.
+
+    Raises:
+        InvalidLimit: it is lower, or no whole number.
+    """
+    if limit is not None and not is_whole(limit):
+        raise InvalidLimit("limit", f"has to be a whole number, not {type(limit).__name__}")
+    if limit is not None and limit < 1:
+        raise InvalidLimit("limit", f"is {limit}; ask for at least 1, or leave it out for all")
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Tell whether it's an integer, which True and 1.0 are not."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _check_characters(text: str, field: str, error: type[InvalidInput]) -> None:

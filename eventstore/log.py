@@ -21,8 +21,8 @@ from math import ceil
 from typing import Final, NamedTuple, Protocol
 from zlib import crc32
 
-from eventstore.errors import InvalidLimit, InvalidPosition, InvalidRange
-from eventstore.events import Event
+from eventstore.errors import InvalidPosition, InvalidRange
+from eventstore.events import Event, check_limit
 
 _FORMAT: Final = "1"
 _HOW: Final = "is not a position of this log; give one back exactly as a page of the log had it"
@@ -206,8 +206,7 @@ def read_log(
         raise InvalidPosition(
             "after", f"is of a log with {len(position.places)} tranches, not {log.tranches}"
         )
-    if limit < 1:
-        raise InvalidLimit("limit", f"is {limit}; it has to be 1 or more")
+    check_limit(limit)
     # Who is furthest behind comes first, so that a small page passes over no tranche for ever.
     unread = sorted(range(log.tranches), key=lambda tranche: position.places[tranche])
     if tranches is not None:
@@ -259,8 +258,7 @@ def check_read(
     """
     if not 0 <= tranche < tranches:
         raise InvalidRange("tranche", f"is {tranche}; this log has 0 to {tranches - 1}")
-    if limit is not None and limit < 1:
-        raise InvalidLimit("limit", f"is {limit}; it has to be 1 or more, or None for all")
+    check_limit(limit)
     return after or BEGINNING
 
 

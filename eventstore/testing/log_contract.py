@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -156,11 +157,12 @@ class EventLogContract(ABC):
         with pytest.raises(InvalidRange, match="0 to 2"):
             log.read_tranche(tranche)
 
-    def test_limit_below_1_is_refused(self, log: EventLog) -> None:
+    @pytest.mark.parametrize("limit", [0, -1, True, 2.5, "2"])
+    def test_limit_that_is_no_number_from_1_on_is_refused(self, log: EventLog, limit: Any) -> None:
         with pytest.raises(InvalidLimit):
-            log.read_tranche(0, limit=0)
+            log.read_tranche(0, limit=limit)
         with pytest.raises(InvalidLimit):
-            read_log(log, limit=0)
+            read_log(log, limit=limit)
 
     # --- read the log -----------------------------------------------------------------------------
 
