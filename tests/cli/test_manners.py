@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from eventstore import NewEvent
+from eventstore import Event, NewEvent
 from eventstore.adapters.dynamodb.items import key_of
+from eventstore.adapters.dynamodb.log import DynamoDBEventLog
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.cli.options import API
 from eventstore.cli.signals import Signals
+from eventstore.transfer.export import export
 from tests.cli.conftest import Run
+from tests.tables import log_table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -137,6 +140,32 @@ def test_option_that_can_not_be_is_refused(
 
     assert (code, out) == (2, "")
     assert told in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("verify", "--table", "log", "--read-shards", "1"),
+        ("verify", "--table", "t", "--log-table", "t", "--read-shards", "1"),
+        ("export", "made.gz", "--table", "log"),
+        ("export", "made.gz", "--table", "log", "--read-shards", "1", "--from", "2026-01-01T00:00:00Z"),
+        ("import", "given.gz", "--table", "log", "--write-shards", "1", "--into-existing"),
+    ],
+)
+def test_table_of_another_kind_is_refused(
+    *, client: DynamoDBClient, table: str, run: Run, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    event = Event("s", 1, "Happened", "1", "{}", "8f7e1c1e-5f3c-4d6f-9a46-0a2b8f6f3a10", 1)
+    export([event], tmp_path / "given.gz", settled_until="2026-01-01T00:00:00+00:00")
+    with log_table(client) as log:
+        DynamoDBEventLog(client=client, table_name=log).append_block(3, [event])
+        names = {"t": table, "log": log, "made.gz": tmp_path / "made.gz", "given.gz": tmp_path / "given.gz"}
+
+        code, out, err = run(*(names.get(each, each) for each in arguments))
+
+    assert (code, out) == (2, "")
+    assert "not an events table" in err or "ValidationException" in err
+    assert not (tmp_path / "made.gz").exists()
 
 
 def test_address_loses_the_slash_at_its_end(run: Run) -> None:

@@ -1,4 +1,4 @@
-"""The events table item by item, past the event store: to verify, mend, export and import it."""
+"""The events table item by item, past the event store: to verify, repair, export and import it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from eventstore.adapters.dynamodb.requests import SlotsTaken, send
 from eventstore.adapters.dynamodb.schema import BY_TIME, EVENT_ID, EVENT_UID, GSI_KEY, STREAM_ID, TIMESTAMP
 from eventstore.adapters.dynamodb.stream_records import event_or_malformed
 from eventstore.adapters.forks import fork_safe
-from eventstore.errors import MalformedItem, UnexpectedItem
+from eventstore.errors import InvalidInput, MalformedItem, UnexpectedItem
 from eventstore.events import Event
 from eventstore.limits import VERSION_MAX
 from eventstore.positions import to_us
@@ -186,7 +186,11 @@ class DynamoDBEventsTable:
 
 
 def _stored(item: Mapping[str, Any]) -> StoredItem:
-    stream_id, number = item[STREAM_ID]["S"], item[EVENT_ID]["N"]
+    try:
+        stream_id, number = item[STREAM_ID]["S"], item[EVENT_ID]["N"]
+    except KeyError as error:
+        what = f"an item has no text {STREAM_ID} or no number {EVENT_ID}, but the keys {sorted(item)[:10]}"
+        raise InvalidInput("table", f"is not an events table: {what}") from error
     # An item without Timestamp lacks an index attribute; whether it's an event otherwise is told apart.
     event = event_or_malformed(stream_id, number, {TIMESTAMP: {"N": "0"}, **item})
     # `default`: attributes of other programs can be binary.
