@@ -257,6 +257,7 @@ class _Queue(BaseHTTPRequestHandler):
         text = json.dumps(answer).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/x-amz-json-1.0")
+        self.send_header("x-amzn-RequestId", "0")
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         self.wfile.write(text)
@@ -299,7 +300,7 @@ def test_signal_leaves_no_message_of_a_redrive_hidden(table: str, ends: signal.S
         if operation == "ChangeMessageVisibilityBatch"
         for entry in request["Entries"]
     }
-    assert shown == {f"r{n}" for n in range(12)}
+    assert shown == {f"r{n}" for n in range(12)}, err
     assert redrive.returncode == 130
     assert "Interrupted." in err
     assert "Traceback" not in err
