@@ -100,7 +100,12 @@ class Indexer:
         plan = self._order.plan(records, in_time=in_time)
         batch = _Batch(set(plan.done))
         trouble = plan.trouble
-        for tranche, block in _blocks(plan, tranches=self._log.tranches):
+        blocks: Iterator[tuple[int, list[Event | MalformedItem]]] = iter(())
+        try:
+            blocks = _blocks(plan, tranches=self._log.tranches)
+        except StoreUnavailable as error:
+            trouble = _trouble_at_first(records, batch, str(error)) or trouble
+        for tranche, block in blocks:
             failed = self._append(tranche, block, batch) if in_time() else "the function's time was up"
             if failed:
                 trouble = Trouble(block[0].stream_id, block[0].event_id, failed)
@@ -168,6 +173,11 @@ def _blocks(plan: Plan, *, tranches: int) -> Iterator[tuple[int, list[Event | Ma
             block.append(event)
             size_bytes += entry_bytes
         yield tranche, block
+
+
+def _trouble_at_first(records: Sequence[StreamRecord], batch: _Batch, reason: str) -> Trouble | None:
+    undone = (record for record in records if (record.stream_id, record.event_id) not in batch.done)
+    return next((Trouble(record.stream_id, record.event_id, reason) for record in undone), None)
 
 
 def _stopped(records: Sequence[StreamRecord], batch: _Batch, trouble: Trouble) -> IndexingStopped:

@@ -70,6 +70,18 @@ TRANSACTION_EVENT_OVERHEAD_BYTES: Final = 32
 """Bytes that DynamoDB counts for each event of a transaction besides its item: the text of its condition
 (30), rounded up. A test finds the edge on DynamoDB Local."""
 
+FACTS_REFRESH_S: Final = 30.0
+"""Seconds for which a reader of all streams trusts what it knows about the shards (ours): 0.5 RCU each."""
+
+FACTS_SPREAD_S: Final = 60.0
+"""Seconds from when a writer sees a higher number of shards until it writes to the new ones (ours): every
+reader's copy is `FACTS_REFRESH_S` old at most, and the rest is room for a read that was on its way, the lag
+of a replica and a clock that is set."""
+
+FACTS_CLOCKS_S: Final = 300.0
+"""Seconds by which the clocks of two writers may differ (ours) when one of them, just begun, believes the
+other's time of raising the number of shards; so old it has to be beyond `FACTS_SPREAD_S`."""
+
 UID_SKEW_S: Final = 60.0
 """Seconds by which the clock that made a UUIDv7 may be ahead of the writer's for an append with ANY or EXISTS
 (ours): one further ahead is refused. So no event that was appended like that is older than its uid less this,

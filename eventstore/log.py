@@ -117,7 +117,14 @@ class EventLog(Protocol):
 
     @property
     def tranches(self) -> int:
-        """How many tranches it has: fixed when its first block is written."""
+        """How many tranches it has: fixed when its first block is written.
+
+        Raises:
+            TranchesChanged: it was begun with another number than it's told.
+            StoreUnavailable: throttled or unreachable; safe to try again.
+
+        Cost (DynamoDB): 1 query and 1 RCU, once a process; until its first block is there, each time.
+        """
         ...
 
     def append_block(self, tranche: int, events: Sequence[Event]) -> int:
@@ -153,6 +160,7 @@ class EventLog(Protocol):
 
         Raises:
             InvalidRange, InvalidLimit: at once, before anything is read.
+            TranchesChanged: at once; the log was begun with another number of tranches than it's told.
             StoreUnavailable: throttled or unreachable; safe to go on behind the last entry.
 
         Cost (DynamoDB): 1 query, and 1 RCU each 4 KB of blocks (about 50 entries); 1 RCU when nothing is
@@ -197,18 +205,21 @@ def read_log(
 
     Raises:
         InvalidPosition, InvalidLimit: what is wrong and how to mend it.
+        TranchesChanged: the log was begun with another number of tranches than it's told.
         StoreUnavailable: throttled or unreachable; safe to try again.
 
     Consistency: strong in each tranche; see `EventLog.read_tranche`, also for the cost of each tranche.
     """
-    position = after or LogPosition.beginning(log.tranches)
-    if len(position.places) != log.tranches:
-        raise InvalidPosition(
-            "after", f"is of a log with {len(position.places)} tranches, not {log.tranches}"
-        )
     check_limit(limit)
+    number = log.tranches
+    # Of a log that wasn't begun yet: how many tranches it would have wasn't known then.
+    if after is None or set(after.places) == {BEGINNING}:
+        after = LogPosition.beginning(number)
+    position = after
+    if len(position.places) != number:
+        raise InvalidPosition("after", f"is of a log with {len(position.places)} tranches, not {number}")
     # Who is furthest behind comes first, so that a small page passes over no tranche for ever.
-    unread = sorted(range(log.tranches), key=lambda tranche: position.places[tranche])
+    unread = sorted(range(number), key=lambda tranche: position.places[tranche])
     if tranches is not None:
         unread = [tranche for tranche in unread if tranche in tranches]
     entries: list[LogEntry] = []

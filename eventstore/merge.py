@@ -43,8 +43,19 @@ class Shard(Protocol):
         ...
 
 
+Joining = Callable[[int | None], Sequence[Shard]]
+"""Returns the shards that have joined; none of their events is older than the time that was reached (in
+microseconds; None before the beginning).
+"""
+
+
 def merge(
-    shards: Sequence[Shard], *, executor: Executor, after: Position | None = None, limit: int | None = None
+    shards: Sequence[Shard],
+    *,
+    executor: Executor,
+    after: Position | None = None,
+    limit: int | None = None,
+    joining: Joining = lambda _reached_us: (),
 ) -> Iterator[Event]:
     """Yield the events of all shards by (Timestamp, stream id, EventId), each once.
 
@@ -55,10 +66,15 @@ def merge(
         after: leave out everything up to this position.
         limit: stop behind so many events. Without one, the next page of every shard is fetched ahead;
             with one, each shard is asked for its share only.
+        joining: asked each time that pages have come; what it returns is read as well from then on.
+
+    Reads: with a limit about that many events; of a Timestamp that more events share, all of them, since
+    their order is known only then. While nothing but such a Timestamp is met, each request asks for twice as
+    many as the one before it.
 
     Memory: at most two pages a shard, one of them unread, plus the events of one equal Timestamp.
     """
-    return islice(_merge(shards, executor, after, limit), limit)
+    return islice(_merge(shards, executor, after, limit, joining), limit)
 
 
 @dataclass(slots=True)
@@ -86,24 +102,34 @@ class _Source:
 
 
 def _merge(
-    shards: Sequence[Shard], executor: Executor, after: Position | None, limit: int | None
+    shards: Sequence[Shard],
+    executor: Executor,
+    after: Position | None,
+    limit: int | None,
+    joining: Joining,
 ) -> Iterator[Event]:
     sources = [_Source(shard) for shard in shards]
     dry, missing = sources, limit
+    reached_us: int | None = None
+    times_as_many = 1
     while True:
         active = sum(source.more for source in sources)
         for source in dry:
-            source.ask(executor, _share(missing, active))
+            source.ask(executor, _share(missing, active, times_as_many))
         for source in dry:
             source.take_page()
             if missing is None and source.more:
                 source.ask(executor, None)
+        # After the pages have come: what they don't have, a shard that isn't known yet can't have either.
+        sources = sources + [_Source(shard) for shard in joining(reached_us)]
         open_sources = [source for source in sources if source.more]
         dry = [source for source in open_sources if not source.events]
         if dry:
             continue
         horizon_us = min((source.events[-1].timestamp_us for source in open_sources), default=None)
+        reached_us = horizon_us
         chunk = list(chain.from_iterable(source.take_before(horizon_us) for source in sources))
+        times_as_many = 1 if chunk else 2 * times_as_many
         _sort(chunk)
         if after is not None:
             chunk = [event for event in chunk if event.position > after]
@@ -128,10 +154,10 @@ def _sort(chunk: list[Event]) -> None:
             chunk[first:end] = sorted(chunk[first:end], key=_position)
 
 
-def _share(missing: int | None, active: int) -> int | None:
+def _share(missing: int | None, active: int, times_as_many: int) -> int | None:
     # Random shards: the share's standard deviation is about its root; two of them make a second
     # round rare, one event is for the look ahead at an equal Timestamp.
     if missing is None:
         return None
     share = ceil(missing / max(1, active))
-    return share + max(1, ceil(2 * sqrt(share)) - 1)
+    return times_as_many * (share + max(1, ceil(2 * sqrt(share)) - 1))

@@ -8,15 +8,18 @@ from collections.abc import Sequence
 
 from aws_cdk import aws_iam as iam
 
+from eventstore.adapters.dynamodb.schema import STORE_STREAM_ID
+
 
 def append(*, table_arn: str) -> list[iam.PolicyStatement]:
-    """Append, and read the head of a stream and what is in the way. Not the index: no append needs it."""
+    """Append, read heads and what is in the way, record the shards. Not the index: no append needs it."""
     return [_allow("Append", table_arn, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query")]
 
 
 def read(*, table_arn: str, index_arn: str, log_table_arn: str) -> list[iam.PolicyStatement]:
     """Read streams from the table, all streams from the index by time, and the log; write nothing."""
     return [
+        _read_facts(table_arn),
         _allow("ReadStreams", table_arn, "dynamodb:Query"),
         _allow("ReadAll", index_arn, "dynamodb:Query"),
         _allow("ReadLog", log_table_arn, "dynamodb:Query"),
@@ -34,6 +37,7 @@ def publish(
     """Take the records of one stream, read events again, publish them, park what can't be published."""
     return [
         _read_stream_records(stream_arn),
+        _read_facts(table_arn),
         _allow("ReadEvents", table_arn, "dynamodb:BatchGetItem", "dynamodb:Query"),
         _allow("Publish", bus_arn, "events:PutEvents"),
         _allow("Park", failed_events_queue_arn, "sqs:SendMessage"),
@@ -47,13 +51,16 @@ def index(
     """Take the records of one stream, read events again, find the log's last blocks, and put blocks."""
     return [
         _read_stream_records(stream_arn),
+        _read_facts(table_arn),
         _allow("ReadEvents", table_arn, "dynamodb:BatchGetItem", "dynamodb:Query"),
         _allow("WriteBlocks", log_table_arn, "dynamodb:PutItem", "dynamodb:Query"),
         _allow("NameDroppedBatches", dropped_batches_queue_arn, "sqs:SendMessage"),
     ]
 
 
-def replay(*, index_arn: str, replays_table_arn: str, targets: Sequence[str]) -> list[iam.PolicyStatement]:
+def replay(
+    *, table_arn: str, index_arn: str, replays_table_arn: str, targets: Sequence[str]
+) -> list[iam.PolicyStatement]:
     """Read all streams in time order, store how far replays are, and send to exactly the allowed targets."""
     services = (
         ("SendToQueues", "sqs", ("sqs:GetQueueUrl", "sqs:SendMessage")),
@@ -66,6 +73,7 @@ def replay(*, index_arn: str, replays_table_arn: str, targets: Sequence[str]) ->
         if (arns := [arn for arn in targets if arn.split(":")[2] == service])
     ]
     return [
+        _read_facts(table_arn),
         _allow("ReadAll", index_arn, "dynamodb:Query"),
         _allow("StoreProgress", replays_table_arn, "dynamodb:GetItem", "dynamodb:UpdateItem"),
         *sending,
@@ -107,6 +115,7 @@ def subscribe(
     """
     return [
         _allow("ReadLog", log_table_arn, "dynamodb:Query"),
+        _read_facts(events_table_arn),
         _allow("ReadEvents", events_table_arn, "dynamodb:BatchGetItem"),
         _allow(
             "KeepCheckpoints",
@@ -126,6 +135,16 @@ def run(*, log_group_arn: str) -> list[iam.PolicyStatement]:
         _allow("WriteLog", log_group_arn, "logs:CreateLogStream", "logs:PutLogEvents"),
         _allow("WriteTraces", "*", "xray:PutTelemetryRecords", "xray:PutTraceSegments"),
     ]
+
+
+def _read_facts(table_arn: str) -> iam.PolicyStatement:
+    """Read the store's own item, and no other of its table: how many shards it has, and its format."""
+    return iam.PolicyStatement(
+        sid="ReadStoreItem",
+        actions=["dynamodb:GetItem"],
+        resources=[table_arn],
+        conditions={"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [STORE_STREAM_ID]}},
+    )
 
 
 def _read_stream_records(stream_arn: str) -> iam.PolicyStatement:

@@ -21,6 +21,7 @@ store = DynamoDBEventStore(
     client=dynamodb_client(),
     table_name=settings.events_table,
     write_shards=settings.write_shards,
+    read_shards=settings.read_shards,
     compression=compression_for(settings.compression),
 )
 handler = lambda_handler(Api(append_handlers(store)), logger=Logger(), metrics=Metrics())

@@ -26,7 +26,7 @@ store = DynamoDBEventStore(
     read_shards=settings.read_shards,
     settling_s=settings.settling_s,
 )
-log = DynamoDBEventLog(client=client, table_name=settings.log_table, tranches=settings.log_tranches)
+log = DynamoDBEventLog(client=client, table_name=settings.log_table)
 api = Api({**read_handlers(store), **log_handlers(log)})
 handler = lambda_handler(api, logger=Logger(), metrics=Metrics())
 gc.freeze()

@@ -94,25 +94,26 @@ class _Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppendSettings(_Settings):
-    """What the append function needs: EVENTS_TABLE, WRITE_SHARDS; COMPRESSION (none)."""
+    """What the append function needs: EVENTS_TABLE, WRITE_SHARDS, READ_SHARDS; COMPRESSION (none)."""
 
     events_table: str
     write_shards: int
+    read_shards: int
+    """The most shards that were ever written: what the store records when it doesn't say so yet."""
     compression: str
     """``none``, ``zlib`` or ``zstd``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadSettings(_Settings):
-    """What the read function needs: EVENTS_TABLE, READ_SHARDS, LOG_TABLE, LOG_TRANCHES; SETTLING_S when it
-    isn't the default.
+    """What the read function needs: EVENTS_TABLE, READ_SHARDS, LOG_TABLE; SETTLING_S when it isn't the
+    default. How many tranches the log has, the log itself says.
     """
 
     events_table: str
     read_shards: int
     settling_s: float
     log_table: str
-    log_tranches: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

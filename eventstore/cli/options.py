@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from eventstore import setting_rules as rules
 from eventstore.errors import InvalidInput
-from eventstore.limits import LOG_TRANCHES, PUT_EVENTS_MAX_BYTES, SHARDS_MAX
+from eventstore.limits import PUT_EVENTS_MAX_BYTES, SHARDS_MAX
 
 VERIFY_SETTLING_S: Final = 60
 """Seconds for which `verify` compares no event with the index and the log, unless told otherwise (ours)."""
@@ -78,7 +78,9 @@ class Option:
 
 
 TABLE: Final = Option("table", "EVENTS_TABLE", "the events table")
-READ_SHARDS: Final = Option("read-shards", "READ_SHARDS", "shards of the time index that readers ask")
+READ_SHARDS: Final = Option(
+    "read-shards", "READ_SHARDS", "shards of the time index that are read, where the store doesn't say it"
+)
 WRITE_SHARDS: Final = Option("write-shards", "WRITE_SHARDS", "shards over which new events are spread")
 QUEUE: Final = Option("queue-url", "FAILED_EVENTS_QUEUE_URL", "the queue of failed events")
 BUS: Final = Option("bus", "EVENT_BUS", "the event bus")
@@ -144,8 +146,8 @@ def add_verify_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--log-tranches",
         type=ruled(rules.log_tranches),
-        default=os.environ.get("LOG_TRANCHES") or str(LOG_TRANCHES),
-        help=f"the log's tranches (default: $LOG_TRANCHES, else {LOG_TRANCHES})",
+        default=os.environ.get("LOG_TRANCHES") or None,
+        help="the log's tranches; any but its own number is refused (default: $LOG_TRANCHES, else its own)",
     )
     _add_segments(parser)
     parser.add_argument(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import time
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from botocore.config import Config
 
 from eventstore.adapters.dynamodb.client import dynamodb_client
 from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
+from eventstore.adapters.dynamodb.facts import StoreFacts
+from eventstore.cli.options import READ_SHARDS
 from eventstore.cli.screen import Screen
 from eventstore.errors import InvalidInput
 
@@ -89,6 +92,17 @@ def client(of: boto3.Session, service: Any, *, config: Config) -> Any:
     """Make another client of a session; raises as `dynamodb`."""
     with _settings():
         return of.client(service, config=config)
+
+
+def read_shards(options: argparse.Namespace, facts: StoreFacts) -> int:
+    """Return how many shards are read: as the store itself says, or as told where that is more.
+
+    Raises:
+        InvalidInput: neither the store nor the caller says it.
+    """
+    told = READ_SHARDS.whole(options) if options.read_shards else 1
+    shards = facts.read_shards(told)
+    return READ_SHARDS.whole(options) if facts.recorded is None else shards
 
 
 @contextmanager

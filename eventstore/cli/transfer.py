@@ -13,10 +13,11 @@ from typing import IO, Final
 
 from eventstore.adapters.dynamodb.compression import compression_for
 from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
+from eventstore.adapters.dynamodb.facts import StoreFacts
 from eventstore.cli.exit_codes import ALL_WELL, SOMETHING_LEFT
 from eventstore.cli.options import READ_SHARDS, STANDARD_OUTPUT, TABLE, WRITE_SHARDS
 from eventstore.cli.screen import Screen
-from eventstore.cli.settings import Clock, clock, dynamodb, local_us, session
+from eventstore.cli.settings import Clock, clock, dynamodb, local_us, read_shards, session
 from eventstore.cli.signals import Signals
 from eventstore.errors import InvalidInput, InvalidRange
 from eventstore.limits import FUTURE_S, SETTLING_S
@@ -39,11 +40,15 @@ def run_export(options: argparse.Namespace, screen: Screen, _signals: Signals) -
     by_time = from_ is not None or to is not None
     if from_ is not None and to is not None and to <= from_:
         raise InvalidRange("--from", "is not before --to; exchange them")
-    shards = READ_SHARDS.whole(options) if by_time else 0
+    if by_time and options.read_shards:
+        READ_SHARDS.whole(options)  # a wrong one is known before anything is asked
     with _file(options.file) as file:
         aws = session()
         clock_ = clock(aws, table_name, screen)
-        table = DynamoDBEventsTable(client=dynamodb(aws), table_name=table_name)
+        client = dynamodb(aws)
+        facts = StoreFacts(client=client, table_name=table_name)
+        table = DynamoDBEventsTable(client=client, table_name=table_name, facts=facts)
+        shards = read_shards(options, facts) if by_time else 0
         to_us_ = None if to is None else to_us(to)
         begun_us = clock_.now_us()
         _wait(begun_us if to_us_ is None else min(begun_us, to_us_), clock_, screen)

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import IO
 
 from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
+from eventstore.adapters.dynamodb.facts import StoreFacts
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
 from eventstore.cli.exit_codes import ALL_WELL, SOMETHING_LEFT
 from eventstore.cli.options import READ_SHARDS, TABLE
 from eventstore.cli.screen import Bar, Screen
-from eventstore.cli.settings import clock, dynamodb, session
+from eventstore.cli.settings import clock, dynamodb, read_shards, session
 from eventstore.cli.signals import Signals
 from eventstore.errors import InvalidInput
 from eventstore.verification.checkpoints import Checkpoints
@@ -26,13 +27,17 @@ from eventstore.verification.verify import Verification
 
 def run(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
     """Verify; return 0 when nothing is wrong (any more), 1 when there are findings."""
-    table_name, read_shards = TABLE.of(options), READ_SHARDS.whole(options)
+    table_name = TABLE.of(options)
+    if options.read_shards:
+        READ_SHARDS.whole(options)  # a wrong one is known before anything is asked
     if options.output is None and sys.stdout is None:
         raise InvalidInput("--output", "is missing, and standard output is closed; give a file")
     aws = session()
     clock_ = clock(aws, table_name, screen)
     client = dynamodb(aws)
-    table = DynamoDBEventsTable(client=client, table_name=table_name)
+    facts = StoreFacts(client=client, table_name=table_name)
+    shards = _read_shards(options, facts, screen)
+    table = DynamoDBEventsTable(client=client, table_name=table_name, facts=facts)
     log = None
     if options.log_table:
         tranches = options.log_tranches
@@ -42,8 +47,8 @@ def run(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
     settings = {
         "table": table_name,
         "log_table": options.log_table,
-        "log_tranches": options.log_tranches,
-        "read_shards": read_shards,
+        "log_tranches": log.tranches if log else None,
+        "read_shards": shards,
         "segments": options.segments,
         "repair": options.repair,
     }
@@ -55,7 +60,7 @@ def run(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
         settled_until_us = checkpoints.settled_until_us
         mender = IndexMender(
             table=table,
-            read_shards=read_shards,
+            read_shards=shards,
             settled_until_us=settled_until_us,
             logged_us=log.timestamp_us if log else lambda _stream_id, _event_id: None,
         )
@@ -63,7 +68,7 @@ def run(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
             table=table,
             log=log,
             checkpoints=checkpoints,
-            read_shards=read_shards,
+            read_shards=shards,
             segments=options.segments,
             mender=mender,
             repair=options.repair,
@@ -90,6 +95,25 @@ def run(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
             f'--repair repairs {counts.repairable:,} of them: those with "repair":"{Repair.POSSIBLE}".'
         )
     return SOMETHING_LEFT if left else ALL_WELL
+
+
+def _read_shards(options: argparse.Namespace, facts: StoreFacts, screen: Screen) -> int:
+    shards, told, recorded = read_shards(options, facts), options.read_shards, facts.recorded
+    if recorded is None or not told or int(told) == recorded:
+        return shards
+    if int(told) < recorded:
+        screen.say(
+            f"The store itself says that it has {recorded} shards, so --read-shards {told} is left out."
+        )
+    elif options.repair:
+        how = "leave it out, or let a writer that is set to as many record them first"
+        what = (
+            f"is {told}, but the store itself says {recorded}; nothing is repaired by another number: {how}"
+        )
+        raise InvalidInput("--read-shards", what)
+    else:
+        screen.say(f"The store itself says that it has {recorded} shards; {told} are read, as told.")
+    return shards
 
 
 class _Shown:

@@ -51,6 +51,8 @@ Each can be pickled and copied, with its text and its data.
     ├── StreamGap                          EventIds of a stream are missing
     ├── UnexpectedItem                     DynamoDB answered with an item that was not asked for
     ├── MalformedItem                      an item of the table that is not an event
+    ├── MalformedStoreItem                 the store's own item, which says how many shards are read
+    ├── StoreFormatUnknown                 the store was written by a newer version of this library
     ├── CompressionUnavailable             a payload's codec isn't installed here
     ├── MalformedBlock                     a block of the log that is missing or can't be read
     ├── NotPublishable                     an event that can't be put on a bus, not even by reference
@@ -121,7 +123,9 @@ from eventstore.errors.store import (
     ExpectedVersionAhead,
     HeadNotInStream,
     MalformedItem,
+    MalformedStoreItem,
     PartlyAppended,
+    StoreFormatUnknown,
     StoreUnavailable,
     StreamGap,
     StreamNotFound,
@@ -166,6 +170,7 @@ __all__ = [
     "LeaseLost",
     "MalformedBlock",
     "MalformedItem",
+    "MalformedStoreItem",
     "NotPublishable",
     "NotSynchronous",
     "OtherVerification",
@@ -177,6 +182,7 @@ __all__ = [
     "ReplayNotFound",
     "ReplayOver",
     "ReplayTargetNotAllowed",
+    "StoreFormatUnknown",
     "StoreNotEmpty",
     "StoreUnavailable",
     "StreamGap",

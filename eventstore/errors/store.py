@@ -225,3 +225,27 @@ class CompressionUnavailable(EventStoreError):
             f"pip install 'eventstore-dynamodb[{codec}]'"
         )
         self.codec = codec
+
+
+class StoreFormatUnknown(EventStoreError):
+    """The store's items are of a newer format than this library knows. Nothing was read or written."""
+
+    def __init__(self, *, format_version: int, known: int) -> None:
+        super().__init__(
+            f"the store has items of format {format_version}, and this version of eventstore knows {known} "
+            "at most: install the version that the store's writers have. Nothing was read or written"
+        )
+        self.format_version = format_version
+        self.known = known
+
+
+class MalformedStoreItem(EventStoreError):
+    """The store's own item, which says how many shards are read, can't be used. Nothing was written."""
+
+    def __init__(self, *, reason: str) -> None:
+        super().__init__(
+            f"the store's own item ('$store', 0) can't be used: {reason}. Somebody has changed it: put it "
+            "back from a backup, or delete it, and the next writer to start writes it anew from its settings "
+            "(readShards: the most shards that were ever written). Nothing was read or written"
+        )
+        self.reason = reason

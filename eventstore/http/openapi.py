@@ -52,12 +52,13 @@ _ALWAYS: Final = (
     Exception,
 )
 _ON_REPLAYS: Final = (domain.ReplayNotFound, domain.StoreUnavailable)
+_ON_THE_STORE: Final = (domain.MalformedStoreItem, domain.StoreFormatUnknown, domain.StoreUnavailable)
 _ON_STREAMS: Final = (
     domain.InvalidStreamId,
     domain.MalformedItem,
     domain.StreamGap,
     domain.UnexpectedItem,
-    domain.StoreUnavailable,
+    *_ON_THE_STORE,
 )
 
 PROBLEMS: Final[dict[str, tuple[type[Exception], ...]]] = {
@@ -106,7 +107,7 @@ PROBLEMS: Final[dict[str, tuple[type[Exception], ...]]] = {
         domain.InvalidPosition,
         domain.MalformedItem,
         domain.ClockSkewed,
-        domain.StoreUnavailable,
+        *_ON_THE_STORE,
     ),
     "readLog": (
         *_ALWAYS,

@@ -286,6 +286,20 @@ PROBLEM_TYPES: Final[dict[type[Exception], ProblemType]] = {
         "Nothing was written. Try again after `Retry-After` seconds; if it stays, the operator has to set "
         "the clock.",
     ),
+    domain.MalformedStoreItem: ProblemType(
+        "malformed-store-item",
+        500,
+        "The store's own item is damaged",
+        "Nothing is wrong with the request, and nothing was written: the operator has to put back the item "
+        "that `detail` names.",
+    ),
+    domain.StoreFormatUnknown: ProblemType(
+        "store-format-unknown",
+        500,
+        "The store is of a newer format",
+        "Nothing is wrong with the request, and nothing was written: the operator has to deploy the version "
+        "of this API that knows the format.",
+    ),
     domain.MalformedBlock: ProblemType(
         "malformed-block",
         500,

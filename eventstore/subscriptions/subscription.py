@@ -77,7 +77,7 @@ class Subscription:
         self._sleep = sleep or self._stop.pause
         self._attempts = Attempts(self.name, handler, terms=terms, sleep=self._sleep, jitter=jitter)
         self._held: dict[int, Held] = {}
-        self._is_begun = False
+        self._begun_with: int | None = None
         self._failed_last = -1
         self._membership = Membership(
             subscription=self.name,
@@ -167,7 +167,8 @@ class Subscription:
             TransientError: DynamoDB, or what the handler needs, is away; the next step goes on.
             And what `run_forever` raises.
         """
-        if not self._is_begun:
+        # What is known of a log that isn't begun may change with its first block.
+        if self._begun_with != self._log.tranches:
             self._begin(self._checkpoints.read_group(self.name))
         self._keep_if_due()
         self._hold_new()
@@ -216,13 +217,14 @@ class Subscription:
 
     def _begin(self, group: Group) -> Group:
         """Make the leases of tranches that have none: at the first time, and when they were deleted."""
-        missing = set(range(self._log.tranches)) - group.leases.keys()
-        if group.leases and group.tranches != self._log.tranches:
-            raise TranchesChanged(begun_with=group.tranches, given=self._log.tranches)
+        tranches = self._log.tranches
+        missing = set(range(tranches)) - group.leases.keys()
+        if group.leases and group.tranches != tranches:
+            raise TranchesChanged(begun_with=group.tranches, given=tranches)
         if missing:
             if self._from is From.CHECKPOINT and not group.leases:
                 raise SubscriptionNotFound(name=self.name)
-            if self._is_begun:
+            if self._begun_with is not None:
                 _LOGGER.warning(
                     "subscription %s: tranches %s have no leases any more; they are read again from %s",
                     self.name,
@@ -231,7 +233,7 @@ class Subscription:
                 )
             self._checkpoints.begin(self.name, places_at(self._log, self._from))
             group = self._checkpoints.read_group(self.name)
-        self._is_begun = True
+        self._begun_with = tranches
         return group
 
     def _keep_if_due(self) -> None:

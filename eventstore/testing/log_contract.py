@@ -218,5 +218,12 @@ class EventLogContract(ABC):
         assert addresses(read_log(log, after=page.position).entries) == [(stream_in(0), 1), (stream_in(0), 2)]
 
     def test_position_of_another_log_is_refused(self, log: EventLog) -> None:
+        elsewhere = LogPosition((BlockPosition(2, 0), *LogPosition.beginning(4).places))
         with pytest.raises(InvalidPosition, match="5 tranches, not 3"):
-            read_log(log, after=LogPosition.beginning(5))
+            read_log(log, after=elsewhere)
+
+    def test_beginning_is_one_place_whatever_the_tranches(self, log: EventLog) -> None:
+        """As it was given out before the log was begun, whose number of tranches wasn't known then."""
+        log.append_block(1, logged_events(stream_in(1), 2))
+
+        assert len(read_log(log, after=LogPosition.beginning(5)).entries) == 2

@@ -37,7 +37,19 @@ class ImportTarget(Protocol):
     """A store that events are written into at their own places."""
 
     def is_empty(self) -> bool:
-        """Tell whether it has no event at all, strongly consistent."""
+        """Tell whether it has no event at all, strongly consistent; the store's own items are none.
+
+        Cost: 1 request, 1 RCU.
+        """
+        ...
+
+    def spread(self, write_shards: int) -> int:
+        """Return over how many shards events may be spread now; record that readers read so many.
+
+        Fewer than `write_shards` for a minute after the number has risen, until every reader knows of it.
+
+        Cost: 1 request and 1 RCU, once; 1 WCU more when the number rises.
+        """
         ...
 
     def put(self, event: Event, *, shard: int) -> Event | MalformedItem | None:
@@ -267,7 +279,7 @@ class _Writer:
         return imported
 
     def _put(self, event: Event) -> bool:
-        shard = self._random_shard(self._write_shards)
+        shard = self._random_shard(self._try(lambda: self._target.spread(self._write_shards)))
         there = self._try(lambda: self._target.put(event, shard=shard))
         if there is None:
             return True

@@ -59,6 +59,7 @@ class Replays(Construct):
                 **settings.variables("READ_SHARDS", "SETTLING_S", "EVENT_SOURCE", "PUT_EVENTS_MAX_BYTES"),
             },
             statements=permissions.replay(
+                table_arn=events.table_arn,
                 index_arn=events_table.index_arn,
                 replays_table_arn=self.table.table_arn,
                 targets=settings.replay_targets,

@@ -524,3 +524,19 @@ def test_time_without_offset_is_refused(table: str, run: Run, tmp_path: Path, ti
     assert code == 2
     assert "--from" in err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("options", [[], ["--read-shards", 1]])
+def test_export_of_a_range_reads_every_shard_whatever_it_is_told(
+    client: DynamoDBClient, table: str, run: Run, tmp_path: Path, options: list[object]
+) -> None:
+    long_ago_us = START_US
+    store = DynamoDBEventStore(client=client, table_name=table, write_shards=4, clock_us=lambda: long_ago_us)
+    for n in range(60):
+        store.append(f"order-{n}", [NewEvent.of("Happened")], expected=0)
+    path = tmp_path / "range.gz"
+
+    code, _, err = run("export", path, "--table", table, "--from", "2020-01-01T00:00:00Z", *options)
+
+    assert code == 0, err
+    assert len(lines_of(path)) == 60 + 1

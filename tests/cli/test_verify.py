@@ -222,7 +222,7 @@ def test_scan_gives_each_stream_in_one_segment_and_in_order_over_pages(
     with ThreadPoolExecutor(4) as executor:
         starts: dict[int, str | None] = dict.fromkeys(range(segments))
         for segment, page in scan_side_by_side(table, executor=executor, starts=starts, segments=segments):
-            for item in page.items:
+            for item in filter(lambda item: item.is_events, page.items):
                 seen.setdefault(item.stream_id, []).append((segment, item.event_id))
 
     for places in seen.values():
@@ -241,11 +241,77 @@ def test_200_events_of_1_kb_cost_50_units_of_the_table_and_25_of_the_index(
     meter = Meter.on(client)
     stored = DynamoDBEventsTable(client=client, table_name=table)
 
-    assert len(stored.scan(segment=0, segments=1, after=None).items) == 200
-    assert meter.requests == ["Scan"]
+    assert len(stored.scan(segment=0, segments=1, after=None).items) == 200 + 1  # the store's own
+    assert meter.requests == ["GetItem", "Scan"]  # the store's own, once a process
     assert 48 <= meter.table_units <= 51
     meter.reset()
     assert len(list(stored.read_index(0, from_us=0, end_us=2**53))) == 200
 
     assert meter.requests == ["Query"]
     assert 24 <= meter.index_units <= 26
+
+
+# --- numbers that the store contradicts -------------------------------------------------------------
+
+
+def items_of(client: DynamoDBClient, table: str) -> list[Any]:
+    return sorted(client.scan(TableName=table)["Items"], key=str)
+
+
+def test_lower_number_of_shards_is_left_out_for_the_stores_own(
+    client: DynamoDBClient, filled: str, run: Run
+) -> None:
+    before = items_of(client, filled)
+
+    for options in ([], ["--read-shards", 1], ["--read-shards", 1, "--repair"]):
+        code, out, err = run("verify", "--table", filled, "--settling-s", 0, *options)
+        assert (code, out) == (0, "")
+        assert ("The store itself says that it has 2 shards" in err) is bool(options)
+    assert items_of(client, filled) == before
+
+
+def test_nothing_is_repaired_by_more_shards_than_the_store_says(
+    client: DynamoDBClient, filled: str, run: Run
+) -> None:
+    before = items_of(client, filled)
+
+    code, out, err = run("verify", "--table", filled, "--read-shards", 7, "--repair")
+
+    assert (code, out) == (2, "")
+    assert "--read-shards: is 7, but the store itself says 2" in err
+    assert items_of(client, filled) == before
+    assert run("verify", "--table", filled, "--read-shards", 7, "--settling-s", 0)[:2] == (0, "")
+
+
+def test_store_that_says_nothing_has_to_be_told_its_shards(
+    client: DynamoDBClient, filled: str, run: Run
+) -> None:
+    client.delete_item(TableName=filled, Key=key_of("$store", 0))
+
+    assert "--read-shards: is missing" in run("verify", "--table", filled)[2]
+    assert run("verify", "--table", filled, "--read-shards", 2, "--settling-s", 0)[:2] == (0, "")
+
+
+@pytest.mark.parametrize("repair", [[], ["--repair"]])
+def test_other_number_of_tranches_is_refused_before_anything_is_found(
+    client: DynamoDBClient, filled: str, log_name: str, run: Run, repair: list[str]
+) -> None:
+    fill_log(client, filled, log_name)
+    before = items_of(client, log_name)
+
+    code, out, err = run("verify", "--table", filled, "--log-table", log_name, "--log-tranches", 8, *repair)
+
+    assert (code, out) == (2, "")
+    assert "begun with 4 tranches and can't go on with 8" in err
+    assert items_of(client, log_name) == before
+
+
+def test_damaged_item_of_the_stores_own_ends_it_with_a_sentence(
+    client: DynamoDBClient, filled: str, run: Run
+) -> None:
+    update(client, filled, ("$store", 0), "REMOVE ReadShards")
+
+    code, out, err = run("verify", "--table", filled, "--repair")
+
+    assert (code, out) == (2, "")
+    assert "('$store', 0) can't be used: its ReadShards is missing" in err

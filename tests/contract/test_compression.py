@@ -39,7 +39,9 @@ def mixed(request: pytest.FixtureRequest, dynamodb_endpoint: str) -> Iterator[tu
         for turn, store in enumerate(stores):
             store.append("s", EVENTS[3 + 2 * turn : 5 + 2 * turn], expected=3 + 2 * turn)
         forms = [
-            "PayloadZ" if "PayloadZ" in item else "Payload" for item in client.scan(TableName=table)["Items"]
+            "PayloadZ" if "PayloadZ" in item else "Payload"
+            for item in client.scan(TableName=table)["Items"]
+            if "EventName" in item
         ]
         assert (forms.count("Payload"), forms.count("PayloadZ")) == (3, 6)
         yield client, table
@@ -57,7 +59,8 @@ def test_every_reader_reads_both_kinds(mixed: tuple[DynamoDBClient, str]) -> Non
     assert list(store.read_all(unsettled=True)) == stream
     bodies = DynamoDBEventBodies(client=client, table_name=table).read_events(addresses)
     assert [bodies[address] for address in addresses] == stream
-    assert [item.event for item in items.scan(segment=0, segments=1, after=None).items] == stream
+    scanned = items.scan(segment=0, segments=1, after=None).items
+    assert [item.event for item in scanned if item.is_events] == stream
     assert [item.event for item in items.read_items("s", from_version=1)] == stream
     assert [item.event for item in items.read_index(0, from_us=0, end_us=1 << 60)] == stream
     assert [items.get(*address) for address in addresses] == stream

@@ -18,7 +18,7 @@ from eventstore.adapters.dynamodb.compression import Codec, Compression
 from eventstore.adapters.dynamodb.items import item_from_event
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.limits import EVENT_OVERHEAD_BYTES, ITEM_MAX_BYTES
-from tests.tables import Meter, dynamodb_client, events_table
+from tests.tables import Meter, begun, dynamodb_client, events_table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -49,7 +49,7 @@ assert EVENT_OVERHEAD_BYTES + 880 < 1_024
 def metered(dynamodb_endpoint: str) -> Iterator[tuple[DynamoDBEventStore, Meter]]:
     client = dynamodb_client(dynamodb_endpoint)
     with events_table(client) as table:
-        yield DynamoDBEventStore(client=client, table_name=table), Meter.on(client)
+        yield begun(DynamoDBEventStore(client=client, table_name=table)), Meter.on(client)
 
 
 def test_append_to_a_new_stream_is_one_request_and_one_unit_each(
@@ -114,8 +114,8 @@ def test_compression_saves_units_of_writing_and_of_reading(
 ) -> None:
     """An order of 4 KB is 5 KB as an item, and below 1 when it's compressed."""
     store, meter = metered
-    packing = DynamoDBEventStore(
-        client=store._client, table_name=store._table_name, compression=Compression(codec)
+    packing = begun(
+        DynamoDBEventStore(client=store._client, table_name=store._table_name, compression=Compression(codec))
     )
     event = NewEvent(name="OrderPlaced", payload=ORDER_4_KB)
 

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from eventstore import ANY, EXISTS, Append, MalformedItem, NewEvent, StoreUnavailable
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.limits import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, REQUEST_MAX_S, REQUEST_MAX_TRIES
-from tests.tables import dynamodb_client, events_table
+from tests.tables import begun, dynamodb_client, events_table
 
 UIDS = [f"01890a5d-ac96-774b-bcce-b302099a805{n}" for n in range(10)]
 
@@ -54,7 +54,8 @@ def _answer(request: Any, code: str) -> AWSResponse:
 def store(dynamodb_endpoint: str) -> Iterator[DynamoDBEventStore]:
     client = dynamodb_client(dynamodb_endpoint)
     with events_table(client) as table:
-        yield DynamoDBEventStore(client=client, table_name=table, settling_s=0, sleep=lambda _: None)
+        store = DynamoDBEventStore(client=client, table_name=table, settling_s=0, sleep=lambda _: None)
+        yield begun(store)
 
 
 @pytest.fixture

@@ -5,18 +5,35 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from eventstore import ANY, EventLog, MalformedBlock, NewEvent, StoreUnavailable, TranchesChanged
+from eventstore import (
+    ANY,
+    EventLog,
+    MalformedBlock,
+    NewEvent,
+    StoreUnavailable,
+    TranchesChanged,
+    read_log,
+)
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
 from eventstore.adapters.dynamodb.requests import SlotsTaken
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.adapters.memory import MemoryEventStore
+from eventstore.adapters.memory_checkpoints import MemoryCheckpoints, MemoryEventBodies
 from eventstore.adapters.memory_log import MemoryEventLog
+from eventstore.http.app import Api
+from eventstore.http.log import log_handlers
+from eventstore.http.requests import Request
+from eventstore.log import tranche_of
+from eventstore.subscriptions import Subscription, subscribe
+from eventstore.subscriptions.start import places_at
 from eventstore.testing import EventLogContract
 from eventstore.testing.log_contract import addresses, logged_events, stream_in
+from eventstore.verification.log import LogComparison
 from tests.contract.test_faults import Wire
 from tests.tables import Meter, dynamodb_client, log_table
 
@@ -161,6 +178,131 @@ def test_log_that_was_begun_with_other_tranches_is_not_written_to(table: Table) 
     assert (caught.value.begun_with, caught.value.given) == (3, 1)
     assert isinstance(caught.value.__cause__, SlotsTaken)
     assert len(list(table.log().read_tranche(0))) == 1
+
+
+EIGHT = [f"order-{n}" for n in range(40)]
+
+
+@pytest.fixture
+def eight(table: Table) -> set[tuple[str, int]]:
+    """80 events in a log of 8 tranches."""
+    log = table.log(tranches=8)
+    for stream in EIGHT:
+        log.append_block(tranche_of(stream, tranches=8), logged_events(stream, 2))
+    return {(stream, event_id) for stream in EIGHT for event_id in (1, 2)}
+
+
+READS: dict[str, Any] = {
+    "a page": read_log,
+    "a page of the store": lambda log: DynamoDBEventStore(
+        client=log._client, table_name="unread", log=log
+    ).read_log(),
+    "a tranche": lambda log: list(log.read_tranche(1)),
+    "the number itself": lambda log: log.tranches,
+    "HTTP": lambda log: _over_http(log),  # noqa: PLW0108 - it stands below
+    "a subscription": lambda log: _subscription(log).step(),
+    "a subscription from a time": lambda log: places_at(log, datetime.now(UTC)),
+    "verify": LogComparison,
+    "an append": lambda log: log.append_block(tranche_of("a", tranches=log._told), logged_events("a", 1)),
+}
+
+
+def _over_http(log: DynamoDBEventLog) -> object:
+    answer = Api(log_handlers(log))(Request(method="GET", path="/log", headers={}, request_id="r"))
+    if answer.error:
+        raise answer.error
+    return answer
+
+
+@pytest.mark.parametrize("told", [4, 9])
+@pytest.mark.parametrize("reads", READS)
+@pytest.mark.usefixtures("eight")
+def test_whoever_is_told_another_number_of_tranches_gets_no_answer(
+    table: Table, reads: str, told: int
+) -> None:
+    for _ in range(2):  # and no second time either
+        with pytest.raises(TranchesChanged) as caught:
+            READS[reads](table.log(tranches=told))
+        assert (caught.value.begun_with, caught.value.given) == (8, told)
+
+
+def test_reader_who_is_told_nothing_takes_the_number_from_the_log(
+    table: Table, eight: set[tuple[str, int]]
+) -> None:
+    log = DynamoDBEventLog(client=table.client, table_name=table.name)
+    assert log.tranches == 8
+    assert set(addresses(read_log(log).entries)) == eight
+    seen: set[tuple[str, int]] = set()
+    worker = _subscription(log, lambda event: seen.add((event.stream_id, event.event_id)))
+    while worker.step():
+        pass
+    assert seen == eight
+
+
+def test_writer_who_is_told_nothing_goes_on_with_the_logs_number(
+    table: Table, eight: set[tuple[str, int]]
+) -> None:
+    log = DynamoDBEventLog(client=table.client, table_name=table.name)
+
+    log.append_block(tranche_of("new", tranches=log.tranches), logged_events("new", 1))
+
+    assert set(addresses(read_log(table.log(tranches=8)).entries)) == {*eight, ("new", 1)}
+
+
+def test_reader_of_a_log_that_is_begun_meanwhile_reads_it_whole(table: Table) -> None:
+    log = DynamoDBEventLog(client=table.client, table_name=table.name)
+    checkpoint = read_log(log).position
+    told = table.log(tranches=4)
+    assert read_log(told).entries == ()
+    table.log(tranches=8).append_block(tranche_of("a", tranches=8), logged_events("a", 3))
+
+    assert len(read_log(log, after=checkpoint).entries) == 3
+    with pytest.raises(TranchesChanged):
+        read_log(told)
+
+
+def test_subscription_that_began_before_the_log_says_so_when_the_number_is_another(table: Table) -> None:
+    worker = _subscription(DynamoDBEventLog(client=table.client, table_name=table.name))
+    assert worker.step() == 0  # on the 4 tranches that a log has by default
+    table.log(tranches=8).append_block(tranche_of("a", tranches=8), logged_events("a", 3))
+
+    with pytest.raises(TranchesChanged):
+        worker.step()
+
+
+def test_writer_who_assumed_another_number_than_the_log_was_begun_with_writes_nothing(
+    table: Table,
+) -> None:
+    late = DynamoDBEventLog(client=table.client, table_name=table.name)
+    assert late.tranches == 4
+    table.log(tranches=8).append_block(tranche_of("a", tranches=8), logged_events("a", 3))
+    stream = next(s for s in EIGHT if tranche_of(s, tranches=4) != tranche_of(s, tranches=8))
+
+    with pytest.raises((TranchesChanged, ValueError)):
+        late.append_block(tranche_of(stream, tranches=4), logged_events(stream, 1))
+
+    assert late.append_block(tranche_of(stream, tranches=8), logged_events(stream, 1)) >= 1
+
+
+@pytest.mark.parametrize("tranches", ["0", "257", "1.5", None])
+def test_damaged_number_of_tranches_is_named(table: Table, tranches: str | None) -> None:
+    item: dict[str, Any] = {"Tranche": {"N": "-1"}, "Block": {"N": "0"}}
+    if tranches:
+        item["Tranches"] = {"N": tranches}
+    table.client.put_item(TableName=table.name, Item=item)
+
+    for use in (read_log, lambda log: log.append_block(0, logged_events(stream_in(0), 1))):
+        with pytest.raises(MalformedBlock, match="block 0 of the log's tranche -1: its Tranches is"):
+            use(table.log())
+
+
+def _subscription(log: DynamoDBEventLog, handler: Any = lambda event: None) -> Subscription:
+    store = MemoryEventStore()
+    for stream in EIGHT:
+        store.append(stream, [NewEvent.of("Happened")] * 2, expected=0)
+    return subscribe(
+        "view", handler, log=log, bodies=MemoryEventBodies(store), checkpoints=MemoryCheckpoints()
+    )
 
 
 @pytest.mark.parametrize("tranches", [0, 257])

@@ -59,7 +59,7 @@ class Adapters:
         self.table = DynamoDBEventsTable(**at)
         self.log = DynamoDBEventLog(**at, tranches=1, sleep=pause)
         self.begun_log = DynamoDBEventLog(**at, tranches=1, sleep=pause)
-        self.begun_log._tranches_are_checked = True
+        self.begun_log._begun_with = 1
         self.begun_log._last = {0: 7}
         self.checkpoints = DynamoDBCheckpoints(**at, sleep=pause)
         self.read_model = DynamoDBReadModel(**at, sleep=pause)

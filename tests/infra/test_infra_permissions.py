@@ -17,6 +17,8 @@ from tests.infra.conftest import LOCAL_REPLAY_TARGETS, Synthesized
 
 TABLE = "EventsTable4B7491D3.Arn"
 INDEX = f"{TABLE}/index/ByTime"
+STORE_ITEM = f"{TABLE} $store"
+"""The one item of the table that says how many shards it has."""
 LOG_TABLE = "LogTable81E80B89.Arn"
 STREAM = "EventsTable4B7491D3.StreamArn"
 BUS = "BusEA82B648.Arn"
@@ -41,6 +43,7 @@ ALLOWED = {
     },
     "read": {
         *(("dynamodb:Query", resource) for resource in (TABLE, INDEX, LOG_TABLE)),
+        ("dynamodb:GetItem", STORE_ITEM),
         *traces_and_log_of("read"),
     },
     "publish": {
@@ -49,6 +52,7 @@ ALLOWED = {
             for action in ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")
         ),
         *((f"dynamodb:{action}", TABLE) for action in ("BatchGetItem", "Query")),
+        ("dynamodb:GetItem", STORE_ITEM),
         ("events:PutEvents", BUS),
         *(("sqs:SendMessage", queue) for queue in (FAILED_EVENTS, DROPPED_BATCHES)),
         *traces_and_log_of("publish"),
@@ -59,12 +63,14 @@ ALLOWED = {
             for action in ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")
         ),
         *((f"dynamodb:{action}", TABLE) for action in ("BatchGetItem", "Query")),
+        ("dynamodb:GetItem", STORE_ITEM),
         *((f"dynamodb:{action}", LOG_TABLE) for action in ("PutItem", "Query")),
         ("sqs:SendMessage", UNLOGGED_BATCHES),
         *traces_and_log_of("index"),
     },
     "replay": {
         ("dynamodb:Query", INDEX),
+        ("dynamodb:GetItem", STORE_ITEM),
         *((f"dynamodb:{action}", REPLAYS_TABLE) for action in ("GetItem", "UpdateItem")),
         *traces_and_log_of("replay"),
     },
@@ -97,15 +103,28 @@ def allowed(app: Synthesized, name: str) -> set[tuple[str, str]]:
     found = set()
     for policy in role["Policies"]:
         for statement in policy["PolicyDocument"]["Statement"]:
-            assert statement.keys() == {"Sid", "Effect", "Action", "Resource"}
+            assert statement.keys() - {"Condition"} == {"Sid", "Effect", "Action", "Resource"}
+            item = f" {leading_key(statement)}" if "Condition" in statement else ""
             assert statement["Effect"] == "Allow"
             actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
             given = statement["Resource"]
             for resource in map(app.resolve, given if isinstance(given, list) else [given]):
                 found |= {
-                    (action, f"log of {name}" if resource == own_log else resource) for action in actions
+                    (action, f"log of {name}" if resource == own_log else f"{resource}{item}")
+                    for action in actions
                 }
     return found
+
+
+def leading_key(statement: dict[str, Any]) -> str:
+    """The one partition of a table that a statement is about."""
+    (condition,) = statement["Condition"].items()
+    operator, keys = condition
+    assert operator == "ForAllValues:StringEquals"
+    ((name, values),) = keys.items()
+    assert name == "dynamodb:LeadingKeys"
+    (key,) = values if isinstance(values, list) else [values]
+    return str(key)
 
 
 @pytest.mark.parametrize("name", ALLOWED)
@@ -131,6 +150,8 @@ class RecordingClient:
 
     def _record(self, action: str, request: dict[str, Any]) -> dict[str, Any]:
         table = LOG_TABLE if request["TableName"] == "log" else TABLE
+        if action == "GetItem" and request["Key"]["StreamId"]["S"] == "$store":
+            table = STORE_ITEM
         self.calls.add((f"dynamodb:{action}", INDEX if "IndexName" in request else table))
         return {"Items": []}
 
@@ -164,7 +185,8 @@ def test_appending_calls_nothing_that_its_role_does_not_allow() -> None:
         for events in ([event], [event, event]):
             with suppress(EventStoreError):
                 store.append("order-1", events, expected=expected)
-    assert {("dynamodb:PutItem", TABLE), ("dynamodb:GetItem", TABLE)} <= client.calls <= ALLOWED["append"]
+    assert {("dynamodb:PutItem", TABLE), ("dynamodb:GetItem", TABLE)} <= client.calls
+    assert client.calls - {("dynamodb:GetItem", STORE_ITEM)} <= ALLOWED["append"]  # it may get any item
 
 
 def test_reading_calls_nothing_that_the_roles_of_readers_do_not_allow() -> None:
@@ -174,7 +196,19 @@ def test_reading_calls_nothing_that_the_roles_of_readers_do_not_allow() -> None:
     assert [*store.read_stream("order-1")] == []
     assert client.calls <= ALLOWED["publish"]
     assert [*store.read_all()] == []
-    assert client.calls == {("dynamodb:Query", TABLE), ("dynamodb:Query", INDEX)} <= ALLOWED["read"]
+    assert client.calls <= ALLOWED["read"]
+    assert client.calls == {
+        ("dynamodb:GetItem", STORE_ITEM),
+        ("dynamodb:Query", TABLE),
+        ("dynamodb:Query", INDEX),
+    }
+
+
+def test_reading_all_streams_calls_nothing_that_the_role_of_replays_does_not_allow() -> None:
+    client = RecordingClient()
+    store = DynamoDBEventStore(client=client, table_name="events")  # type: ignore[arg-type]
+    assert [*store.read_all()] == []
+    assert client.calls <= ALLOWED["replay"]
 
 
 def test_logging_and_reading_the_log_call_nothing_that_their_roles_do_not_allow() -> None:
@@ -191,6 +225,7 @@ def test_logging_and_reading_the_log_call_nothing_that_their_roles_do_not_allow(
     assert (done.logged, done.stopped) == (1, None)
     assert client.calls == {
         ("dynamodb:BatchGetItem", TABLE),
+        ("dynamodb:GetItem", STORE_ITEM),
         ("dynamodb:Query", TABLE),
         ("dynamodb:Query", LOG_TABLE),
         ("dynamodb:PutItem", LOG_TABLE),

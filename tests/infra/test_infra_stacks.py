@@ -188,8 +188,8 @@ def test_every_log_group_has_the_retention_of_its_environment(
         (
             "prod",
             {
-                "append": {"WRITE_SHARDS": "5", "COMPRESSION": "none"},
-                "read": {"READ_SHARDS": "5", "SETTLING_S": "10", "LOG_TRANCHES": "4"},
+                "append": {"WRITE_SHARDS": "5", "READ_SHARDS": "5", "COMPRESSION": "none"},
+                "read": {"READ_SHARDS": "5", "SETTLING_S": "10"},
                 "publish": {
                     "EVENT_SOURCE": "eventstore",
                     "PUT_EVENTS_MAX_BYTES": "262144",

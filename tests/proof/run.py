@@ -155,10 +155,12 @@ def _append(endpoint: str, table_name: str, *, plan: Plan, report: Report) -> No
 
 
 def _read_table(client: DynamoDBClient, table_name: str) -> dict[str, list[Event]]:
-    """Read every item, past the library's own reads."""
+    """Read every event's item, past the library's own reads."""
     table: dict[str, list[Event]] = {}
     for page in client.get_paginator("scan").paginate(TableName=table_name, ConsistentRead=True):
         for item in page["Items"]:
+            if item["StreamId"]["S"].startswith("$"):  # the store's own
+                continue
             event = event_from_item(item)
             table.setdefault(event.stream_id, []).append(event)
     return {name: sorted(table[name], key=lambda event: event.event_id) for name in sorted(table)}

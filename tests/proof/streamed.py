@@ -144,7 +144,11 @@ def _perhaps_die(world: World, share: float, kind: str) -> None:
 
 def _begin(world: World, written: StreamHistory) -> None:
     """Let all records be there, and no time pass that a clock of theirs doesn't know."""
-    newest_us = max(int(change["dynamodb"]["NewImage"]["Timestamp"]["N"]) for change in written.changes)
+    newest_us = max(
+        int(change["dynamodb"]["NewImage"]["Timestamp"]["N"])
+        for change in written.changes
+        if "Timestamp" in change["dynamodb"]["NewImage"]  # not the store's own item
+    )
     world.now_us = newest_us + 1_000_000
 
 
@@ -185,6 +189,9 @@ class _Reads:
 
     def batch_get_item(self, **request: Any) -> Any:
         return self._read(self._client.batch_get_item, request)
+
+    def get_item(self, **request: Any) -> Any:
+        return self._read(self._client.get_item, request)
 
     def _read(self, operation: Callable[..., Any], request: dict[str, Any]) -> Any:
         what = "publisher killed when it read back"

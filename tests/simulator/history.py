@@ -160,7 +160,8 @@ def _as_lambda_has_it(record: Any, arn: str) -> Change:
 
 def _payloads(changes: Iterable[Change]) -> Iterable[tuple[Address, str | None]]:
     for change in changes:
-        if change["eventName"] == "INSERT":
+        # The store's own items are no events.
+        if change["eventName"] == "INSERT" and not address_of(change)[0].startswith("$"):
             payload = change["dynamodb"]["NewImage"].get("Payload")
             yield address_of(change), payload["S"] if payload else None
 

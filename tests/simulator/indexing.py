@@ -95,6 +95,9 @@ class _DynamoDB:
     def batch_get_item(self, **request: Any) -> Any:
         return failing_batch(self._reads, self._rng, self._faults.reads_failing, request)
 
+    def get_item(self, **request: Any) -> Any:
+        return self._reads.get_item(**request)
+
     def put_item(self, **request: Any) -> Any:
         chance = self._rng.random
         self._clock.sleep(30.0 if chance() < self._faults.puts_slow else 0.01)

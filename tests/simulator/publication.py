@@ -47,6 +47,9 @@ class CachedReads:
     def batch_get_item(self, **request: Any) -> Any:
         return self._kept(self._client.batch_get_item, request)
 
+    def get_item(self, **request: Any) -> Any:
+        return self._kept(self._client.get_item, request)
+
     def _kept(self, operation: Callable[..., Any], request: Mapping[str, Any]) -> Any:
         key = repr((operation.__name__, sorted(request.items())))
         if key not in self._answers:
@@ -230,6 +233,9 @@ class _FailingReads:
 
     def batch_get_item(self, **request: Any) -> Any:
         return failing_batch(self._reads, self._rng, self._share, request)
+
+    def get_item(self, **request: Any) -> Any:
+        return self._reads.get_item(**request)
 
 
 def failing_batch(reads: CachedReads, rng: random.Random, share: float, request: Mapping[str, Any]) -> Any:

@@ -16,8 +16,8 @@ from eventstore.errors import PublicationStopped
 from eventstore.limits import PUBLISH_MAX_TRIES
 from eventstore.publication_order import Placed, PublicationOrder, PublishedStreams, StreamRecord, Trouble
 from eventstore.publish import Publication, Publisher, Refusal, _Batch, _Pending
-from tests.simulator.event_source_mapping import Settings, Shard
-from tests.simulator.history import History
+from tests.simulator.event_source_mapping import Change, Settings, Shard
+from tests.simulator.history import History, address_of
 from tests.simulator.publication import Simulation, one_shard, reordered, side_by_side
 
 
@@ -131,12 +131,17 @@ def reports_the_last(records: Sequence[StreamRecord], batch: _Batch, trouble: Tr
     )
 
 
+def of_events(history: History) -> list[Change]:
+    """The changes but those of the store's own item, which a weakened publisher can trip over."""
+    return [change for change in history.changes if not address_of(change)[0].startswith("$")]
+
+
 def one_shard_out_of_order(history: History, rng: random.Random) -> list[Shard]:
-    return one_shard(reordered(history.changes, rng, within_s=4.9))
+    return one_shard(reordered(of_events(history), rng, within_s=4.9))
 
 
 def two_shards_that_part(history: History, rng: random.Random) -> list[Shard]:
-    return side_by_side(history.changes, rng)
+    return side_by_side(of_events(history), rng)
 
 
 Shards = Callable[[History, random.Random], list[Shard]]

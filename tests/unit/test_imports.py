@@ -52,7 +52,8 @@ DOMAIN: Final = """
 
 EVENTS_TABLE: Final = """
     eventstore: appends merge
-    eventstore.adapters.dynamodb: appending compression items reading schema store stream_query time_index
+    eventstore.adapters.dynamodb: appending compression facts items reading schema store
+    eventstore.adapters.dynamodb: stream_query time_index
 """
 
 HTTP: Final = """

@@ -27,12 +27,16 @@ PUBLISH = {
 QUEUE = "arn:aws:sqs:eu-central-1:123456789012:rebuild.fifo"
 ANY_BUS = "arn:aws:events:eu-central-1:123456789012:event-bus/*"
 
-READ = {"EVENTS_TABLE": "events", "READ_SHARDS": "3", "LOG_TABLE": "log", "LOG_TRANCHES": "4"}
+READ = {"EVENTS_TABLE": "events", "READ_SHARDS": "3", "LOG_TABLE": "log"}
 
 
 def test_append_settings_are_typed() -> None:
-    settings = AppendSettings.from_environ({"EVENTS_TABLE": "events", "WRITE_SHARDS": "12"})
-    assert settings == AppendSettings(events_table="events", write_shards=12, compression="none")
+    settings = AppendSettings.from_environ(
+        {"EVENTS_TABLE": "events", "WRITE_SHARDS": "12", "READ_SHARDS": "20"}
+    )
+    assert settings == AppendSettings(
+        events_table="events", write_shards=12, read_shards=20, compression="none"
+    )
 
 
 def test_read_settings_are_typed_and_have_the_default_settling_time() -> None:
@@ -53,8 +57,6 @@ def test_index_settings_are_typed_and_report_by_default() -> None:
 def test_tranches_have_to_be_a_whole_number_within_bounds(value: str) -> None:
     with pytest.raises(InvalidSettings, match="LOG_TRANCHES is"):
         IndexSettings.from_environ({"EVENTS_TABLE": "events", "LOG_TABLE": "log", "LOG_TRANCHES": value})
-    with pytest.raises(InvalidSettings, match="LOG_TRANCHES is"):
-        ReadSettings.from_environ({**READ, "LOG_TRANCHES": value})
 
 
 def test_publish_settings_have_defaults_and_an_api_url_without_trailing_slash() -> None:
@@ -90,7 +92,7 @@ def test_shards_have_to_be_a_whole_number_within_bounds(value: str) -> None:
 
 
 def test_compression_is_one_of_those_there_are() -> None:
-    environ = {"EVENTS_TABLE": "events", "WRITE_SHARDS": "1", "COMPRESSION": "zstd"}
+    environ = {"EVENTS_TABLE": "events", "WRITE_SHARDS": "1", "READ_SHARDS": "1", "COMPRESSION": "zstd"}
     assert AppendSettings.from_environ(environ).compression == "zstd"
     with pytest.raises(InvalidSettings, match="COMPRESSION is 'gzip'; it must be one of: none, zlib, zstd"):
         AppendSettings.from_environ({**environ, "COMPRESSION": "gzip"})

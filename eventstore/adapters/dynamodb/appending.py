@@ -69,6 +69,7 @@ class EventAppends(EventReads):
     def transact(self, appends: Sequence[Append]) -> tuple[Appended, ...]:
         """Append to several streams, all or nothing; see `EventStore.transact`."""
         check_transaction(appends)
+        self._spread()  # what it may have to read doesn't come between a stamp and its write
         made_us = self._clock_us()
         call = _Call(want(appends, new_uid=lambda: uuid7(now_us=made_us, random_bytes=self._random_bytes)))
         for attempt in range(1, APPEND_MAX_TRIES + 1):
@@ -175,11 +176,12 @@ class EventAppends(EventReads):
             to_version, limit = events[-1].event_id - 1, min(8 * limit, left)
 
     def _write(self, events: list[Event]) -> None:
+        shards = self._spread()
         puts = [
             {
                 "TableName": self._table_name,
                 "Item": item_from_event(
-                    event, shard=self._random_shard(self._write_shards), compression=self._compression
+                    event, shard=self._random_shard(shards), compression=self._compression
                 ),
                 "ConditionExpression": _FREE,
                 "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
@@ -196,6 +198,10 @@ class EventAppends(EventReads):
             if too_large is None:
                 raise
             raise too_large from error
+
+    def _spread(self) -> int:
+        """Return over how many shards events may be spread now; the first time, record what readers read."""
+        return self._facts.write_shards(self._write_shards, told=self._read_shards)
 
     def _look_at_taken(
         self, wanted: list[Wanted], items: list[dict[str, Any] | None]

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from eventstore.adapters.dynamodb.facts import StoreFacts
 from eventstore.adapters.dynamodb.items import check_address, event_from_item, key_of
 from eventstore.adapters.dynamodb.requests import get_items
 from eventstore.adapters.forks import fork_safe
@@ -38,11 +39,14 @@ class DynamoDBEventBodies:
         self._table_name = table_name
         self._jitter = jitter
         self._sleep = sleep
+        self._facts = StoreFacts(client=client, table_name=table_name)
 
     def read_events(
         self, addresses: Sequence[tuple[str, int]]
     ) -> dict[tuple[str, int], Event | MalformedItem]:
         """Read events by their addresses; see `EventBodies.read_events`."""
+        if addresses:
+            self._facts.check()
         keys = [key_of(stream_id, event_id) for stream_id, event_id in addresses]
         items = get_items(self._client, self._table_name, keys, jitter=self._jitter, sleep=self._sleep)
         return {check_address(item, *addresses): _event_or_why_not(item) for item in items}

@@ -9,6 +9,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
 from eventstore.adapters.dynamodb.compression import Compression
+from eventstore.adapters.dynamodb.facts import StoreFacts
 from eventstore.adapters.dynamodb.items import check_address, event_from_item, item_from_event, key_of
 from eventstore.adapters.dynamodb.requests import SlotsTaken, send
 from eventstore.adapters.dynamodb.schema import BY_TIME, EVENT_ID, EVENT_UID, GSI_KEY, STREAM_ID, TIMESTAMP
@@ -35,6 +36,7 @@ class DynamoDBEventsTable:
         table_name: the table of the deployed stack.
         compression: how payloads are stored that it writes; None as plain text.
         page_items: items of one page of a scan at most; None for as many as 1 MB holds.
+        facts: what the store knows about itself; None to read it from the table.
     """
 
     def __init__(
@@ -44,14 +46,17 @@ class DynamoDBEventsTable:
         table_name: str,
         compression: Compression | None = None,
         page_items: int | None = None,
+        facts: StoreFacts | None = None,
     ) -> None:
         self._client = fork_safe(client)
         self._table_name = table_name
         self._compression = compression
+        self._facts = facts or StoreFacts(client=client, table_name=table_name)
         self._page = {} if page_items is None else {"Limit": page_items}
 
     def scan(self, *, segment: int, segments: int, after: str | None) -> ItemPage:
         """Read one page of a segment; see `StoredItems.scan`."""
+        self._facts.check()
         request: dict[str, Any] = {
             "TableName": self._table_name,
             "Segment": segment,
@@ -120,10 +125,23 @@ class DynamoDBEventsTable:
             return False
         return True
 
+    def spread(self, write_shards: int) -> int:
+        """Return over how many shards events may be spread now; see `ImportTarget.spread`."""
+        return self._facts.write_shards(write_shards, told=write_shards)
+
     def is_empty(self) -> bool:
-        """Tell whether the table has no item at all; strongly consistent. Cost: 1 request, 1 RCU."""
-        answer = send(self._client.scan, TableName=self._table_name, Limit=1, ConsistentRead=True)
-        return not answer["Items"]
+        """Tell whether the table has no event; see `ImportTarget.is_empty`."""
+        request: dict[str, Any] = {"TableName": self._table_name, "ConsistentRead": True}
+        # Beside the store's own items there are mostly none, or many events.
+        limit = 2
+        while True:
+            answer = send(self._client.scan, **request, Limit=limit)
+            if any(_stored(item).is_events for item in answer["Items"]):
+                return False
+            if "LastEvaluatedKey" not in answer:
+                return True
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+            limit = 1_000
 
     def time_us(self) -> int | None:
         """Ask what time it is by DynamoDB's own clock; None when its answers don't say.

@@ -7,7 +7,7 @@ import json
 import os
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from math import ceil
 from typing import TYPE_CHECKING, Any, Final
@@ -42,10 +42,15 @@ class DynamoDBEventLog:
     Args:
         client: boto3's DynamoDB client, best made with `client.dynamodb_client`.
         table_name: the log's table.
-        tranches: as many as the log was begun with; writing to it with another number is refused.
+        tranches: as many as the log was begun with: any other number is refused before anything is read or
+            written. None for whatever it was begun with; a log that isn't begun yet, it begins with
+            `LOG_TRANCHES`.
         random_bytes, jitter, sleep: chance and time, to be replaced in tests.
 
     Keep it as long as the process lives: it remembers each tranche's last block.
+
+    Cost: how many tranches the log has is read once a process, 1 query and 1 RCU; until the log is begun,
+    each time again.
     """
 
     def __init__(
@@ -53,31 +58,35 @@ class DynamoDBEventLog:
         *,
         client: DynamoDBClient,
         table_name: str,
-        tranches: int = LOG_TRANCHES,
+        tranches: int | None = None,
         random_bytes: Callable[[int], bytes] = os.urandom,
         jitter: Callable[[], float] = random.random,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        if not 1 <= tranches <= LOG_TRANCHES_MAX:
+        if tranches is not None and not 1 <= tranches <= LOG_TRANCHES_MAX:
             raise ValueError(f"tranches is {tranches}; it has to be from 1 to {LOG_TRANCHES_MAX}")
         self._client = fork_safe(client)
         self._table_name = table_name
-        self._tranches = tranches
+        self._told = tranches
         self._random_bytes = random_bytes
         self._jitter = jitter
         self._sleep = sleep
         self._last: dict[int, int] = {}
-        self._tranches_are_checked = False
+        self._begun_with: int | None = None
 
     @property
     def tranches(self) -> int:
-        """How many tranches it has."""
-        return self._tranches
+        """How many tranches it has; see `EventLog.tranches`."""
+        if self._begun_with is None:
+            self._look()
+        return self._begun_with or self._told or LOG_TRANCHES
 
     def append_block(self, tranche: int, events: Sequence[Event]) -> int:
         """Put a block of entries behind the last one of a tranche; see `EventLog.append_block`."""
-        check_block(tranche, events, tranches=self._tranches)
-        self._check_tranches()
+        number = self._begun_with or self._told or self.tranches
+        check_block(tranche, events, tranches=number)
+        if self._begun_with is None:
+            self._begin(number)
         uid = base64.urlsafe_b64encode(self._random_bytes(12)).decode()
         item: dict[str, Any] = {
             TRANCHE: {"N": str(tranche)},
@@ -100,7 +109,7 @@ class DynamoDBEventLog:
         self, tranche: int, *, after: BlockPosition | None = None, limit: int | None = None
     ) -> Iterator[LogEntry]:
         """Read the entries of a tranche in their order; see `EventLog.read_tranche`."""
-        place = check_read(tranche, after=after, limit=limit, tranches=self._tranches)
+        place = check_read(tranche, after=after, limit=limit, tranches=self.tranches)
         return islice(self._entries(tranche, place, limit), limit)
 
     def _entries(self, tranche: int, place: BlockPosition, limit: int | None) -> Iterator[LogEntry]:
@@ -164,24 +173,47 @@ class DynamoDBEventLog:
             return bool(in_the_way.get(BLOCK_UID) == {"S": uid})
         return True
 
-    def _check_tranches(self) -> None:
+    def _look(self) -> None:
+        """Read with how many tranches the log was begun, if it was; refuse to go on with another number."""
+        answer = send(
+            self._client.query,
+            TableName=self._table_name,
+            KeyConditionExpression=f"{TRANCHE} = :tranche",
+            ExpressionAttributeValues={":tranche": {"N": str(NO_TRANCHE)}},
+            ConsistentRead=True,
+        )
+        for item in answer["Items"]:
+            self._take(item)
+
+    def _begin(self, tranches: int) -> None:
         """Say how many tranches the log has, the first time ever; else refuse another number."""
-        if self._tranches_are_checked:
-            return
-        given = {"N": str(self._tranches)}
+        given = {"N": str(tranches)}
+        item = {TRANCHE: {"N": str(NO_TRANCHE)}, BLOCK: {"N": "0"}, TRANCHES: given}
         try:
             send(
                 self._client.put_item,
                 TableName=self._table_name,
-                Item={TRANCHE: {"N": str(NO_TRANCHE)}, BLOCK: {"N": "0"}, TRANCHES: given},
+                Item=item,
                 ConditionExpression=f"{_FREE} OR {TRANCHES} = :given",
                 ExpressionAttributeValues={":given": given},
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except SlotsTaken as taken:
-            begun_with = (taken.items[0] or {}).get(TRANCHES, {}).get("N", "0")
-            raise TranchesChanged(begun_with=int(begun_with), given=self._tranches) from taken
-        self._tranches_are_checked = True
+            self._take(taken.items[0] or {}, cause=taken)
+            if self._begun_with != tranches:
+                raise TranchesChanged(begun_with=self._begun_with or 0, given=tranches) from taken
+        else:
+            self._take(item)
+
+    def _take(self, item: Mapping[str, Any], *, cause: SlotsTaken | None = None) -> None:
+        number = item.get(TRANCHES, {}).get("N", "")
+        begun_with = int(number) if number.isascii() and number.isdecimal() else 0
+        if not 1 <= begun_with <= LOG_TRANCHES_MAX:
+            reason = f"its {TRANCHES} is {number or 'missing'}; it has to be from 1 to {LOG_TRANCHES_MAX}"
+            raise MalformedBlock(tranche=NO_TRANCHE, block=0, reason=reason) from cause
+        if self._told not in {None, begun_with}:
+            raise TranchesChanged(begun_with=begun_with, given=self._told or 0) from cause
+        self._begun_with = begun_with
 
 
 def _text(events: Sequence[Event]) -> str:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from eventstore.adapters.dynamodb.facts import StoreFacts
 from eventstore.adapters.dynamodb.items import check_address, event_from_item, key_of
 from eventstore.adapters.dynamodb.requests import get_items, send
 from eventstore.adapters.dynamodb.schema import EVENT_ID, STREAM_ID, TIMESTAMP
@@ -48,6 +49,9 @@ class EventReads:
         self._clock_us = clock_us
         self._jitter = jitter
         self._sleep = sleep
+        self._facts = StoreFacts(
+            client=client, table_name=table_name, clock_us=clock_us, jitter=jitter, sleep=sleep
+        )
 
     def head(self, stream_id: str) -> Head:
         """Tell a stream's last version; see `EventStore.head`."""
@@ -57,6 +61,7 @@ class EventReads:
 
     def event_at(self, stream_id: str, event_id: int) -> Event | None:
         """Read one event, strongly consistent; None when it isn't there. Cost: 1 request, 1 RCU per 4 KB."""
+        self._facts.check()
         answer = send(
             self._client.get_item,
             TableName=self._table_name,
@@ -93,6 +98,8 @@ class EventReads:
 
     def read_times(self, addresses: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
         """Read the Timestamps of events by their addresses; see `publication_order.StreamReader`."""
+        if addresses:
+            self._facts.check()
         items = get_items(
             self._client,
             self._table_name,
@@ -121,21 +128,38 @@ class EventReads:
         settled_until_us = self._clock_us() - self._settling_us
         if not unsettled:
             end_us = settled_until_us if end_us is None else min(end_us, settled_until_us)
-        return AllEvents(self._query_shards(from_us, end_us, after, limit), settled_until_us)
+        found = self._query_shards(from_us, end_us, after, limit, unsettled=unsettled)
+        return AllEvents(found, settled_until_us)
 
     def _query_shards(
-        self, from_us: int, end_us: int | None, after: Position | None, limit: int | None
+        self, from_us: int, end_us: int | None, after: Position | None, limit: int | None, *, unsettled: bool
     ) -> Iterator[Event]:
         if end_us is not None and end_us <= from_us:
             return
-        shards = [
-            TimeShard(self._query, table_name=self._table_name, shard=shard, from_us=from_us, end_us=end_us)
-            for shard in range(self._read_shards)
-        ]
+        shards: list[TimeShard] = []
+
+        def joining(reached_us: int | None) -> list[TimeShard]:
+            """Make the shards that have to be read as well by now; nothing of theirs is older."""
+            # Of settled events none can be in a shard that isn't known when their reading begins.
+            known = self._facts.read_shards(self._read_shards, fresh=unsettled or not shards)
+            joined = [
+                TimeShard(
+                    self._query,
+                    table_name=self._table_name,
+                    shard=shard,
+                    from_us=from_us if reached_us is None else max(from_us, reached_us),
+                    end_us=end_us,
+                )
+                for shard in range(len(shards), known)
+            ]
+            shards.extend(joined)
+            return joined
+
+        first = joining(None)
         process = os.getpid()
-        executor = ThreadPoolExecutor(min(self._read_shards, _MAX_THREADS), thread_name_prefix="read-all")
+        executor = ThreadPoolExecutor(min(len(first), _MAX_THREADS), thread_name_prefix="read-all")
         try:
-            for event in merge(shards, executor=executor, after=after, limit=limit):
+            for event in merge(first, executor=executor, after=after, limit=limit, joining=joining):
                 yield event
                 if os.getpid() != process:
                     raise RuntimeError("this read of all events was begun before a fork; begin it anew")
@@ -143,6 +167,7 @@ class EventReads:
             executor.shutdown(wait=False, cancel_futures=True)
 
     def _query_events(self, stream: StreamQuery, request: dict[str, Any]) -> Iterator[Event]:
+        self._facts.check()
         while not stream.ended:
             answer = self._query(**request, **stream.request())
             items, key = answer["Items"][::-1], answer.get("LastEvaluatedKey")

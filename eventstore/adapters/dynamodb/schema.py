@@ -13,6 +13,18 @@ EventUid   S  the writer's UUID or ours; a retried append is known by it
 Timestamp  N  microseconds since 1970 UTC; strictly increasing inside a stream
 GSIKey     N  random 0..N-1; spreads the time index over N partitions
 =========  =  =======================================================================================
+
+And one item of the store's own, `$store` / 0, from which readers and writers take what they must agree about.
+It has neither Timestamp nor GSIKey, so it isn't in the index; whoever reads events passes over it.
+
+================  =  ================================================================================
+Format            N  version of the stored items: 1. Who knows only lower ones reads and writes nothing
+ReadShards        N  the most shards that were ever written, so that have to be read; it never falls
+Since             N  microseconds since 1970 UTC, when ReadShards was set
+ReadShardsBefore  N  how many of them every reader knew of then: no others are written until all know
+================  =  ================================================================================
+
+How many tranches the log has stands in the log's own table (`log_schema`).
 """
 
 from typing import Final
@@ -26,6 +38,15 @@ METADATA: Final = "Metadata"
 EVENT_UID: Final = "EventUid"
 TIMESTAMP: Final = "Timestamp"
 GSI_KEY: Final = "GSIKey"
+
+STORE_STREAM_ID: Final = "$store"
+STORE_EVENT_ID: Final = 0
+FORMAT: Final = "Format"
+FORMAT_VERSION: Final = 1
+"""The version of the stored items that this library reads and writes."""
+READ_SHARDS: Final = "ReadShards"
+READ_SHARDS_BEFORE: Final = "ReadShardsBefore"
+SINCE: Final = "Since"
 
 BY_TIME: Final = "ByTime"
 """The time index: partition key GSIKey, sort key Timestamp, projection ALL."""

@@ -1,0 +1,228 @@
+"""What the store knows about itself: the item (`$store`, 0) of the events table, which `schema` describes.
+
+How many shards of the time index have to be read stands there, and in no reader's settings alone: a reader
+who is told a lower number would pass over events in silence. A writer raises it before it uses more shards
+than it names, and doesn't use them until every reader has seen it (docs/adr/0002-random-shards.md).
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from eventstore.adapters.dynamodb.requests import Busy, SlotsTaken, send
+from eventstore.adapters.dynamodb.schema import (
+    EVENT_ID,
+    FORMAT,
+    FORMAT_VERSION,
+    READ_SHARDS,
+    READ_SHARDS_BEFORE,
+    SINCE,
+    STORE_EVENT_ID,
+    STORE_STREAM_ID,
+    STREAM_ID,
+)
+from eventstore.adapters.forks import fork_safe
+from eventstore.errors import MalformedStoreItem, StoreFormatUnknown, StoreUnavailable
+from eventstore.limits import FACTS_CLOCKS_S, FACTS_REFRESH_S, FACTS_SPREAD_S, SHARDS_MAX
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+_KEY: Final[dict[str, Any]] = {STREAM_ID: {"S": STORE_STREAM_ID}, EVENT_ID: {"N": str(STORE_EVENT_ID)}}
+_FREE: Final = f"attribute_not_exists({STREAM_ID})"
+_UNCHANGED: Final = "#format = :format AND #shards = :shards AND #since = :since"
+_NAMES: Final = {"#format": FORMAT, "#shards": READ_SHARDS, "#since": SINCE}
+_MAX_TRIES: Final = 20
+
+_REFRESH_US: Final = round(FACTS_REFRESH_S * 1_000_000)
+_SPREAD_US: Final = round(FACTS_SPREAD_S * 1_000_000)
+_CLOCKS_US: Final = round(FACTS_CLOCKS_S * 1_000_000)
+
+
+class StoreFacts:
+    """What a store knows about itself, as this process has it; safe to use from several threads.
+
+    Args:
+        client: boto3's DynamoDB client.
+        table_name: the events table.
+        clock_us, jitter, sleep: time and chance, to be replaced in tests.
+
+    All methods raise `StoreFormatUnknown`, `MalformedStoreItem` and `StoreUnavailable`, before anything else
+    is read or written.
+    """
+
+    def __init__(
+        self,
+        *,
+        client: DynamoDBClient,
+        table_name: str,
+        clock_us: Callable[[], int] = lambda: time.time_ns() // 1_000,
+        jitter: Callable[[], float] = random.random,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._client = fork_safe(client)
+        self._table_name = table_name
+        self._clock_us = clock_us
+        self._jitter = jitter
+        self._sleep = sleep
+        # Replaced whole and never locked: two threads that both read it do no harm, and a fork no less.
+        self._copy: _Copy | None = None
+        self._looked_us: int | None = None
+
+    @property
+    def recorded(self) -> int | None:
+        """How many shards have to be read by what was last read of the store; None when it says nothing."""
+        copy = self._copy
+        return copy.read_shards if copy else None
+
+    def check(self) -> None:
+        """Refuse a store whose items this library doesn't know. Cost: 1 request and 1 RCU, once a process."""
+        if self._looked_us is None:
+            self._read(consistent=True)
+
+    def read_shards(self, told: int, *, fresh: bool = True) -> int:
+        """Return how many shards of the time index have to be read now: never fewer than were written.
+
+        Args:
+            told: by the caller's settings; it counts where it's higher, or where the store has no item yet.
+            fresh: a store without an item is asked again now; otherwise when the last answer is old.
+
+        Consistency: what is older than `FACTS_REFRESH_S` is read again, eventually consistent; the first
+        time, and as long as there's no item, strongly.
+        Cost: 0.5 RCU each `FACTS_REFRESH_S` in which it's asked for; without an item 1 RCU each time.
+        """
+        copy, now_us = self._copy, self._clock_us()
+        is_old = self._looked_us is None or not 0 <= now_us - self._looked_us < _REFRESH_US
+        if is_old or (fresh and copy is None):
+            copy = self._read(consistent=copy is None)
+        return max(told, copy.read_shards) if copy else told
+
+    def write_shards(self, wanted: int, *, told: int) -> int:
+        """Return over how many shards new events may be spread now, and record what readers have to read.
+
+        The store's number is raised where it is lower than what is told. Which shards it didn't name before,
+        every reader knows `FACTS_SPREAD_S` later at the latest; until then what was known before is written.
+
+        Args:
+            wanted: by the writer's settings.
+            told: how many shards readers read, by the same settings: at least `wanted`.
+
+        Cost: 1 request and 1 RCU once a process; 1 WCU more when the number is recorded or raised.
+        """
+        copy = self._copy
+        if copy is None or copy.read_shards < told:
+            copy = self._record(told)
+        return copy.usable(wanted, now_us=self._clock_us())
+
+    def _record(self, read_shards: int) -> _Copy:
+        copy = self._copy or self._read(consistent=True)
+        for attempt in range(1, _MAX_TRIES + 1):
+            if copy and copy.read_shards >= read_shards:
+                return copy
+            try:
+                return self._put(copy, read_shards)
+            except SlotsTaken:
+                # Another writer was first, or an earlier try of ours has done it.
+                copy = self._read(consistent=True)
+            except Busy:
+                self._sleep(min(0.5, 0.01 * 2**attempt) * self._jitter())
+        reason = f"other writers were first {_MAX_TRIES} times"
+        raise StoreUnavailable(operation=f"record {read_shards} shards", reason=reason)
+
+    def _put(self, copy: _Copy | None, read_shards: int) -> _Copy:
+        """Put the item, the first time or in place of `copy`; what a later version has added stays in it."""
+        now_us = self._clock_us()
+        # Who finds no item asks again each time, so a first number needs no time to spread.
+        before = copy.known_to_all(now_us=now_us) if copy else read_shards
+        item = {
+            **(copy.item if copy else {**_KEY, FORMAT: {"N": str(FORMAT_VERSION)}}),
+            READ_SHARDS: {"N": str(read_shards)},
+            READ_SHARDS_BEFORE: {"N": str(before)},
+            SINCE: {"N": str(now_us)},
+        }
+        condition: dict[str, Any] = {"ConditionExpression": _FREE}
+        if copy:
+            condition = {
+                "ConditionExpression": _UNCHANGED,
+                "ExpressionAttributeNames": _NAMES,
+                "ExpressionAttributeValues": {
+                    ":format": copy.item[FORMAT],
+                    ":shards": copy.item[READ_SHARDS],
+                    ":since": copy.item[SINCE],
+                },
+            }
+        send(self._client.put_item, TableName=self._table_name, Item=item, **condition)
+        return self._keep(item, now_us)
+
+    def _read(self, *, consistent: bool) -> _Copy | None:
+        # Before the request: whatever it sees, it has at least seen what was there then.
+        now_us = self._clock_us()
+        answer = send(self._client.get_item, TableName=self._table_name, Key=_KEY, ConsistentRead=consistent)
+        item = answer.get("Item")
+        known = self._copy
+        copy = self._keep(item, now_us) if item else known
+        if not consistent and copy and known and known.read_shards > copy.read_shards:
+            # The number never falls: an eventually consistent read has given an earlier one.
+            copy = self._copy = known
+        self._looked_us = now_us
+        return copy
+
+    def _keep(self, item: Mapping[str, Any], now_us: int) -> _Copy:
+        known, copy = self._copy, _copy_of(item, now_us)
+        if known and (known.read_shards, known.since_us) == (copy.read_shards, copy.since_us):
+            copy = replace(copy, seen_us=known.seen_us)
+        self._copy = copy
+        return copy
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    item: Mapping[str, Any]
+    """Whole, with what a later version may have added."""
+    read_shards: int
+    read_shards_before: int
+    since_us: int
+    """By the clock of the writer who raised it."""
+    seen_us: int
+    """By this process's clock: when it first saw this number."""
+
+    def known_to_all(self, *, now_us: int) -> int:
+        """Return how many shards every reader knows of.
+
+        By this process's own clock, since it saw the number; or by the writer's, with room for a difference.
+        """
+        is_known = now_us - self.seen_us >= _SPREAD_US or now_us - self.since_us >= _SPREAD_US + _CLOCKS_US
+        return self.read_shards if is_known else self.read_shards_before
+
+    def usable(self, wanted: int, *, now_us: int) -> int:
+        """Return how many shards may be written."""
+        return min(wanted, self.known_to_all(now_us=now_us))
+
+
+def _copy_of(item: Mapping[str, Any], now_us: int) -> _Copy:
+    version = _whole(item, FORMAT, low=1)
+    if version > FORMAT_VERSION:
+        raise StoreFormatUnknown(format_version=version, known=FORMAT_VERSION)
+    read_shards = _whole(item, READ_SHARDS, low=1, high=SHARDS_MAX)
+    return _Copy(
+        item=item,
+        read_shards=read_shards,
+        read_shards_before=_whole(item, READ_SHARDS_BEFORE, low=1, high=read_shards),
+        since_us=_whole(item, SINCE, low=0),
+        seen_us=now_us,
+    )
+
+
+def _whole(item: Mapping[str, Any], name: str, *, low: int, high: int | None = None) -> int:
+    number = item.get(name, {}).get("N")
+    if number is None:
+        raise MalformedStoreItem(reason=f"its {name} is missing or no number")
+    value = int(number) if number.isascii() and number.isdecimal() else -1
+    if value < low or (high is not None and value > high):
+        bounds = f"from {low} to {high:,}" if high is not None else f"from {low} on"
+        raise MalformedStoreItem(reason=f"its {name} is {number}; it has to be a whole number {bounds}")
+    return value

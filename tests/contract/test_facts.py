@@ -1,0 +1,489 @@
+"""What the store knows about itself: nobody who is told another number of shards passes over an event."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eventstore import (
+    ANY,
+    Event,
+    EventStoreError,
+    MalformedStoreItem,
+    NewEvent,
+    Position,
+    StoreFormatUnknown,
+    StoreUnavailable,
+)
+from eventstore.adapters.dynamodb import facts
+from eventstore.adapters.dynamodb.event_bodies import DynamoDBEventBodies
+from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
+from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore.adapters.dynamodb.stream_records import stream_records
+from eventstore.transfer.export import export
+from eventstore.transfer.importing import import_events
+from tests.contract.test_faults import Wire
+from tests.tables import Meter, dynamodb_client, events_table
+
+START_US = 1_769_860_800_000_000
+KEY: dict[str, Any] = {"StreamId": {"S": "$store"}, "EventId": {"N": "0"}}
+HAPPENED = [NewEvent.of("Happened")]
+
+
+class Table:
+    """An events table, and stores on it as several processes have them; their clocks agree."""
+
+    def __init__(self, endpoint: str, name: str) -> None:
+        self.client = dynamodb_client(endpoint)
+        self.name = name
+        self.now_us = START_US
+
+    def store(self, shards: int = 1, **options: Any) -> DynamoDBEventStore:
+        given: dict[str, Any] = {"clock_us": lambda: self.now_us, "sleep": lambda _: None, **options}
+        return DynamoDBEventStore(client=self.client, table_name=self.name, write_shards=shards, **given)
+
+    def item(self) -> dict[str, Any]:
+        return self.client.get_item(TableName=self.name, Key=KEY).get("Item", {})  # type: ignore[return-value]
+
+    def recorded(self) -> tuple[int, int]:
+        item = self.item()
+        return int(item["ReadShards"]["N"]), int(item["ReadShardsBefore"]["N"])
+
+    def change(self, **attributes: Any) -> None:
+        self.client.put_item(TableName=self.name, Item={**self.item(), **attributes})
+
+    def pass_s(self, seconds: float) -> None:
+        self.now_us += round(seconds * 1_000_000)
+
+    def shards(self) -> set[int]:
+        found = self.client.scan(TableName=self.name)["Items"]
+        return {int(item["GSIKey"]["N"]) for item in found if "GSIKey" in item}
+
+
+@pytest.fixture
+def table(dynamodb_endpoint: str) -> Iterator[Table]:
+    with events_table(dynamodb_client(dynamodb_endpoint)) as name:
+        yield Table(dynamodb_endpoint, name)
+
+
+@pytest.fixture
+def wire(table: Table, monkeypatch: pytest.MonkeyPatch) -> Wire:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    endpoint = table.client._endpoint  # type: ignore[attr-defined]
+    wire = Wire(endpoint.http_session.send)
+    monkeypatch.setattr(endpoint.http_session, "send", wire.send)
+    return wire
+
+
+def append(store: DynamoDBEventStore, streams: int, name: str = "s") -> set[tuple[str, int]]:
+    """Append one event to each of so many streams."""
+    return {
+        (event.stream_id, event.event_id)
+        for n in range(streams)
+        for event in store.append(f"{name}-{n}", HAPPENED, expected=ANY).events
+    }
+
+
+def read(store: DynamoDBEventStore, **options: Any) -> set[tuple[str, int]]:
+    return {(event.stream_id, event.event_id) for event in store.read_all(**{"unsettled": True, **options})}
+
+
+# --- the number of shards ---------------------------------------------------------------------------
+
+
+def test_reader_who_is_told_fewer_shards_reads_all_that_were_written(table: Table) -> None:
+    written = append(table.store(3), 60)
+    assert table.shards() == {0, 1, 2}
+
+    assert read(table.store(1)) == written
+    assert read(table.store(7)) == written
+
+
+def test_reader_who_began_before_the_first_event_reads_it(table: Table) -> None:
+    reader = table.store(1)
+    assert read(reader) == set()
+
+    written = append(table.store(3), 20)
+    assert read(reader) == written
+
+
+def test_first_writer_records_its_shards_in_an_item_of_the_stores_own(table: Table) -> None:
+    append(table.store(2, read_shards=5), 1)
+
+    number = {name: {"N": str(value)} for name, value in (("Format", 1), ("Since", START_US))}
+    shards = {"ReadShards": {"N": "5"}, "ReadShardsBefore": {"N": "5"}}
+    assert table.item() == {**KEY, **number, **shards}
+
+
+def test_store_from_before_is_read_as_told_until_a_writer_records_it(table: Table) -> None:
+    written = append(table.store(3), 60)
+    table.client.delete_item(TableName=table.name, Key=KEY)
+    assert read(table.store(3)) == written
+    assert read(table.store(1)) < written  # nobody can know better
+
+    append(table.store(1, read_shards=3), 1, "new")
+    assert written < read(table.store(1))
+
+
+def test_lower_number_of_write_shards_leaves_what_is_read(table: Table) -> None:
+    written = append(table.store(5), 60)
+    table.pass_s(3_600)
+    written |= append(table.store(2), 20, "later")
+
+    assert table.recorded() == (5, 5)
+    assert read(table.store(2)) == written
+
+
+def test_new_shards_are_written_when_every_reader_knows_of_them(table: Table) -> None:
+    append(table.store(1), 20)
+    table.pass_s(3_600)
+    writer = table.store(5)
+    append(writer, 40, "a")
+    assert (table.recorded(), table.shards()) == ((5, 1), {0})
+    table.pass_s(59)
+    another = table.store(5)
+    append(another, 40, "b")
+    append(writer, 40, "c")
+    assert table.shards() == {0}
+
+    table.pass_s(1)
+    append(another, 40, "d")
+    assert table.shards() == {0}
+    append(writer, 60, "e")
+    assert table.shards() == {0, 1, 2, 3, 4}
+
+
+@pytest.mark.parametrize(("ahead_s", "spreads"), [(-86_400, False), (0, False), (300, False), (361, True)])
+def test_writer_with_another_clock_waits_by_its_own(table: Table, ahead_s: float, spreads: bool) -> None:
+    """It waits a minute from when it saw the number; another writer's time counts when it's long ago."""
+    append(table.store(1), 1)
+    table.pass_s(3_600)
+    append(table.store(5), 1, "raised")
+    table.pass_s(1)
+    apart_us = round((ahead_s - 1) * 1_000_000)
+    writer = table.store(5, clock_us=lambda: table.now_us + apart_us)
+    append(writer, 60, "a")
+    assert (len(table.shards()) > 1) is spreads
+
+    table.pass_s(60)
+    append(writer, 60, "b")
+    assert table.shards() == {0, 1, 2, 3, 4}
+
+
+def test_second_raise_within_the_minute_leaves_what_readers_know(table: Table) -> None:
+    append(table.store(1), 1)
+    table.pass_s(3_600)
+    append(table.store(5), 1, "a")
+    table.pass_s(59)
+    append(table.store(8), 1, "b")
+    assert table.recorded() == (8, 1)
+
+
+def test_two_writers_that_raise_at_once_leave_the_higher_number(table: Table) -> None:
+    append(table.store(1), 1)
+    barrier = threading.Barrier(6)
+
+    def raise_to(shards: int) -> None:
+        store = table.store(shards)
+        barrier.wait()
+        append(store, 1, f"w{shards}")
+
+    with ThreadPoolExecutor(6) as executor:
+        list(executor.map(raise_to, [3, 8, 5, 2, 7, 8]))
+    assert table.recorded() == (8, 1)
+
+
+def test_two_writers_that_begin_at_once_leave_the_higher_number(table: Table) -> None:
+    barrier = threading.Barrier(6)
+
+    def begin(shards: int) -> None:
+        store = table.store(shards)
+        barrier.wait()
+        append(store, 4, f"w{shards}")
+
+    with ThreadPoolExecutor(6) as executor:
+        list(executor.map(begin, [3, 8, 5, 2, 7, 4]))
+    assert table.recorded()[0] == 8
+    assert len(read(table.store(1))) == 24
+
+
+@pytest.mark.parametrize("before", [None, 1])
+def test_record_whose_answer_got_lost_is_known(table: Table, wire: Wire, before: int | None) -> None:
+    if before:
+        append(table.store(before), 1)
+    wire.faults = ["", "lost answer"]
+
+    append(table.store(3), 20, "a")
+
+    assert not wire.faults
+    assert table.recorded() == (3, before or 3)
+
+
+def test_append_that_can_not_read_the_stores_item_writes_nothing(table: Table, wire: Wire) -> None:
+    wire.faults = ["ProvisionedThroughputExceededException"] * 3
+    with pytest.raises(StoreUnavailable):
+        table.store().append("s", HAPPENED, expected=0)
+
+    assert table.client.scan(TableName=table.name)["Items"] == []
+
+
+def test_raise_keeps_what_a_later_version_has_added(table: Table) -> None:
+    append(table.store(1), 1)
+    table.change(Later={"S": "kept"})
+
+    append(table.store(3), 1, "a")
+
+    assert table.item()["Later"] == {"S": "kept"}
+    assert table.recorded() == (3, 1)
+
+
+def test_reading_that_goes_on_for_minutes_takes_in_shards_that_join(table: Table) -> None:
+    """Pages of two events: the reading is in the middle when the shards rise."""
+    written: set[tuple[str, int]] = set()
+    for n in range(20):
+        written |= append(table.store(1), 1, f"early-{n}")
+        table.pass_s(0.01)
+    reader = table.store(1)
+    query = reader._query
+    reader._query = lambda **request: query(**request, Limit=2)  # type: ignore[method-assign]
+    found = iter(reader.read_all(unsettled=True))
+    seen = [next(found) for _ in range(5)]
+
+    table.pass_s(3_600)
+    writer = table.store(4)
+    append(writer, 1, "raised")
+    table.pass_s(60)
+    later = append(writer, 60, "later")
+    seen += found
+
+    assert table.shards() == {0, 1, 2, 3}
+    positions = [event.position for event in seen]
+    assert positions == sorted(set(positions))
+    assert {(event.stream_id, event.event_id) for event in seen} >= written | later
+
+
+class _Follower:
+    """Reads all streams now and then, settled events only, each time behind its checkpoint."""
+
+    def __init__(self, table: Table, *, every_s: float, begins_s: float) -> None:
+        self.table, self.every_s, self.due_s = table, every_s, begins_s
+        self.store = table.store(1)
+        self.checkpoint: Position | None = None
+        self.seen: set[tuple[str, int]] = set()
+
+    def look(self) -> None:
+        for event in self.store.read_all(after=self.checkpoint):
+            self.checkpoint = event.position
+            self.seen.add((event.stream_id, event.event_id))
+
+
+def missed_by_followers(table: Table, seed: int) -> int:
+    """Reshard 1 -> 5 -> 9 under readers of every age; count what they have missed in the end."""
+    rng = random.Random(seed)
+    number = itertools.count()
+    followers = [
+        _Follower(table, every_s=every_s, begins_s=begins_s)
+        for every_s, begins_s in [(3, 0), (12, 0), (27, 3), (33, 45), (45, 3), (18, 90)]
+    ]
+    skews = [round(rng.uniform(-2, 2) * 1_000_000) for _ in range(3)]
+
+    def writer(shards: int) -> DynamoDBEventStore:
+        skew_us = rng.choice(skews)
+        return table.store(shards, clock_us=lambda: table.now_us + skew_us, random_shard=rng.randrange)
+
+    writers = [writer(1), writer(1)]
+    written: set[tuple[str, int]] = set()
+    for second in range(0, 210, 3):
+        if second in {45, 66}:  # the second begins within the first one's minute
+            writers.append(writer(5))
+        if second == 75:
+            writers.append(writer(9))
+        if second == 150:
+            writers = [writer(9), writers[-1]]
+        for store in writers:
+            written |= append(store, 1, f"o-{next(number)}")
+        for follower in followers:
+            if second >= follower.due_s:
+                follower.due_s = second + follower.every_s
+                follower.look()
+        table.pass_s(3)
+    table.pass_s(60)
+    for follower in followers:
+        follower.look()
+    assert table.shards() > {0, 4}
+    return sum(len(written - follower.seen) for follower in followers)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_readers_of_every_age_miss_nothing_when_shards_rise(table: Table, seed: int) -> None:
+    assert missed_by_followers(table, seed) == 0
+
+
+@pytest.mark.parametrize("taken_away", ["_SPREAD_US", "_REFRESH_US"])
+def test_readers_miss_events_without_the_wait_or_without_the_refresh(
+    table: Table, monkeypatch: pytest.MonkeyPatch, taken_away: str
+) -> None:
+    monkeypatch.setattr(facts, taken_away, 0 if taken_away == "_SPREAD_US" else 10**12)
+    assert missed_by_followers(table, 1) > 0
+
+
+# --- an item that can't be used ---------------------------------------------------------------------
+
+
+def every_use(table: Table, path: Path) -> dict[str, Any]:
+    """What a process may begin with."""
+    events_table = DynamoDBEventsTable(client=table.client, table_name=table.name)
+    export([Event("n", 1, "N", "1", "{}", "01890a5d-ac96-774b-bcce-b302099a8057", 1)], path, settled_until="")
+    return {
+        "append": lambda: table.store().append("new", HAPPENED, expected=0),
+        "append any": lambda: table.store().append("new", HAPPENED, expected=ANY),
+        "head": lambda: table.store().head("s-0"),
+        "read a stream": lambda: list(table.store().read_stream("s-0")),
+        "read an event": lambda: table.store().event_at("s-0", 1),
+        "read times": lambda: table.store().read_times([("s-0", 1)]),
+        "read all": lambda: list(table.store().read_all()),
+        "bodies": lambda: DynamoDBEventBodies(client=table.client, table_name=table.name).read_events(
+            [("s-0", 1)]
+        ),
+        "scan": lambda: events_table.scan(segment=0, segments=1, after=None),
+        "import": lambda: list(import_events(path, events_table, write_shards=1, into_existing=True)),
+    }
+
+
+def test_store_of_a_newer_format_is_neither_read_nor_written(table: Table, tmp_path: Path) -> None:
+    append(table.store(), 1)
+    table.change(Format={"N": "2"})
+    before = table.client.scan(TableName=table.name)["Items"]
+
+    for name, use in every_use(table, tmp_path / "e.gz").items():
+        with pytest.raises(StoreFormatUnknown, match="format 2, and this version of eventstore knows 1"):
+            pytest.fail(f"{name}: {use()}")
+    assert table.client.scan(TableName=table.name)["Items"] == before
+
+
+DAMAGES: list[tuple[dict[str, Any], str]] = [
+    ({"ReadShards": {"S": "5"}}, "its ReadShards is missing or no number"),
+    ({"ReadShards": {"N": "0"}}, "its ReadShards is 0; it has to be a whole number from 1 to 1,000"),
+    ({"ReadShards": {"N": "2.5"}}, "its ReadShards is 2.5"),
+    ({"ReadShards": {"N": "1001"}}, "its ReadShards is 1001"),
+    ({"ReadShardsBefore": {"N": "2"}}, "its ReadShardsBefore is 2; it has to be a whole number from 1 to 1"),
+    ({"Since": {"N": "-1"}}, "its Since is -1"),
+    ({"Format": {"NULL": True}}, "its Format is missing or no number"),
+    ({"Format": {"N": "0"}}, "its Format is 0"),
+]
+
+
+@pytest.mark.parametrize(("damage", "reason"), DAMAGES)
+def test_damaged_item_is_named_and_nothing_is_written(
+    table: Table, tmp_path: Path, damage: dict[str, Any], reason: str
+) -> None:
+    append(table.store(), 1)
+    table.change(**damage)
+    before = table.client.scan(TableName=table.name)["Items"]
+
+    for name, use in every_use(table, tmp_path / "e.gz").items():
+        with pytest.raises(MalformedStoreItem, match=f"'\\$store', 0\\) can't be used: {reason}"):
+            pytest.fail(f"{name}: {use()}")
+    assert table.client.scan(TableName=table.name)["Items"] == before
+
+
+def test_reader_notices_a_format_that_has_risen_meanwhile(table: Table) -> None:
+    append(table.store(), 1)
+    reader = table.store()
+    assert len(read(reader)) == 1
+    table.change(Format={"N": "2"})
+
+    table.pass_s(30)
+    with pytest.raises(EventStoreError, match="format 2"):
+        read(reader)
+
+
+# --- who passes over it -----------------------------------------------------------------------------
+
+
+def test_store_with_no_event_but_its_own_item_is_empty_for_an_import(table: Table) -> None:
+    target = DynamoDBEventsTable(client=table.client, table_name=table.name)
+    assert target.is_empty()
+    target.spread(3)
+    for n in range(40):
+        table.client.put_item(
+            TableName=table.name, Item={"StreamId": {"S": "$other"}, "EventId": {"N": str(n)}}
+        )
+    assert target.is_empty()
+
+    append(table.store(), 1)
+    assert not target.is_empty()
+
+
+def test_records_of_the_stores_own_item_are_passed_over(table: Table) -> None:
+    append(table.store(), 1)
+    change = {"Keys": KEY, "NewImage": table.item(), "SequenceNumber": "1"}
+    records = [{"eventName": name, "dynamodb": change} for name in ("INSERT", "MODIFY")]
+
+    assert stream_records({"Records": records}) == []
+
+
+def test_item_is_not_in_the_index(table: Table) -> None:
+    append(table.store(), 1)
+
+    assert len(read(table.store())) == 1
+
+
+# --- what it costs ----------------------------------------------------------------------------------
+
+
+def test_writer_reads_it_once_a_process(table: Table) -> None:
+    append(table.store(3), 1)
+    meter, store = Meter.on(table.client), table.store(3)
+    append(store, 1, "a")
+    assert meter.requests == ["GetItem", "Query", "PutItem"]
+    meter.reset()
+
+    table.pass_s(86_400)
+    store.append("b", HAPPENED, expected=0)
+    assert meter.requests == ["PutItem"]
+
+
+def test_first_writer_of_all_writes_it_once(table: Table) -> None:
+    meter, store = Meter.on(table.client), table.store(3)
+
+    store.append("a", HAPPENED, expected=0)
+
+    assert meter.requests == ["GetItem", "PutItem", "PutItem"]
+    # 1 RCU that finds nothing, 1 WCU for the item, 1 for the event.
+    assert (meter.table_units, meter.index_units) == (3.0, 1.0)
+
+
+def test_reader_of_streams_reads_it_once_a_process(table: Table) -> None:
+    append(table.store(), 2)
+    meter, store = Meter.on(table.client), table.store()
+
+    for stream_id in ("s-0", "s-1"):
+        list(store.read_stream(stream_id))
+        store.head(stream_id)
+        table.pass_s(3_600)
+
+    assert meter.requests == ["GetItem"] + ["Query"] * 4
+    assert meter.table_units == 5.0
+
+
+def test_reader_of_all_streams_reads_it_each_30_seconds_for_half_a_unit(table: Table) -> None:
+    append(table.store(), 2)
+    meter, store = Meter.on(table.client), table.store()
+    read(store)
+    assert (meter.requests, meter.table_units) == (["GetItem", "Query"], 1.0)
+    meter.reset()
+
+    for _ in range(60):
+        read(store)
+        table.pass_s(1)
+
+    assert meter.requests.count("GetItem") == 1
+    assert meter.table_units == 0.5
