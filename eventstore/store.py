@@ -206,6 +206,8 @@ class EventStore(Protocol):
         settling time between stamping and writing, and the index lags by less.
 
         Cost: 1 query a shard for each 1 MB, 0.5 RCU for each 4 KB; with a limit each shard is asked
-        for its share of it, then the shards that ran dry for more. Memory: at most two pages a shard.
+        for its share of it, then the shards that ran dry for more. Events that share a Timestamp are read
+        all together, also by a page that begins among them: their order is known only then. 0.5 RCU each
+        30 s for the number of shards. Memory: at most two pages a shard, and the events of one Timestamp.
         """
         ...

@@ -197,6 +197,26 @@ def _read_pages(store: DynamoDBEventStore, meter: Meter) -> None:
         after = page[-1].position
 
 
+def test_page_among_events_of_one_timestamp_reads_them_once_by_few_requests(
+    dynamodb_endpoint: str,
+) -> None:
+    client = dynamodb_client(dynamodb_endpoint)
+    with events_table(client) as table:
+        events = [Event(f"s-{n:04}", 1, "Happened", "1", "{}", f"{n:036}", 10**15) for n in range(1_500)]
+        for first in range(0, len(events), 25):
+            puts = [{"PutRequest": {"Item": item_from_event(each, shard=0)}} for each in events[first:][:25]]
+            assert not client.batch_write_item(RequestItems={table: puts})["UnprocessedItems"]  # type: ignore[dict-item]
+        store = begun(DynamoDBEventStore(client=client, table_name=table))
+        meter, after, found = Meter.on(client), None, list[Event]()
+        for _ in range(3):
+            meter.reset()
+            page = list(store.read_all(after=after, limit=500))
+            found, after = [*found, *page], page[-1].position
+            assert meter.requests.count("Query") <= 3
+            assert meter.items <= 1_500
+        assert found == events
+
+
 def test_our_count_of_an_items_bytes_is_not_below_dynamodbs_and_at_most_64_above(
     metered: tuple[DynamoDBEventStore, Meter],
 ) -> None:

@@ -138,3 +138,48 @@ def test_shares_spread_over_all_shards() -> None:
     list(merge(shards, executor=InTurn(), limit=100))
 
     assert Counter(shard.fetches for shard in shards) == {1: 10}
+
+
+@pytest.mark.parametrize("count", [1, 10])
+def test_events_of_one_timestamp_are_read_once_a_page_by_few_requests(count: int) -> None:
+    """Their order is known only when all are there; 6,000 of them took 168 requests a page."""
+    events: list[list[Event]] = [[] for _ in range(count)]
+    for n in range(6_000):
+        events[n % count].append(event(7, n))
+    everything = sorted((each for of in events for each in of), key=lambda each: each.position)
+    after = everything[2_999].position
+    shards = [RecordedShard(of, page=100_000) for of in events]
+
+    page = list(merge(shards, executor=InTurn(), after=after, limit=100))
+
+    assert page == everything[3_000:3_100]
+    assert sum(shard.given for shard in shards) == 6_000
+    # Each asks for twice as many as the one before: 121, 242 ... or, of ten shards, 17, 34 ...
+    assert max(shard.fetches for shard in shards) <= 7
+
+
+def test_events_behind_those_of_one_timestamp_are_asked_for_in_shares_again() -> None:
+    ties = [event(7, n) for n in range(2_000)]
+    later = [event(8 + n, n) for n in range(20_000)]
+    shard = RecordedShard([*ties, *later], page=100_000)
+
+    assert len(list(merge([shard], executor=InTurn(), limit=2_100))) == 2_100
+    assert shard.given <= 2 * 2_100 + 2_000
+
+
+def test_shard_that_joins_is_merged_from_where_the_reading_is() -> None:
+    first = RecordedShard([event(n, n) for n in range(0, 100, 2)], page=10)
+    second = RecordedShard([event(n, n) for n in range(51, 100, 2)], page=10)
+    reached: list[int | None] = []
+
+    def joining(reached_us: int | None) -> list[RecordedShard]:
+        reached.append(reached_us)
+        joins = reached_us is not None and reached_us >= 38 and second.fetches == 0 and len(joined) == 0
+        joined.extend([second] if joins else [])
+        return [second] if joins else []
+
+    joined: list[RecordedShard] = []
+    merged = list(merge([first], executor=InTurn(), joining=joining))
+
+    assert joined
+    assert merged == sorted([*first.events, *second.events], key=lambda each: each.position)
