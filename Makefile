@@ -66,6 +66,10 @@ bench: $(BENCH_READY) $(BENCH_NPM_READY) $(DYNAMODB_READY) ## Measure against th
 bench-live: $(RUN_READY) $(CDK_READY) ## Measure on a local cloud how late subscribers are, and a replay (FILE=events.ndjson)
 	@exec $(BIN)/python -m bench.live $(if $(FILE),--events "$(FILE)")
 
+.PHONY: bench-log
+bench-log: $(RUN_READY) $(CDK_READY) ## Measure how the local cloud serves a large log (SIZES="30000 120000 300000")
+	@exec $(BIN)/python -m bench.local_log $(if $(SIZES),--sizes $(SIZES))
+
 .PHONY: openapi
 openapi: $(TEST_READY) ## Write docs/openapi.json anew from the code
 	$(BIN)/python -m eventstore.http.openapi

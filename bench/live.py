@@ -33,9 +33,9 @@ from eventstore.local.state import only_one
 EVENTS: Final = ROOT.parent / "shared" / "data" / "permits.ndjson"
 FIGURES: Final = ROOT / "bench" / "live.json"
 CAVEAT: Final = (
-    "A local cloud's times on one machine: its stream, functions and queues are ministack's, in one process, "
-    "and publication and log take turns there. They say little about AWS; what they show is what a "
-    "subscriber adds to the way to the log, and that nothing is lost."
+    "A local cloud's times on one machine: its stream, functions and queues are ministack's, in one process. "
+    "They say little about AWS; what they show is what a subscriber adds to the way to the log, and that "
+    "nothing is lost."
 )
 
 

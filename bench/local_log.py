@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import re
 import sys
@@ -143,6 +144,7 @@ def _stage(url: str, watch: Watch, *, behind: int, size: int, folder: Path) -> d
     all_s = time.monotonic() - began_s
     return {
         "events": size,
+        "load_average": round(os.getloadavg()[0], 1),
         "failed": failed,
         "loaded_a_second": round((size - behind) / load_s),
         "published_a_second_while_loading": round(published / load_s),

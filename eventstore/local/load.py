@@ -247,5 +247,7 @@ def _tell(loaded: Loaded, *, streams: int, seconds: float) -> None:
         f"{loaded.failed:,} failed; {streams:,} streams, {len(loaded.reasons):,} of them failed; "
         f"{seconds:.1f} s, {loaded.events / seconds:,.0f} events/s"
     )
+    if loaded.appended >= WINDOW_EVENTS:
+        say("Subscribers and GET /log may be behind after a load of this size; they catch up by themselves.")
     if loaded.failed:
         say_error("Loading again is harmless, and appends what is missing once the cause is mended.")
