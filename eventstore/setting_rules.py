@@ -14,7 +14,13 @@ from functools import partial
 from math import inf, isfinite
 from typing import Final, Literal, TypeVar
 
-from eventstore.limits import LOG_TRANCHES_MAX, REPLAY_TARGETS_MAX_BYTES, SETTLING_MAX_S, SHARDS_MAX
+from eventstore.limits import (
+    LOG_TRANCHES_MAX,
+    REPLAY_TARGETS_MAX_BYTES,
+    SETTLING_MAX_S,
+    SETTLING_MIN_S,
+    SHARDS_MAX,
+)
 
 _Choice = TypeVar("_Choice", bound=str)
 
@@ -142,13 +148,20 @@ def replay_targets(value: object) -> tuple[str, ...]:
 
 shards: Final = partial(whole, low=1, high=SHARDS_MAX)
 log_tranches: Final = partial(whole, low=1, high=LOG_TRANCHES_MAX)
-settling_s: Final = partial(number, low=0, high=SETTLING_MAX_S)
+settling_s: Final = partial(number, low=SETTLING_MIN_S, high=SETTLING_MAX_S)
+settling_s_of_shared_clocks: Final = partial(number, low=0, high=SETTLING_MAX_S)
 put_events_max_bytes: Final = partial(whole, low=16 * 1_024, high=1_024 * 1_024)
 event_source: Final = partial(
     text,
     pattern=r"(?!aws[.])[/.\-_A-Za-z0-9]{1,256}",
     what="1-256 letters, digits or ./-_ that don't begin with 'aws.', which is EventBridge's own",
 )
+
+
+def clocks(value: object) -> Literal["checked", "shared"]:
+    """Return whether the functions compare their clock with DynamoDB's."""
+    choices: tuple[Literal["checked", "shared"], ...] = ("checked", "shared")
+    return one_of(value, choices=choices)
 
 
 def compression(value: object) -> Literal["none", "zlib", "zstd"]:

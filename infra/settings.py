@@ -168,6 +168,8 @@ class Settings:
     def variables(self, *names: str) -> dict[str, str]:
         """These environment variables, as functions are given their settings."""
         values: dict[str, str | float | tuple[str, ...]] = {
+            # The local cloud's engine runs on the computer that runs its functions.
+            "CLOCKS": "shared" if self.packages_for == "machine" else "checked",
             "COMPRESSION": self.compression,
             "EVENT_SOURCE": self.publication.event_source,
             "LOG_TRANCHES": self.log.tranches,
@@ -196,16 +198,20 @@ class Settings:
             shard_utilisation_percent=reader.required("shardUtilisationPercent", synth_rules.number(1, 100)),
         )
         write_shards, read_shards = _shards(reader, load, retain_data=retain_data)
+        packages_for = reader.required("packagesFor", synth_rules.packages_for)
+        is_local = packages_for == "machine"
         settings = Settings(
             environment=reader.environment,
             load=load,
             write_shards=write_shards,
             read_shards=read_shards,
-            settling_s=reader.required("settlingS", rules.settling_s),
+            settling_s=reader.required(
+                "settlingS", rules.settling_s_of_shared_clocks if is_local else rules.settling_s
+            ),
             compression=reader.required("compression", rules.compression),
             retain_data=retain_data,
             log_retention_days=reader.required("logRetentionDays", synth_rules.log_retention_days),
-            packages_for=reader.required("packagesFor", synth_rules.packages_for),
+            packages_for=packages_for,
             api=ApiSettings(
                 auth=_auth(reader),
                 cors=_cors(reader),

@@ -23,6 +23,7 @@ store = DynamoDBEventStore(
     write_shards=settings.write_shards,
     read_shards=settings.read_shards,
     compression=compression_for(settings.compression),
+    clock_tolerance_s=settings.clock_tolerance_s,
 )
 handler = lambda_handler(Api(append_handlers(store)), logger=Logger(), metrics=Metrics())
 gc.freeze()

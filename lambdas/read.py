@@ -25,6 +25,7 @@ store = DynamoDBEventStore(
     table_name=settings.events_table,
     read_shards=settings.read_shards,
     settling_s=settings.settling_s,
+    clock_tolerance_s=settings.clock_tolerance_s,
 )
 log = DynamoDBEventLog(client=client, table_name=settings.log_table)
 api = Api({**read_handlers(store), **log_handlers(log)})

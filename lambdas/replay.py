@@ -32,6 +32,7 @@ step = ReplayStep(
         table_name=settings.events_table,
         read_shards=settings.read_shards,
         settling_s=settings.settling_s,
+        clock_tolerance_s=settings.clock_tolerance_s,
     ),
     target=replay_targets(session.client),
     entry_format=EntryFormat(

@@ -73,7 +73,10 @@ _VARIABLES: Final[Mapping[str, Callable[[_Variables], Any]]] = {
     "raises_when_stopped": lambda of: of.read("PARTIAL_BATCH", rules.partial_batch, "report") == "raise",
     "read_shards": lambda of: of.read("READ_SHARDS", rules.shards),
     "replays_table": lambda of: of.read("REPLAYS_TABLE", _name),
-    "settling_s": lambda of: of.read("SETTLING_S", rules.settling_s, limits.SETTLING_S),
+    "clock_tolerance_s": lambda of: (
+        limits.CLOCK_TOLERANCE_S if of.read("CLOCKS", rules.clocks, "checked") == "checked" else None
+    ),
+    "settling_s": lambda of: of.read("SETTLING_S", rules.settling_s_of_shared_clocks, limits.SETTLING_S),
     "write_shards": lambda of: of.read("WRITE_SHARDS", rules.shards),
 }
 """How each setting is read, whichever functions need it."""
@@ -94,25 +97,31 @@ class _Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppendSettings(_Settings):
-    """What the append function needs: EVENTS_TABLE, WRITE_SHARDS, READ_SHARDS; COMPRESSION (none)."""
+    """What the append function needs: EVENTS_TABLE, WRITE_SHARDS, READ_SHARDS; COMPRESSION (none),
+    CLOCKS (checked).
+    """
 
     events_table: str
     write_shards: int
     read_shards: int
     """The most shards that were ever written: what the store records when it doesn't say so yet."""
+    clock_tolerance_s: float | None
+    """CLOCKS=shared, for an engine on the same computer: None."""
     compression: str
     """``none``, ``zlib`` or ``zstd``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadSettings(_Settings):
-    """What the read function needs: EVENTS_TABLE, READ_SHARDS, LOG_TABLE; SETTLING_S when it isn't the
-    default. How many tranches the log has, the log itself says.
+    """What the read function needs: EVENTS_TABLE, READ_SHARDS, LOG_TABLE; SETTLING_S and CLOCKS (checked)
+    when they aren't the default. How many tranches the log has, the log itself says.
     """
 
     events_table: str
     read_shards: int
     settling_s: float
+    clock_tolerance_s: float | None
+    """CLOCKS=shared, for an engine on the same computer: None, and SETTLING_S may be lower."""
     log_table: str
 
 
@@ -150,13 +159,15 @@ class ReplaySettings(_Settings):
     """What the step function of replays needs.
 
     EVENTS_TABLE, REPLAYS_TABLE, READ_SHARDS and API_URL; when they aren't the default: SETTLING_S,
-    EVENT_SOURCE (eventstore), PUT_EVENTS_MAX_BYTES.
+    CLOCKS (checked), EVENT_SOURCE (eventstore), PUT_EVENTS_MAX_BYTES.
     """
 
     events_table: str
     replays_table: str
     read_shards: int
     settling_s: float
+    clock_tolerance_s: float | None
+    """CLOCKS=shared, for an engine on the same computer: None, and SETTLING_S may be lower."""
     api_url: str
     event_source: str
     put_events_max_bytes: int

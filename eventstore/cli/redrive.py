@@ -28,7 +28,8 @@ def run(options: argparse.Namespace, screen: Screen, signals: Signals) -> int:
         parked=sqs_redrive.SqsParkedEvents(
             client=client(aws, "sqs", config=sqs_redrive.CLIENT_CONFIG), queue_url=queue_url
         ),
-        reader=DynamoDBEventStore(client=dynamodb(aws), table_name=table_name),
+        # It only reads streams, so its patience and the clocks don't matter.
+        reader=DynamoDBEventStore(client=dynamodb(aws), table_name=table_name, clock_tolerance_s=None),
         bus=eventbridge.EventBridgeBus(
             client=client(aws, "events", config=eventbridge.CLIENT_CONFIG), bus_name=bus_name
         ),

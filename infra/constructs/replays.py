@@ -56,7 +56,9 @@ class Replays(Construct):
             variables={
                 "EVENTS_TABLE": events.table_name,
                 "REPLAYS_TABLE": self.table.table_name,
-                **settings.variables("READ_SHARDS", "SETTLING_S", "EVENT_SOURCE", "PUT_EVENTS_MAX_BYTES"),
+                **settings.variables(
+                    "READ_SHARDS", "SETTLING_S", "CLOCKS", "EVENT_SOURCE", "PUT_EVENTS_MAX_BYTES"
+                ),
             },
             statements=permissions.replay(
                 table_arn=events.table_arn,

@@ -39,6 +39,7 @@ class _DynamoDBContract(EventStoreContract):
             settling_s=settling_s,
             compression=self.compression,
             clock_us=clock_us,
+            clock_tolerance_s=None,
         )
 
 

@@ -54,7 +54,9 @@ def _answer(request: Any, code: str) -> AWSResponse:
 def store(dynamodb_endpoint: str) -> Iterator[DynamoDBEventStore]:
     client = dynamodb_client(dynamodb_endpoint)
     with events_table(client) as table:
-        store = DynamoDBEventStore(client=client, table_name=table, settling_s=0, sleep=lambda _: None)
+        store = DynamoDBEventStore(
+            client=client, table_name=table, settling_s=0, sleep=lambda _: None, clock_tolerance_s=None
+        )
         yield begun(store)
 
 

@@ -43,9 +43,9 @@ FILLED = {
 }
 RESOURCES = {
     *("API_URL", "EVENTS_TABLE", "EVENT_BUS", "FAILED_EVENTS_QUEUE_URL", "LOG_TABLE", "REPLAYS_TABLE"),
-    "REPLAY_MACHINE",
+    *("REPLAY_MACHINE", "CLOCKS"),
 }
-"""Variables that name resources of the stacks: no setting."""
+"""Variables that name resources of the stacks, or follow from where the functions run: no setting."""
 
 VARIABLES = {
     "COMPRESSION": lambda of: of.compression,

@@ -34,7 +34,17 @@ def test_dev_is_the_default() -> None:
 
 
 def test_a_value_of_the_command_line_is_text_and_goes_before_the_file() -> None:
-    assert settings(settlingS="2.5") == replace(settings(), settling_s=2.5)
+    assert settings(settlingS="12.5") == replace(settings(), settling_s=12.5)
+
+
+def test_settling_time_below_what_makes_an_event_late_is_for_the_local_cloud_alone() -> None:
+    assert settings(environment="local", settlingS=2).variables("SETTLING_S", "CLOCKS") == {
+        "SETTLING_S": "2",
+        "CLOCKS": "shared",
+    }
+    assert settings().variables("CLOCKS") == {"CLOCKS": "checked"}
+    with pytest.raises(SettingsError, match="from 10"):
+        settings(settlingS=9.9)
 
 
 def test_write_shards_follow_from_events_per_second_and_item_size() -> None:

@@ -58,6 +58,7 @@ class Service:
             table_name=self.table_name,
             write_shards=_SHARDS,
             clock_us=clock_us,
+            clock_tolerance_s=None,
             random_bytes=self.world.rng.randbytes,
             random_shard=self.world.rng.randrange,
             jitter=self.world.rng.random,

@@ -36,6 +36,7 @@ class DynamoDBMachine(EventStoreMachine):
             write_shards=3,
             settling_s=settling_s,
             clock_us=clock_us,
+            clock_tolerance_s=None,
             sleep=lambda _: None,
         )
 

@@ -86,7 +86,9 @@ def write_history(client: DynamoDBClient, table_name: str, *, seed: int, appends
     """Append to streams, one event, several, or to several streams at once; now and then something odd."""
     rng = random.Random(seed)
     now_us = _NOON_US
-    store = DynamoDBEventStore(client=client, table_name=table_name, clock_us=lambda: now_us)
+    store = DynamoDBEventStore(
+        client=client, table_name=table_name, clock_us=lambda: now_us, clock_tolerance_s=None
+    )
     heads: dict[str, Head] = {}
 
     def append(*streams: str, most: int) -> None:

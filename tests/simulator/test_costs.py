@@ -24,7 +24,9 @@ class Costs:
 
     def __init__(self, client: DynamoDBClient, table_name: str) -> None:
         self.now_us = 1_769_860_800_000_000
-        self.store = DynamoDBEventStore(client=client, table_name=table_name, clock_us=lambda: self.now_us)
+        self.store = DynamoDBEventStore(
+            client=client, table_name=table_name, clock_us=lambda: self.now_us, clock_tolerance_s=None
+        )
         self.meter = Meter.on(client)
         self.bus = RecordingBus()
         self.publisher = Publisher(

@@ -52,7 +52,7 @@ DOMAIN: Final = """
 
 EVENTS_TABLE: Final = """
     eventstore: appends merge
-    eventstore.adapters.dynamodb: appending compression facts items reading schema store
+    eventstore.adapters.dynamodb: appending clocks compression facts items reading schema store
     eventstore.adapters.dynamodb: stream_query time_index
 """
 

@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from eventstore.limits import PUT_EVENTS_MAX_BYTES, SETTLING_S
+from eventstore.limits import CLOCK_TOLERANCE_S, PUT_EVENTS_MAX_BYTES, SETTLING_S
 from settings import (
     AppendSettings,
     IndexSettings,
@@ -35,13 +35,23 @@ def test_append_settings_are_typed() -> None:
         {"EVENTS_TABLE": "events", "WRITE_SHARDS": "12", "READ_SHARDS": "20"}
     )
     assert settings == AppendSettings(
-        events_table="events", write_shards=12, read_shards=20, compression="none"
+        events_table="events",
+        write_shards=12,
+        read_shards=20,
+        clock_tolerance_s=CLOCK_TOLERANCE_S,
+        compression="none",
     )
 
 
 def test_read_settings_are_typed_and_have_the_default_settling_time() -> None:
     assert ReadSettings.from_environ(READ).settling_s == SETTLING_S
-    assert ReadSettings.from_environ({**READ, "SETTLING_S": "2.5"}).settling_s == 2.5
+    assert ReadSettings.from_environ({**READ, "SETTLING_S": "12.5"}).settling_s == 12.5
+
+
+def test_clocks_are_compared_unless_they_are_one() -> None:
+    assert ReadSettings.from_environ(READ).clock_tolerance_s == CLOCK_TOLERANCE_S
+    shared = ReadSettings.from_environ({**READ, "SETTLING_S": "2", "CLOCKS": "shared"})
+    assert (shared.settling_s, shared.clock_tolerance_s) == (2, None)
 
 
 def test_index_settings_are_typed_and_report_by_default() -> None:

@@ -89,7 +89,7 @@ class EventAppends(EventReads):
             if is_seen(call.wanted):
                 return self._answer(call)
         call.is_placed = True
-        now_us = self._clock_us()
+        now_us = self._now_us()
         events = [_stamped(one, now_us=now_us) for one in call.wanted]
         try:
             self._write([event for of in events for event in of])
@@ -190,9 +190,13 @@ class EventAppends(EventReads):
         ]
         try:
             if len(puts) == 1:
-                send_once(self._client.put_item, **puts[0])
+                self._server_clock.send(send_once, self._client.put_item, **puts[0])
             else:
-                send_once(self._client.transact_write_items, TransactItems=[{"Put": put} for put in puts])
+                self._server_clock.send(
+                    send_once,
+                    self._client.transact_write_items,
+                    TransactItems=[{"Put": put} for put in puts],
+                )
         except ClientError as error:
             too_large = _too_large(error, events)
             if too_large is None:

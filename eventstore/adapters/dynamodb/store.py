@@ -9,8 +9,9 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from eventstore.adapters.dynamodb.appending import EventAppends
+from eventstore.adapters.dynamodb.clocks import ServerClock, check_client
 from eventstore.adapters.dynamodb.compression import Compression
-from eventstore.limits import SETTLING_S, SHARDS_MAX
+from eventstore.limits import CLOCK_TOLERANCE_S, SETTLING_S, SHARDS_MAX
 from eventstore.log import EventLog, LogPage, LogPosition, read_log
 
 if TYPE_CHECKING:
@@ -26,10 +27,18 @@ class DynamoDBEventStore(EventAppends):
         write_shards: over how many partitions of the time index new events are spread.
         read_shards: how many are read; at least the highest `write_shards` there ever was. None for
             `write_shards`.
-        settling_s: seconds until an event counts as settled.
+        settling_s: seconds until an event counts as settled; at least `SETTLING_MIN_S`, or 0 to hold nothing
+            back (for tests: a reader that stores its position would miss events).
         compression: how payloads are stored that it writes; None as plain text. It reads either kind anyway.
         log: the store's log, which `read_log` reads; the deployed indexer writes it.
+        clock_tolerance_s: seconds by which this computer's clock may differ from DynamoDB's. None compares
+            no clocks, and takes any client and settling time: for virtual clocks, or an engine on the same
+            computer.
         clock_us, random_bytes, random_shard, jitter, sleep: time and chance, to be replaced in tests.
+
+    Raises:
+        ValueError: numbers of shards that lose events; a client or settling time with which readers of all
+            events would miss some.
 
     Consistency: streams are read strongly consistent unless asked otherwise; all events eventually.
     Costs stand at each method of `EventStore`.
@@ -45,6 +54,7 @@ class DynamoDBEventStore(EventAppends):
         settling_s: float = SETTLING_S,
         compression: Compression | None = None,
         log: EventLog | None = None,
+        clock_tolerance_s: float | None = CLOCK_TOLERANCE_S,
         clock_us: Callable[[], int] = lambda: time.time_ns() // 1_000,
         random_bytes: Callable[[int], bytes] = os.urandom,
         random_shard: Callable[[int], int] = random.randrange,
@@ -57,6 +67,7 @@ class DynamoDBEventStore(EventAppends):
                 f"write_shards is {write_shards} and read_shards {read_shards}; it has to be "
                 f"1 <= write_shards <= read_shards <= {SHARDS_MAX}, or events would never be read"
             )
+        check_client(client, settling_s=settling_s, tolerance_s=clock_tolerance_s)
         super().__init__(
             client=client,
             table_name=table_name,
@@ -64,6 +75,7 @@ class DynamoDBEventStore(EventAppends):
             read_shards=read_shards,
             settling_us=round(settling_s * 1_000_000),
             compression=compression,
+            server_clock=ServerClock(tolerance_s=clock_tolerance_s),
             clock_us=clock_us,
             random_bytes=random_bytes,
             random_shard=random_shard,

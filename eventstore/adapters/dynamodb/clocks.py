@@ -1,0 +1,138 @@
+"""What DynamoDB's own clock says, and whether this computer's agrees.
+
+Each answer has a Date: the second in which it was made, between the request and its arrival. A few answers
+together say the time to within some milliseconds. That costs nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+from eventstore.errors import ClockSkewed
+from eventstore.limits import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, SETTLING_MIN_S
+from eventstore.positions import from_us
+
+_DATE_S: Final = 1.0
+_DRIFT: Final = 200e-6
+"""Seconds a second by which two clocks may run apart at most."""
+
+
+class ServerClock:
+    """Compares this computer's clock with DynamoDB's; safe to use from several threads.
+
+    Args:
+        tolerance_s: by how many seconds they may differ; None to compare nothing.
+        monotonic_s: a clock that nobody sets, in seconds.
+    """
+
+    def __init__(
+        self, *, tolerance_s: float | None, monotonic_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._tolerance_s = tolerance_s
+        self._monotonic_s = monotonic_s
+        self._date = ("", 0.0)
+        self._known: tuple[float, float, float] | None = None
+        """DynamoDB's time less the monotonic clock's: at least, at most, and when that was found."""
+
+    def send(self, sends: Callable[..., Any], *args: Any, **request: Any) -> Any:
+        """Send a request and note the Date of its answer."""
+        sent_s = self._monotonic_s()
+        answer = sends(*args, **request)
+        if self._tolerance_s is not None and "ResponseMetadata" in answer:
+            date = answer["ResponseMetadata"].get("HTTPHeaders", {}).get("date")
+            if date:
+                self._note(date, sent_s, self._monotonic_s())
+        return answer
+
+    def now_us(self, clock_us: Callable[[], int], ask: Callable[[], object]) -> int:
+        """Return what this computer's clock says, compared with DynamoDB's if an answer is at hand.
+
+        Args:
+            clock_us: this computer's clock.
+            ask: sends any request by `send`. Only where the clocks seem to differ: a computer that has slept
+                learns the time anew.
+
+        Raises:
+            ClockSkewed: they differ by more than is tolerated.
+        """
+        now_us = clock_us()
+        if self._skew_s(now_us):
+            ask()
+            now_us = clock_us()
+            skew_s = self._skew_s(now_us)
+            if skew_s and self._tolerance_s is not None:
+                raise ClockSkewed(
+                    local=from_us(now_us),
+                    server=from_us(now_us - round(skew_s * 1_000_000)),
+                    tolerance_s=self._tolerance_s,
+                )
+        return now_us
+
+    def _note(self, date: str, sent_s: float, received_s: float) -> None:
+        if date != self._date[0]:
+            try:
+                self._date = (date, parsedate_to_datetime(date).timestamp())
+            except ValueError:  # none that can be read: nothing is known by it
+                return
+        low, high = self._date[1] - received_s, self._date[1] + _DATE_S - sent_s
+        known = self._known
+        if known is not None:
+            drift = _DRIFT * max(0.0, received_s - known[2])
+            tighter = max(low, known[0] - drift), min(high, known[1] + drift)
+            # Where they don't overlap, one of the clocks was set, or this computer has slept.
+            low, high = tighter if tighter[0] <= tighter[1] else (low, high)
+        self._known = (low, high, received_s)
+
+    def _skew_s(self, now_us: int) -> float:
+        """Return by how many seconds this clock is certainly ahead (below 0: behind); 0 when tolerated."""
+        known, tolerance_s = self._known, self._tolerance_s
+        if known is None or tolerance_s is None:
+            return 0.0
+        monotonic_s = self._monotonic_s()
+        drift = _DRIFT * max(0.0, monotonic_s - known[2])
+        now_s = now_us / 1_000_000
+        ahead_s = now_s - (monotonic_s + known[1] + drift)
+        behind_s = monotonic_s + known[0] - drift - now_s
+        if ahead_s > tolerance_s:
+            return ahead_s
+        return -behind_s if behind_s > tolerance_s else 0.0
+
+
+def check_client(client: Any, *, settling_s: float, tolerance_s: float | None) -> None:
+    """Refuse a client or a settling time with which readers of all events would miss some.
+
+    Args:
+        settling_s: the readers' settling time; 0 holds nothing back, and is for tests.
+        tolerance_s: None where the clocks are the caller's affair: then the settling time is, too.
+
+    Raises:
+        ValueError: with what to set.
+    """
+    if tolerance_s is None:
+        return
+    if 0 < settling_s < SETTLING_MIN_S:
+        raise ValueError(
+            f"settling_s is {settling_s:g}; it has to be at least {SETTLING_MIN_S:g} "
+            "(limits.SETTLING_MIN_S): as long as an event may take to appear. 0 holds nothing back, for tests"
+        )
+    config = getattr(getattr(client, "meta", None), "config", None)
+    if config is None:  # not boto3's
+        return
+    tries = (config.retries or {}).get("total_max_attempts")
+    if tries != 1:
+        raise ValueError(
+            "the client sends a request more than once (its Config.retries): an event would be written late, "
+            "with an old stamp. The store tries again itself. Make the client with dynamodb_client(), or "
+            "Config(retries={'mode': 'standard', 'total_max_attempts': 1})"
+        )
+    room_s = max(settling_s, SETTLING_MIN_S) - SETTLING_MIN_S + CONNECT_TIMEOUT_S + READ_TIMEOUT_S
+    timeouts = (config.connect_timeout, config.read_timeout)
+    if None in timeouts or sum(timeouts) > room_s:
+        raise ValueError(
+            f"the client's connect_timeout and read_timeout are {timeouts[0]} and {timeouts[1]} s; together "
+            f"they may be {room_s:g} s (Config), or an event could be written later than readers wait for. "
+            "Make the client with dynamodb_client(), or raise settling_s here and for all readers"
+        )
