@@ -259,6 +259,7 @@ class _Queue(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/x-amz-json-1.0")
         self.send_header("x-amzn-RequestId", "0")
         self.send_header("Content-Length", str(len(text)))
+        self.send_header("x-amzn-RequestId", "R1")
         self.end_headers()
         self.wfile.write(text)
 
