@@ -95,9 +95,6 @@ APPEND_MAX_TRIES: Final = 100
 """Tries of one append that expects no version, or is in the way of other transactions, with pauses of up to
 0.2 s between them: some 10 s in all."""
 
-TIMESTAMP_MIN_US: Final = -62_135_596_800_000_000
-"""The lowest Timestamp: the beginning of year 1, as datetimes have it (ours)."""
-
 TIMESTAMP_MAX_US: Final = 253_402_300_799_999_999
 """The last microsecond of the year 9999, in microseconds since 1970 (RFC 3339, Python's datetime)."""
 

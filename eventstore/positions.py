@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
 from eventstore.errors import InvalidPosition, InvalidRange
-from eventstore.limits import TIMESTAMP_MAX_US, TIMESTAMP_MIN_US
+from eventstore.limits import TIMESTAMP_MAX_US
 
 _FORMAT: Final = "1"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -80,8 +80,5 @@ def time_us(time: datetime, *, field: str) -> int:
 
 
 def from_us(timestamp_us: int) -> datetime:
-    """Turn microseconds since 1970 (UTC) into an aware datetime in UTC, exactly.
-
-    What lies outside of the years 1 to 9999, such as a clock that was set so, becomes the nearest inside.
-    """
-    return _EPOCH + max(TIMESTAMP_MIN_US, min(timestamp_us, TIMESTAMP_MAX_US)) * _MICROSECOND
+    """Turn microseconds since 1970 (UTC) into an aware datetime in UTC, exactly."""
+    return _EPOCH + timestamp_us * _MICROSECOND

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from eventstore.errors import InvalidArgument
 from eventstore.events import Event, Head, NewEvent
+from eventstore.limits import TIMESTAMP_MAX_US
 from eventstore.positions import Position, from_us
 
 
@@ -87,8 +88,8 @@ class AllEvents:
 
     @property
     def settled_until(self) -> datetime:
-        """`settled_until_us` as an aware datetime (UTC)."""
-        return from_us(self.settled_until_us)
+        """`settled_until_us` as an aware datetime (UTC), or the nearest that a datetime can have."""
+        return from_us(max(0, min(self.settled_until_us, TIMESTAMP_MAX_US)))
 
 
 class EventStore(Protocol):

@@ -257,6 +257,41 @@ def test_the_clients_of_a_given_session_stay_as_they_are() -> None:
     assert type(factory) is ResponseParserFactory
 
 
+@pytest.mark.parametrize("profile", ["default", "test", None])
+def test_the_client_has_the_endpoint_of_its_sessions_profile_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, profile: str | None
+) -> None:
+    profiles = tmp_path / "config"
+    keys = "aws_access_key_id = k\naws_secret_access_key = s\nregion = eu-central-1\n"
+    profiles.write_text(
+        f"[default]\n{keys}endpoint_url = http://default.example\n"
+        f"[profile test]\n{keys}services = of-test\n"
+        "[services of-test]\ndynamodb =\n  endpoint_url = http://test.example\n"
+        f"[profile other]\n{keys}endpoint_url = http://other.example\n"
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(profiles))
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    session = boto3.Session(profile_name=profile)
+    assert session.client("dynamodb").meta.endpoint_url == f"http://{profile or 'default'}.example"
+    monkeypatch.setenv("AWS_PROFILE", "other")
+
+    client = dynamodb_client(session)
+
+    assert client.meta.endpoint_url == session.client("dynamodb").meta.endpoint_url
+    assert not profile or client.meta.endpoint_url == f"http://{profile}.example"
+
+
+def test_the_client_has_its_sessions_handlers_and_leaves_it_no_new_ones() -> None:
+    session = boto3.Session(**KEYS)
+    seen: list[str] = []
+    session.events.register("before-parameter-build.dynamodb", lambda model, **_: seen.append(model.name))
+    client = answering(dynamodb_client(session), (200, BODY))
+
+    client.query(TableName="events", KeyConditionExpression="A = :a")
+
+    assert seen == ["Query"]
+
+
 def test_the_client_is_where_and_who_its_session_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     profiles = tmp_path / "config"
     profiles.write_text(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from copy import copy
 from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 from botocore.config import Config
-from botocore.session import Session, get_session
+from botocore.session import Session
 
 from eventstore.adapters.dynamodb.response_parser import ItemParserFactory
 from eventstore.limits import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
@@ -46,22 +47,18 @@ def dynamodb_client(
     session and its clients stay as they are.
 
     Args:
-        session: whose region, profile and credentials to use, refreshed as there; None for boto3's default
-            session. Event handlers of a session aren't taken over: register them at `meta.events` of the
-            client.
+        session: whose configuration to use: region, profile, endpoints, event handlers and credentials,
+            refreshed as there; None for boto3's default session.
         config: what to set otherwise than `CLIENT_CONFIG`; a user agent or an application's id, too.
         json_loads: reads the JSON of answers that carry items; with ``msgspec.json.decode`` or
             ``orjson.loads`` reading takes half the CPU again.
         options: more arguments of `boto3.client`, for example ``endpoint_url`` or ``region_name``.
     """
-    private = get_session()
-    session = session or boto3.DEFAULT_SESSION
-    if session is not None:
-        _follow(private, session)
+    private = _copy_of(session or boto3.DEFAULT_SESSION or boto3.Session())
     register_parser(private, json_loads=json_loads)
-    own = boto3.Session(botocore_session=private)
     settings = CLIENT_CONFIG.merge(config) if config else CLIENT_CONFIG
-    return own.client("dynamodb", config=_saying_who(settings, private), **options)
+    client: Any = private.create_client("dynamodb", config=_saying_who(settings, private), **options)
+    return client  # type: ignore[no-any-return]
 
 
 def register_parser(session: Session, *, json_loads: Callable[[bytes], Any] = json.loads) -> None:
@@ -84,13 +81,19 @@ def _saying_who(settings: Any, session: Session) -> Config:
     return settings.merge(Config(user_agent=agent))  # type: ignore[no-any-return]
 
 
-def _follow(private: Session, session: boto3.Session) -> None:
-    """Take over who and where another session is."""
-    if session.profile_name != "default":
-        private.set_config_variable("profile", session.profile_name)
-    if session.region_name:
-        private.set_config_variable("region", session.region_name)
-    private.register_component("credential_provider", _CredentialsOf(session))
+def _copy_of(session: boto3.Session) -> Session:
+    """Copy a session's core, with all of its configuration; what is registered in the copy is its own.
+
+    Profile, region, endpoints, config file, defaults and loaded data: a new session that were told some of
+    them would take the rest from the environment, and so from another profile. This leans on the inside of
+    boto3 and botocore; where that is another one some day, AttributeError says so.
+    """
+    core: Any = copy(session._session)  # noqa: SLF001
+    core._components = copy(core._components)  # noqa: SLF001
+    for name in ("_components", "_deferred"):
+        setattr(core._components, name, dict(getattr(core._components, name)))  # noqa: SLF001
+    core.register_component("credential_provider", _CredentialsOf(session))
+    return core  # type: ignore[no-any-return]
 
 
 class _CredentialsOf:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from eventstore.errors import ClockSkewed
-from eventstore.limits import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, SETTLING_MIN_S
+from eventstore.limits import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, SETTLING_MIN_S, TIMESTAMP_MAX_US
 from eventstore.positions import from_us
 
 _DATE_S: Final = 1.0
@@ -65,8 +66,8 @@ class ServerClock:
             skew_s = self._skew_s(now_us)
             if skew_s and self._tolerance_s is not None:
                 raise ClockSkewed(
-                    local=from_us(now_us),
-                    server=from_us(now_us - round(skew_s * 1_000_000)),
+                    local=_time(now_us),
+                    server=_time(now_us - round(skew_s * 1_000_000)),
                     tolerance_s=self._tolerance_s,
                 )
         return now_us
@@ -99,6 +100,11 @@ class ServerClock:
         if ahead_s > tolerance_s:
             return ahead_s
         return -behind_s if behind_s > tolerance_s else 0.0
+
+
+def _time(time_us: int) -> datetime:
+    """Return a time, or the nearest that a datetime can have: a clock may be set to anything."""
+    return from_us(max(0, min(time_us, TIMESTAMP_MAX_US)))
 
 
 def check_client(client: Any, *, settling_s: float, tolerance_s: float | None) -> None:
