@@ -188,7 +188,12 @@ def test_every_log_group_has_the_retention_of_its_environment(
         (
             "prod",
             {
-                "append": {"WRITE_SHARDS": "5", "READ_SHARDS": "5", "COMPRESSION": "none", "CLOCKS": "checked"},
+                "append": {
+                    "WRITE_SHARDS": "5",
+                    "READ_SHARDS": "5",
+                    "COMPRESSION": "none",
+                    "CLOCKS": "checked",
+                },
                 "read": {"READ_SHARDS": "5", "SETTLING_S": "10"},
                 "publish": {
                     "EVENT_SOURCE": "eventstore",

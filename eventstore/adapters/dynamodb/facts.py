@@ -50,6 +50,7 @@ class StoreFacts:
         client: boto3's DynamoDB client.
         table_name: the events table.
         clock_us, jitter, sleep: time and chance, to be replaced in tests.
+        sends: sends a request, as `requests.send` does.
 
     All methods raise `StoreFormatUnknown`, `MalformedStoreItem` and `StoreUnavailable`, before anything else
     is read or written.
@@ -63,7 +64,9 @@ class StoreFacts:
         clock_us: Callable[[], int] = lambda: time.time_ns() // 1_000,
         jitter: Callable[[], float] = random.random,
         sleep: Callable[[float], object] = time.sleep,
+        sends: Callable[..., Any] = send,
     ) -> None:
+        self._sends = sends
         self._client = fork_safe(client)
         self._table_name = table_name
         self._clock_us = clock_us
@@ -161,7 +164,7 @@ class StoreFacts:
     def _read(self, *, consistent: bool) -> _Copy | None:
         # Before the request: whatever it sees, it has at least seen what was there then.
         now_us = self._clock_us()
-        answer = send(self._client.get_item, TableName=self._table_name, Key=_KEY, ConsistentRead=consistent)
+        answer = self._sends(self._client.get_item, TableName=self._table_name, Key=_KEY, ConsistentRead=consistent)
         item = answer.get("Item")
         known = self._copy
         copy = self._keep(item, now_us) if item else known

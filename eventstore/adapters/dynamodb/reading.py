@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from eventstore.adapters.dynamodb.clocks import ServerClock
@@ -53,7 +54,12 @@ class EventReads:
         self._jitter = jitter
         self._sleep = sleep
         self._facts = StoreFacts(
-            client=client, table_name=table_name, clock_us=clock_us, jitter=jitter, sleep=sleep
+            client=client,
+            table_name=table_name,
+            clock_us=clock_us,
+            jitter=jitter,
+            sleep=sleep,
+            sends=partial(server_clock.send, send),
         )
 
     def head(self, stream_id: str) -> Head:
