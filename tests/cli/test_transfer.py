@@ -531,7 +531,9 @@ def test_export_of_a_range_reads_every_shard_whatever_it_is_told(
     client: DynamoDBClient, table: str, run: Run, tmp_path: Path, options: list[object]
 ) -> None:
     long_ago_us = START_US
-    store = DynamoDBEventStore(client=client, table_name=table, write_shards=4, clock_us=lambda: long_ago_us)
+    store = DynamoDBEventStore(
+        client=client, table_name=table, write_shards=4, clock_us=lambda: long_ago_us, clock_tolerance_s=None
+    )
     for n in range(60):
         store.append(f"order-{n}", [NewEvent.of("Happened")], expected=0)
     path = tmp_path / "range.gz"

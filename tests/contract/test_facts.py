@@ -46,7 +46,11 @@ class Table:
         self.now_us = START_US
 
     def store(self, shards: int = 1, **options: Any) -> DynamoDBEventStore:
-        given: dict[str, Any] = {"clock_us": lambda: self.now_us, "sleep": lambda _: None, **options}
+        given: dict[str, Any] = {
+            "clock_us": lambda: self.now_us,
+            "sleep": lambda _: None,
+            "clock_tolerance_s": None,
+        } | options
         return DynamoDBEventStore(client=self.client, table_name=self.name, write_shards=shards, **given)
 
     def item(self) -> dict[str, Any]:

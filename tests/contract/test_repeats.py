@@ -86,7 +86,10 @@ def long_stream(store: DynamoDBEventStore) -> str:
     an_hour_ago_us = time.time_ns() // 1_000 - 3_600_000_000
     head = Head("long", LONG - UID_SEARCH_MAX_EVENTS - 200, an_hour_ago_us)
     aged = DynamoDBEventStore(
-        client=store._client, table_name=store._table_name, clock_us=lambda: an_hour_ago_us
+        client=store._client,
+        table_name=store._table_name,
+        clock_us=lambda: an_hour_ago_us,
+        clock_tolerance_s=None,
     )
     while head.version < LONG:
         head = aged.append("long", some(100), expected=head).head

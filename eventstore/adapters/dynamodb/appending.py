@@ -89,6 +89,7 @@ class EventAppends(EventReads):
             if is_seen(call.wanted):
                 return self._answer(call)
         call.is_placed = True
+        self._facts.check()  # once a process; from then on an answer is at hand that says DynamoDB's time
         now_us = self._now_us()
         events = [_stamped(one, now_us=now_us) for one in call.wanted]
         try:

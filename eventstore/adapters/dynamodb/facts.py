@@ -164,7 +164,9 @@ class StoreFacts:
     def _read(self, *, consistent: bool) -> _Copy | None:
         # Before the request: whatever it sees, it has at least seen what was there then.
         now_us = self._clock_us()
-        answer = self._sends(self._client.get_item, TableName=self._table_name, Key=_KEY, ConsistentRead=consistent)
+        answer = self._sends(
+            self._client.get_item, TableName=self._table_name, Key=_KEY, ConsistentRead=consistent
+        )
         item = answer.get("Item")
         known = self._copy
         copy = self._keep(item, now_us) if item else known
