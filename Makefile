@@ -6,6 +6,8 @@ SHELL := /bin/sh
 PYTHON ?= python3
 # By file on two cores, since what a file's tests share is dear; the end-to-end tests have the machine to themselves.
 PARALLEL := -n 2 --dist loadfile
+# What rests on boto3, against the strict engine.
+CLIENT_TESTS := tests/contract tests/unit/test_response_parser.py tests/unit/test_publish_adapters.py tests/replays/test_targets.py
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -49,6 +51,11 @@ check: $(TEST_READY) $(CDK_READY) $(DYNAMODB_READY) ## Lint, types, layers, and 
 	$(BIN)/mypy
 	PYTHONPATH=. $(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest $(PARALLEL) --ignore=tests/e2e --ignore=tests/proof tests
+
+.PHONY: boto3
+boto3: $(TEST_READY) $(DYNAMODB_READY) .local/boto3/oldest/.ready .local/boto3/newest/.ready ## Run the client's tests on the oldest boto3 that is supported, and on the newest there is
+	PYTHONPATH=.local/boto3/oldest $(BIN)/python -m pytest $(PARALLEL) $(CLIENT_TESTS)
+	PYTHONPATH=.local/boto3/newest $(BIN)/python -m pytest $(PARALLEL) $(CLIENT_TESTS)
 
 .PHONY: soak
 soak: $(TEST_READY) $(DYNAMODB_READY) ## Inject faults for long and check that nothing is lost (SECONDS=600, SEED=n)
@@ -134,6 +141,16 @@ $(BENCH_NPM_READY): bench/npm/package.json bench/npm/package-lock.json | $(RUN_R
 	@mkdir -p $(@D)
 	@cp $^ $(@D)/
 	@cd $(@D) && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent --no-fund --no-audit
+	@touch $@
+
+# The lowest version stands in pyproject.toml and nowhere else.
+.local/boto3/oldest/.ready: BOTO3 = $(shell sed -n 's/^dynamodb = .*"boto3>=\([0-9.]*\).*/boto3==\1.0/p' pyproject.toml)
+.local/boto3/newest/.ready: BOTO3 = boto3
+.local/boto3/%/.ready: pyproject.toml | $(TEST_READY)
+	@echo "Installing the $* boto3 into $(@D) ..."
+	@rm -rf $(@D)
+	@$(BIN)/python -m pip install --quiet --upgrade --target $(@D) "$(BOTO3)"
+	@ls -d $(@D)/boto3-*.dist-info
 	@touch $@
 
 .local/%/.ready: eventstore/local/npm/%/package.json eventstore/local/npm/%/package-lock.json | $(RUN_READY)
