@@ -39,9 +39,7 @@ class NewEvent:
     uid: str | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not 1 <= len(self.name) <= EVENT_NAME_MAX_CHARS:
-            raise InvalidEventName("eventName", f"has to have 1 to {EVENT_NAME_MAX_CHARS} characters")
-        _check_characters(self.name, "eventName", InvalidEventName)
+        _check_name(self.name)
         check_json(self.payload, field="payload")
         if self.metadata != "{}":
             check_json(self.metadata, field="metadata", only_object=True)
@@ -180,6 +178,25 @@ def check_limit(limit: int | None) -> None:
 def is_whole(value: object) -> TypeGuard[int]:
     """Tell whether it's an integer, which True and 1.0 are not."""
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def check_stored(event: Event) -> None:
+    """Check an event that is stored already, by the rules of every version that can have written it.
+
+    Raises:
+        InvalidInput: no version of this library has appended it so.
+    """
+    _check_name(event.name)
+    check_json(event.payload, field="payload", stored=True)
+    if event.metadata != "{}":
+        check_json(event.metadata, field="metadata", only_object=True, stored=True)
+    check_uid(event.uid, field="eventUid")
+
+
+def _check_name(name: str) -> None:
+    if not isinstance(name, str) or not 1 <= len(name) <= EVENT_NAME_MAX_CHARS:
+        raise InvalidEventName("eventName", f"has to have 1 to {EVENT_NAME_MAX_CHARS} characters")
+    _check_characters(name, "eventName", InvalidEventName)
 
 
 def _check_characters(text: str, field: str, error: type[InvalidInput]) -> None:

@@ -33,7 +33,7 @@ from typing import IO, Any, Final, Self
 
 from eventstore.appends import event_size_bytes
 from eventstore.errors import BadLine, EventTooLarge, InvalidInput, InvalidJson
-from eventstore.events import Event, NewEvent, check_stream_id
+from eventstore.events import Event, check_stored, check_stream_id
 from eventstore.json_text import json_members
 from eventstore.limits import ITEM_MAX_BYTES, TIMESTAMP_MAX_US, VERSION_MAX
 
@@ -281,25 +281,20 @@ def _event(members: dict[str, str]) -> Event:
     ]
     if faults:
         raise InvalidJson("line", ", ".join(faults))
-    stream_id = check_stream_id(_string(members, "streamId"))
-    new = NewEvent(
+    event = Event(
+        stream_id=check_stream_id(_string(members, "streamId")),
+        event_id=_number(members, "eventId", low=1, high=VERSION_MAX),
         name=_string(members, "eventName"),
         payload=_json_text(members, "payload"),
         metadata=_json_text(members, "metadata"),
         uid=_string(members, "eventUid"),
-    )
-    size_bytes = event_size_bytes(stream_id, new)
-    if size_bytes > ITEM_MAX_BYTES:
-        raise EventTooLarge("payload", size_bytes=size_bytes, limit_bytes=ITEM_MAX_BYTES)
-    return Event(
-        stream_id=stream_id,
-        event_id=_number(members, "eventId", low=1, high=VERSION_MAX),
-        name=new.name,
-        payload=new.payload,
-        metadata=new.metadata,
-        uid=_string(members, "eventUid"),
         timestamp_us=_number(members, "timestampUs", low=0, high=TIMESTAMP_MAX_US),
     )
+    check_stored(event)
+    size_bytes = event_size_bytes(event.stream_id, event)
+    if size_bytes > ITEM_MAX_BYTES:
+        raise EventTooLarge("payload", size_bytes=size_bytes, limit_bytes=ITEM_MAX_BYTES)
+    return event
 
 
 def _json_text(members: dict[str, str], name: str) -> str:

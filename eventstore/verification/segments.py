@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol, Self
 from zlib import crc32
 
 from eventstore.errors import InvalidInput, MalformedItem
-from eventstore.events import NewEvent
+from eventstore.events import check_stored
 from eventstore.limits import FUTURE_S, TIMESTAMP_MAX_US
 from eventstore.positions import from_us
 from eventstore.stored_items import StoredItem, StoredItems, in_stream_order
@@ -252,7 +252,7 @@ def check_content(item: StoredItem) -> Iterator[Finding]:
         yield _finding(Kind.MALFORMED, item, event.reason)
         return
     try:
-        NewEvent(name=event.name, payload=event.payload, metadata=event.metadata, uid=event.uid)
+        check_stored(event)
     except InvalidInput as error:
         yield _finding(Kind.MALFORMED, item, str(error))
 

@@ -187,6 +187,26 @@ def test_interrupted_export_removes_its_own_file_alone(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [mine]
 
 
+@pytest.mark.parametrize(
+    ("payload", "metadata"),
+    [("1E400", "{}"), ("9" * 5_000, "{}"), ("1", '{"a":1,"a":2}'), ("1", '{"a":1E999}')],
+)
+def test_event_that_an_earlier_version_took_goes_from_store_to_store(
+    tmp_path: Path, payload: str, metadata: str
+) -> None:
+    old = Event("s", 1, "Happened", payload, metadata, UID, 1)
+    stored, chosen, target = MemoryStoredEvents(), selection(), Target()
+    stored.add(item(old))
+    path = tmp_path / "events.gz"
+    export(chosen.of_table(stored, segments=1), path, settled_until=SETTLED)
+
+    assert check_export(path, whole_streams=True).events == 1
+    run(path, target)
+
+    assert events_of(target) == [old]
+    assert chosen.left_out.events == 0
+
+
 events_with_faults = st.lists(
     st.tuples(
         st.sampled_from(["a", "b"]),

@@ -186,6 +186,13 @@ def test_contents_that_are_no_event_are_named(tmp_path: Path, change: dict[str, 
     assert (finding["kind"], finding["eventId"]) == ("malformed", 1)
 
 
+@pytest.mark.parametrize(
+    "change", [{"payload": "1E400"}, {"payload": "9" * 5_000}, {"metadata": '{"a":1,"a":2}'}]
+)
+def test_contents_that_an_earlier_version_took_are_no_finding(tmp_path: Path, change: dict[str, str]) -> None:
+    assert verify(table(item(replace(event("a", 1), **change))), tmp_path) == []  # type: ignore[arg-type]
+
+
 def test_item_with_no_version_as_its_sort_key_is_named(tmp_path: Path) -> None:
     malformed = MalformedItem(stream_id="a", event_id=-3, reason="its EventId is -3")
     stored = table(StoredItem("a", -3, malformed, UID, str(START_US), "0", 1), *stream("b", 1))
