@@ -25,12 +25,13 @@ from urllib.parse import quote
 
 import httpx
 
-from eventstore.local.api import Api
+from eventstore.local.api import Api, ApiError
 from eventstore.local.cloud import local_cloud
 from eventstore.local.deploy import deploy
+from eventstore.local.events_file import BadFile
 from eventstore.local.load import load_events
-from eventstore.local.processes import FOLDER
-from eventstore.local.screen import phase, say
+from eventstore.local.processes import FOLDER, LocalCloudError
+from eventstore.local.screen import phase, say, say_error
 from eventstore.local.state import only_one
 
 SIZES: Final = (30_000, 120_000, 300_000)
@@ -108,6 +109,18 @@ class Watch:
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print, write; return the exit code."""
     options = _parser().parse_args(arguments)
+    try:
+        _measure(options)
+    except KeyboardInterrupt:
+        say_error(f"\nInterrupted. What was measured until then: {options.out}")
+        return 130
+    except (ApiError, BadFile, LocalCloudError) as error:
+        say_error(str(error))
+        return 1
+    return 0
+
+
+def _measure(options: argparse.Namespace) -> None:
     figures: list[dict[str, Any]] = []
     folder: Path = options.folder
     with only_one(folder), local_cloud(folder=folder) as cloud:
@@ -121,7 +134,6 @@ def main(arguments: list[str] | None = None) -> int:
                 loaded = size
                 say(json.dumps(figures[-1]))
                 options.out.write_text(json.dumps(figures, indent=2) + "\n")
-    return 0
 
 
 def _stage(url: str, watch: Watch, *, behind: int, size: int, folder: Path) -> dict[str, Any]:
