@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from eventstore import Event, Expect, ExpectedVersionAhead, Head, VersionConflict
-from eventstore.store import Append, Appended
+from eventstore.store import Append, Appended, Expected
 from tests.proof.history import Deliveries, History, Operation, Try
 
 Table = Mapping[str, Sequence[Event]]
@@ -34,6 +34,8 @@ def breaches_of_appends(history: History, table: Table) -> list[str]:
         *_appends(history, table),
         *_real_time(history, table),
         *_conflicts_and_reads(history, table),
+        *_repeats(history),
+        *history.odd,
     ]
 
 
@@ -103,15 +105,16 @@ def _appends(history: History, table: Table) -> Iterator[str]:
         if operation.acknowledged and not own:
             yield f"lost: {what} was acknowledged and isn't there"
         elif own:
-            for append in operation.appends:
-                yield from _part(what, append, own.get(append.stream_id, []))
+            for place, append in enumerate(operation.appends):
+                expected = [append.expected, *(each[place].expected for each in operation.otherwise)]
+                yield from _part(what, append, own.get(append.stream_id, []), expected)
         for try_ in operation.tries:
             for appended in try_.appended or ():
                 yield from _as_told(what, appended, table)
     yield from (f"invented: append {number} was never made" for number in there)
 
 
-def _part(what: str, append: Append, events: Sequence[Event]) -> Iterator[str]:
+def _part(what: str, append: Append, events: Sequence[Event], expected: Sequence[Expected]) -> Iterator[str]:
     stream_id, wanted = append.stream_id, [event.payload for event in append.events]
     found = [event.payload for event in events]
     if len(found) > len(set(found)):
@@ -120,12 +123,21 @@ def _part(what: str, append: Append, events: Sequence[Event]) -> Iterator[str]:
         yield f"torn: {what} is in {stream_id} with {len(found)} of {len(wanted)} events"
     elif events[-1].event_id - events[0].event_id != len(events) - 1:
         yield f"torn: {what} has others between its events in {stream_id}"
-    expected = append.expected.version if isinstance(append.expected, Head) else append.expected
-    first = events[0].event_id if events else 0
-    if events and not isinstance(expected, Expect) and first != expected + 1:
-        yield f"version: {what} expected {stream_id} at {expected} and got {first}"
-    if expected is Expect.EXISTS and first == 1:
-        yield f"version: {what} expected {stream_id} to exist, and began it"
+    if events and not any(_is_met(one, events[0].event_id) for one in expected):
+        wanted_at = " or ".join(map(_text, expected))
+        yield f"version: {what} expected {stream_id} {wanted_at} and got {events[0].event_id}"
+
+
+def _is_met(expected: Expected, first: int) -> bool:
+    if isinstance(expected, Expect):
+        return expected is Expect.ANY or first > 1
+    return first == (expected.version if isinstance(expected, Head) else expected) + 1
+
+
+def _text(expected: Expected) -> str:
+    if expected is Expect.EXISTS:
+        return "to exist"
+    return f"at {expected.version if isinstance(expected, Head) else expected}"
 
 
 def _as_told(what: str, appended: Appended, table: Table) -> Iterator[str]:
@@ -201,7 +213,7 @@ def _conflicts_and_reads(history: History, table: Table) -> Iterator[str]:
             if try_.conflict:
                 yield from _conflict(operation, try_, try_.conflict, moments)
             if try_.refused:
-                yield f"refused: append {operation.number}, repeated as it was: {try_.refused}"
+                yield f"refused: append {operation.number} was told {try_.refused!r}"
     for read in history.reads:
         version, stream_id = len(read.events), read.stream_id
         if tuple(table.get(stream_id, ())[:version]) != read.events:
@@ -223,3 +235,21 @@ def _conflict(operation: Operation, try_: Try, said: VersionConflict, moments: _
             yield f"{what}, which was there"
     elif (isinstance(expected, int) and actual <= expected) or (expected == "exists" and actual):
         yield f"{what}, which is no conflict"
+
+
+def _repeats(history: History) -> Iterator[str]:
+    """Check what was told of appends that are known: all of each, or some of it."""
+    for operation in history.operations:
+        done = False
+        for try_ in operation.tries:
+            for appended in try_.appended or ():
+                if done and not appended.repeated:
+                    yield f"twice: append {operation.number}, which was done, was told to be appended anew"
+            done = done or try_.appended is not None
+    for one in history.known:
+        right = "partly appended" if one.is_partly else "uid reused"
+        if one.told is not None and (one.told, one.stored) != (right, one.known):
+            yield (
+                f"known: uids of append {one.number}, which are {one.known}, were given again, "
+                f"and what was told is: {one.told}, {one.stored}"
+            )

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from eventstore import (
     ANY,
     EXISTS,
-    EventUidReused,
     Head,
     NewEvent,
-    PartlyAppended,
     StoreUnavailable,
-    UidNotSearchable,
     VersionConflict,
 )
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
@@ -24,46 +20,15 @@ from eventstore.log import LogPosition, read_log
 from eventstore.positions import Position
 from eventstore.store import Append, Expected
 from eventstore.uids import uuid7
-from tests.proof.history import Deliveries, History, Operation, Read, Try
-from tests.proof.wire import Faults
+from tests.proof.history import Deliveries, Operation, Read, Try
+from tests.proof.repeats import ask_otherwise
+from tests.proof.service import NAMES, STREAMS, Service
 from tests.proof.world import Killed, World
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
+    pass
 
-STREAMS: Final = tuple([f"order-{number}" for number in range(6)] + [f"cart-{number}" for number in range(3)])
-NAMES: Final = ("Placed", "Paid", "Shipped")
-_SHARDS: Final = 3
 _TRIES: Final = 6
-
-
-@dataclass
-class Service:
-    """The table, the wire to it, and what the clients know."""
-
-    world: World
-    client: DynamoDBClient
-    table_name: str
-    faults: Faults
-    store_type: type[DynamoDBEventStore] = DynamoDBEventStore
-    history: History = field(default_factory=History)
-    writers: int = 0
-
-    def store(
-        self, *, clock_us: Callable[[], int], store_type: type[DynamoDBEventStore] | None = None
-    ) -> DynamoDBEventStore:
-        """Begin a process with a store of its own."""
-        return (store_type or self.store_type)(
-            client=self.client,
-            table_name=self.table_name,
-            write_shards=_SHARDS,
-            clock_us=clock_us,
-            clock_tolerance_s=None,
-            random_bytes=self.world.rng.randbytes,
-            random_shard=self.world.rng.randrange,
-            jitter=self.world.rng.random,
-            sleep=self.world.sleep,
-        )
 
 
 class Writer:
@@ -85,6 +50,7 @@ class Writer:
             self._service.history.operations.append(operation)
             self._carry_out(operation)
             self._world.sleep(self._rng.random() * 0.8)
+            self._perhaps_ask_otherwise(operation)
         self._service.writers -= 1
 
     def _start(self) -> DynamoDBEventStore:
@@ -130,17 +96,26 @@ class Writer:
                 try_.returned = self._world.tick()
                 self._heads[conflict.stream_id] = self._read(conflict.stream_id)
                 return
-            except (PartlyAppended, EventUidReused, UidNotSearchable) as refused:
-                try_.refused = refused
-                return
             except StoreUnavailable:
                 continue
             except Killed:
                 self._store = self._start()
                 continue
+            except Exception as error:  # noqa: BLE001 - the checker tells what an append must not be told
+                try_.refused = error
+                return
             try_.returned = self._world.tick()
             self._heads |= {appended.stream_id: appended.head for appended in try_.appended}
             return
+
+    def _perhaps_ask_otherwise(self, operation: Operation) -> None:
+        has_uids = operation.appends[0].events[0].uid is not None
+        is_refused = any(try_.conflict or try_.refused for try_ in operation.tries)
+        if has_uids and not is_refused and self._world.chance(self._service.faults.otherwise):
+            try:
+                ask_otherwise(self._service, self._store, operation)
+            except Killed:
+                self._store = self._start()
 
     def _read(self, stream_id: str) -> Head:
         read = read_recorded(self._service, self._store, stream_id)

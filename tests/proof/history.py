@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from eventstore import Appended, Event, EventUidReused, PartlyAppended, UidNotSearchable, VersionConflict
+from eventstore import Appended, Event, VersionConflict
 from eventstore.store import Append
 from tests.simulator.history import Address
 
@@ -18,8 +18,8 @@ class Try:
     returned: int | None = None
     appended: tuple[Appended, ...] | None = None
     conflict: VersionConflict | None = None
-    refused: PartlyAppended | EventUidReused | UidNotSearchable | None = None
-    """What a client that repeats its appends as they were is never told."""
+    refused: Exception | None = None
+    """Anything else: what a client that repeats its appends is never told."""
 
 
 @dataclass
@@ -29,11 +29,28 @@ class Operation:
     number: int
     appends: Sequence[Append]
     tries: list[Try] = field(default_factory=list)
+    otherwise: list[Sequence[Append]] = field(default_factory=list)
+    """The same, as asked for once more at other expectations."""
 
     @property
     def acknowledged(self) -> Try | None:
         """The first try that was told to be done."""
         return next((one for one in self.tries if one.appended is not None), None)
+
+
+@dataclass
+class Known:
+    """An append of which some uids are stored already: partly, or all of them with another content."""
+
+    number: int
+    """Of the append that has stored them."""
+    is_partly: bool
+    known: dict[str, int]
+    """Their EventIds, by the uids: what has to be told."""
+    told: str | None = None
+    """What was answered; None while that isn't known."""
+    stored: dict[str, int] = field(default_factory=dict)
+    """Which EventIds were told."""
 
 
 @dataclass(frozen=True)
@@ -115,3 +132,6 @@ class History:
 
     operations: list[Operation] = field(default_factory=list)
     reads: list[Read] = field(default_factory=list)
+    known: list[Known] = field(default_factory=list)
+    odd: list[str] = field(default_factory=list)
+    """What a client itself saw that can't be."""

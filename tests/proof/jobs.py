@@ -18,7 +18,6 @@ from eventstore.publish import Refusal
 from eventstore.replay import ReplayStep
 from eventstore.replays import Replay, ReplayRequest, Replays, ReplayStatus
 from tests.proof.checker import Table, breaches_of_deliveries
-from tests.proof.clients import NAMES, Service
 from tests.proof.consumer_checker import (
     breaches_of_fences,
     breaches_of_messages,
@@ -27,6 +26,7 @@ from tests.proof.consumer_checker import (
     wanted,
 )
 from tests.proof.history import Asked, Call, Deliveries, Job
+from tests.proof.service import NAMES, Service
 from tests.proof.subscribers import PREFIXES
 from tests.proof.watched import Watched
 from tests.proof.wire import wired_client

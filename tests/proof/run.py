@@ -26,9 +26,11 @@ from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.index import Indexer
 from eventstore.subscriptions import OnFailure
 from tests.proof.checker import Table, breaches_of_appends, breaches_of_deliveries
-from tests.proof.clients import AllReader, Service, StreamReader, Writer
+from tests.proof.clients import AllReader, StreamReader, Writer
 from tests.proof.history import Deliveries
 from tests.proof.jobs import ReplayJob, draw, replay_to_target, small_pages
+from tests.proof.repeats import Commander
+from tests.proof.service import Service
 from tests.proof.streamed import index, publish
 from tests.proof.subscribers import subscribe_to
 from tests.proof.wire import Faults, wired_client
@@ -47,6 +49,8 @@ class Plan:
     writers: int = 4
     appends: int = 30
     """Of each writer."""
+    commands: int = 12
+    """That are executed."""
     faults: Faults = field(default_factory=Faults)
     store_type: type[DynamoDBEventStore] = DynamoDBEventStore
     log_type: type[DynamoDBEventLog] = DynamoDBEventLog
@@ -112,6 +116,7 @@ def _append(endpoint: str, table_name: str, *, plan: Plan, report: Report) -> No
         reader = AllReader(service, "a reader of all events", unsettled=plan.reads_unsettled)
         for number, writer in enumerate(writers):
             world.spawn(f"writer-{number}", writer.run)
+        world.spawn("commander", Commander(service, commands=plan.commands).run)
         world.spawn("stream reader", StreamReader(service).run)
         world.spawn("reader of all", reader.run)
         job = None

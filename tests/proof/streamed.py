@@ -17,8 +17,9 @@ from eventstore.adapters.dynamodb.stream_records import stream_records
 from eventstore.index import Indexer
 from tests.fake_aws import FakeSqs, LambdaContext, client_error, load_publish_function
 from tests.proof.checker import Table, breaches_of_tranche
-from tests.proof.clients import LogReader, Service
+from tests.proof.clients import LogReader
 from tests.proof.history import Deliveries
+from tests.proof.service import Service
 from tests.proof.wire import wired_client
 from tests.proof.world import Killed, World
 from tests.simulator.event_source_mapping import (

@@ -15,7 +15,6 @@ from eventstore.errors import HandlerFailed
 from eventstore.log import tranche_of
 from eventstore.subscriptions import OnFailure, Projection, Subscription, Terms, subscribe
 from tests.proof.checker import Table
-from tests.proof.clients import NAMES
 from tests.proof.consumer_checker import (
     breaches_of_attempts,
     breaches_of_fences,
@@ -23,6 +22,7 @@ from tests.proof.consumer_checker import (
     wanted,
 )
 from tests.proof.history import Attempt, Deliveries, Fenced
+from tests.proof.service import NAMES
 from tests.proof.watched import Watched
 from tests.proof.wire import wired_client
 from tests.proof.world import Killed, World

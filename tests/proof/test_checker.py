@@ -23,7 +23,19 @@ from tests.proof.consumer_checker import (
     breaches_of_view,
     wanted,
 )
-from tests.proof.history import Asked, Attempt, Call, Deliveries, Fenced, History, Job, Operation, Read, Try
+from tests.proof.history import (
+    Asked,
+    Attempt,
+    Call,
+    Deliveries,
+    Fenced,
+    History,
+    Job,
+    Known,
+    Operation,
+    Read,
+    Try,
+)
 
 A, B, C = "a", "b", "c"
 
@@ -192,6 +204,32 @@ def read_what_is_appended_later(case: Case) -> None:
     case.read(A, 3, 3, 4)
 
 
+def answer_an_append_with_another_refusal(case: Case) -> None:
+    case.try_(5).refused = ValueError("of its own")
+
+
+def append_anew_what_was_done(case: Case) -> None:
+    case.history.operations[0].tries.append(Try(17, 18, (case.told(A, 1, 1),)))
+
+
+def give_an_event_the_place_of_another_expectation(case: Case) -> None:
+    operation = case.history.operations[0]
+    operation.otherwise.append([replace(operation.appends[0], expected=4)])
+    operation.appends = [replace(operation.appends[0], expected=3)]
+
+
+def know_a_part_and_append_it(case: Case) -> None:
+    case.history.known.append(Known(2, True, {"u": 2}, "it was appended at 4"))
+
+
+def name_another_event_of_a_known_uid(case: Case) -> None:
+    case.history.known.append(Known(2, False, {"u": 2}, "uid reused", {"u": 3}))
+
+
+def see_what_can_not_be(case: Case) -> None:
+    case.history.odd.append("changed: a fold")
+
+
 @pytest.mark.parametrize(
     ("spoil", "breach"),
     [
@@ -223,6 +261,12 @@ def read_what_is_appended_later(case: Case) -> None:
         (change_an_event_after_it_was_read, "changed: a read of a"),
         (read_less_than_was_acknowledged, "stale: a read of a saw 2, below"),
         (read_less_than_another_had_read, "stale: a read of b saw 1, below"),
+        (answer_an_append_with_another_refusal, "refused: append 5 was told ValueError"),
+        (append_anew_what_was_done, "twice: append 1, which was done, was told to be appended anew"),
+        (give_an_event_the_place_of_another_expectation, "version: append 1 expected a at 3 or at 4 and got"),
+        (know_a_part_and_append_it, "known: uids of append 2"),
+        (name_another_event_of_a_known_uid, "known: uids of append 2"),
+        (see_what_can_not_be, "changed: a fold"),
         (read_what_is_appended_later, "stale: a read of a saw 3, which was appended after"),
     ],
 )

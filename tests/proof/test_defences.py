@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
-from eventstore import Event, NewEvent
+from eventstore import Event, NewEvent, PartlyAppended, StoreUnavailable
 from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
-from eventstore.adapters.dynamodb.items import item_from_event
+from eventstore.adapters.dynamodb.items import event_from_item, item_from_event
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
 from eventstore.adapters.dynamodb.read_model import DynamoDBReadModel
 from eventstore.adapters.dynamodb.replay_schema import FENCE, STATUS
 from eventstore.adapters.dynamodb.replays import DynamoDBReplays
 from eventstore.adapters.dynamodb.requests import SlotsTaken, send
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore.adapters.dynamodb.stream_query import StreamQuery
+from eventstore.appends import stamp
 from eventstore.cloudevents import Entry
 from eventstore.index import Indexer
 from eventstore.log import BlockPosition
@@ -38,6 +42,7 @@ from tests.simulator.test_defences import (
 )
 
 WRITES = Plan(publishes=False, logs=False, subscribes=False, replays=False, writers=3, appends=16)
+OTHERWISE = replace(WRITES, faults=Faults(otherwise=0.8))
 PUBLISHES = replace(WRITES, publishes=True)
 LOGS = replace(WRITES, logs=True)
 PROJECTS = replace(WRITES, subscribes=True, has_failing_handler=False)
@@ -101,6 +106,76 @@ class OneByOne(DynamoDBEventStore):
             except SlotsTaken as taken:
                 behind = len(events) - place - 1
                 raise SlotsTaken([None] * place + taken.items + [None] * behind) from taken
+
+
+class TakesGaps(DynamoDBEventStore):
+    """Takes what a query returns for all that there is."""
+
+    def _query_events(self, stream: StreamQuery, request: dict[str, Any]) -> Iterator[Event]:
+        while not stream.ended:
+            answer = self._query(**request, **stream.request())
+            yield from map(event_from_item, answer["Items"])
+            stream.left -= len(answer["Items"]) if stream.left > 0 else 0
+            stream._key = answer.get("LastEvaluatedKey")
+            stream.ended = not stream._key or stream.left == 0
+
+
+class BelievesEverySuccess(DynamoDBEventStore):
+    """Takes a write for done when something answers 200."""
+
+    def _write(self, events: list[Event]) -> None:
+        try:
+            super()._write(events)
+        except StoreUnavailable as error:
+            if not error.reason.startswith("the answer "):
+                raise
+
+
+class GoesByCodes(DynamoDBEventStore):
+    """Takes a refusal for lasting whose code it doesn't know, whatever its status is."""
+
+    def _write(self, events: list[Event]) -> None:
+        try:
+            super()._write(events)
+        except StoreUnavailable as error:
+            cause = error.__cause__
+            if isinstance(cause, ClientError) and cause.response["Error"]["Code"].isdecimal():
+                raise cause from None
+            raise
+
+
+class SearchesNoUids(DynamoDBEventStore):
+    """Appends to any version behind the head, whatever is there."""
+
+    def _find_last(self, wanted: Wanted) -> None:
+        if wanted.head is None:
+            wanted.head = self.head(wanted.append.stream_id)
+        else:
+            super()._find_last(wanted)
+
+
+class LooksAtNoVersion(DynamoDBEventStore):
+    """Takes the event at the version that's given for somebody else's."""
+
+    def _find_event(self, wanted: Wanted, expected: int) -> None:
+        super()._find_event(wanted, expected)
+        wanted.seen.clear()
+
+
+class WritesTheRest(DynamoDBEventStore):
+    """Takes an append that's known in part for a new one."""
+
+    def _answer(self, call: Any) -> tuple[Appended, ...]:
+        try:
+            return super()._answer(call)
+        except PartlyAppended:
+            for one in call.wanted:
+                one.seen.clear()
+                one.head = self.head(one.append.stream_id)
+            now_us = self._clock_us()
+            events = [stamp(one.append, head=one.head, now_us=now_us, uids=one.uids) for one in call.wanted]
+            self._write([event for of in events for event in of])
+            return tuple(Appended(of[0].stream_id, of, repeated=False) for of in events)
 
 
 class LogWithoutCondition(DynamoDBEventLog):
@@ -246,6 +321,14 @@ def reads_nothing_back(reader: TrancheReader) -> None:
     """Begin at the checkpoint, without the blocks before it."""
 
 
+def compares_nothing(_new: NewEvent, _stored: Event) -> None:
+    """Take an event for the one that has its uid."""
+
+
+def knows_no_command(_folded: object, _new_events: Sequence[NewEvent]) -> None:
+    """Take what was decided for new."""
+
+
 def has_no_pace(_replay: Replay) -> int:
     return 10**9
 
@@ -269,6 +352,24 @@ CASES = {
         2,
     ),
     "one transaction": (replace(WRITES, store_type=OneByOne), "torn: append", 1),
+    "gaps": (
+        replace(WRITES, store_type=TakesGaps, faults=Faults(half_visible=1.0, half_visible_s=2.0)),
+        "changed: a read",
+        1,
+    ),
+    "answers of others": (
+        replace(WRITES, store_type=BelievesEverySuccess, faults=Faults(strange_answers=0.1)),
+        "lost: append",
+        1,
+    ),
+    "status before code": (
+        replace(WRITES, store_type=GoesByCodes, faults=Faults(strange_answers=0.1)),
+        "refused: append",
+        1,
+    ),
+    "search for uids": (replace(OTHERWISE, store_type=SearchesNoUids), "twice: append", 1),
+    "look at the version given": (replace(OTHERWISE, store_type=LooksAtNoVersion), "twice: append", 1),
+    "appends known in part": (replace(OTHERWISE, store_type=WritesTheRest), "twice: append", 1),
     "strong reads": (replace(WRITES, store_type=ReadsAnOldCopy), "stale: a read", 1),
     "settling": (replace(WRITES, reads_unsettled=True), "lost: a reader of all events", 1),
     "block condition": (replace(LOGS, log_type=LogWithoutCondition), "lost: a reader of the log", 1),
@@ -308,6 +409,13 @@ CASES = {
     "replay heeds a pause": (replace(REPLAYS, replays_type=IgnoresPauses), "pause: step", 3),
 }
 REPLACED = {
+    "known uids compared": (
+        "eventstore.repeats._check_same",
+        compares_nothing,
+        OTHERWISE,
+        "known: uids",
+        1,
+    ),
     "publisher sorts": ("eventstore.publish.PublicationOrder", AsTheyArrive, PUBLISHES, "order: the bus", 1),
     "publisher reads back what precedes": (
         "eventstore.publish.PublicationOrder",
@@ -401,6 +509,15 @@ def test_defence_replaced_by_a_weaker_one_is_seen(  # noqa: PLR0917 - pytest giv
 ) -> None:
     monkeypatch.setattr(name, weaker)
     assert _is_reported(dynamodb_endpoint, plan, breach, seed)
+
+
+def test_commands_that_are_not_known_are_done_twice(
+    dynamodb_endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # By its module, since the package has a function of that name.
+    folded = import_module("eventstore.execute")._Folded
+    monkeypatch.setattr(folded, "stored", knows_no_command)
+    assert _is_reported(dynamodb_endpoint, WRITES, "twice: append", 1)
 
 
 def test_index_later_than_the_settling_time_loses_what_the_log_has(dynamodb_endpoint: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from eventstore.subscriptions import OnFailure
 from tests.proof.run import Plan, Report, headline, run, summary
+from tests.proof.strange_answers import STRANGE
 
 SEED, SUBSCRIBED_SEED = 1, 3
 MORE_SEEDS = range(5, 21)  # for what is rare: a change of what is sent moves all faults
@@ -66,9 +67,15 @@ def test_every_fault_was_injected(dynamodb_endpoint: str, report: Report, subscr
     assert FAULTS - set(+faults) == set()
 
 
-FAULTS = {
+FAULTS = STRANGE | {
     "PutEvents throttled",
     "another transaction in the way",
+    "append of which a part is known",
+    "append repeated at another expectation",
+    "command delivered again",
+    "known uid with another content",
+    "part of a transaction not seen by a read",
+    "transaction visible event by event",
     "answer of PutEvents lost after it was done",
     "answer of a read lost after it was done",
     "answer of a write lost after it was done",

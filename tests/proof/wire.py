@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import random
 from collections import Counter
@@ -16,6 +15,7 @@ from unittest.mock import patch
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 
+from tests.proof.strange_answers import answer_as_dynamodb, answer_strangely
 from tests.proof.world import Killed, World
 from tests.tables import dynamodb_client
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 _WRITES: Final = frozenset({"DeleteItem", "PutItem", "TransactWriteItems", "UpdateItem"})
-_JSON: Final = {"content-type": "application/x-amz-json-1.0", "x-amzn-requestid": "R1"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,16 +43,24 @@ class Faults:
     kills_before: float = 0.01
     kills_after: float = 0.015
     transactions_in_the_way: float = 0.02
+    strange_answers: float = 0.02
+    """Not DynamoDB's, or not in its form; some after the request was done."""
+    half_visible: float = 0.5
+    """Of transactions of several events: each becomes visible at a moment of its own."""
     partial_answers: float = 0.1
     """Of what reads several items: the rest comes with the next request."""
     write_pauses: float = 0.1
     """Between stamping and writing."""
+    otherwise: float = 0.2
+    """Of appends: they are asked for once more, in another way."""
 
     outage_s: float = 3.0
     write_pause_s: float = 2.0
     late_write_s: float = 1.0
     index_lag_s: float = 2.0
     clock_skew_s: float = 1.75
+    half_visible_s: float = 0.15
+    """Until all events of a transaction are visible; it's answered then."""
 
 
 class Wire:
@@ -64,6 +71,7 @@ class Wire:
         self._faults = faults
         self._send_for_real = send_for_real
         self._visible_us: dict[tuple[str, str], int] = {}
+        self._uncommitted_us: dict[tuple[str, str], int] = {}
         self._out_until_us = 0
         self._asked: Counter[str] = Counter()
         self.requests = 0
@@ -107,15 +115,14 @@ class Wire:
         if falls(faults.kills_before):
             self._kill()
         if falls(faults.transactions_in_the_way) and _may_be_in_a_transaction(body):
-            what = "TransactionCanceled" if operation == "TransactWriteItems" else "TransactionConflict"
-            return self._refuse(request, f"{what}Exception", "another transaction in the way")
+            return self._refuse_for_a_transaction(request, body)
         if falls(faults.late_writes) and is_write:
             self._world.faults["write done after its timeout"] += 1
             self._world.spawn("late write", lambda: self._send_late(request, body))
             raise ReadTimeoutError(endpoint_url=request.url)
-        answer = self._send(request, body)
-        if operation == "BatchGetItem" and self._world.chance(2 * faults.partial_answers):
-            answer = self._without_some(request, body, answer)
+        if falls(faults.strange_answers):
+            return answer_strangely(self._world, request, lambda: self._send(request, body))
+        answer = self._perhaps_without_some(request, body, self._send(request, body))
         if falls(faults.lost_answers):
             what = "write" if is_write else "read"
             self._world.faults[f"answer of a {what} lost after it was done"] += 1
@@ -145,8 +152,10 @@ class Wire:
             request.headers["Content-Length"] = str(len(request.body))
             self._world.faults["query answered in part"] += 1
 
-    def _without_some(self, request: Any, body: Any, answer: Any) -> Any:
-        """Leave some keys of a batch unread, perhaps all of them."""
+    def _perhaps_without_some(self, request: Any, body: Any, answer: Any) -> Any:
+        """Leave some keys of a batch of reads unread, perhaps all of them."""
+        if "RequestItems" not in body or not self._world.chance(2 * self._faults.partial_answers):
+            return answer
         told = json.loads(answer.content) if answer.status_code == 200 else {}
         for table_name, items in told.get("Responses", {}).items():
             if not items:
@@ -159,20 +168,38 @@ class Wire:
             told["Responses"][table_name] = items[: -len(left)]
             told["UnprocessedKeys"] = {table_name: asked | {"Keys": keys}}
             self._world.faults["batch of reads answered in part"] += 1
-        return _answer(request, 200, told) if told else answer
+        return answer_as_dynamodb(request, 200, told) if told else answer
 
     def _send_late(self, request: Any, body: Any) -> None:
         self._world.sleep(self._world.rng.random() * self._faults.late_write_s)
         self._send(request, body)
 
     def _send(self, request: Any, body: Any) -> Any:
+        parts = [body, *(each["Put"] for each in body.get("TransactItems", ()) if "Put" in each)]
+        items = [part["Item"] for part in parts if "GSIKey" in part.get("Item", ())]
+        if any(self._uncommitted_us.get(_address(item), 0) > self._world.now_us for item in items):
+            return self._refuse_for_a_transaction(request, body)
         answer = self._send_for_real(request)
         if answer.status_code == 200:
-            parts = [body, *(each["Put"] for each in body.get("TransactItems", ()) if "Put" in each)]
-            for put in parts:
-                if "GSIKey" in put.get("Item", ()):
-                    self._lag(put["Item"])
+            if len(items) > 1 and self._world.chance(self._faults.half_visible):
+                self._become_visible(items)
+            for item in items:
+                self._lag(item)
         return self._without_the_late(request, body, answer)
+
+    def _become_visible(self, items: list[Any]) -> None:
+        """Have a transaction's events committed one by one, in any order; then it's answered.
+
+        Queries and batches of reads are read-committed toward transactions. An event that isn't committed
+        isn't seen, and a write to its place is refused.
+        """
+        world = self._world
+        world.faults["transaction visible event by event"] += 1
+        for item in items:
+            at_us = world.now_us + round(world.rng.random() * self._faults.half_visible_s * 1_000_000)
+            self._uncommitted_us[_address(item)] = at_us
+        last_us = max(self._uncommitted_us[_address(item)] for item in items)
+        world.sleep((last_us - world.now_us) / 1_000_000)
 
     def _lag(self, item: Any) -> None:
         lag_s = self._world.rng.random() ** 2 * self._faults.index_lag_s
@@ -191,11 +218,35 @@ class Wire:
         return self._without_the_late(request, body, self._send_for_real(request))
 
     def _without_the_late(self, request: Any, body: Any, answer: Any) -> Any:
-        if "IndexName" not in body or answer.status_code != 200:
+        now_us = self._world.now_us
+        if "IndexName" in body:
+            late = {address for address, at_us in self._visible_us.items() if at_us > now_us}
+        else:
+            late = {address for address, at_us in self._uncommitted_us.items() if at_us > now_us}
+        told = json.loads(answer.content) if late and answer.status_code == 200 else {}
+        if not told.keys() & {"Item", "Items", "Responses"}:
             return answer
-        told, now_us = json.loads(answer.content), self._world.now_us
-        items = [item for item in told["Items"] if self._visible_us.get(_address(item), 0) <= now_us]
-        return _answer(request, 200, told | {"Items": items})
+        hidden = 0
+
+        def seen(items: list[Any]) -> list[Any]:
+            nonlocal hidden
+            left = [item for item in items if "StreamId" not in item or _address(item) not in late]
+            hidden += len(items) - len(left)
+            return left
+
+        if "Items" in told:
+            told["Items"] = seen(told["Items"])
+        elif "Item" in told:
+            told = {} if not seen([told["Item"]]) else told
+        else:
+            told["Responses"] = {name: seen(items) for name, items in told["Responses"].items()}
+        if hidden and "IndexName" not in body:
+            self._world.faults["part of a transaction not seen by a read"] += 1
+        return answer_as_dynamodb(request, 200, told) if hidden else answer
+
+    def _refuse_for_a_transaction(self, request: Any, body: Any) -> AWSResponse:
+        what = "TransactionCanceled" if "TransactItems" in body else "TransactionConflict"
+        return self._refuse(request, f"{what}Exception", "another transaction in the way")
 
     def _refuse(self, request: Any, code: str, kind: str) -> AWSResponse:
         self._world.faults[kind] += 1
@@ -227,13 +278,7 @@ def _refused(request: Any, code: str) -> AWSResponse:
     body: dict[str, Any] = {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": code}
     if code == "TransactionCanceledException":
         body["CancellationReasons"] = [{"Code": "TransactionConflict"}]
-    return _answer(request, 400, body)
-
-
-def _answer(request: Any, status: int, body: Any) -> AWSResponse:
-    raw = io.BytesIO(json.dumps(body).encode())
-    raw.stream = lambda: iter([raw.getvalue()])  # type: ignore[attr-defined]
-    return AWSResponse(request.url, status, _JSON, raw)
+    return answer_as_dynamodb(request, 400, body)
 
 
 def _text(header: str | bytes) -> str:
