@@ -1,7 +1,8 @@
 """The checker of subscriptions and replay jobs: tells what each must not do, by what it promises.
 
 A breach begins with its kind, as in `checker`, or with `fence` (a write of a former owner that was taken),
-`pace` (sent faster than asked for), `pause` (sent after it was told to be paused or cancelled).
+`pace` (sent faster than asked for), `pause` (sent after it was told to be paused or cancelled), `stuck` (an
+event that ends one worker after the other).
 """
 
 from __future__ import annotations
@@ -69,11 +70,17 @@ def breaches_of_fences(writes: Sequence[Fenced]) -> Iterator[str]:
 
 
 def breaches_of_attempts(
-    attempts: Sequence[Attempt], table: Table, *, on_failure: OnFailure, max_tries: int
+    attempts: Sequence[Attempt],
+    table: Table,
+    *,
+    on_failure: OnFailure,
+    max_tries: int,
+    max_starts: int = 1_000,
 ) -> Iterator[str]:
     """Check how a handler that may fail was called: what, in which order, and what was given up.
 
-    An event is given up by a process whose tries at it all failed, as many as it may make. With SKIP and
+    An event is given up by a process whose tries at it all failed, as many as it may make; or since
+    `max_starts` processes ended within it, one of them perhaps before its handler was called. With SKIP and
     PARK it lets later events of its stream through; with STOP and PARK_STREAM they wait until it's handled.
     In the end every event was handled, with SKIP but for those that were given up.
 
@@ -86,6 +93,7 @@ def breaches_of_attempts(
     done: dict[str, set[int]] = defaultdict(set)
     given_up: dict[str, set[int]] = defaultdict(set)
     failed = Counter[tuple[str, Address]]()
+    ends: dict[Address, set[str]] = defaultdict(set)
     for attempt in attempts:
         stream_id, event_id = attempt.address
         if event_id not in numbers.get(stream_id, ()):
@@ -99,13 +107,29 @@ def breaches_of_attempts(
             done[stream_id].add(event_id)
             continue
         failed[attempt.worker, attempt.address] += 1
-        if failed[attempt.worker, attempt.address] >= max_tries:
+        ends[attempt.address].add(attempt.worker)
+        is_tried = failed[attempt.worker, attempt.address] >= max_tries
+        if is_tried or len(ends[attempt.address]) >= max_starts - 1:
             given_up[stream_id].add(event_id)
     for stream_id, those in numbers.items():
         may_miss = given_up[stream_id] if on_failure is OnFailure.SKIP else set()
         for event_id in those:
             if event_id not in done[stream_id] | may_miss:
                 yield f"lost: {name} never handled {stream_id}/{event_id}"
+
+
+def breaches_of_ends(attempts: Sequence[Attempt], *, max_starts: int) -> Iterator[str]:
+    """Check that no event ended workers for ever: a few times as many as it's given up after, at most.
+
+    A death isn't counted when its worker couldn't store it and nobody was looking yet.
+    """
+    ends: dict[Address, set[str]] = defaultdict(set)
+    for attempt in attempts:
+        if not attempt.is_handled:
+            ends[attempt.address].add(attempt.worker)
+    for (stream_id, event_id), workers in ends.items():
+        if len(workers) > 3 * max_starts:
+            yield f"stuck: {stream_id}/{event_id} has ended or failed {len(workers)} workers"
 
 
 def breaches_of_messages(entries: Sequence[Entry], table: Table, *, replay_id: str) -> Iterator[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,6 +26,7 @@ from eventstore.adapters.dynamodb.replays import DynamoDBReplays
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.index import Indexer
 from eventstore.subscriptions import OnFailure
+from eventstore.subscriptions.transient import is_transient
 from tests.proof.checker import Table, breaches_of_appends, breaches_of_deliveries
 from tests.proof.clients import AllReader, StreamReader, Writer
 from tests.proof.history import Deliveries
@@ -69,6 +71,9 @@ class Plan:
     has_failing_handler: bool = True
     on_failure: OnFailure | None = None
     """Of the subscription whose handler fails; None draws it."""
+    has_deadly_events: bool | None = None
+    """Whether some of its events end their workers; None draws it."""
+    transient: Callable[[BaseException], bool] = is_transient
 
 
 @dataclass

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
+
+from botocore.exceptions import ConnectTimeoutError
 
 from eventstore import Event, StoreUnavailable
 from eventstore.adapters.dynamodb import subscription_schema
 from eventstore.adapters.dynamodb.event_bodies import DynamoDBEventBodies
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
-from eventstore.errors import HandlerFailed
+from eventstore.errors import HandlerFailed, NotSynchronous, TransientError
 from eventstore.log import tranche_of
 from eventstore.subscriptions import OnFailure, Projection, Subscription, Terms, subscribe
+from tests.fake_aws import client_error
 from tests.proof.checker import Table
 from tests.proof.consumer_checker import (
     breaches_of_attempts,
+    breaches_of_ends,
     breaches_of_fences,
     breaches_of_view,
     wanted,
@@ -37,8 +43,11 @@ if TYPE_CHECKING:
 _TRANCHES: Final = 3
 _LEASE_S: Final = 4.0
 _MAX_TRIES: Final = 3
+_MAX_STARTS: Final = 4
 _WARM_UP_BLOCKS: Final = 5
 _ROWS: Final = "rows"
+RETRIER: Final = "retrier"
+_LAST: Final = "last"
 PREFIXES: Final = ("order-", "cart-", "order-1")
 
 
@@ -143,6 +152,7 @@ class Group:
     ) -> None:
         self.name, self.on_failure, self.names, self.prefix = name, on_failure, names, prefix
         self.fenced: list[Fenced] = []
+        self.max_starts = 1_000  # where it's chance that kills, not an event
         self._world, self._plan, self._tables, self._feed = world, plan, tables, feed
         self._born = 0
 
@@ -155,7 +165,7 @@ class Group:
                 self._steps(worker)
                 if world.chance(0.5):
                     worker.close()
-            except Killed:
+            except (Killed, SystemExit):
                 world.sleep(world.rng.random())
 
     def retry(self, client: DynamoDBClient) -> None:
@@ -163,14 +173,14 @@ class Group:
         while not self._is_over():
             self._world.sleep(self._world.rng.random() * 2 * _LEASE_S)
             try:
-                retried = self._worker(client).retry_parked()
+                retried = self._worker(client, name=RETRIER).retry_parked()
                 self._world.faults["parked event retried"] += retried.handled + retried.still_parked
-            except (StoreUnavailable, Killed):
+            except (TransientError, NotSynchronous, SystemExit, Killed):
                 continue
 
     def finish(self, client: DynamoDBClient) -> None:
         """Let one worker come to the end of the log, without faults, and retry what is parked."""
-        worker, idle = self._worker(client, is_last=True), 0
+        worker, idle = self._worker(client, name=_LAST), 0
         while idle < 3 * _LEASE_S:
             idle = 0 if worker.step() else idle + 1
             self._world.sleep(1.0)
@@ -182,14 +192,18 @@ class Group:
 
     def _steps(self, worker: Subscription) -> None:
         while not self._is_over() and not self._world.chance(0.01):
+            moved = 0
             try:
                 moved = worker.step()
-            except StoreUnavailable:
-                moved = 0
-            except HandlerFailed:
-                self._world.faults["worker stopped by an event"] += 1
-                moved = 0
+            except TransientError:
+                pass
+            except (HandlerFailed, NotSynchronous) as error:
+                self._world.faults["worker stopped by an event"] += isinstance(error, HandlerFailed)
                 worker.close()
+            except SystemExit:
+                if self._world.chance(0.5):  # as `run` does
+                    worker.close()
+                raise
             if not moved:
                 self._world.sleep(0.5)
 
@@ -203,18 +217,27 @@ class Group:
             self._world.faults["worker killed between handling and storing its checkpoint"] += 1
             raise Killed
 
+    def _call(self, event: Event, *, client: DynamoDBClient, worker: str) -> object:
+        """Handle an event, or return before anything of it is done."""
+        if worker != _LAST and self._world.chance(0.02):
+            self._world.faults["handler returned before its work was done"] += 1
+            return self._world.rng.choice([Future[None](), (one for one in (event,))])
+        self._handle(event, client=client, worker=worker, is_last=worker == _LAST)
+        return None
+
     def _handle(self, event: Event, *, client: DynamoDBClient, worker: str, is_last: bool) -> None:
         raise NotImplementedError
 
-    def _worker(self, client: DynamoDBClient, *, is_last: bool = False) -> Subscription:
-        world, worker = self._world, f"worker-{self._born}"
+    def _worker(self, client: DynamoDBClient, *, name: str = "worker") -> Subscription:
+        world, worker = self._world, name if name == _LAST else f"{name}-{self._born}"
+        is_last = name == _LAST
         self._born += 1
         options: Any = {"jitter": world.rng.random, "sleep": world.sleep}
         kept = self._plan.checkpoints_type(client=client, table_name=self._tables.kept, **options)
         clock_off_s = world.rng.random() * 1_000  # no two clocks are compared
         return subscribe(
             self.name,
-            partial(self._handle, client=client, worker=worker, is_last=is_last),
+            partial(self._call, client=client, worker=worker),
             log=new_log(world, client, self._tables.log),
             bodies=DynamoDBEventBodies(client=client, table_name=self._tables.events, **options),
             checkpoints=Watched(kept, world, self.fenced, stall_s=0.0 if is_last else _LEASE_S),
@@ -227,7 +250,8 @@ class Group:
                 checkpoint_s=2.0,
                 page_entries=7,
                 max_tries=_MAX_TRIES,
-                max_starts=1_000,  # here it's chance that kills, not an event
+                max_starts=self.max_starts,
+                transient=self._plan.transient,
                 warm_up_blocks=_WARM_UP_BLOCKS,
             ),
             worker=worker,
@@ -310,6 +334,11 @@ class Failing(Group):
         # With STOP nothing goes on before.
         self._is_mended_by_hand = self.on_failure is OnFailure.STOP
         self._mended_us = world.now_us + round(rng.uniform(5, 20) * 1_000_000)
+        self._away_until_us = 0
+        self._deadly: set[Address] = set()
+        if plan.has_deadly_events if plan.has_deadly_events is not None else world.chance(0.5):
+            self.max_starts = _MAX_STARTS
+            self._deadly = set(rng.sample(addresses, min(2, len(addresses))))
 
     def _is_mended(self) -> bool:
         if self._is_mended_by_hand:
@@ -320,15 +349,45 @@ class Failing(Group):
         self._world.step()
         if not is_last:
             self._perhaps_stall()
+        self._perhaps_be_away()
         address = event.stream_id, event.event_id
+        if address in self._deadly and not self._is_mended():
+            self._end(address, worker)
         fails = self._flaky.get(address, 0) > 0 or (address in self._bad and not self._is_mended())
-        self.attempts.append(Attempt(worker, address, not fails))
+        self.attempts.append(Attempt(worker, address, is_handled=not fails))
         if fails:
             self._world.faults["event refused by a handler"] += 1
             self._flaky[address] = self._flaky.get(address, 0) - 1
             raise EventRefused
         if not is_last:
             self._perhaps_die()
+
+    def _perhaps_be_away(self) -> None:
+        """Have what the handler needs be throttled or out for a while: no event fails by that."""
+        world = self._world
+        if not self._is_mended() and world.chance(0.02):
+            self._away_until_us = world.now_us + round(world.rng.uniform(1, 6) * 1_000_000)
+        if world.now_us < self._away_until_us:
+            world.faults["what a handler needs is away"] += 1
+            kinds = [
+                ConnectTimeoutError(endpoint_url="https://other.example"),
+                client_error("ThrottlingException", "Invoke"),
+                StoreUnavailable(operation="append", reason="throttled"),
+            ]
+            raise world.rng.choice(kinds)
+
+    def _end(self, address: Address, worker: str) -> None:
+        """End the worker's process with an event, or cancel what it waits for."""
+        self.attempts.append(Attempt(worker, address, is_handled=False))
+        what, error = self._world.rng.choice(
+            [
+                ("worker ended by SystemExit in its handler", SystemExit(1)),
+                ("worker killed in its handler", Killed()),
+                ("CancelledError in a handler", asyncio.CancelledError()),
+            ]
+        )
+        self._world.faults[what] += 1
+        raise error
 
 
 def new_log(world: World, client: DynamoDBClient, table_name: str) -> DynamoDBEventLog:
@@ -374,5 +433,12 @@ def subscribe_to(endpoint: str, table_name: str, table: Table, *, plan: Plan, re
     if plan.has_failing_handler:
         report.checked[f"calls of {name}"] += len(failing.attempts)
         report.breaches += breaches_of_attempts(
-            failing.attempts, failing.wanted, on_failure=failing.on_failure, max_tries=_MAX_TRIES
+            failing.attempts,
+            failing.wanted,
+            on_failure=failing.on_failure,
+            max_tries=_MAX_TRIES,
+            max_starts=failing.max_starts,
         )
+        workers = [one for one in failing.attempts if not one.worker.startswith(RETRIER)]
+        if failing.on_failure is not OnFailure.STOP:
+            report.breaches += breaches_of_ends(workers, max_starts=failing.max_starts)
