@@ -119,17 +119,19 @@ def breaches_of_attempts(
 
 
 def breaches_of_ends(attempts: Sequence[Attempt], *, max_starts: int) -> Iterator[str]:
-    """Check that no event ended workers for ever: a few times as many as it's given up after, at most.
+    """Check that no event ended workers for ever: twice as many as it's given up after, at most.
 
-    A death isn't counted when its worker couldn't store it and nobody was looking yet.
+    An end isn't counted when its worker couldn't store it and nobody was looking yet.
+
+    Args:
+        attempts: calls that ended their workers.
     """
     ends: dict[Address, set[str]] = defaultdict(set)
     for attempt in attempts:
-        if not attempt.is_handled:
-            ends[attempt.address].add(attempt.worker)
+        ends[attempt.address].add(attempt.worker)
     for (stream_id, event_id), workers in ends.items():
-        if len(workers) > 3 * max_starts:
-            yield f"stuck: {stream_id}/{event_id} has ended or failed {len(workers)} workers"
+        if len(workers) > 2 * max_starts:
+            yield f"stuck: {stream_id}/{event_id} has ended {len(workers)} workers"
 
 
 def breaches_of_messages(entries: Sequence[Entry], table: Table, *, replay_id: str) -> Iterator[str]:

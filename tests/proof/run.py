@@ -73,6 +73,8 @@ class Plan:
     """Of the subscription whose handler fails; None draws it."""
     has_deadly_events: bool | None = None
     """Whether some of its events end their workers; None draws it."""
+    repaired_after_s: float = 12.0
+    """How long after the log's end such events go on ending workers."""
     transient: Callable[[BaseException], bool] = is_transient
 
 

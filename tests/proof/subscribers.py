@@ -153,6 +153,7 @@ class Group:
         self.name, self.on_failure, self.names, self.prefix = name, on_failure, names, prefix
         self.fenced: list[Fenced] = []
         self.max_starts = 1_000  # where it's chance that kills, not an event
+        self.repaired_after_s = _LEASE_S  # after the log's end
         self._world, self._plan, self._tables, self._feed = world, plan, tables, feed
         self._born = 0
 
@@ -188,7 +189,7 @@ class Group:
         worker.close()
 
     def _is_over(self) -> bool:
-        return self._feed.has_ended_for(2 * _LEASE_S)
+        return self._feed.has_ended_for(self.repaired_after_s + _LEASE_S)
 
     def _steps(self, worker: Subscription) -> None:
         while not self._is_over() and not self._world.chance(0.01):
@@ -201,8 +202,7 @@ class Group:
                 self._world.faults["worker stopped by an event"] += isinstance(error, HandlerFailed)
                 worker.close()
             except SystemExit:
-                if self._world.chance(0.5):  # as `run` does
-                    worker.close()
+                worker.close()  # as `run` does
                 raise
             if not moved:
                 self._world.sleep(0.5)
@@ -219,7 +219,7 @@ class Group:
 
     def _call(self, event: Event, *, client: DynamoDBClient, worker: str) -> object:
         """Handle an event, or return before anything of it is done."""
-        if worker != _LAST and self._world.chance(0.02):
+        if worker != _LAST and self._world.chance(0.03):
             self._world.faults["handler returned before its work was done"] += 1
             return self._world.rng.choice([Future[None](), (one for one in (event,))])
         self._handle(event, client=client, worker=worker, is_last=worker == _LAST)
@@ -306,6 +306,13 @@ class Projecting(Group):
         }
 
 
+_ENDS: Final[dict[str, BaseException]] = {
+    "worker ended by SystemExit in its handler": SystemExit(1),
+    "worker killed in its handler": Killed(),
+    "CancelledError in a handler": asyncio.CancelledError(),
+}
+
+
 class EventRefused(Exception):
     """A handler can't handle an event."""
 
@@ -335,15 +342,17 @@ class Failing(Group):
         self._is_mended_by_hand = self.on_failure is OnFailure.STOP
         self._mended_us = world.now_us + round(rng.uniform(5, 20) * 1_000_000)
         self._away_until_us = 0
-        self._deadly: set[Address] = set()
+        self._deadly: dict[Address, str] = {}
         if plan.has_deadly_events if plan.has_deadly_events is not None else world.chance(0.5):
             self.max_starts = _MAX_STARTS
-            self._deadly = set(rng.sample(addresses, min(2, len(addresses))))
+            self.repaired_after_s = plan.repaired_after_s
+            deadly = rng.sample(addresses, min(len(_ENDS), len(addresses)))
+            self._deadly = dict(zip(deadly, _ENDS, strict=False))
 
     def _is_mended(self) -> bool:
         if self._is_mended_by_hand:
             return self._world.now_us > self._mended_us
-        return self._feed.has_ended_for(_LEASE_S)
+        return self._feed.has_ended_for(self.repaired_after_s)
 
     def _handle(self, event: Event, *, client: DynamoDBClient, worker: str, is_last: bool) -> None:
         self._world.step()
@@ -362,10 +371,18 @@ class Failing(Group):
         if not is_last:
             self._perhaps_die()
 
+    def ends(self) -> list[Attempt]:
+        """Return the workers' calls with events that end them."""
+        return [
+            one
+            for one in self.attempts
+            if one.address in self._deadly and not (one.is_handled or one.worker.startswith(RETRIER))
+        ]
+
     def _perhaps_be_away(self) -> None:
         """Have what the handler needs be throttled or out for a while: no event fails by that."""
         world = self._world
-        if not self._is_mended() and world.chance(0.02):
+        if not self._is_mended() and world.chance(0.05):
             self._away_until_us = world.now_us + round(world.rng.uniform(1, 6) * 1_000_000)
         if world.now_us < self._away_until_us:
             world.faults["what a handler needs is away"] += 1
@@ -379,15 +396,8 @@ class Failing(Group):
     def _end(self, address: Address, worker: str) -> None:
         """End the worker's process with an event, or cancel what it waits for."""
         self.attempts.append(Attempt(worker, address, is_handled=False))
-        what, error = self._world.rng.choice(
-            [
-                ("worker ended by SystemExit in its handler", SystemExit(1)),
-                ("worker killed in its handler", Killed()),
-                ("CancelledError in a handler", asyncio.CancelledError()),
-            ]
-        )
-        self._world.faults[what] += 1
-        raise error
+        self._world.faults[self._deadly[address]] += 1
+        raise _ENDS[self._deadly[address]]
 
 
 def new_log(world: World, client: DynamoDBClient, table_name: str) -> DynamoDBEventLog:
@@ -439,6 +449,5 @@ def subscribe_to(endpoint: str, table_name: str, table: Table, *, plan: Plan, re
             max_tries=_MAX_TRIES,
             max_starts=failing.max_starts,
         )
-        workers = [one for one in failing.attempts if not one.worker.startswith(RETRIER)]
         if failing.on_failure is not OnFailure.STOP:
-            report.breaches += breaches_of_ends(workers, max_starts=failing.max_starts)
+            report.breaches += breaches_of_ends(failing.ends(), max_starts=failing.max_starts)

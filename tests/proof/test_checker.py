@@ -16,6 +16,7 @@ from eventstore.subscriptions import OnFailure
 from tests.proof.checker import breaches_of_appends, breaches_of_deliveries, breaches_of_tranche
 from tests.proof.consumer_checker import (
     breaches_of_attempts,
+    breaches_of_ends,
     breaches_of_fences,
     breaches_of_messages,
     breaches_of_pace,
@@ -391,6 +392,22 @@ def test_handler_that_fails(attempts: list[Attempt], those: list[OnFailure], kin
     for on_failure in those:
         found = breaches_of_attempts(attempts, table, on_failure=on_failure, max_tries=2)
         assert sorted({one.partition(":")[0] for one in found}) == kinds, on_failure
+
+
+def test_events_that_end_workers_for_ever() -> None:
+    ends = [Attempt(f"worker-{n}", (A, 1), is_handled=False) for n in range(5)]
+    assert list(breaches_of_ends(ends[:4] * 2, max_starts=2)) == []
+    assert list(breaches_of_ends(ends, max_starts=2)) == ["stuck: a/1 has ended 5 workers"]
+
+
+def test_event_given_up_since_workers_ended_within_it() -> None:
+    ends = [*calls(1, -2), *calls(-2, worker="v"), *calls(3, worker="u")]
+    table = {A: Case().table[A]}
+    for max_starts, kinds in ((3, []), (4, ["lost", "order"])):
+        found = breaches_of_attempts(
+            ends, table, on_failure=OnFailure.SKIP, max_tries=9, max_starts=max_starts
+        )
+        assert sorted({one.partition(":")[0] for one in found}) == kinds
 
 
 def entry(one: Event, **format_: Any) -> Entry:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from importlib import import_module
 from typing import Any
@@ -329,6 +330,21 @@ def knows_no_command(_folded: object, _new_events: Sequence[NewEvent]) -> None:
     """Take what was decided for new."""
 
 
+def counts_no_starts(_held: object, _event: Event) -> int:
+    """Take each event for one that has never been begun."""
+    return 0
+
+
+def takes_all_for_done(result: object, *_: object, **__: object) -> None:
+    """Take whatever a handler returns for done."""
+    if isinstance(result, Future):
+        result.cancel()
+
+
+def takes_all_for_lasting(_error: BaseException) -> bool:
+    return False
+
+
 def has_no_pace(_replay: Replay) -> int:
     return 10**9
 
@@ -399,6 +415,11 @@ CASES = {
         "lost: a handler with PARK",
         1,
     ),
+    "passing trouble of a handler": (
+        replace(FAILS, transient=takes_all_for_lasting, on_failure=OnFailure.SKIP, has_deadly_events=False),
+        "lost: a handler with SKIP",
+        4,
+    ),
     "projection's condition": (replace(PROJECTS, read_model_type=WithoutLastEventId), "twice: ", 1),
     "replay's fence": (replace(REPLAYS, replays_type=ReplaysWithoutFence), "fence: the replay", 1),
     "replay waits for what settles": (
@@ -458,6 +479,20 @@ REPLACED = {
         PROJECTS,
         "lost: a subscription",
         1,
+    ),
+    "workers that an event ends are counted": (
+        "eventstore.subscriptions.held.Held.starts_of",
+        counts_no_starts,
+        replace(FAILS, on_failure=OnFailure.PARK_STREAM, has_deadly_events=True, repaired_after_s=100.0),
+        "stuck: ",
+        1,
+    ),
+    "what is not done yet is refused": (
+        "eventstore.subscriptions.attempts.check_finished",
+        takes_all_for_done,
+        PROJECTS,
+        "lost: a subscription",
+        3,
     ),
     "subscription reads back before its checkpoint": (
         "eventstore.subscriptions.tranche_reader.TrancheReader._warm_up",
