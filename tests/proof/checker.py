@@ -102,6 +102,8 @@ def _appends(history: History, table: Table) -> Iterator[str]:
         what = f"append {operation.number}"
         if any(try_.conflict for try_ in operation.tries) and own:
             yield f"conflict: {what} was told to be refused, and is there"
+        if own and all(try_.unwritten for try_ in operation.tries):
+            yield f"conflict: {what} was told that nothing was written, and is there"
         if operation.acknowledged and not own:
             yield f"lost: {what} was acknowledged and isn't there"
         elif own:

@@ -16,19 +16,22 @@ from eventstore import (
 )
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore.errors import ClockSkewed
 from eventstore.log import LogPosition, read_log
 from eventstore.positions import Position
 from eventstore.store import Append, Expected
 from eventstore.uids import uuid7
 from tests.proof.history import Deliveries, Operation, Read, Try
 from tests.proof.repeats import ask_otherwise
-from tests.proof.service import NAMES, STREAMS, Service
+from tests.proof.service import MORE_SHARDS, NAMES, STREAMS, Service
 from tests.proof.world import Killed, World
 
 if TYPE_CHECKING:
     pass
 
 _TRIES: Final = 6
+_SPREAD_S: Final = 23.0
+"""Until new shards are written."""
 
 
 class Writer:
@@ -38,29 +41,50 @@ class Writer:
         self._service, self._world, self._rng = service, service.world, service.world.rng
         self._appends = appends
         self._skew_us = 0
+        self._reshards_after = appends
         self._heads: dict[str, Head] = {}
         self._store = self._start()
         service.writers += 1
 
     def run(self) -> None:
-        for _ in range(self._appends):
+        for number in range(self._appends):
+            if number == self._appends * 3 // 4:
+                self._world.sleep(_SPREAD_S)
             if self._world.chance(0.1):
                 self._step_the_clock()
+            if self._world.chance(self._service.faults.wrong_clocks):
+                self._set_the_clock_wrong()
             operation = self._decide()
             self._service.history.operations.append(operation)
             self._carry_out(operation)
             self._world.sleep(self._rng.random() * 0.8)
             self._perhaps_ask_otherwise(operation)
+            if len(self._service.history.operations) > self._reshards_after and self._world.chance(0.3):
+                self._reshard()
         self._service.writers -= 1
 
     def _start(self) -> DynamoDBEventStore:
         self._heads = {}
         return self._service.store(clock_us=lambda: self._world.now_us + self._skew_us)
 
+    def _reshard(self) -> None:
+        """Begin anew with more shards, as after a deployment; other writers go on as they were."""
+        if self._service.write_shards != MORE_SHARDS:
+            self._world.faults["more shards while readers of every age read"] += 1
+        self._service.write_shards = MORE_SHARDS
+        self._reshards_after = 10**9
+        self._store = self._start()
+
     def _step_the_clock(self) -> None:
         before, most = self._skew_us, self._service.faults.clock_skew_s
         self._skew_us = round(self._rng.uniform(-most, most) * 1_000_000)
         self._world.faults[f"clock stepped {'back' if self._skew_us < before else 'forth'}"] += 1
+
+    def _set_the_clock_wrong(self) -> None:
+        """Set it a minute to three years off; it's set right when that's noticed, or at the next step."""
+        off_s = 10 ** self._rng.uniform(1.8, 8.0) * self._rng.choice([-1, 1])
+        self._skew_us = round(off_s * 1_000_000)
+        self._world.faults["clock set minutes to years off"] += 1
 
     def _decide(self) -> Operation:
         number = len(self._service.history.operations) + 1
@@ -96,6 +120,13 @@ class Writer:
                 try_.returned = self._world.tick()
                 self._heads[conflict.stream_id] = self._read(conflict.stream_id)
                 return
+            except ClockSkewed:
+                self._world.faults["append refused for its clock"] += 1
+                try_.unwritten = True
+                self._skew_us = 0
+                if self._world.chance(0.5):
+                    return
+                continue
             except StoreUnavailable:
                 continue
             except Killed:
@@ -172,21 +203,29 @@ class AllReader:
         """Tell the time, as far ahead as a clock may be."""
         return self._service.world.now_us + round(self._service.faults.clock_skew_s * 1_000_000)
 
+    def _start(self) -> DynamoDBEventStore:
+        """Begin a process that is told fewer shards than are written; it lives for a while."""
+        self._service.world.faults["reader told too few shards"] += 1
+        return self._service.store(clock_us=self.clock_us, shards=1)
+
     def run(self) -> None:
         world = self._service.world
         stored: Position | None = None
         quiet_since_us = world.now_us
+        store = self._start()
         while True:
             if self._service.writers:
                 quiet_since_us = world.now_us
-            store = self._service.store(clock_us=self.clock_us)
+            if world.chance(0.02):
+                store = self._start()
             limit = world.rng.randint(1, 20)
             try:
                 page = list(store.read_all(after=stored, limit=limit, unsettled=self._unsettled))
                 self.deliveries.add((event.stream_id, event.event_id) for event in page)
                 world.step()
                 _perhaps_die(world)
-            except (StoreUnavailable, Killed):
+            except (StoreUnavailable, Killed) as error:
+                store = self._start() if isinstance(error, Killed) else store
                 world.sleep(world.rng.random() / 2)  # the reads side by side take no time themselves
                 continue
             stored = page[-1].position if page else stored

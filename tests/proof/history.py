@@ -20,6 +20,8 @@ class Try:
     conflict: VersionConflict | None = None
     refused: Exception | None = None
     """Anything else: what a client that repeats its appends is never told."""
+    unwritten: bool = False
+    """Whether it was told that nothing was written."""
 
 
 @dataclass

@@ -9,7 +9,7 @@ from typing import Final
 
 from eventstore import ANY, EXISTS, Event, EventUidReused, Head, NewEvent, PartlyAppended, execute
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.errors import StoreUnavailable, VersionConflict
+from eventstore.errors import StoreUnavailable, TransientError, VersionConflict
 from eventstore.store import Append, Appended, Expected
 from eventstore.uids import uuid7
 from tests.proof.history import Known, Operation, Try
@@ -53,7 +53,7 @@ def repeat(
     operation.tries.append(try_)
     try:
         try_.appended = store.transact(appends)
-    except StoreUnavailable:
+    except TransientError:
         return
     except VersionConflict as conflict:
         try_.conflict = conflict
@@ -101,7 +101,7 @@ def _ask_for_another(
     try:
         appended = store.append(asked.stream_id, asked.events, expected=asked.expected)
         one.told = f"it was appended at {appended.head.version}"
-    except StoreUnavailable:
+    except TransientError:
         return
     except PartlyAppended as error:
         one.told, one.stored = "partly appended", dict(error.stored)

@@ -32,6 +32,7 @@ from tests.proof.clients import AllReader, StreamReader, Writer
 from tests.proof.history import Deliveries
 from tests.proof.jobs import ReplayJob, draw, replay_to_target, small_pages
 from tests.proof.repeats import Commander
+from tests.proof.restored import restore
 from tests.proof.service import Service
 from tests.proof.streamed import index, publish
 from tests.proof.subscribers import subscribe_to
@@ -57,10 +58,12 @@ class Plan:
     store_type: type[DynamoDBEventStore] = DynamoDBEventStore
     log_type: type[DynamoDBEventLog] = DynamoDBEventLog
     reads_unsettled: bool = False
+    compares_clocks: bool = True
     publishes: bool = True
     logs: bool = True
     subscribes: bool = True
     replays: bool = True
+    restores: bool = True
     checkpoints_type: type[DynamoDBCheckpoints] = DynamoDBCheckpoints
     read_model_type: type[DynamoDBReadModel] = DynamoDBReadModel
     replays_type: type[DynamoDBReplays] = DynamoDBReplays
@@ -111,6 +114,8 @@ def run(endpoint: str, seed: int, plan: Plan | None = None) -> Report:
             subscribe_to(endpoint, table_name, table, plan=plan, report=report)
         if plan.replays:
             replay_to_target(endpoint, table_name, table, plan=plan, report=report)
+        if plan.restores:
+            restore(endpoint, table_name, table, plan=plan, report=report)
     return report
 
 
@@ -119,6 +124,7 @@ def _append(endpoint: str, table_name: str, *, plan: Plan, report: Report) -> No
     with ExitStack() as stack:
         wired, wire = stack.enter_context(wired_client(world, plan.faults, endpoint))
         service = Service(world, wired, table_name, plan.faults, plan.store_type)
+        service.compares_clocks = plan.compares_clocks
         writers = [Writer(service, appends=plan.appends) for _ in range(plan.writers)]
         reader = AllReader(service, "a reader of all events", unsettled=plan.reads_unsettled)
         for number, writer in enumerate(writers):

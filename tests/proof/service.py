@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore.limits import CLOCK_TOLERANCE_S
 from tests.proof.history import History
 from tests.proof.wire import Faults
 from tests.proof.world import World
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
 STREAMS: Final = tuple([f"order-{number}" for number in range(6)] + [f"cart-{number}" for number in range(3)])
 NAMES: Final = ("Placed", "Paid", "Shipped")
-_SHARDS: Final = 3
+SHARDS: Final = 2
+MORE_SHARDS: Final = 4
 
 
 @dataclass
@@ -30,19 +32,28 @@ class Service:
     store_type: type[DynamoDBEventStore] = DynamoDBEventStore
     history: History = field(default_factory=History)
     writers: int = 0
+    compares_clocks: bool = True
+    write_shards: int = SHARDS
+    """What new processes of writers are told."""
 
     def store(
-        self, *, clock_us: Callable[[], int], store_type: type[DynamoDBEventStore] | None = None
+        self,
+        *,
+        clock_us: Callable[[], int],
+        store_type: type[DynamoDBEventStore] | None = None,
+        shards: int | None = None,
     ) -> DynamoDBEventStore:
-        """Begin a process with a store of its own."""
-        return (store_type or self.store_type)(
+        """Begin a process with a store of its own; `shards` is what it is told, right or wrong."""
+        store = (store_type or self.store_type)(
             client=self.client,
             table_name=self.table_name,
-            write_shards=_SHARDS,
+            write_shards=shards or self.write_shards,
             clock_us=clock_us,
-            clock_tolerance_s=None,
+            clock_tolerance_s=CLOCK_TOLERANCE_S if self.compares_clocks else None,
             random_bytes=self.world.rng.randbytes,
             random_shard=self.world.rng.randrange,
             jitter=self.world.rng.random,
             sleep=self.world.sleep,
         )
+        store._server_clock._monotonic_s = lambda: self.world.now_us / 1_000_000
+        return store

@@ -209,6 +209,10 @@ def answer_an_append_with_another_refusal(case: Case) -> None:
     case.try_(5).refused = ValueError("of its own")
 
 
+def write_what_was_told_to_be_unwritten(case: Case) -> None:
+    case.try_(5).unwritten = True
+
+
 def append_anew_what_was_done(case: Case) -> None:
     case.history.operations[0].tries.append(Try(17, 18, (case.told(A, 1, 1),)))
 
@@ -263,6 +267,7 @@ def see_what_can_not_be(case: Case) -> None:
         (read_less_than_was_acknowledged, "stale: a read of a saw 2, below"),
         (read_less_than_another_had_read, "stale: a read of b saw 1, below"),
         (answer_an_append_with_another_refusal, "refused: append 5 was told ValueError"),
+        (write_what_was_told_to_be_unwritten, "conflict: append 5 was told that nothing was written"),
         (append_anew_what_was_done, "twice: append 1, which was done, was told to be appended anew"),
         (give_an_event_the_place_of_another_expectation, "version: append 1 expected a at 3 or at 4 and got"),
         (know_a_part_and_append_it, "known: uids of append 2"),

@@ -42,7 +42,9 @@ from tests.simulator.test_defences import (
     WithoutReadBack,
 )
 
-WRITES = Plan(publishes=False, logs=False, subscribes=False, replays=False, writers=3, appends=16)
+WRITES = Plan(
+    publishes=False, logs=False, subscribes=False, replays=False, restores=False, writers=3, appends=16
+)
 OTHERWISE = replace(WRITES, faults=Faults(otherwise=0.8))
 PUBLISHES = replace(WRITES, publishes=True)
 LOGS = replace(WRITES, logs=True)
@@ -345,6 +347,16 @@ def takes_all_for_lasting(_error: BaseException) -> bool:
     return False
 
 
+def reads_as_told(_facts: object, told: int, *, fresh: bool = True) -> int:
+    """Read as many shards as the settings say."""
+    return told
+
+
+def waits_for_no_reader(copy: Any, *, now_us: int) -> int:
+    """Write to new shards at once."""
+    return int(copy.read_shards)
+
+
 def has_no_pace(_replay: Replay) -> int:
     return 10**9
 
@@ -386,6 +398,11 @@ CASES = {
     "search for uids": (replace(OTHERWISE, store_type=SearchesNoUids), "twice: append", 1),
     "look at the version given": (replace(OTHERWISE, store_type=LooksAtNoVersion), "twice: append", 1),
     "appends known in part": (replace(OTHERWISE, store_type=WritesTheRest), "twice: append", 1),
+    "clocks compared": (
+        replace(WRITES, compares_clocks=False, faults=Faults(wrong_clocks=0.1)),
+        "lost: a reader of all events",
+        1,
+    ),
     "strong reads": (replace(WRITES, store_type=ReadsAnOldCopy), "stale: a read", 1),
     "settling": (replace(WRITES, reads_unsettled=True), "lost: a reader of all events", 1),
     "block condition": (replace(LOGS, log_type=LogWithoutCondition), "lost: a reader of the log", 1),
@@ -430,6 +447,20 @@ CASES = {
     "replay heeds a pause": (replace(REPLAYS, replays_type=IgnoresPauses), "pause: step", 3),
 }
 REPLACED = {
+    "readers ask the store for its shards": (
+        "eventstore.adapters.dynamodb.facts.StoreFacts.read_shards",
+        reads_as_told,
+        WRITES,
+        "lost: a reader of all events",
+        1,
+    ),
+    "writers wait until readers know new shards": (
+        "eventstore.adapters.dynamodb.facts._Copy.known_to_all",
+        waits_for_no_reader,
+        WRITES,
+        "lost: a reader of all events",
+        5,
+    ),
     "known uids compared": (
         "eventstore.repeats._check_same",
         compares_nothing,
@@ -553,6 +584,20 @@ def test_commands_that_are_not_known_are_done_twice(
     folded = import_module("eventstore.execute")._Folded
     monkeypatch.setattr(folded, "stored", knows_no_command)
     assert _is_reported(dynamodb_endpoint, WRITES, "twice: append", 1)
+
+
+def test_heads_from_before_a_restore_that_are_not_compared_leave_a_gap(
+    dynamodb_endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folded = import_module("eventstore.execute")._Folded
+    makes = folded.__init__
+
+    def sees_its_head(self: Any, *args: Any) -> None:
+        makes(self, *args)
+        self._is_head_seen, self._first_id = True, self.head.version + 1
+
+    monkeypatch.setattr(folded, "__init__", sees_its_head)
+    assert _is_reported(dynamodb_endpoint, replace(WRITES, restores=True), "version: ", 1)
 
 
 def test_index_later_than_the_settling_time_loses_what_the_log_has(dynamodb_endpoint: str) -> None:

@@ -15,7 +15,7 @@ from tests.proof.strange_answers import STRANGE
 
 SEED, SUBSCRIBED_SEED = 1, 3
 MORE_SEEDS = range(5, 21)  # for what is rare: a change of what is sent moves all faults
-SUBSCRIBES = Plan(publishes=False, logs=False, replays=False, writers=3, appends=16)
+SUBSCRIBES = Plan(publishes=False, logs=False, replays=False, restores=False, writers=3, appends=16)
 WRITES = replace(SUBSCRIBES, subscribes=False)
 Subscribed = Callable[[OnFailure], Report]
 
@@ -79,6 +79,8 @@ FAULTS = STRANGE | {
     "answer of PutEvents lost after it was done",
     "answer of a read lost after it was done",
     "answer of a write lost after it was done",
+    "append refused for its clock",
+    "clock set minutes to years off",
     "batch of reads answered in part",
     "clock stepped back",
     "clock stepped forth",
@@ -90,6 +92,7 @@ FAULTS = STRANGE | {
     "feeder killed at a request",
     "CancelledError in a handler",
     "handler returned before its work was done",
+    "head from before a restore refused",
     "hole in the log",
     "what a handler needs is away",
     "worker ended by SystemExit in its handler",
@@ -101,6 +104,7 @@ FAULTS = STRANGE | {
     "log reader killed at a request",
     "log's entries doubled",
     "log's entry late, behind later ones",
+    "more shards while readers of every age read",
     "outage",
     "parking throttled",
     "publisher killed after its batch, before its answer",
@@ -109,6 +113,7 @@ FAULTS = STRANGE | {
     "publisher killed when it parked",
     "publisher killed when it read back",
     "query answered in part",
+    "reader told too few shards",
     "reader killed between handling and storing its position",
     "replay paused",
     "replay's step killed after a call of its target",
@@ -116,6 +121,7 @@ FAULTS = STRANGE | {
     "replay's step stalled past its lease",
     "shard split",
     "stream record doubled",
+    "stream restored to an earlier state",
     "stream record overtaken by a later one of its stream",
     "streams' records come by two shards",
     "throttled",

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from email.utils import formatdate
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 from unittest.mock import patch
@@ -15,6 +16,7 @@ from unittest.mock import patch
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 
+from eventstore.adapters.dynamodb import facts
 from tests.proof.strange_answers import answer_as_dynamodb, answer_strangely
 from tests.proof.world import Killed, World
 from tests.tables import dynamodb_client
@@ -51,14 +53,16 @@ class Faults:
     """Of what reads several items: the rest comes with the next request."""
     write_pauses: float = 0.1
     """Between stamping and writing."""
+    wrong_clocks: float = 0.02
+    """Of appends: before one, the writer's clock is set minutes to years off."""
     otherwise: float = 0.2
     """Of appends: they are asked for once more, in another way."""
 
     outage_s: float = 3.0
     write_pause_s: float = 2.0
     late_write_s: float = 1.0
-    index_lag_s: float = 2.0
-    clock_skew_s: float = 1.75
+    index_lag_s: float = 2.5
+    clock_skew_s: float = 1.5
     half_visible_s: float = 0.15
     """Until all events of a transaction are visible; it's answered then."""
 
@@ -81,7 +85,7 @@ class Wire:
         operation = _text(request.headers["X-Amz-Target"]).partition(".")[2]
         body = json.loads(request.body)
         if not self._world.is_in_actor:  # a shard that is read side by side: the reader has the baton
-            return self._read_beside(request, body)
+            return self._dated(self._read_beside(request, body))
         self.requests += 1
         self._world.step()
         if operation == "Query" and self._world.chance(self._faults.partial_answers):
@@ -89,8 +93,13 @@ class Wire:
         if operation in _WRITES:
             self._pause()
         self._perhaps_be_out(request)
-        answer = self._spoil(request, operation, body)
+        answer = self._dated(self._spoil(request, operation, body))
         self._world.step()
+        return answer
+
+    def _dated(self, answer: Any) -> Any:
+        """Have the engine's clock be the world's."""
+        answer.headers["date"] = formatdate(self._world.now_us // 1_000_000, usegmt=True)
         return answer
 
     def _pause(self) -> None:
@@ -261,7 +270,11 @@ def wired_client(world: World, faults: Faults, endpoint: str) -> Iterator[tuple[
     wire = Wire(world, faults, session.send)
     session.send = wire.send
     time = SimpleNamespace(sleep=lambda _: world.sleep(world.rng.random() / 2 if world.is_in_actor else 0))
-    with patch("eventstore.adapters.dynamodb.requests.time", time):
+    # New shards are written sooner than after a minute, and still later than all readers ask again.
+    with (
+        patch("eventstore.adapters.dynamodb.requests.time", time),
+        patch.multiple(facts, _REFRESH_US=20_000_000, _SPREAD_US=22_000_000, _CLOCKS_US=4_000_000),
+    ):
         yield client, wire
 
 
