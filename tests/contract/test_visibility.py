@@ -129,6 +129,19 @@ def test_append_behind_a_half_visible_transaction_leaves_no_gap(
     assert store.append("s", [NewEvent.of("Next")], expected=expected).version == AFTER + 1
 
 
+@pytest.mark.parametrize("jitter", [0.0, 1.0])
+def test_gap_is_waited_for_as_long_whatever_chance_says(table: tuple[str, str], jitter: float) -> None:
+    half_visible(table, (4,), queries=0)
+    client, pauses = dynamodb_client(table[0]), list[float]()
+    store = DynamoDBEventStore(
+        client=client, table_name=table[1], settling_s=0, sleep=pauses.append, jitter=lambda: jitter
+    )
+    client.delete_item(TableName=table[1], Key={"StreamId": {"S": "s"}, "EventId": {"N": "4"}})
+    with pytest.raises(StreamGap):
+        list(store.read_stream("s"))
+    assert 0.8 < sum(pauses) < 1.7
+
+
 @pytest.mark.parametrize("backward", [False, True])
 @pytest.mark.parametrize(("deleted", "gap"), [([3], (3, 3)), ([2, 3], (2, 3)), ([1], (1, 1))])
 def test_gap_that_stays_is_an_error_that_names_it(

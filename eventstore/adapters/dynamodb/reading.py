@@ -195,7 +195,7 @@ class EventReads:
                 left -= 1
                 yield event
             if stream.go_on(due=due, left=left, whole=whole, key=key):
-                self._sleep(stream.pause_s() * self._jitter())
+                self._sleep(stream.pause_s(jitter=self._jitter()))
 
     def _query(self, **request: Any) -> Any:
         return self._server_clock.send(send, self._client.query, **request)

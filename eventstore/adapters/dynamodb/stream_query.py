@@ -20,7 +20,7 @@ class StreamQuery:
 
     A query is read-committed, not serializable, toward a transaction: while one of several events becomes
     visible, a query may return some of them (DynamoDB Developer Guide, "Isolation levels"). A missing EventId
-    before one that is there shows it. The query goes on from there once more, up to 8 times within some
+    before one that is there shows it. The query goes on from there once more, up to 8 times within 0.8 to
     1.7 s; a gap that stays is an error.
     """
 
@@ -100,6 +100,6 @@ class StreamQuery:
             raise StreamGap(stream_id=self.stream_id, first_missing=self._gap[0], last_missing=self._gap[1])
         return True
 
-    def pause_s(self) -> float:
-        """Return the seconds to wait at most before the same is asked for again."""
-        return min(_MAX_PAUSE_S, _PAUSE_S * 2.0**self._tries)
+    def pause_s(self, *, jitter: float) -> float:
+        """Return the seconds to wait before the same is asked for again; half of them without any jitter."""
+        return min(_MAX_PAUSE_S, _PAUSE_S * 2.0**self._tries) * (1 + jitter) / 2
