@@ -114,8 +114,8 @@ class Draw:
     is_cancelled: bool
 
 
-def draw(world: World, *, times_us: list[int] | None = None) -> Draw:
-    """Draw a job: of a range of these times, or up to now."""
+def draw(world: World, *, pace: int | None, times_us: list[int] | None = None) -> Draw:
+    """Draw a job: of a range of these times, or up to now; its pace, too, where none is given."""
     rng = world.rng
     by_name, by_stream = rng.choice(
         [(False, False), (False, False), (True, False), (False, True), (True, True)]
@@ -130,7 +130,7 @@ def draw(world: World, *, times_us: list[int] | None = None) -> Draw:
         to=None if end is None else from_us(end),
         names=rng.sample(NAMES, rng.choice([1, 2])) if by_name else [],
         stream_prefix=rng.choice(PREFIXES) if by_stream else "",
-        events_per_second=rng.choice([None, None, 2, 5]),
+        events_per_second=rng.choice([None, None, 2, 5]) if pace is None else pace,
     )
     return Draw(request, rng.choice([0, 1, 1, 2, 3]), is_cancelled=world.chance(0.1))
 
@@ -307,7 +307,7 @@ def replay_to_target(endpoint: str, table_name: str, table: Table, *, plan: Plan
             wired,
             events=lambda: service.store(store_type=plan.replayed_type, clock_us=lambda: world.now_us),
             table_name=kept,
-            drawn=draw(world, times_us=times_us),
+            drawn=draw(world, pace=plan.replay_pace, times_us=times_us),
         )
         world.spawn("requester", partial(job.request, after_s=0.0))
         world.run()

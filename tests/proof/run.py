@@ -69,6 +69,8 @@ class Plan:
     replays_type: type[DynamoDBReplays] = DynamoDBReplays
     replayed_type: type[DynamoDBEventStore] = DynamoDBEventStore
     """What a replay's steps read."""
+    replay_pace: int | None = None
+    """Events a second of replay jobs; None draws it."""
     indexer_type: type[Indexer] = Indexer
     has_projection: bool = True
     has_failing_handler: bool = True
@@ -141,7 +143,7 @@ def _append(endpoint: str, table_name: str, *, plan: Plan, report: Report) -> No
                 wired,
                 events=lambda: service.store(store_type=plan.replayed_type, clock_us=reader.clock_us),
                 table_name=stack.enter_context(replays_table(client)),
-                drawn=draw(world),
+                drawn=draw(world, pace=plan.replay_pace),
             )
             # While they write.
             after_s = world.rng.random() * 0.4 * plan.appends
