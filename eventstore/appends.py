@@ -21,7 +21,16 @@ from eventstore.errors import (
     TooManyEvents,
     TransactionTooLarge,
 )
-from eventstore.events import Event, EventSlots, Head, NewEvent, check_limit, check_stream_id, is_whole
+from eventstore.events import (
+    Event,
+    EventSlots,
+    Head,
+    NewEvent,
+    check_head,
+    check_limit,
+    check_stream_id,
+    is_whole,
+)
 from eventstore.limits import (
     EVENT_OVERHEAD_BYTES,
     ITEM_MAX_BYTES,
@@ -70,13 +79,13 @@ def stamp(append: Append, *, head: Head, now_us: int, uids: Sequence[str]) -> tu
         now_us: the writer's clock, read once for all streams of a transaction.
 
     Raises:
-        InvalidEventUid: with ANY or EXISTS, a UUIDv7 that is too far ahead of the writer's clock.
+        InvalidEventUid: a UUIDv7 that is too far ahead of the writer's clock.
         TimestampOutOfRange: an event would come behind the year 9999.
     """
-    if isinstance(append.expected, Expect):
-        for index, event in enumerate(append.events):
-            if event.uid is not None:
-                check_not_ahead(event.uid, now_us=now_us, field=f"events[{index}].eventUid")
+    # Whatever is expected: a later append with ANY or EXISTS searches no further back than the uid says.
+    for index, event in enumerate(append.events):
+        if event.uid is not None:
+            check_not_ahead(event.uid, now_us=now_us, field=f"events[{index}].eventUid")
     first_us = max(now_us, head.timestamp_us + 1)
     last_us = first_us + len(append.events) - 1
     if last_us > TIMESTAMP_MAX_US:
@@ -159,10 +168,7 @@ def _check_expected(append: Append) -> None:
     if isinstance(expected, Expect):
         return
     if isinstance(expected, Head):
-        if expected.stream_id != append.stream_id:
-            raise InvalidExpectedVersion(
-                field, f"is the head of stream {expected.stream_id!r}; give this stream's own head"
-            )
+        check_head(expected, append.stream_id, field=field)
         expected = expected.version
     if isinstance(expected, bool) or not isinstance(expected, int):
         why = "has to be a version (0 for a stream without events), a Head, ANY or EXISTS"

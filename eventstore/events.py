@@ -9,9 +9,22 @@ from datetime import datetime
 from typing import Any, TypeGuard
 from uuid import UUID
 
-from eventstore.errors import InvalidEventName, InvalidInput, InvalidLimit, InvalidStreamId
+from eventstore.errors import (
+    InvalidEventName,
+    InvalidEventUid,
+    InvalidExpectedVersion,
+    InvalidInput,
+    InvalidLimit,
+    InvalidStreamId,
+)
 from eventstore.json_text import check_json, to_json
-from eventstore.limits import EVENT_NAME_MAX_CHARS, RESERVED_STREAM_ID_PREFIX, STREAM_ID_MAX_BYTES
+from eventstore.limits import (
+    EVENT_NAME_MAX_CHARS,
+    RESERVED_STREAM_ID_PREFIX,
+    STREAM_ID_MAX_BYTES,
+    TIMESTAMP_MAX_US,
+    VERSION_MAX,
+)
 from eventstore.positions import Position, from_us
 from eventstore.uids import check_uid
 
@@ -163,6 +176,27 @@ def check_stream_id(stream_id: str, *, field: str = "streamId") -> str:
     return stream_id
 
 
+def check_head(head: object, stream_id: str, *, field: str) -> None:
+    """Check that what is given as a stream's head can be one.
+
+    Raises:
+        InvalidExpectedVersion: it's no `Head`, another stream's, or one that no read or append returns.
+    """
+    if not isinstance(head, Head):
+        raise InvalidExpectedVersion(field, f"has to be a Head, not {type(head).__name__}")
+    if head.stream_id != stream_id:
+        raise InvalidExpectedVersion(
+            field, f"is the head of stream {head.stream_id!r}; give this stream's own head"
+        )
+    if not is_whole(head.version) or not 0 <= head.version <= VERSION_MAX:
+        why = f"is a Head of version {head.version!r}; versions run from 0 to {VERSION_MAX}"
+        raise InvalidExpectedVersion(field, why)
+    latest_us = TIMESTAMP_MAX_US if head.version else 0
+    if not is_whole(head.timestamp_us) or not 0 <= head.timestamp_us <= latest_us:
+        why = f"is a Head of version {head.version} with the Timestamp {head.timestamp_us!r}"
+        raise InvalidExpectedVersion(field, f"{why}, which no event has; take it from a read or an append")
+
+
 def check_limit(limit: int | None) -> None:
     """Check that a limit, where there is one, is at least 1.
 
@@ -190,7 +224,9 @@ def check_stored(event: Event) -> None:
     check_json(event.payload, field="payload", stored=True)
     if event.metadata != "{}":
         check_json(event.metadata, field="metadata", only_object=True, stored=True)
-    check_uid(event.uid, field="eventUid")
+    if check_uid(event.uid, field="eventUid") != event.uid:
+        # Uids are compared as texts: a repeat of this one would not be known.
+        raise InvalidEventUid("eventUid", f"is {event.uid}, in capitals; write it in lower case")
 
 
 def _check_name(name: str) -> None:

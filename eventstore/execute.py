@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from eventstore.errors import HeadNotInStream, InvalidDecision, InvalidInput, VersionConflict
-from eventstore.events import Event, Head, NewEvent
+from eventstore.events import Event, Head, NewEvent, check_head
+from eventstore.limits import TRANSACTION_MAX_EVENTS
 from eventstore.repeats import Wanted, settle
 from eventstore.store import Append, EventStore
 from eventstore.synchronous import check_finished, check_synchronous, name_of
@@ -68,6 +69,7 @@ def execute(
             nothing was written.
         InvalidDecision: `decide` returned no sequence of new events; nothing was written.
         VersionConflict: still, after `max_tries`; nothing was written.
+        InvalidExpectedVersion: `at` is no head of this stream; nothing was read.
         HeadNotInStream: `at` isn't an event of the stream as it is now; nothing was decided.
         PartlyAppended, EventUidReused: as of `EventStore.append`.
         And what `decide`, `fold` and `EventStore.append` raise.
@@ -80,6 +82,8 @@ def execute(
         raise ValueError(f"max_tries is {max_tries}; it has to be at least 1")
     check_synchronous(fold, "fold", error=InvalidInput)
     check_synchronous(decide, "decide", error=InvalidDecision)
+    if at is not None:
+        check_head(at, stream_id, field="at")
     folded = _Folded(store, stream_id, initial, _folding(fold), at)
     for attempt in range(1, max_tries + 1):
         folded.read_on()
@@ -146,6 +150,8 @@ class _Folded(Generic[State]):
     def stored(self, new_events: Sequence[NewEvent]) -> tuple[Event, ...] | None:
         """Return the events that were decided when they are among those that were read: a repetition."""
         uids = [event.uid for event in new_events if event.uid]
+        if len(set(uids)) < len(new_events) or len(uids) > TRANSACTION_MAX_EVENTS:
+            return None  # no repetition: without uids, or what the append refuses
         hashes = set(map(hash, uids))
         wanted = Wanted(Append(self.head.stream_id, tuple(new_events), self.head), uids, self.head)
         for event_id in [self._first_id + index for index, uid in enumerate(self._uids) if uid in hashes]:

@@ -122,7 +122,8 @@ class EventStore(Protocol):
             EventUidReused: all are stored, one with another name, payload or metadata; nothing was written.
             UidNotSearchable: `ANY` or `EXISTS` with uids of your own that aren't among the last
                 `UID_SEARCH_MAX_EVENTS` events, and may be older; nothing was written. A UUIDv7 made for
-                this append is looked for only since `UID_SKEW_S` before it was made.
+                this append is looked for only since `UID_SKEW_S` before it was made. One that is further
+                ahead of the writer's clock than that is refused (InvalidEventUid), whatever is expected.
             TimestampOutOfRange: the writer's clock is behind the year 9999; nothing was written.
             StoreUnavailable: not known whether it was written; repeat it with the same uids and the same
                 expectation.

@@ -31,7 +31,7 @@ def uuid7_time_us(uid: str) -> int | None:
 def stored_since_us(uids: Iterable[str]) -> int:
     """Return the earliest Timestamp that events with these uids can have; 0 when one isn't a UUIDv7.
 
-    It holds for events that were appended with ANY or EXISTS: `check_not_ahead` stood before them.
+    It holds for every event that was appended: `check_not_ahead` stood before it, whatever was expected.
     """
     return max(0, min((uuid7_time_us(uid) or 0 for uid in uids), default=0) - _SKEW_US)
 
@@ -46,8 +46,9 @@ def check_not_ahead(uid: str, *, now_us: int, field: str) -> None:
     if ahead_us > _SKEW_US:
         raise InvalidEventUid(
             field,
-            f"is a UUIDv7 of {ahead_us / 1_000_000:,.1f} s from now by our clock; with any or exists "
-            f"it may be {UID_SKEW_S:g} s ahead. Set the clock that makes the uids, or expect a version",
+            f"is a UUIDv7 of {ahead_us / 1_000_000:,.1f} s from now by our clock; it may be {UID_SKEW_S:g} s "
+            "ahead, or a repeat would be searched for where it isn't. Set the clock that makes the uids, or "
+            "give UUIDs of another version",
         )
 
 

@@ -42,8 +42,8 @@ class EventToAppend(Struct, rename="camel", forbid_unknown_fields=True):
             Meta(
                 description="A UUID of your own, the same on every try: then the same append, with the same "
                 "uids and the same `expectedVersion`, is written once, at any later time. Give it to all "
-                "events of an append, or to none. With `any` and `exists` it has to be a UUIDv7 made for the "
-                f"append, by a clock that is at most {UID_SKEW_S:g} s ahead, unless the stream has at most "
+                f"events of an append, or to none. A UUIDv7 may be {UID_SKEW_S:g} s ahead of our clock. With "
+                "`any` and `exists` it has to be a UUIDv7 made for the append, unless the stream has at most "
                 f"{UID_SEARCH_MAX_EVENTS:,} events: the stream is searched for it so far back.",
             ),
         ]

@@ -13,6 +13,7 @@ from eventstore import (
     EmptyAppend,
     EventStore,
     EventTooLarge,
+    Head,
     InvalidEventUid,
     InvalidExpectedVersion,
     InvalidInput,
@@ -24,6 +25,7 @@ from eventstore import (
     TooManyEvents,
     TransactionTooLarge,
 )
+from eventstore.limits import TIMESTAMP_MAX_US
 from eventstore.testing.clock import FakeClock
 from eventstore.testing.store_contract import HOUR, StoreContract, some_events
 
@@ -96,6 +98,22 @@ class RefusalsContract(StoreContract):
 
         with pytest.raises(InvalidExpectedVersion):
             store.append("order-2", some_events(), expected=head)
+
+    def test_head_that_no_read_returns_is_refused(self, store: EventStore) -> None:
+        """Believed, it would have made the Timestamp of the next event."""
+        made_up: list[Any] = [
+            (0, 1),
+            (0, None),
+            (1, -1),
+            (1, 2.5),
+            (1, TIMESTAMP_MAX_US + 1),
+            (-1, 0),
+            (True, 5),
+        ]
+        for version, timestamp_us in made_up:
+            with pytest.raises(InvalidExpectedVersion):
+                store.append("order-1", some_events(), expected=Head("order-1", version, timestamp_us))
+        assert store.head("order-1").version == 0
 
     def test_uids_have_to_be_given_for_all_events_or_none_and_once(self, store: EventStore) -> None:
         one = some_events(1, with_uids=True)

@@ -1,6 +1,7 @@
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -9,6 +10,8 @@ from eventstore import (
     Executed,
     Head,
     InvalidDecision,
+    InvalidExpectedVersion,
+    InvalidInput,
     NewEvent,
     NotSynchronous,
     VersionConflict,
@@ -138,6 +141,7 @@ async def fold_later(state: object, _event: Event) -> object:
 
 
 EVENT = NewEvent(name="Happened")
+UID = "01890a5d-ac96-774b-bcce-b302099a8057"
 
 
 @pytest.mark.parametrize(
@@ -181,3 +185,43 @@ def test_decision_to_do_nothing_may_be_none(decision: Sequence[NewEvent] | None)
     store = WatchedStore()
     decide: Callable[[object], Sequence[NewEvent] | None] = lambda _: decision  # noqa: E731
     assert execute(store, "s", initial=(), fold=names, decide=decide).events == ()
+
+
+@pytest.mark.parametrize(
+    ("at", "told"),
+    [
+        (Head("other", 1, 5), "at: is the head of stream 'other'"),
+        (Head("other", 0, 0), "at: is the head of stream 'other'"),
+        (1, "at: has to be a Head, not int"),
+        (Head("s", -1, 0), "versions run from 0"),
+        (Head("s", 0, 5), "which no event has"),
+    ],
+)
+def test_head_that_is_none_of_the_stream_is_refused_before_anything_is_decided(at: Any, told: str) -> None:
+    store = WatchedStore()
+    store.append("other", [EVENT], expected=0)
+    decided: list[object] = []
+    with pytest.raises(InvalidExpectedVersion, match=told):
+        execute(store, "s", initial=(), fold=names, decide=decided.append, at=at)
+    assert (decided, store.reads) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("others", "told"),
+    [
+        ([None], "give every event one, or none"),
+        ([UID], "stands on two events"),
+        ([str(uuid4()) for _ in range(100)], "has 101 events"),
+    ],
+)
+def test_decision_that_no_append_takes_is_refused_as_by_an_append(
+    others: list[str | None], told: str
+) -> None:
+    """Also when one of its uids is known."""
+    store = WatchedStore()
+    store.append("s", [NewEvent(name="Happened", uid=UID)], expected=0)
+    events = [NewEvent(name="Happened", uid=uid) for uid in (UID, *others)]
+    for decided in (events, events[::-1]):
+        with pytest.raises(InvalidInput, match=told):
+            execute(store, "s", initial=(), fold=names, decide=lambda _, decided=decided: decided)  # type: ignore[misc]
+    assert store.head("s").version == 1

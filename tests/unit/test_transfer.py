@@ -207,6 +207,17 @@ def test_event_that_an_earlier_version_took_goes_from_store_to_store(
     assert chosen.left_out.events == 0
 
 
+def test_uid_in_capitals_is_refused_since_its_repeat_would_not_be_known(tmp_path: Path) -> None:
+    path = tmp_path / "events.gz"
+    export([Event("s", 1, "Happened", "1", "{}", UID.upper(), 1)], path, settled_until=SETTLED)
+
+    with pytest.raises(BadExport) as caught:
+        check_export(path, whole_streams=True)
+
+    assert caught.value.lines[0].number == 1
+    assert "write it in lower case" in caught.value.lines[0].reason
+
+
 events_with_faults = st.lists(
     st.tuples(
         st.sampled_from(["a", "b"]),
