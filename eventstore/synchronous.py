@@ -11,7 +11,16 @@ import functools
 import inspect
 import itertools
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+)
 from contextlib import asynccontextmanager, contextmanager
 from types import MethodType
 from typing import Any, Final
@@ -44,13 +53,21 @@ def check_finished(result: object, field: str, *, function: object, at: str = ""
         at: with what it was called, such as an event, for the error.
 
     Raises:
-        NotSynchronous: it's a coroutine, a generator, a future or the like.
+        NotSynchronous: it's a coroutine, a generator, a future or the like, or a list, tuple, set or dict
+            that has one among its first `_LOOKED_AT`.
     """
-    if result is None or type(result) in _PLAIN or not _is_unfinished(result):
+    kind = type(result)
+    if result is None or kind in _PLAIN:
         return
-    if isinstance(result, (Coroutine, Generator)):
-        result.close()  # else it's told to have never been awaited
-    told = f"returned {_article(type(result).__name__)}{f' for {at}' if at else ''}"
+    unfinished = [part for part in _inside(result) if type(part) not in _PLAIN and _is_unfinished(part)]
+    if not unfinished:
+        return
+    for part in unfinished:
+        if isinstance(part, (Coroutine, Generator)):
+            part.close()  # else it's told to have never been awaited
+    what = _article(type(unfinished[0]).__name__)
+    held = f"{_article(kind.__name__)} with {what}" if kind in _CONTAINERS else what
+    told = f"returned {held}{f' for {at}' if at else ''}"
     raise NotSynchronous(field, f"{name_of(function)} {told}: {_REPAIR}")
 
 
@@ -66,7 +83,10 @@ _REPAIR: Final = (
     "it returns before its work is done, and would count as done all the same. Give a plain function that "
     "returns when all is done; asyncio.run inside of it waits for an async one"
 )
-_PLAIN: Final = frozenset({bool, bytes, dict, float, int, list, str, tuple})
+_PLAIN: Final = frozenset({bool, bytes, float, int, str})
+_CONTAINERS: Final = frozenset({dict, frozenset, list, set, tuple})
+_LOOKED_AT: Final = 100
+"""Elements of what is returned (ours): who returns several unfinished ones begins with them."""
 _KINDS: Final[tuple[tuple[str, Callable[[Any], bool]], ...]] = (
     ("an async function", inspect.iscoroutinefunction),
     ("an async generator function", inspect.isasyncgenfunction),
@@ -104,6 +124,13 @@ def _parts(function: object) -> list[Any]:
             parts.append(called)
         else:
             return parts
+
+
+def _inside(result: Any) -> Iterable[Any]:
+    """Return what a container holds, as far as it's looked at; anything else as it is."""
+    if type(result) not in _CONTAINERS:
+        return (result,)
+    return itertools.islice(result.values() if isinstance(result, dict) else result, _LOOKED_AT)
 
 
 def _is_unfinished(result: object) -> bool:

@@ -97,6 +97,10 @@ RETURNED: Final[dict[str, Callable[[], object]]] = {
     "asynchronous context manager": contextlib.asynccontextmanager(later_generator),
     "map": lambda: map(abs, [1]),
     "result of a pool": pool_result,
+    "list of coroutines": lambda: [later(), later()],
+    "tuple with a coroutine behind what is done": lambda: (1, later()),
+    "dict of futures": lambda: {"mail": future()},
+    "set of futures": lambda: {future()},
 }
 
 DONE: Final[dict[str, object]] = {
@@ -104,6 +108,8 @@ DONE: Final[dict[str, object]] = {
     "text": "x",
     "number": 1,
     "list": [1],
+    "empty list": [],
+    "list of lists": [[1], {"a": None}],
     "mock": Mock(),
     "magic mock": MagicMock(),
     "object": object(),
