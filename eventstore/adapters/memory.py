@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from operator import attrgetter
+from typing import NoReturn
 
 from eventstore.appends import check_times, check_transaction, check_versions, stamp
 from eventstore.errors import ExpectedVersionAhead, VersionConflict
@@ -51,6 +52,10 @@ class MemoryEventStore:
         self._streams: dict[str, list[Event]] = {}
         self._by_time: list[Event] = []
         self._lock = threading.Lock()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied: a process that gets a copy would append to that alone."""
+        raise TypeError("a MemoryEventStore can't be pickled or copied: its events are this process's own")
 
     def append(self, stream_id: str, events: Sequence[NewEvent], *, expected: Expected) -> Appended:
         """Append 1-100 events to one stream; see `EventStore.append`."""

@@ -1,11 +1,12 @@
-"""Where a new subscription begins in the log."""
+"""Where a new subscription begins in the log, and which events it has."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from enum import Enum
 
-from eventstore.errors import InvalidRange
+from eventstore.errors import InvalidRange, InvalidSubscription
 from eventstore.limits import SETTLING_S
 from eventstore.log import BEGINNING, BlockPosition, EventLog
 from eventstore.positions import to_us
@@ -75,3 +76,18 @@ def _reaches(log: EventLog, tranche: int, block: int, cut_us: int) -> bool:
         if entry.ends_block:
             break
     return not there
+
+
+def check_names(names: Collection[str] | None) -> frozenset[str] | None:
+    """Return the names to handle; one that no event can have would pass over events for good."""
+    if names is None:
+        return None
+    if isinstance(names, str):
+        raise InvalidSubscription("names", f"is one text; give a collection, such as [{names!r}]")
+    checked = frozenset(names)
+    for name in checked:
+        if not isinstance(name, str):
+            raise InvalidSubscription("names", f"has {name!r:.80}, which is no text; event names are")
+    if not checked:
+        raise InvalidSubscription("names", "is empty, so that no event would be handled; None is for all")
+    return checked

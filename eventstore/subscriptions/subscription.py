@@ -26,7 +26,7 @@ from eventstore.subscriptions.held import Held
 from eventstore.subscriptions.membership import Membership
 from eventstore.subscriptions.projection import Projection
 from eventstore.subscriptions.retry import Retried, retry
-from eventstore.subscriptions.start import From, check_start, places_at
+from eventstore.subscriptions.start import From, check_names, check_start, places_at
 from eventstore.subscriptions.stop import Stop
 from eventstore.subscriptions.terms import Handler, OnFailure, Terms, check_subscription_name
 from eventstore.subscriptions.tranche_reader import EventBodies, TrancheReader
@@ -52,7 +52,7 @@ class Subscription:
         bodies: EventBodies,
         checkpoints: Checkpoints,
         from_: From | datetime,
-        names: Collection[str] | None,
+        names: frozenset[str] | None,
         streams: str,
         on_failure: OnFailure,
         terms: Terms,
@@ -68,7 +68,7 @@ class Subscription:
         self._bodies = bodies
         self._checkpoints = checkpoints
         self._from = check_start(from_)
-        self._names = None if names is None else frozenset(names)
+        self._names = names
         self._streams = streams
         self._on_failure = on_failure
         self._terms = terms
@@ -375,8 +375,10 @@ def subscribe(
         raise InvalidSubscription(
             "on_failure", "is PARK, but a projection takes no event behind a later one; use PARK_STREAM"
         )
-    if isinstance(names, str):
-        raise InvalidSubscription("names", f"is one text; give a collection, such as [{names!r}]")
+    if not isinstance(streams, str):
+        raise InvalidSubscription(
+            "streams", f"is {streams!r:.80}; it has to be the text that stream ids begin with"
+        )
     return Subscription(
         name,
         handler,
@@ -384,7 +386,7 @@ def subscribe(
         bodies=bodies,
         checkpoints=checkpoints,
         from_=from_,
-        names=names,
+        names=check_names(names),
         streams=streams,
         on_failure=on_failure,
         terms=terms or Terms(),

@@ -191,6 +191,11 @@ def test_log_of_another_number_of_tranches_is_refused() -> None:
         ({"from_": datetime(2026, 1, 1)}, InvalidRange),  # noqa: DTZ001
         ({"from_": "beginning"}, InvalidRange),
         ({"names": "Opened"}, InvalidSubscription),
+        ({"names": []}, InvalidSubscription),
+        ({"names": [b"Opened"]}, InvalidSubscription),
+        ({"names": ["Opened", From]}, InvalidSubscription),
+        ({"streams": ["order-"]}, InvalidSubscription),
+        ({"streams": None}, InvalidSubscription),
     ],
 )
 def test_bad_input_is_refused_at_once(options: dict[str, Any], error: type[Exception]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from eventstore.adapters.dynamodb.clocks import ServerClock
 from eventstore.adapters.dynamodb.facts import StoreFacts
@@ -60,6 +60,13 @@ class EventReads:
             jitter=jitter,
             sleep=sleep,
             sends=partial(server_clock.send, send),
+        )
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied, by name: what it holds would be refused with botocore's words."""
+        raise TypeError(
+            f"a {type(self).__name__} can't be pickled or copied: it holds connections. Make one in each "
+            "process, or before a fork, which it outlives"
         )
 
     def head(self, stream_id: str) -> Head:

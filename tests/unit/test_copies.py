@@ -1,0 +1,26 @@
+"""A store belongs to its process: it's neither pickled nor copied, and says so itself."""
+
+import copy
+import pickle
+from collections.abc import Callable
+
+import pytest
+
+from eventstore import EventStore
+from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore.adapters.memory import MemoryEventStore
+from tests.tables import dynamodb_client
+
+
+def dynamodb_store() -> EventStore:
+    return DynamoDBEventStore(client=dynamodb_client("http://127.0.0.1:1"), table_name="events")
+
+
+@pytest.mark.parametrize("carry", [pickle.dumps, copy.copy, copy.deepcopy])
+@pytest.mark.parametrize("make_store", [MemoryEventStore, dynamodb_store])
+def test_store_that_is_pickled_or_copied_says_that_it_can_not_be(
+    make_store: Callable[[], EventStore], carry: Callable[[object], object]
+) -> None:
+    store = make_store()
+    with pytest.raises(TypeError, match=f"a {type(store).__name__} can't be pickled or copied"):
+        carry(store)
