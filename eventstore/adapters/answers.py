@@ -97,9 +97,9 @@ def foreign(answer: Any) -> str:
     without members, so a write would count as done. Every answer of DynamoDB has the
     content type, a body, and an id or a checksum.
     """
-    headers = answer["ResponseMetadata"].get("HTTPHeaders") if "ResponseMetadata" in answer else None
-    if headers is None:  # a client that isn't boto3's
+    if not is_boto3s(answer):
         return ""
+    headers = answer["ResponseMetadata"]["HTTPHeaders"]
     content_type = headers.get("content-type", "")
     if not content_type.startswith("application/x-amz-json"):
         return f"the answer is not DynamoDB's: its content type is {content_type!r}"
@@ -108,10 +108,14 @@ def foreign(answer: Any) -> str:
     return "the answer has no body" if headers.get("content-length") == "0" else ""
 
 
+def is_boto3s(answer: Any) -> bool:
+    """Tell whether an answer came by HTTP through boto3's client; of others nothing is known."""
+    return "ResponseMetadata" in answer and "HTTPHeaders" in answer["ResponseMetadata"]
+
+
 def has_id(answer: Any) -> bool:
     """Tell whether a successful answer has the id of an AWS request, as each of SQS and Lambda has.
 
     For answers of which no member says so: an empty queue and a login page on the way look alike otherwise.
     """
-    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders")
-    return headers is None or "x-amzn-requestid" in headers  # None: a client that isn't boto3's
+    return not is_boto3s(answer) or "x-amzn-requestid" in answer["ResponseMetadata"]["HTTPHeaders"]

@@ -12,7 +12,7 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from eventstore import ANY, EXISTS, Append, MalformedItem, NewEvent, StoreUnavailable
+from eventstore import ANY, EXISTS, Append, ClockSkewed, MalformedItem, NewEvent, StoreUnavailable
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.limits import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, REQUEST_MAX_S, REQUEST_MAX_TRIES
 from tests.tables import begun, dynamodb_client, events_table
@@ -102,6 +102,53 @@ def test_append_that_was_not_answered_at_all_can_be_made_again(
     assert again.repeated
     assert tuple(store.read_stream("s")) == again.events
     assert again.version == count
+
+
+@pytest.mark.parametrize("expected", [0, ANY])
+def test_read_that_fails_after_a_lost_answer_says_what_the_append_may_have_done(
+    store: DynamoDBEventStore, wire: Wire, expected: Any
+) -> None:
+    event = NewEvent(name="Happened", uid=UIDS[0])
+    search = [""] if expected is ANY else []
+    # Written, not answered; then refused without what is in its way, and the read that looks isn't answered.
+    refused = "ConditionalCheckFailedException"
+    wire.faults = [*search, "lost answer", refused, *["lost answer"] * REQUEST_MAX_TRIES]
+
+    with pytest.raises(StoreUnavailable, match="may have been done all the same") as caught:
+        store.append("s", [event], expected=expected)
+
+    assert not wire.faults
+    assert caught.value.operation == "append"
+    assert isinstance(caught.value.__cause__, StoreUnavailable)
+    assert store.append("s", [event], expected=expected).repeated
+
+
+def test_read_that_fails_before_anything_is_written_says_that_it_is_a_read(
+    store: DynamoDBEventStore, wire: Wire
+) -> None:
+    wire.faults = ["lost answer"] * REQUEST_MAX_TRIES
+
+    with pytest.raises(StoreUnavailable, match=r"Try again$") as caught:
+        store.append("s", [NewEvent(name="Happened")], expected=ANY)
+
+    assert caught.value.operation == "query"
+
+
+def test_clock_that_is_off_after_a_lost_answer_says_what_the_append_may_have_done(
+    store: DynamoDBEventStore, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = store._clock_us
+    monkeypatch.setattr(store._server_clock, "_tolerance_s", 60)
+    store.head("s")  # so that DynamoDB's time is known
+    ahead_s = iter([0, 0, *[3600] * 4])
+    monkeypatch.setattr(store, "_clock_us", lambda: clock() + next(ahead_s) * 1_000_000)
+    wire.faults = ["lost answer"]
+
+    with pytest.raises(StoreUnavailable, match="may have been done all the same") as caught:
+        store.append("s", [NewEvent(name="Happened")], expected=0)
+
+    assert isinstance(caught.value.__cause__, ClockSkewed)
+    assert store.head("s").version == 1
 
 
 def test_throttled_append_is_tried_three_times_and_writes_nothing(

@@ -107,7 +107,7 @@ def refuse_writes(reason: str) -> Callable[[Any], AWSResponse]:
     def send(request: Any) -> AWSResponse:
         operation = request.headers["X-Amz-Target"].decode().rpartition(".")[2]
         if operation in {"GetItem", "Query"}:
-            return answer(request, 200, {"Items": []})
+            return answer(request, 200, {"Items": [], "Count": 0} if operation == "Query" else {})
         if reason == "ConditionalCheckFailed" and b"ConditionExpression" not in request.body:
             return answer(request, 200, {})
         if operation != "TransactWriteItems":
@@ -194,6 +194,20 @@ TROUBLE: dict[str, tuple[int, bytes, dict[str, str]]] = {
     "empty success with headers": (200, b"", {**HEADERS, "content-length": "0"}),
     "success of somebody else": (200, b"{}", {"content-type": "application/json"}),
     "success without id and checksum": (200, b"{}", {"content-type": "application/x-amz-json-1.0"}),
+    "success that is cut off": (200, b'{"Item', HEADERS),
+    "success that is cut off to a byte": (200, b"{", HEADERS),
+    "success that is HTML": (200, PORTAL[1], HEADERS),
+    "success of other members": (200, b'{"status":"ok"}', HEADERS),
+    "success without anything": (200, b"null", HEADERS),
+    "success that is a list": (200, b"[]", HEADERS),
+    "success that is a text": (200, b'"ok"', HEADERS),
+    "success whose members are none": (
+        200,
+        b'{"Item":null,"Items":null,"Responses":null,"UnprocessedKeys":null,"Attributes":null}',
+        HEADERS,
+    ),
+    "success of another checksum": (200, b'{"Count":0,"Items":[]}', {**HEADERS, "x-amz-crc32": "2745614147"}),
+    "success of a checksum that is none": (200, b"{}", {**HEADERS, "x-amz-crc32": "none"}),
 }
 
 
@@ -262,3 +276,33 @@ def test_refusal_that_stays_is_sent_once_and_said_in_dynamodbs_own_words(
     with pytest.raises(ClientError, match=code):
         list(either.store.read_stream("s"))
     assert len(sent) == 2
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"Items":[]}', b'{"Count":0}', b'{"Items":[],"Count":"0"}'])
+def test_page_that_lacks_what_each_page_has_is_no_end_of_a_read(
+    either: Adapters, monkeypatch: pytest.MonkeyPatch, body: bytes
+) -> None:
+    monkeypatch.setattr(
+        either.client._endpoint.http_session, "send", lambda sent: answer_text(sent, 200, body, HEADERS)
+    )
+
+    for name in ("load", "read all", "scan", "read the log", "read what is parked", "list replays"):
+        with pytest.raises(StoreUnavailable):
+            READS[name](either)
+
+
+def test_page_of_all_events_that_is_cut_off_once_is_asked_for_again(
+    either: Adapters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def cut_first(request: Any) -> AWSResponse:
+        if b"ByTime" not in request.body:
+            return answer(request, 200, {})
+        asked.append(request)
+        return answer_text(request, 200, b'{"Count":0,"Items":[]}'[: 9 if len(asked) == 1 else None], HEADERS)
+
+    monkeypatch.setattr(either.client._endpoint.http_session, "send", cut_first)
+
+    assert list(either.store.read_all()) == []
+    assert len(asked) == either.store._read_shards + 1

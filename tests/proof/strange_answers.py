@@ -51,6 +51,9 @@ _KINDS: Final[dict[str, tuple[bool, int, dict[str, str], bytes]]] = {
     "200 of a login page": (False, 200, _HTML, _PAGE),
     "200 without a body": (False, 200, {}, b""),
     "200 of another JSON": (False, 200, {"content-type": "application/json"}, b"[]"),
+    "200 of JSON that is cut off": (True, 200, _JSON, b'{"Item'),
+    "200 of other members": (True, 200, _JSON, b'{"status":"ok"}'),
+    "200 of another checksum": (True, 200, _JSON | {"x-amz-crc32": "1"}, b"{}"),
     "answer broke off": (True, 0, {}, b""),
 }
 STRANGE: Final = frozenset(_KINDS)

@@ -310,6 +310,51 @@ def test_the_client_is_where_and_who_its_session_is(tmp_path: Path, monkeypatch:
     assert client._request_signer._credentials is session.get_credentials()
 
 
+class _OtherInside:
+    """A locator of components whose attributes are called otherwise than botocore's are today."""
+
+    def __init__(self, locator: Any) -> None:
+        self._locator = locator
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._locator, name)
+
+
+class _OtherSession:
+    """A session of boto3 with its public names alone."""
+
+    def __init__(self, session: boto3.Session) -> None:
+        self.profile_name, self.region_name = session.profile_name, session.region_name
+        self.get_credentials = session.get_credentials
+
+
+@pytest.mark.parametrize("inside", ["session", "components"])
+@pytest.mark.parametrize("profile", ["default", "shop"])
+def test_session_of_another_inside_still_says_where_and_who_the_client_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inside: str, profile: str
+) -> None:
+    profiles = tmp_path / "config"
+    keys = "aws_access_key_id = k\naws_secret_access_key = s\nregion = eu-central-1\n"
+    profiles.write_text(f"[default]\n{keys}[profile shop]\n{keys}endpoint_url = http://127.0.0.1:9\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(profiles))
+    session: Any = boto3.Session(profile_name=profile, region_name="sa-east-1")
+    if inside == "session":
+        session = _OtherSession(session)
+    else:
+        session._session._components = _OtherInside(session._session._components)
+
+    with pytest.warns(RuntimeWarning, match="profile, region and credentials alone"):
+        client = dynamodb_client(session)
+
+    assert client.meta.region_name == "sa-east-1"
+    assert (client.meta.endpoint_url == "http://127.0.0.1:9") == (profile == "shop")
+    assert client._request_signer._credentials is session.get_credentials()
+    assert user_agent_of(client).startswith("Boto3/")
+    assert isinstance(client._endpoint._response_parser_factory, ItemParserFactory)
+
+
 def test_without_a_session_the_client_has_boto3s_default_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     boto3.setup_default_session(region_name="sa-east-1", aws_access_key_id="D", aws_secret_access_key="s")

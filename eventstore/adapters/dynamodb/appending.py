@@ -17,6 +17,7 @@ from eventstore.adapters.dynamodb.requests import Busy, SlotsTaken, pause_s, sen
 from eventstore.adapters.dynamodb.schema import STREAM_ID
 from eventstore.appends import check_transaction, event_size_bytes, stamp
 from eventstore.errors import (
+    ClockSkewed,
     EventTooLarge,
     ExpectedVersionAhead,
     InvalidInput,
@@ -73,7 +74,14 @@ class EventAppends(EventReads):
         made_us = self._clock_us()
         call = _Call(want(appends, new_uid=lambda: uuid7(now_us=made_us, random_bytes=self._random_bytes)))
         for attempt in range(1, APPEND_MAX_TRIES + 1):
-            appended = self._try(call)
+            try:
+                appended = self._try(call)
+            except (StoreUnavailable, ClockSkewed) as error:
+                if (
+                    not call.lost or len(call.lost) == REQUEST_MAX_TRIES
+                ):  # none is in doubt, or it's a write's
+                    raise
+                raise call.may_be_done(error) from error
             if appended:
                 return appended
             if attempt < APPEND_MAX_TRIES:
@@ -264,6 +272,11 @@ class _Call:
     trouble: Exception | None = None
     reason: str = ""
     """Why the last try has to be made again."""
+
+    def may_be_done(self, error: StoreUnavailable | ClockSkewed) -> StoreUnavailable:
+        """Return what to raise when a later step fails: its own words would be those of a read."""
+        then = f"{error.operation}: {error.reason}" if isinstance(error, StoreUnavailable) else str(error)
+        return StoreUnavailable(operation="append", reason=f"a write was not answered, and then {then}")
 
     def found(self, stored: list[tuple[Event, ...]]) -> tuple[Appended, ...]:
         return _appended(stored, repeated=self.wanted[0].has_given_uids and stored not in self.lost)

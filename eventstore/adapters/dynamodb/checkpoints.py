@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from eventstore.adapters.dynamodb import subscription_schema as schema
-from eventstore.adapters.dynamodb.requests import Busy, SlotsTaken, send
-from eventstore.adapters.forks import fork_safe
+from eventstore.adapters.dynamodb.requests import Busy, SlotsTaken, checked, send
 from eventstore.errors import LeaseLost, StoreUnavailable, TranchesChanged, UnexpectedItem
 from eventstore.log import BlockPosition
 from eventstore.subscriptions.checkpoints import Group, Lease, ParkedEvent, Start
@@ -51,7 +50,7 @@ class DynamoDBCheckpoints:
         jitter: Callable[[], float] = random.random,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        self._client = fork_safe(client)
+        self._client = checked(client)
         self._table_name = table_name
         self._jitter = jitter
         self._sleep = sleep

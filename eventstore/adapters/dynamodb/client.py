@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from copy import copy
 from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 from botocore.config import Config
-from botocore.session import Session
+from botocore.session import Session, get_session
 
 from eventstore.adapters.dynamodb.response_parser import ItemParserFactory
 from eventstore.limits import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
@@ -86,14 +87,36 @@ def _copy_of(session: boto3.Session) -> Session:
 
     Profile, region, endpoints, config file, defaults and loaded data: a new session that were told some of
     them would take the rest from the environment, and so from another profile. This leans on the inside of
-    boto3 and botocore; where that is another one some day, AttributeError says so.
+    boto3 and botocore, here alone. Where that is another one some day, a new session has to do, and a
+    RuntimeWarning says what isn't taken over.
     """
-    core: Any = copy(session._session)  # noqa: SLF001
-    core._components = copy(core._components)  # noqa: SLF001
-    for name in ("_components", "_deferred"):
-        setattr(core._components, name, dict(getattr(core._components, name)))  # noqa: SLF001
+    try:
+        core: Any = copy(session._session)  # noqa: SLF001
+        core._components = copy(core._components)  # noqa: SLF001
+        for name in ("_components", "_deferred"):
+            setattr(core._components, name, dict(getattr(core._components, name)))  # noqa: SLF001
+    except (AttributeError, TypeError, ValueError):
+        core = _new_like(session)
     core.register_component("credential_provider", _CredentialsOf(session))
     return core  # type: ignore[no-any-return]
+
+
+def _new_like(session: boto3.Session) -> Session:
+    """Make a session with another one's profile and region, by what boto3 has for everybody."""
+    warnings.warn(
+        f"boto3 {boto3.__version__} keeps its sessions otherwise than is known here: of yours, the DynamoDB "
+        "client has the profile, region and credentials alone, no event handlers or settings made in code. "
+        "Give it endpoint_url and config where they matter, or use boto3's own client with CLIENT_CONFIG",
+        RuntimeWarning,
+        stacklevel=4,
+    )
+    core = get_session()
+    if session.profile_name != "default":
+        core.set_config_variable("profile", session.profile_name)
+    if session.region_name:
+        core.set_config_variable("region", session.region_name)
+    boto3.Session(botocore_session=core)  # puts itself into the core's user agent
+    return core
 
 
 class _CredentialsOf:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from eventstore.adapters.dynamodb.facts import StoreFacts
 from eventstore.adapters.dynamodb.items import check_address, event_from_item, key_of
-from eventstore.adapters.dynamodb.requests import get_items
-from eventstore.adapters.forks import fork_safe
+from eventstore.adapters.dynamodb.requests import checked, get_items
 from eventstore.errors import MalformedItem
 from eventstore.events import Event
 
@@ -35,7 +34,7 @@ class DynamoDBEventBodies:
         jitter: Callable[[], float] = random.random,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        self._client = fork_safe(client)
+        self._client = checked(client)
         self._table_name = table_name
         self._jitter = jitter
         self._sleep = sleep

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 from eventstore.adapters.dynamodb.compression import Compression
 from eventstore.adapters.dynamodb.facts import StoreFacts
 from eventstore.adapters.dynamodb.items import check_address, event_from_item, item_from_event, key_of
-from eventstore.adapters.dynamodb.requests import SlotsTaken, send
+from eventstore.adapters.dynamodb.requests import SlotsTaken, checked, send
 from eventstore.adapters.dynamodb.schema import BY_TIME, EVENT_ID, EVENT_UID, GSI_KEY, STREAM_ID, TIMESTAMP
 from eventstore.adapters.dynamodb.stream_records import event_or_malformed
-from eventstore.adapters.forks import fork_safe
 from eventstore.errors import InvalidInput, MalformedItem, UnexpectedItem
 from eventstore.events import Event
 from eventstore.limits import VERSION_MAX
@@ -48,7 +47,7 @@ class DynamoDBEventsTable:
         page_items: int | None = None,
         facts: StoreFacts | None = None,
     ) -> None:
-        self._client = fork_safe(client)
+        self._client = checked(client)
         self._table_name = table_name
         self._compression = compression
         self._facts = facts or StoreFacts(client=client, table_name=table_name)

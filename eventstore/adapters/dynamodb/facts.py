@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from eventstore.adapters.dynamodb.requests import Busy, SlotsTaken, send
+from eventstore.adapters.dynamodb.requests import Busy, SlotsTaken, checked, send
 from eventstore.adapters.dynamodb.schema import (
     EVENT_ID,
     FORMAT,
@@ -25,7 +25,6 @@ from eventstore.adapters.dynamodb.schema import (
     STORE_STREAM_ID,
     STREAM_ID,
 )
-from eventstore.adapters.forks import fork_safe
 from eventstore.errors import MalformedStoreItem, StoreFormatUnknown, StoreUnavailable
 from eventstore.limits import FACTS_CLOCKS_S, FACTS_REFRESH_S, FACTS_SPREAD_S, SHARDS_MAX
 
@@ -67,7 +66,7 @@ class StoreFacts:
         sends: Callable[..., Any] = send,
     ) -> None:
         self._sends = sends
-        self._client = fork_safe(client)
+        self._client = checked(client)
         self._table_name = table_name
         self._clock_us = clock_us
         self._jitter = jitter

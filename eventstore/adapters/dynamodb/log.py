@@ -20,8 +20,7 @@ from eventstore.adapters.dynamodb.log_schema import (
     TRANCHE,
     TRANCHES,
 )
-from eventstore.adapters.dynamodb.requests import SlotsTaken, send
-from eventstore.adapters.forks import fork_safe
+from eventstore.adapters.dynamodb.requests import SlotsTaken, checked, send
 from eventstore.errors import MalformedBlock, StoreUnavailable, TranchesChanged, UnexpectedItem
 from eventstore.events import Event
 from eventstore.limits import LOG_TRANCHES, LOG_TRANCHES_MAX
@@ -65,7 +64,7 @@ class DynamoDBEventLog:
     ) -> None:
         if tranches is not None and not 1 <= tranches <= LOG_TRANCHES_MAX:
             raise ValueError(f"tranches is {tranches}; it has to be from 1 to {LOG_TRANCHES_MAX}")
-        self._client = fork_safe(client)
+        self._client = checked(client)
         self._table_name = table_name
         self._told = tranches
         self._random_bytes = random_bytes

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import ClientError
 
 from eventstore.adapters.dynamodb import subscription_schema as schema
-from eventstore.adapters.dynamodb.requests import TRANSACTION_CANCELED, Busy, SlotsTaken, send
-from eventstore.adapters.forks import fork_safe
+from eventstore.adapters.dynamodb.requests import TRANSACTION_CANCELED, Busy, SlotsTaken, checked, send
 from eventstore.errors import ReadModelRefused, StoreUnavailable
 from eventstore.events import Event
 
@@ -41,7 +40,7 @@ class DynamoDBReadModel:
         jitter: Callable[[], float] = random.random,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        self._client = fork_safe(client)
+        self._client = checked(client)
         self._table_name = table_name
         self._jitter = jitter
         self._sleep = sleep

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from eventstore.adapters.dynamodb.clocks import ServerClock
 from eventstore.adapters.dynamodb.facts import StoreFacts
 from eventstore.adapters.dynamodb.items import check_address, event_from_item, key_of
-from eventstore.adapters.dynamodb.requests import get_items, send
+from eventstore.adapters.dynamodb.requests import checked, get_items, send
 from eventstore.adapters.dynamodb.schema import EVENT_ID, STREAM_ID, TIMESTAMP
 from eventstore.adapters.dynamodb.stream_query import StreamQuery
 from eventstore.adapters.dynamodb.time_index import TimeShard
-from eventstore.adapters.forks import fork_safe
 from eventstore.appends import check_times, check_versions
 from eventstore.events import Event, Head, check_stream_id
 from eventstore.limits import RESERVED_STREAM_ID_PREFIX, VERSION_MAX
@@ -45,7 +44,7 @@ class EventReads:
         jitter: Callable[[], float],
         sleep: Callable[[float], None],
     ) -> None:
-        self._client = fork_safe(client)
+        self._client = checked(client)
         self._table_name = table_name
         self._read_shards = read_shards
         self._settling_us = settling_us

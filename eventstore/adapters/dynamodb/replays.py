@@ -18,8 +18,7 @@ from eventstore.adapters.dynamodb.replay_schema import (
     RUN,
     STATUS,
 )
-from eventstore.adapters.dynamodb.requests import SlotsTaken, send
-from eventstore.adapters.forks import fork_safe
+from eventstore.adapters.dynamodb.requests import SlotsTaken, checked, send
 from eventstore.errors import ReplayNotFound, UnexpectedItem
 from eventstore.positions import Position
 from eventstore.replays import Replay, ReplayStatus
@@ -71,7 +70,7 @@ class DynamoDBReplays:
     """
 
     def __init__(self, *, client: DynamoDBClient, table_name: str) -> None:
-        self._client = fork_safe(client)
+        self._client = checked(client)
         self._table_name = table_name
 
     def create(self, replay: Replay) -> Replay:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from eventstore.adapters.dynamodb.items import event_from_item
+from eventstore.adapters.dynamodb.requests import is_page
 from eventstore.adapters.dynamodb.response_parser import read_later
 from eventstore.adapters.dynamodb.schema import BY_TIME, GSI_KEY, TIMESTAMP
 from eventstore.merge import Fetched, ShardPage
@@ -49,6 +50,8 @@ class TimeShard:
         return lambda: self._page(answer)
 
     def _page(self, answer: Any) -> ShardPage:
+        if not is_page(answer):  # come unread, it's checked only now
+            answer = self._query(**self._request)
         key = answer.get("LastEvaluatedKey")
         if key:
             self._request["ExclusiveStartKey"] = key
