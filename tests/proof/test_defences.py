@@ -388,7 +388,7 @@ CASES = {
     "answers of others": (
         replace(WRITES, store_type=BelievesEverySuccess, faults=Faults(strange_answers=0.1)),
         "lost: append",
-        1,
+        3,
     ),
     "status before code": (
         replace(WRITES, store_type=GoesByCodes, faults=Faults(strange_answers=0.1)),
