@@ -67,7 +67,7 @@ class MemoryEventStore:
         with self._lock:
             now_us = self._clock_us()
             wanted = want(appends, new_uid=lambda: uuid7(now_us=now_us, random_bytes=self._random_bytes))
-            conflict = self._look(wanted)
+            conflict = self._look(wanted, now_us=now_us)
             if is_seen(wanted):
                 stored = settle(wanted, self._range)
                 return tuple(Appended(events[0].stream_id, events, repeated=True) for events in stored)
@@ -160,12 +160,15 @@ class MemoryEventStore:
         stream = self._streams.get(stream_id)
         return stream[-1].head if stream else Head(stream_id, 0, 0)
 
-    def _look(self, wanted: Sequence[Wanted]) -> VersionConflict | None:
+    def _look(self, wanted: Sequence[Wanted], *, now_us: int) -> VersionConflict | None:
         """Look at what an append reads on DynamoDB, and at nothing else, so that both answer alike."""
         for one in wanted:
             self._find_head(one)
         if is_seen(wanted):
             return None
+        for one in wanted:
+            assert one.head is not None
+            stamp(one.append, head=one.head, now_us=now_us, uids=one.uids)  # refused before a write is tried
         lost: Wanted | None = None
         for one in wanted:
             assert one.head is not None

@@ -82,6 +82,17 @@ class UidSearchContract(StoreContract):
         assert caught.value.field == "events[1].eventUid"
         assert store.head("order-1").version == 1
 
+    def test_uuid7_too_far_ahead_is_refused_before_a_conflict_is_looked_for(
+        self, store: EventStore, clock: FakeClock
+    ) -> None:
+        """In every adapter: what can't be stamped is never sent, so nobody looks at what is there."""
+        known = NewEvent.of("Happened", uid=_uid(clock))
+        store.append("order-1", [known], expected=0)
+        ahead = NewEvent.of("Happened", uid=_uid(clock, _SKEW + timedelta(milliseconds=1)))
+
+        with pytest.raises(InvalidEventUid):
+            store.append("order-1", [known, ahead], expected=0)
+
     @pytest.mark.parametrize("expected", [ANY, EXISTS])
     def test_uuid7_of_a_clock_that_is_ahead_by_the_allowance_is_known_for_ever(
         self, store: EventStore, clock: FakeClock, expected: Expect
