@@ -61,8 +61,10 @@ def event_from_item(item: Mapping[str, Any]) -> Event:
         timestamp_us = event.timestamp_us = int(item[TIMESTAMP]["N"])
         if 0 <= timestamp_us <= TIMESTAMP_MAX_US:
             return event.freeze()
-    except (KeyError, ValueError) as error:
+    except KeyError as error:
         raise _malformed(item, f"{error} is missing or of another type") from error
+    except ValueError as error:
+        raise _malformed(item, _no_whole_number(item) or str(error)) from error
     except NotUnpacked as error:
         raise _malformed(item, f"{PAYLOAD_Z} can't be read: {error}") from error
     raise _malformed(item, f"{TIMESTAMP} is {timestamp_us}, no time from 1970 to the year 9999")
@@ -74,6 +76,14 @@ def _unpacked(item: Mapping[str, Any]) -> str:
     packed: bytes | str = item[PAYLOAD_Z]["B"]
     # Lambda hands a stream's records over as JSON, where binary is base64; boto3 gives bytes.
     return unpack(packed if isinstance(packed, bytes) else b64decode(packed))
+
+
+def _no_whole_number(item: Mapping[str, Any]) -> str | None:
+    for name in (EVENT_ID, TIMESTAMP):
+        number = item[name]["N"]
+        if not number.lstrip("-").isdigit():
+            return f"{name} is {number}, no whole number"
+    return None
 
 
 def _malformed(item: Mapping[str, Any], what: str) -> MalformedItem:
