@@ -95,7 +95,7 @@ def test_pages_ask_every_shard() -> None:
 
 @given(st.integers(1, 1_000), st.integers(1, 1_000))
 def test_a_page_reads_what_the_merge_asks_for(shards: int, page_events: int) -> None:
-    asked = merge._share(page_events, shards)
+    asked = merge._share(page_events, shards, 1)
     assert asked is not None
     assert events_read_for_a_page(shards=shards, page_events=page_events) == shards * asked
 
