@@ -372,7 +372,7 @@ CASES = {
     "own writes known": (
         replace(WRITES, store_type=KnowsNoOwnWrites, faults=Faults(lost_answers=0.15)),
         "conflict: append",
-        1,
+        3,
     ),
     "same place after a lost answer": (
         replace(WRITES, store_type=TriesAnew, faults=Faults(lost_answers=0.2, transactions_in_the_way=0.2)),
@@ -409,7 +409,7 @@ CASES = {
     "indexer reports failures": (
         replace(LOGS, indexer_type=ReportsNoFailures),
         "lost: a reader of the log",
-        6,
+        2,
     ),
     "subscription's fence": (replace(PROJECTS, checkpoints_type=WithoutFence), "fence: tranche", 1),
     "fence of what is parked": (
@@ -425,26 +425,26 @@ CASES = {
     "parked streams wait": (
         replace(FAILS, checkpoints_type=ForgetsParkedStreams, on_failure=OnFailure.PARK_STREAM),
         "order: a handler with PARK_STREAM",
-        3,
+        4,
     ),
     "parked events kept": (
         replace(FAILS, checkpoints_type=ParksNothing, on_failure=OnFailure.PARK),
         "lost: a handler with PARK",
-        1,
+        4,
     ),
     "passing trouble of a handler": (
         replace(FAILS, transient=takes_all_for_lasting, on_failure=OnFailure.SKIP, has_deadly_events=False),
         "lost: a handler with SKIP",
-        4,
+        3,
     ),
     "projection's condition": (replace(PROJECTS, read_model_type=WithoutLastEventId), "twice: ", 1),
     "replay's fence": (replace(REPLAYS, replays_type=ReplaysWithoutFence), "fence: the replay", 1),
     "replay waits for what settles": (
         replace(LONG_REPLAYS, replayed_type=ReadsUnsettled),
         ("lost: a replay job up to now", "order: a replay job up to now"),
-        6,
+        1,
     ),
-    "replay heeds a pause": (replace(REPLAYS, replays_type=IgnoresPauses), "pause: step", 3),
+    "replay heeds a pause": (replace(REPLAYS, replays_type=IgnoresPauses), "pause: step", 2),
 }
 REPLACED = {
     "readers ask the store for its shards": (
@@ -516,7 +516,7 @@ REPLACED = {
         counts_no_starts,
         replace(FAILS, on_failure=OnFailure.PARK_STREAM, has_deadly_events=True, repaired_after_s=100.0),
         "stuck: ",
-        1,
+        2,
     ),
     "what is not done yet is refused": (
         "eventstore.subscriptions.attempts.check_finished",
