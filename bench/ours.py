@@ -40,7 +40,11 @@ class Ours:
         self._shards = shards
         self._client: Any = dynamodb_client(json_loads=json_loads, **client_options(endpoint))
         self.store = DynamoDBEventStore(
-            client=self._client, table_name=table, write_shards=shards, compression=compression
+            client=self._client,
+            table_name=table,
+            write_shards=shards,
+            compression=compression,
+            clock_tolerance_s=None,  # its client waits as long as the peers' do
         )
         self._heads: dict[str, Head] = {}
 

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from uuid import UUID, uuid5
 
 from rich.progress import (
@@ -202,9 +202,18 @@ def _append(api: Api, stream_id: str, batch: Sequence[Placed], loaded: Loaded) -
             else:
                 loaded.appended += len(batch)
             return
-        there = _count_ours(api, stream_id, batch, version=answer.body["actual"])
+        there = _count_ours(api, stream_id, batch, version=_version_seen(answer.body))
         loaded.already_there += there
         batch = batch[there:]
+
+
+def _version_seen(problem: dict[str, Any]) -> int:
+    """Return a version of the stream that a conflict shows: its head, or its last event of this batch."""
+    if "stored" in problem:
+        return max(problem["stored"].values())
+    if "actual" in problem:
+        return int(problem["actual"])
+    raise _Refused(str(problem.get("detail", problem)))
 
 
 def _count_ours(api: Api, stream_id: str, batch: Sequence[Placed], *, version: int) -> int:

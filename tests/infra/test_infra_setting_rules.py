@@ -234,5 +234,6 @@ def test_what_lambda_says_of_faults_names_each_variable() -> None:
     assert [fault.partition(" ")[0] for fault in caught.value.faults] == [
         "EVENTS_TABLE",
         "WRITE_SHARDS",
+        "READ_SHARDS",
         "COMPRESSION",
     ]
