@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import json
 import time
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import cycle
-from typing import Any
+from typing import Any, Final
+from zlib import crc32
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.client import BaseClient
@@ -94,11 +96,32 @@ class Wire:
             return None
         began_s = time.thread_time()
         body: Any = request.body
-        answer = self._serves(operation, body)
+        answer = _OWN_ANSWER if b'"$store"' in body else self._serves(operation, body)
         headers: Any = answer.headers
         response = AWSResponse(request.url, answer.status, headers, _Raw(answer.body))
         self._cpu.append(time.thread_time() - began_s)
         return response
+
+
+_OWN_TEXT: Final = json.dumps(
+    {
+        "Item": {
+            "StreamId": {"S": "$store"},
+            "EventId": {"N": "0"},
+            **{name: {"N": "1"} for name in ("Format", "ReadShards", "ReadShardsBefore", "Since")},
+        }
+    }
+).encode()
+_OWN_ANSWER: Final = Answer(
+    200,
+    {
+        "content-type": "application/x-amz-json-1.0",
+        "x-amz-crc32": str(crc32(_OWN_TEXT)),
+        "x-amzn-requestid": "1",
+    },
+    _OWN_TEXT,
+)
+"""The store's own item, which a reader of all streams asks for once in 30 s."""
 
 
 def repeated(recorded: dict[str, list[Answer]]) -> Serves:

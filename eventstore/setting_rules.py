@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 from functools import partial
 from math import inf, isfinite
 from typing import Final, Literal, TypeVar
@@ -109,7 +110,8 @@ def as_variable(value: str | float | tuple[str, ...]) -> str:
         return value
     if isinstance(value, tuple):
         return ",".join(value)
-    return repr(int(value)) if value == int(value) else repr(value)
+    # Without an exponent: functions take plain digits alone.
+    return repr(int(value)) if value == int(value) else format(Decimal(repr(value)), "f")
 
 
 # --- replay targets ---------------------------------------------------------------------------------------

@@ -210,7 +210,7 @@ def _append(api: Api, stream_id: str, batch: Sequence[Placed], loaded: Loaded) -
 def _version_seen(problem: dict[str, Any]) -> int:
     """Return a version of the stream that a conflict shows: its head, or its last event of this batch."""
     if "stored" in problem:
-        return max(problem["stored"].values())
+        return max(map(int, problem["stored"].values()))
     if "actual" in problem:
         return int(problem["actual"])
     raise _Refused(str(problem.get("detail", problem)))
