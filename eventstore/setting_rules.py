@@ -64,7 +64,7 @@ def number(value: object, *, low: float, high: float) -> float:
             found = float(value)
     if not low <= found <= high:
         raise WrongSetting(f"is {shown(value)}; it must be a number from {low:,} to {high:,}")
-    return found
+    return round(found, 6)  # microseconds, the unit of all times here
 
 
 def one_of(value: object, *, choices: Sequence[_Choice]) -> _Choice:
