@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eventstore.adapters.dynamodb.compression import Compression
 from eventstore.adapters.dynamodb.facts import StoreFacts
-from eventstore.adapters.dynamodb.items import check_address, event_from_item, item_from_event, key_of
+from eventstore.adapters.dynamodb.items import (
+    event_from_item,
+    event_of_answer,
+    item_from_event,
+    key_of,
+)
 from eventstore.adapters.dynamodb.requests import SlotsTaken, checked, send
 from eventstore.adapters.dynamodb.schema import BY_TIME, EVENT_ID, EVENT_UID, GSI_KEY, STREAM_ID, TIMESTAMP
 from eventstore.adapters.dynamodb.stream_records import event_or_malformed
@@ -179,10 +184,7 @@ class DynamoDBEventsTable:
             Key=key_of(stream_id, event_id),
             ConsistentRead=True,
         )
-        if "Item" not in answer:
-            return None
-        check_address(answer["Item"], (stream_id, event_id))
-        return event_from_item(answer["Item"])
+        return event_of_answer(answer, stream_id, event_id)
 
     def _in_the_way(self, event: Event, taken: SlotsTaken) -> Event | MalformedItem | None:
         try:

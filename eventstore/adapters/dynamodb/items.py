@@ -115,3 +115,16 @@ def check_address(item: Mapping[str, Any], *asked: tuple[str, int]) -> tuple[str
     if address not in asked:
         raise UnexpectedItem(asked=f"{asked[:3]} of {len(asked)}", answered=str(address))
     return address
+
+
+def event_of_answer(answer: Mapping[str, Any], stream_id: str, event_id: int) -> Event | None:
+    """Read the event that a GetItem asked for; None when it isn't there.
+
+    Raises:
+        UnexpectedItem: the answer has another item.
+        MalformedItem: the item is not an event.
+    """
+    if "Item" not in answer:
+        return None
+    check_address(answer["Item"], (stream_id, event_id))
+    return event_from_item(answer["Item"])

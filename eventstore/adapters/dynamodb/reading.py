@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from eventstore.adapters.dynamodb.clocks import ServerClock
 from eventstore.adapters.dynamodb.facts import StoreFacts
-from eventstore.adapters.dynamodb.items import check_address, event_from_item, key_of
+from eventstore.adapters.dynamodb.items import check_address, event_from_item, event_of_answer, key_of
 from eventstore.adapters.dynamodb.requests import checked, get_items, send
 from eventstore.adapters.dynamodb.schema import EVENT_ID, STREAM_ID, TIMESTAMP
 from eventstore.adapters.dynamodb.stream_query import StreamQuery
@@ -84,10 +84,7 @@ class EventReads:
             Key=key_of(stream_id, event_id),
             ConsistentRead=True,
         )
-        if "Item" not in answer:
-            return None
-        check_address(answer["Item"], (stream_id, event_id))
-        return event_from_item(answer["Item"])
+        return event_of_answer(answer, stream_id, event_id)
 
     def read_stream(
         self,
