@@ -12,17 +12,17 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from eventstore import LogEntry
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
-from tests.fake_aws import client_error, load_index_function
+from tests.fake_aws import load_index_function
 from tests.simulator.event_source_mapping import Clock, EventSourceMapping, Settings, Shard
 from tests.simulator.history import Address, History
 from tests.simulator.publication import (
     CachedReads,
     Crash,
+    Outages,
     _discarded,
     _is_near,
     _Lambda,
-    _maybe,
-    failing_batch,
+    pauses_in_virtual_time,
 )
 
 LOG_TABLE: Final = "log"
@@ -87,13 +87,15 @@ class _DynamoDB:
         self, reads: CachedReads, table: LogTable, faults: LogFaults, clock: Clock, rng: random.Random
     ) -> None:
         self._reads, self._table, self._faults, self._clock, self._rng = reads, table, faults, clock, rng
+        self._failing_reads = Outages(rng, faults.reads_failing)
+        self._failing_puts = Outages(rng, faults.puts_throttled)
 
     def query(self, **request: Any) -> Any:
-        _maybe(self._rng, self._faults.reads_failing, "Query")
+        self._failing_reads.refuse_some("Query")
         return (self._table if request["TableName"] == LOG_TABLE else self._reads).query(**request)
 
     def batch_get_item(self, **request: Any) -> Any:
-        return failing_batch(self._reads, self._rng, self._faults.reads_failing, request)
+        return self._failing_reads.leave_some(self._reads, request)
 
     def get_item(self, **request: Any) -> Any:
         return self._reads.get_item(**request)
@@ -103,8 +105,7 @@ class _DynamoDB:
         self._clock.sleep(30.0 if chance() < self._faults.puts_slow else 0.01)
         if chance() < self._faults.crashes:
             raise Crash
-        if chance() < self._faults.puts_throttled:
-            raise client_error("ThrottlingException", "PutItem")
+        self._failing_puts.refuse_some("PutItem")
         answer = self._table.put_item(**request)
         if chance() < self._faults.crashes:
             raise Crash
@@ -174,7 +175,8 @@ class LogSimulation:
             rng=rng,
             may_send=lambda record, waiting: skew_s is None or _is_near(record, waiting, skew_s),
         )
-        mapping.run()
+        with pauses_in_virtual_time(clock, rng):
+            mapping.run()
         log = DynamoDBEventLog(client=table, table_name=LOG_TABLE, tranches=TRANCHES)  # type: ignore[arg-type]
         entries = [entry for tranche in range(TRANCHES) for entry in log.read_tranche(tranche)]
         discarded = _discarded(shards, mapping)

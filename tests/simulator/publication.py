@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
+from unittest.mock import patch
 
 from botocore.exceptions import ReadTimeoutError
 
 from eventstore import IndexingStopped, PublicationStopped
+from eventstore.limits import REQUEST_MAX_TRIES
 from tests.fake_aws import FakeEventBridge, FakeSqs, LambdaContext, client_error, load_publish_function
 from tests.simulator.event_source_mapping import (
     Change,
@@ -162,7 +165,7 @@ class Simulation:
         ledger = Ledger()
         bus = Bus(faults, self._history, ledger, clock, rng)
         sqs = FakeSqs(fault=lambda: _maybe(rng, faults.parks_failing, "SendMessage"), on_sent=ledger.park)
-        reads = _FailingReads(self._dynamodb, rng, faults.reads_failing)
+        reads = _FailingReads(self._dynamodb, Outages(rng, faults.reads_failing))
 
         def start() -> ModuleType:
             return load_publish_function(
@@ -186,9 +189,18 @@ class Simulation:
             rng=rng,
             may_send=lambda record, waiting: skew_s is None or _is_near(record, waiting, skew_s),
         )
-        mapping.run()
+        with pauses_in_virtual_time(clock, rng):
+            mapping.run()
         discarded = _discarded(shards, mapping)
         return Run(ledger, mapping, bus, discarded, ledger.breaches(self._history, discarded=discarded))
+
+
+@contextmanager
+def pauses_in_virtual_time(clock: Clock, rng: random.Random) -> Iterator[None]:
+    """Have the pauses before a request's further tries take no time of this machine."""
+    time = SimpleNamespace(sleep=clock.sleep)
+    with patch.multiple("eventstore.adapters.dynamodb.requests", time=time, random=rng):
+        yield
 
 
 class _Lambda:
@@ -223,31 +235,47 @@ class _Lambda:
         return answer
 
 
+class Outages:
+    """Refuses requests to DynamoDB by chance: for one try, or for all tries of a request."""
+
+    def __init__(self, rng: random.Random, share: float) -> None:
+        self._rng, self._share, self._left = rng, share, 0
+
+    def refuse_some(self, operation: str) -> None:
+        """Raise what botocore raises for a refused try, or do nothing."""
+        if self._left:
+            self._left -= 1
+        elif self._rng.random() < self._share:
+            self._left = self._rng.choice([0, REQUEST_MAX_TRIES - 1])
+        else:
+            return
+        raise client_error("ThrottlingException", operation)
+
+    def leave_some(self, reads: CachedReads, request: Mapping[str, Any]) -> Any:
+        """Answer a BatchGetItem, or throttle all of it, or leave some of its keys unread."""
+        self.refuse_some("BatchGetItem")
+        ((table, asked),) = request["RequestItems"].items()
+        keys = asked["Keys"]
+        if self._rng.random() >= 5 * self._share or len(keys) == 1:
+            return reads.batch_get_item(**request)
+        some = self._rng.randrange(1, len(keys))
+        answer = reads.batch_get_item(RequestItems={table: {**asked, "Keys": keys[:some]}})
+        return {**answer, "UnprocessedKeys": {table: {**asked, "Keys": keys[some:]}}}
+
+
 class _FailingReads:
-    def __init__(self, reads: CachedReads, rng: random.Random, share: float) -> None:
-        self._reads, self._rng, self._share = reads, rng, share
+    def __init__(self, reads: CachedReads, outages: Outages) -> None:
+        self._reads, self._outages = reads, outages
 
     def query(self, **request: Any) -> Any:
-        _maybe(self._rng, self._share, "Query")
+        self._outages.refuse_some("Query")
         return self._reads.query(**request)
 
     def batch_get_item(self, **request: Any) -> Any:
-        return failing_batch(self._reads, self._rng, self._share, request)
+        return self._outages.leave_some(self._reads, request)
 
     def get_item(self, **request: Any) -> Any:
         return self._reads.get_item(**request)
-
-
-def failing_batch(reads: CachedReads, rng: random.Random, share: float, request: Mapping[str, Any]) -> Any:
-    """Answer a BatchGetItem, or throttle all of it, or leave some of its keys unread."""
-    _maybe(rng, share, "BatchGetItem")
-    ((table, asked),) = request["RequestItems"].items()
-    keys = asked["Keys"]
-    if rng.random() >= 5 * share or len(keys) == 1:
-        return reads.batch_get_item(**request)
-    some = rng.randrange(1, len(keys))
-    answer = reads.batch_get_item(RequestItems={table: {**asked, "Keys": keys[:some]}})
-    return {**answer, "UnprocessedKeys": {table: {**asked, "Keys": keys[some:]}}}
 
 
 def _maybe(rng: random.Random, share: float, operation: str) -> None:
