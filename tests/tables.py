@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 
 
-_PATIENT = Config(read_timeout=60)
+PATIENT = store_client.CLIENT_CONFIG.merge(Config(read_timeout=60))
+"""Waits for the engine however slow the machine is; only stores that compare no clocks take it."""
+
 _LOCAL: Any = {
     "region_name": "us-east-1",
     "aws_access_key_id": "local",
@@ -38,21 +40,20 @@ def _session() -> boto3.Session:
     return boto3.Session(botocore_session=session)
 
 
-def dynamodb_client(endpoint: str) -> DynamoDBClient:
+def dynamodb_client(endpoint: str, *, config: Config = store_client.CLIENT_CONFIG) -> DynamoDBClient:
     """Make a client of DynamoDB Local, set up as in production."""
-    return _session().client("dynamodb", config=store_client.CLIENT_CONFIG, endpoint_url=endpoint, **_LOCAL)
+    return _session().client("dynamodb", config=config, endpoint_url=endpoint, **_LOCAL)
 
 
-def boto3s_client(endpoint: str) -> DynamoDBClient:
+def boto3s_client(endpoint: str, *, config: Config = store_client.CLIENT_CONFIG) -> DynamoDBClient:
     """Make boto3's ordinary client of DynamoDB Local, set up as in production."""
-    return boto3.client("dynamodb", config=store_client.CLIENT_CONFIG, endpoint_url=endpoint, **_LOCAL)
+    return boto3.client("dynamodb", config=config, endpoint_url=endpoint, **_LOCAL)
 
 
 @cache
 def _patient_client(endpoint: str) -> DynamoDBClient:
     """Make the client that makes and deletes tables: the engine is slow, and nothing tries again."""
-    config = store_client.CLIENT_CONFIG.merge(_PATIENT)
-    return _session().client("dynamodb", config=config, endpoint_url=endpoint, **_LOCAL)
+    return dynamodb_client(endpoint, config=PATIENT)
 
 
 def create_events_table(client: DynamoDBClient) -> str:

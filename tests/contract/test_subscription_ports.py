@@ -330,7 +330,7 @@ def test_page_of_events_is_one_query_of_the_log_and_one_batch_for_each_100(table
     tables.append("a", 100)
     tables.append("a", 20)
     meter = Meter.on(tables.client)
-    worker = tables.subscribe(lambda event: None)
+    worker = tables.subscribe(lambda event: None, monotonic=lambda: 0.0)
     worker.step()
 
     gets = [request for request in meter.requests if request == "BatchGetItem"]
