@@ -46,7 +46,7 @@ TestMemoryMachine.settings = settings(max_examples=100, stateful_step_count=30, 
 
 TestDynamoDBMachine = DynamoDBMachine.TestCase
 TestDynamoDBMachine.settings = settings(
-    max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=12, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 
 
