@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -24,6 +25,7 @@ from eventstore.errors import (
     ReplayTargetNotAllowed,
     StoreUnavailable,
 )
+from eventstore.errors.store import write_in_doubt
 from eventstore.positions import Position
 from eventstore.replay_requests import ReplayRequest, Target
 from eventstore.uids import uuid7
@@ -311,8 +313,10 @@ class Replays:
         )
 
     def _change(self, replay_id: str, status: ReplayStatus) -> Replay:
-        for _ in range(_TRIES):
-            before = self.get(replay_id)
+        for attempt in range(_TRIES):
+            # Behind the first try, what is read may be what that has written.
+            with write_in_doubt(f"{status} a replay") if attempt else nullcontext():
+                before = self.get(replay_id)
             resumed = status is ReplayStatus.RUNNING
             if before.status is status and not resumed:
                 return before

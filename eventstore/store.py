@@ -120,6 +120,10 @@ class EventStore(Protocol):
             PartlyAppended: some of the events are stored, but not all, one behind the other in this
                 order; nothing was written.
             EventUidReused: all are stored, one with another name, payload or metadata; nothing was written.
+            StreamGap: the event at the version was deleted by hand, and later ones are there, or one of the
+                last events that were read; nothing was written. That of the version is all that's read, and
+                with a Head or version 0 nothing is: a deleted event before or behind it isn't noticed here,
+                but by the next load of the stream, `EventStore.head` and ``verify``.
             UidNotSearchable: `ANY` or `EXISTS` with uids of your own that aren't among the last
                 `UID_SEARCH_MAX_EVENTS` events, and may be older; nothing was written. A UUIDv7 made for
                 this append is looked for only since `UID_SKEW_S` before it was made. One that is further
@@ -131,7 +135,8 @@ class EventStore(Protocol):
         Cost (DynamoDB, events of <= 1 KB): a `Head` or version 0: 1 request; a version: 1 read (1 RCU)
         more; `ANY`, `EXISTS`: 1 query more (1 RCU, or with uids of your own as many events as are
         searched, see above: for a UUIDv7 of now on a stream without events since, 1 RCU). One event:
-        1 WCU + 1 for the index; n events: 2 WCU + 1 for the index each. A conflict: 1 query more. With
+        1 WCU + 1 for the index; n events: 2 WCU + 1 for the index each. A conflict: 1 query more; a
+        version that isn't there: the same, and 1 read more where later events are. With
         `ANY` or `EXISTS` there's no conflict: each further try is 1 query and 1 write, with pauses.
         """
         ...

@@ -21,7 +21,7 @@ NOT_ANSWERED: Final = (
 )
 """Errors of botocore after which it isn't known whether a request was done; trying again may succeed."""
 
-_PASSING: Final = frozenset(
+PASSING_CODES: Final = frozenset(
     {
         "BandwidthLimitExceeded",
         "InternalError",
@@ -52,6 +52,11 @@ _PASSING_STATUSES: Final = frozenset({408, 425, 429})
 _TOO_LARGE: Final = 413
 
 
+def is_too_large(error: ClientError) -> bool:
+    """Tell whether a request was refused for its size by the status 413: by the service or a proxy."""
+    return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) == _TOO_LARGE
+
+
 def is_passing(error: ClientError) -> bool:
     """Tell whether a refusal may be over in a moment: by its status first, then by its code.
 
@@ -59,9 +64,9 @@ def is_passing(error: ClientError) -> bool:
     """
     code = str(error.response["Error"].get("Code", ""))
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    # Where a body has no code that can be read, botocore gives the status as the code.
-    is_foreign = code == str(status) and status != _TOO_LARGE
-    return status >= 500 or status in _PASSING_STATUSES or code in _PASSING or is_foreign
+    # Where a body has no code that can be read, botocore gives the status as the code, or none.
+    is_foreign = code in {str(status), ""} and status != _TOO_LARGE
+    return status >= 500 or status in _PASSING_STATUSES or code in PASSING_CODES or is_foreign
 
 
 def ask(operation: Callable[..., Any], **request: Any) -> Any:

@@ -108,12 +108,15 @@ class TooManyEvents(InvalidInput):
 
 
 class EventTooLarge(InvalidInput):
-    """An event whose item would be larger than DynamoDB takes."""
+    """An event whose item would be larger than DynamoDB, or a proxy on the way to it, takes.
 
-    def __init__(self, field: str, *, size_bytes: int, limit_bytes: int) -> None:
+    `limit_bytes` is None where a proxy doesn't say what it takes.
+    """
+
+    def __init__(self, field: str, *, size_bytes: int, limit_bytes: int | None) -> None:
         super().__init__(
             field,
-            f"makes an item of {size_bytes:,} bytes; an item takes {limit_bytes:,}. "
+            f"makes an item of {size_bytes:,} bytes; {_taken('an item', limit_bytes)}. "
             "Store the large part elsewhere (S3) and keep its address in the payload",
         )
         self.size_bytes = size_bytes
@@ -121,13 +124,22 @@ class EventTooLarge(InvalidInput):
 
 
 class TransactionTooLarge(InvalidInput):
-    """Events that together are larger than one transaction takes."""
+    """Events that together are larger than one transaction, or a proxy on the way to DynamoDB, takes.
 
-    def __init__(self, field: str, *, size_bytes: int, limit_bytes: int) -> None:
+    `limit_bytes` is None where a proxy doesn't say what it takes.
+    """
+
+    def __init__(self, field: str, *, size_bytes: int, limit_bytes: int | None) -> None:
         super().__init__(
             field,
-            f"makes a transaction of {size_bytes:,} bytes; one takes {limit_bytes:,}. "
+            f"makes a transaction of {size_bytes:,} bytes; {_taken('one', limit_bytes)}. "
             "Append them in several calls",
         )
         self.size_bytes = size_bytes
         self.limit_bytes = limit_bytes
+
+
+def _taken(what: str, limit_bytes: int | None) -> str:
+    if limit_bytes is not None:
+        return f"{what} takes {limit_bytes:,}"
+    return "the request was refused for its size (HTTP 413), by a proxy that takes less than DynamoDB"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from eventstore.errors.base import EventStoreError, TransientError
@@ -139,6 +140,21 @@ class StoreUnavailable(TransientError):
         super().__init__(f"{operation} did not succeed: {reason}. {_again(operation)}")
         self.operation = operation
         self.reason = reason
+
+
+@contextmanager
+def write_in_doubt(operation: str) -> Iterator[None]:
+    """Have a read that follows a write say, where it fails, that the write may have been done.
+
+    Args:
+        operation: the write's name. The read's own would say that nothing can have been written.
+    """
+    try:
+        yield
+    except (StoreUnavailable, ClockSkewed) as error:
+        then = f"{error.operation}: {error.reason}" if isinstance(error, StoreUnavailable) else str(error)
+        reason = f"it isn't known what became of a write, and then {then}"
+        raise StoreUnavailable(operation=operation, reason=reason) from error
 
 
 # DynamoDB's own names, as its errors and as boto3's methods have them.

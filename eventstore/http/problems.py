@@ -332,7 +332,7 @@ def problem(error: Exception, operation: Operation | None = None) -> Problem:
     kind = problem_type(error)
     # Of the store's own troubles only the way out is told; what lies behind them is for the log.
     told = kind is not INTERNAL and not isinstance(error, domain.StoreUnavailable)
-    data = {name: _plain(value) for name, value in vars(error).items() if name in _MEMBERS} if told else {}
+    data = {name: _plain(value) for name, value in _known(error) if name in _MEMBERS} if told else {}
     way_out = _again(operation) if isinstance(error, domain.StoreUnavailable) else kind.mend
     return Problem(
         type=kind.urn,
@@ -341,6 +341,10 @@ def problem(error: Exception, operation: Operation | None = None) -> Problem:
         detail=_plain(_sentence(error)) if told else way_out,
         **data,
     )
+
+
+def _known(error: Exception) -> list[tuple[str, Any]]:
+    return [(name, value) for name, value in vars(error).items() if value is not None]
 
 
 _AGAIN: Final = "Try again after `Retry-After` seconds."

@@ -193,6 +193,23 @@ def test_repeat_of_a_transaction_that_is_seen_in_part_looks_again(
     assert store.head("s").version == 3
 
 
+@pytest.mark.parametrize("jitter", [0.0, 1.0])
+def test_part_of_a_transaction_is_waited_for_whatever_chance_says(
+    store: DynamoDBEventStore, jitter: float
+) -> None:
+    pauses: list[float] = []
+    half = ShowsHalf(
+        client=store._client, table_name=store._table_name, sleep=pauses.append, jitter=lambda: jitter
+    )
+    events = some(3, uid=uuid4_text)
+    store.append("s", events, expected=0)
+    half.hidden = 99
+
+    with pytest.raises(PartlyAppended):
+        half.append("s", events, expected=1)
+    assert 0.3 < sum(pauses) < 0.7
+
+
 # --- many writers --------------------------------------------------------------------------------------
 
 

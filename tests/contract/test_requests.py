@@ -22,14 +22,23 @@ from botocore.exceptions import (
     SSLError,
 )
 
-from eventstore import BlockPosition, Event, EventStoreError, NewEvent, StoreUnavailable
+from eventstore import (
+    BlockPosition,
+    Event,
+    EventStoreError,
+    EventTooLarge,
+    NewEvent,
+    StoreUnavailable,
+    TransactionTooLarge,
+)
 from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
 from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
 from eventstore.adapters.dynamodb.read_model import DynamoDBReadModel
-from eventstore.adapters.dynamodb.replays import DynamoDBReplays
+from eventstore.adapters.dynamodb.replays import DynamoDBReplays, item_from_replay
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.replays import Replay
+from eventstore.errors import ReadModelRefused
+from eventstore.replays import Replay, Replays
 from eventstore.stored_items import StoredItem
 from eventstore.subscriptions import ParkedEvent
 from eventstore.subscriptions.checkpoints import Lease
@@ -40,6 +49,7 @@ START = BlockPosition(1, 0)
 LEASE = Lease(0, START, "w", 1, 1)
 PARKED = ParkedEvent(tranche=0, stream_id="s", event_id=1, reason="r", parked_at_us=1)
 REPLAY = Replay(replay_id="r", target="t", from_us=None, to_us=1, requested_us=1, updated_us=1)
+REPLAY_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 ITEM = StoredItem(stream_id="s", event_id=1, event=EVENT, uid=None, timestamp=None, shard=None, digest=0)
 
 
@@ -174,6 +184,8 @@ def test_condition_that_fails_is_an_answer_or_an_error_of_the_library(
 
 
 PORTAL = (200, b"<html>please log in</html>", {"content-type": "text/html"})
+NO_REASON = b',"CancellationReasons":[{"Code":"None"},{"Code":"None"}]}'
+CUT = b',"CancellationReasons":[null,null]}'
 TROUBLE: dict[str, tuple[int, bytes, dict[str, str]]] = {
     "500 with a code": (500, b'{"__type":"dynamodb#InternalServerError"}', HEADERS),
     "500 with a code that means something else": (500, b'{"__type":"x#ValidationException"}', HEADERS),
@@ -186,6 +198,11 @@ TROUBLE: dict[str, tuple[int, bytes, dict[str, str]]] = {
     "InternalFailure": (400, b'{"__type":"dynamodb#InternalFailure"}', HEADERS),
     "LimitExceeded": (400, b'{"__type":"dynamodb#LimitExceededException"}', HEADERS),
     "ReplicatedWriteConflict": (400, b'{"__type":"x#ReplicatedWriteConflictException"}', HEADERS),
+    "400 without a code": (400, b'{"__type":null}', HEADERS),
+    "400 of an empty code": (400, b'{"__type":"","message":"no"}', HEADERS),
+    "cancelled without reasons": (400, b'{"__type":"x#TransactionCanceledException"}', HEADERS),
+    "cancelled for no reason": (400, b'{"__type":"x#TransactionCanceledException"' + NO_REASON, HEADERS),
+    "cancelled for something cut off": (400, b'{"__type":"x#TransactionCanceledException"' + CUT, HEADERS),
     "429": (429, b"", {}),
     "redirect to a login page": (302, b"", {"location": "http://portal"}),
     "403 of a proxy": (403, b"<html>forbidden</html>", {"content-type": "text/html"}),
@@ -229,6 +246,66 @@ def test_answer_that_is_no_success_is_unavailable_for_writes_and_reads(
     for call in (*WRITES.values(), *READS.values()):
         with pytest.raises(StoreUnavailable):
             call(either)
+
+
+IN_DOUBT: dict[str, Callable[[Adapters], object]] = {
+    **{name: WRITES[name] for name in ("import", "append to the log", "create a replay once")},
+    "record the shards": lambda on: on.store._facts.write_shards(1, told=1),
+    "steer a replay": lambda on: Replays(store=on.replays, engine=None, allowed_targets=[]).pause(REPLAY_ID),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("write", IN_DOUBT)
+def test_read_that_fails_behind_a_write_says_that_it_may_have_been_done(
+    either: Adapters, monkeypatch: pytest.MonkeyPatch, write: str
+) -> None:
+    refused: list[Any] = []
+
+    def send(request: Any) -> AWSResponse:
+        operation = request.headers["X-Amz-Target"].decode().rpartition(".")[2]
+        if operation in {"GetItem", "Query"}:
+            if refused:
+                return answer(request, 503, {})
+            is_replay = REPLAY_ID.encode() in request.body
+            there = {"Item": item_from_replay(replace(REPLAY, replay_id=REPLAY_ID))} if is_replay else {}
+            return answer(request, 200, {"Items": [], "Count": 0} if operation == "Query" else there)
+        refused.append(request)
+        return refuse_writes("ConditionalCheckFailed")(request)
+
+    monkeypatch.setattr(either.client._endpoint.http_session, "send", send)
+
+    with pytest.raises(StoreUnavailable, match="It may have been done all the same"):
+        IN_DOUBT[write](either)
+    assert refused
+
+
+REFUSED_FOR_SIZE = {
+    "append": EventTooLarge,
+    "append several": TransactionTooLarge,
+    "project": ReadModelRefused,
+}
+"""What the writer can make smaller; of all else the library says that it can't be written now."""
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>too large</html>", b'{"__type":"x#RequestTooLarge"}'])
+def test_refusal_for_its_size_alone_is_said_as_such_or_as_unavailable(
+    either: Adapters, monkeypatch: pytest.MonkeyPatch, body: bytes
+) -> None:
+    def refuse(request: Any) -> AWSResponse:
+        operation = request.headers["X-Amz-Target"].decode().rpartition(".")[2]
+        if operation == "GetItem" or b"$store" in request.body:
+            return answer(request, 200, {})
+        headers = HEADERS if body.startswith(b"{") else {"content-type": "text/html"}
+        return answer_text(request, 413, body, headers)
+
+    monkeypatch.setattr(either.client._endpoint.http_session, "send", refuse)
+
+    for name, call in WRITES.items():
+        with pytest.raises(REFUSED_FOR_SIZE.get(name, StoreUnavailable)):
+            call(either)
+    for name in ("load", "head", "read times", "scan", "read the log"):
+        with pytest.raises(StoreUnavailable):
+            READS[name](either)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,16 @@ from typing import Any
 
 import pytest
 
-from eventstore import ANY, EXISTS, Event, NewEvent, StreamGap, UnexpectedItem, execute
+from eventstore import (
+    ANY,
+    EXISTS,
+    Event,
+    NewEvent,
+    StreamGap,
+    UnexpectedItem,
+    VersionConflict,
+    execute,
+)
 from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
 from eventstore.adapters.dynamodb.event_bodies import DynamoDBEventBodies
 from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
@@ -20,7 +29,7 @@ from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.publication_order import PublicationOrder
 from eventstore.replays import Replay
 from tests.half_visible import Address, HalfVisible
-from tests.tables import boto3s_client, dynamodb_client, events_table
+from tests.tables import Meter, boto3s_client, dynamodb_client, events_table
 
 BEFORE, AFTER = 2, 5
 HIDDEN = [hidden for count in (1, 2) for hidden in combinations(range(BEFORE + 1, AFTER + 1), count)]
@@ -158,6 +167,48 @@ def test_gap_that_stays_is_an_error_that_names_it(
         found += (event.event_id for event in store.read_stream("s", backward=backward))
 
     assert (caught.value.stream_id, caught.value.first_missing, caught.value.last_missing) == ("s", *gap)
+
+
+@pytest.mark.parametrize("expected", [1, 2, 4])
+def test_append_at_a_version_whose_event_was_deleted_is_refused_as_a_gap(
+    table: tuple[str, str], expected: int
+) -> None:
+    store, _ = half_visible(table, (), queries=0)
+    store._client.delete_item(
+        TableName=table[1], Key={"StreamId": {"S": "s"}, "EventId": {"N": str(expected)}}
+    )
+    meter = Meter.on(store._client)
+
+    with pytest.raises(StreamGap) as caught:
+        store.append("s", [NewEvent.of("Next")], expected=expected)
+
+    assert (caught.value.first_missing, caught.value.last_missing) == (expected, expected)
+    assert meter.requests == ["GetItem", "Query", "GetItem"]
+
+
+@pytest.mark.parametrize("others", [1, 2])
+def test_version_that_comes_to_exist_while_it_is_looked_for_is_not_ahead(
+    table: tuple[str, str], monkeypatch: pytest.MonkeyPatch, others: int
+) -> None:
+    store, _ = half_visible(table, (), queries=0)
+    read, looked = store.event_at, list[int]()
+
+    def event_at(stream_id: str, event_id: int) -> Event | None:
+        found = read(stream_id, event_id)
+        if not looked:
+            store.append("s", [NewEvent.of("Another")] * others, expected=ANY)
+        looked.append(event_id)
+        return found
+
+    monkeypatch.setattr(store, "event_at", event_at)
+
+    if others == 1:
+        assert store.append("s", [NewEvent.of("Next")], expected=AFTER + 1).version == AFTER + 2
+    else:
+        with pytest.raises(VersionConflict) as caught:
+            store.append("s", [NewEvent.of("Next")], expected=AFTER + 1)
+        assert type(caught.value) is VersionConflict
+        assert caught.value.actual == AFTER + 2
 
 
 def test_gap_that_stays_is_asked_for_again_a_bounded_number_of_times(table: tuple[str, str]) -> None:

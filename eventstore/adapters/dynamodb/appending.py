@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
@@ -13,19 +14,21 @@ from botocore.exceptions import ClientError
 from eventstore.adapters.dynamodb.compression import Compression
 from eventstore.adapters.dynamodb.items import event_from_item, item_from_event
 from eventstore.adapters.dynamodb.reading import EventReads
-from eventstore.adapters.dynamodb.requests import Busy, SlotsTaken, pause_s, send_once
+from eventstore.adapters.dynamodb.requests import Busy, RefusedForSize, SlotsTaken, pause_s, send_once
 from eventstore.adapters.dynamodb.schema import STREAM_ID
+from eventstore.adapters.dynamodb.stream_query import visible_pause_s
 from eventstore.appends import check_transaction, event_size_bytes, stamp
 from eventstore.errors import (
-    ClockSkewed,
     EventTooLarge,
     ExpectedVersionAhead,
     InvalidInput,
     PartlyAppended,
     StoreUnavailable,
+    StreamGap,
     TransactionTooLarge,
     VersionConflict,
 )
+from eventstore.errors.store import write_in_doubt
 from eventstore.events import Event, Head, NewEvent
 from eventstore.limits import (
     APPEND_MAX_TRIES,
@@ -42,7 +45,8 @@ _FREE: Final = f"attribute_not_exists({STREAM_ID})"
 _SIZE: Final = re.compile(r"size .*exceed", re.IGNORECASE)
 _ITEM_SIZE: Final = re.compile(r"item size", re.IGNORECASE)
 _MAX_PAUSE_S: Final = 0.2
-_PAUSES_S: Final = (0.02, 0.04, 0.08)
+_LOOKS: Final = 5
+"""Further looks at a transaction that is seen in part, within 0.3 to 0.6 s."""
 
 
 class EventAppends(EventReads):
@@ -74,14 +78,9 @@ class EventAppends(EventReads):
         made_us = self._clock_us()
         call = _Call(want(appends, new_uid=lambda: uuid7(now_us=made_us, random_bytes=self._random_bytes)))
         for attempt in range(1, APPEND_MAX_TRIES + 1):
-            try:
+            # A step that fails behind a write without an answer would have the words of a read.
+            with write_in_doubt("append") if call.lost else nullcontext():
                 appended = self._try(call)
-            except (StoreUnavailable, ClockSkewed) as error:
-                if (
-                    not call.lost or len(call.lost) == REQUEST_MAX_TRIES
-                ):  # none is in doubt, or it's a write's
-                    raise
-                raise call.may_be_done(error) from error
             if appended:
                 return appended
             if attempt < APPEND_MAX_TRIES:
@@ -141,15 +140,22 @@ class EventAppends(EventReads):
             self._find_event(wanted, expected)
 
     def _find_event(self, wanted: Wanted, expected: int) -> None:
-        # An event that is there never disappears, so it proves that the stream has no gap up to it.
+        # An event that is there never disappears, so it proves that the stream has no gap up to it: unless
+        # somebody deletes events by hand. What was deleted before this one isn't looked for, at any append.
         stream_id = wanted.append.stream_id
-        event = self.event_at(stream_id, expected)
+        event, actual = self.event_at(stream_id, expected), 0
+        if event is None:
+            actual = self._look_at_last(wanted)
+            # Later ones are there: it was deleted, or written between the two reads.
+            event = self.event_at(stream_id, expected) if actual >= expected else None
         if event is not None:
             wanted.head = event.head
             wanted.look_at(event)
+        elif wanted.seen:
             return
-        actual = self._look_at_last(wanted)
-        if not wanted.seen:
+        elif actual >= expected:
+            raise StreamGap(stream_id=stream_id, first_missing=expected, last_missing=expected)
+        else:
             raise ExpectedVersionAhead(stream_id=stream_id, expected=expected, actual=actual)
 
     def _find_last(self, wanted: Wanted) -> None:
@@ -206,6 +212,8 @@ class EventAppends(EventReads):
                     self._client.transact_write_items,
                     TransactItems=[{"Put": put} for put in puts],
                 )
+        except RefusedForSize as error:
+            raise _larger(events, is_item=len(events) == 1, limit_bytes=None) from error
         except ClientError as error:
             too_large = _too_large(error, events)
             if too_large is None:
@@ -248,12 +256,12 @@ class EventAppends(EventReads):
         Raises:
             PartlyAppended, EventUidReused: it's another append.
         """
-        for pause in _PAUSES_S:
+        for tries in range(1, _LOOKS + 1):
             try:
                 return call.found(settle(call.wanted, self._read_range))
             except PartlyAppended:
                 # A query may see a part of a transaction that is just becoming visible.
-                self._sleep(pause * self._jitter())
+                self._sleep(visible_pause_s(tries, jitter=self._jitter()))
         return call.found(settle(call.wanted, self._read_range))
 
     def _read_range(self, stream_id: str, first: int, last: int) -> Iterator[Event]:
@@ -273,11 +281,6 @@ class _Call:
     reason: str = ""
     """Why the last try has to be made again."""
 
-    def may_be_done(self, error: StoreUnavailable | ClockSkewed) -> StoreUnavailable:
-        """Return what to raise when a later step fails: its own words would be those of a read."""
-        then = f"{error.operation}: {error.reason}" if isinstance(error, StoreUnavailable) else str(error)
-        return StoreUnavailable(operation="append", reason=f"a write was not answered, and then {then}")
-
     def found(self, stored: list[tuple[Event, ...]]) -> tuple[Appended, ...]:
         return _appended(stored, repeated=self.wanted[0].has_given_uids and stored not in self.lost)
 
@@ -288,11 +291,16 @@ def _too_large(error: ClientError, events: list[Event]) -> InvalidInput | None:
     texts = [str(error), *(str(reason.get("Message")) for reason in reasons)]
     if not any(map(_SIZE.search, texts)):
         return None
+    is_item = any(map(_ITEM_SIZE.search, texts))
+    return _larger(events, is_item=is_item, limit_bytes=ITEM_MAX_BYTES if is_item else TRANSACTION_MAX_BYTES)
+
+
+def _larger(events: list[Event], *, is_item: bool, limit_bytes: int | None) -> InvalidInput:
     sizes = [event_size_bytes(event.stream_id, event) for event in events]
-    if not any(map(_ITEM_SIZE.search, texts)):
-        return TransactionTooLarge("events", size_bytes=sum(sizes), limit_bytes=TRANSACTION_MAX_BYTES)
+    if not is_item:
+        return TransactionTooLarge("events", size_bytes=sum(sizes), limit_bytes=limit_bytes)
     largest = sizes.index(max(sizes))
-    too_large = EventTooLarge("payload", size_bytes=sizes[largest], limit_bytes=ITEM_MAX_BYTES)
+    too_large = EventTooLarge("payload", size_bytes=sizes[largest], limit_bytes=limit_bytes)
     return too_large.under(f"events[{largest}]")
 
 

@@ -20,6 +20,7 @@ from eventstore.adapters.dynamodb.requests import SlotsTaken, checked, send
 from eventstore.adapters.dynamodb.schema import BY_TIME, EVENT_ID, EVENT_UID, GSI_KEY, STREAM_ID, TIMESTAMP
 from eventstore.adapters.dynamodb.stream_records import event_or_malformed
 from eventstore.errors import InvalidInput, MalformedItem, UnexpectedItem
+from eventstore.errors.store import write_in_doubt
 from eventstore.events import Event
 from eventstore.limits import VERSION_MAX
 from eventstore.positions import to_us
@@ -189,7 +190,8 @@ class DynamoDBEventsTable:
     def _in_the_way(self, event: Event, taken: SlotsTaken) -> Event | MalformedItem | None:
         try:
             item = taken.items[0]
-            return event_from_item(item) if item else self.get(event.stream_id, event.event_id)
+            with write_in_doubt("import"):
+                return event_from_item(item) if item else self.get(event.stream_id, event.event_id)
         except MalformedItem as malformed:
             return malformed
 

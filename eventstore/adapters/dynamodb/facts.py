@@ -26,6 +26,7 @@ from eventstore.adapters.dynamodb.schema import (
     STREAM_ID,
 )
 from eventstore.errors import MalformedStoreItem, StoreFormatUnknown, StoreUnavailable
+from eventstore.errors.store import write_in_doubt
 from eventstore.limits import FACTS_CLOCKS_S, FACTS_REFRESH_S, FACTS_SPREAD_S, SHARDS_MAX
 
 if TYPE_CHECKING:
@@ -122,6 +123,7 @@ class StoreFacts:
 
     def _record(self, read_shards: int) -> _Copy:
         copy = self._copy or self._read(consistent=True)
+        operation = f"record {read_shards} shards"
         for attempt in range(1, _MAX_TRIES + 1):
             if copy and copy.read_shards >= read_shards:
                 return copy
@@ -129,11 +131,12 @@ class StoreFacts:
                 return self._put(copy, read_shards)
             except SlotsTaken:
                 # Another writer was first, or an earlier try of ours has done it.
-                copy = self._read(consistent=True)
+                with write_in_doubt(operation):
+                    copy = self._read(consistent=True)
             except Busy:
                 self._sleep(min(0.5, 0.01 * 2**attempt) * self._jitter())
         reason = f"other writers were first {_MAX_TRIES} times"
-        raise StoreUnavailable(operation=f"record {read_shards} shards", reason=reason)
+        raise StoreUnavailable(operation=operation, reason=reason)
 
     def _put(self, copy: _Copy | None, read_shards: int) -> _Copy:
         """Put the item, the first time or in place of `copy`; what a later version has added stays in it."""

@@ -22,6 +22,7 @@ from eventstore.adapters.dynamodb.log_schema import (
 )
 from eventstore.adapters.dynamodb.requests import SlotsTaken, checked, send
 from eventstore.errors import MalformedBlock, StoreUnavailable, TranchesChanged, UnexpectedItem
+from eventstore.errors.store import write_in_doubt
 from eventstore.events import Event
 from eventstore.limits import LOG_TRANCHES, LOG_TRANCHES_MAX
 from eventstore.log import BlockPosition, LogEntry, check_block, check_read
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _FREE: Final = f"attribute_not_exists({TRANCHE})"
 _BLOCK_NAME: Final = {"#block": BLOCK}  # a word that DynamoDB's expressions keep for themselves
 _MAX_TRIES: Final = 20
+_APPEND: Final = "append to the log"
 _FIRST_BLOCKS: Final = 8
 
 
@@ -100,9 +102,10 @@ class DynamoDBEventLog:
                 self._last[tranche] = number
                 return number
             self._sleep(min(0.2, 0.005 * 2**attempt) * self._jitter())
-            last = self._find_last(tranche)
+            with write_in_doubt(_APPEND):
+                last = self._find_last(tranche)
         reason = f"other writers were first {_MAX_TRIES} times in tranche {tranche}"
-        raise StoreUnavailable(operation="append to the log", reason=reason)
+        raise StoreUnavailable(operation=_APPEND, reason=reason)
 
     def read_tranche(
         self, tranche: int, *, after: BlockPosition | None = None, limit: int | None = None

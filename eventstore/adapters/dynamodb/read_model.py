@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import ClientError
 
 from eventstore.adapters.dynamodb import subscription_schema as schema
-from eventstore.adapters.dynamodb.requests import TRANSACTION_CANCELED, Busy, SlotsTaken, checked, send
+from eventstore.adapters.dynamodb.requests import (
+    TRANSACTION_CANCELED,
+    Busy,
+    RefusedForSize,
+    SlotsTaken,
+    checked,
+    send,
+)
 from eventstore.errors import ReadModelRefused, StoreUnavailable
 from eventstore.events import Event
 
@@ -60,6 +67,8 @@ class DynamoDBReadModel:
                 raise _refused(event, "a condition of its own writes failed") from taken
             except Busy:
                 self._sleep(min(0.5, 0.02 * 2**attempt) * self._jitter())
+            except RefusedForSize as error:
+                raise _refused(event, error.reason) from error
             except ClientError as error:
                 if error.response["Error"]["Code"] not in {TRANSACTION_CANCELED, "ValidationException"}:
                     raise

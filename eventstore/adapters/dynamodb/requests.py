@@ -15,7 +15,15 @@ from botocore.client import BaseClient
 from botocore.exceptions import ChecksumError, ClientError
 from botocore.parsers import ResponseParserError
 
-from eventstore.adapters.answers import NOT_ANSWERED, ask, foreign, is_boto3s, is_passing
+from eventstore.adapters.answers import (
+    NOT_ANSWERED,
+    PASSING_CODES,
+    ask,
+    foreign,
+    is_boto3s,
+    is_passing,
+    is_too_large,
+)
 from eventstore.adapters.dynamodb.response_parser import UnreadAnswer
 from eventstore.adapters.forks import fork_safe
 from eventstore.errors import StoreUnavailable
@@ -32,7 +40,7 @@ TRANSACTION_CONFLICT: Final = "TransactionConflictException"
 _MAX_BARREN: Final = 5
 
 # Reasons of a cancelled transaction that are not about the events themselves: it may work in a moment.
-_PASSING: Final = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
+_PASSING: Final = PASSING_CODES | {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
 
 _PAGE: Final = (("Items", list), ("Count", int))
 _MEMBERS: Final[dict[str, tuple[tuple[str, type], ...]]] = {
@@ -92,6 +100,13 @@ class Busy(StoreUnavailable):
     """
 
 
+class RefusedForSize(StoreUnavailable):
+    """The request was refused for its size, by HTTP's 413 alone; nothing was written.
+
+    DynamoDB takes all that the library sends, so it's mostly a proxy on the way.
+    """
+
+
 def send(operation: Callable[..., Any], **request: Any) -> Any:
     """Send one request; try again, up to `REQUEST_MAX_TRIES` times, while DynamoDB can't be reached.
 
@@ -101,6 +116,7 @@ def send(operation: Callable[..., Any], **request: Any) -> Any:
     Raises:
         StoreUnavailable: throttled, failing or not reached, at each try.
         Busy: of a write, another transaction is in the way; it's known that nothing was written.
+        RefusedForSize: at once; it's known that nothing was written.
         SlotsTaken: of a write with a condition; its callers know what that means, theirs needn't.
         ClientError: anything else, such as a missing table or permission, as boto3 says it.
     """
@@ -109,7 +125,7 @@ def send(operation: Callable[..., Any], **request: Any) -> Any:
     for attempt in range(1, REQUEST_MAX_TRIES):
         try:
             return send_once(operation, **request)
-        except Busy:
+        except (Busy, RefusedForSize):
             raise
         except StoreUnavailable:
             time.sleep(pause_s(attempt, jitter=random.random()))
@@ -160,10 +176,13 @@ def pause_s(attempt: int, *, jitter: float) -> float:
 
 
 def _raise_refusal(error: ClientError) -> NoReturn:
-    code = error.response["Error"]["Code"]
+    code = error.response["Error"].get("Code", "")
     # By its status first: what failed inside of DynamoDB has failed, whatever its body is called.
     if is_passing(error):
         raise StoreUnavailable(operation=error.operation_name, reason=str(error)) from error
+    if is_too_large(error):
+        reason = f"{error}. The request was refused for its size; a proxy on the way takes less than DynamoDB"
+        raise RefusedForSize(operation=error.operation_name, reason=reason) from error
     if code == CONDITION_FAILED:
         raise SlotsTaken([_item(error.response)]) from error
     if code == TRANSACTION_CANCELED:
@@ -209,8 +228,12 @@ def get_items(
 
 
 def _raise_cancelled(error: ClientError) -> NoReturn:
-    reasons: list[dict[str, Any]] = error.response.get("CancellationReasons", [])  # type: ignore[assignment]
-    codes = {reason.get("Code") or "None" for reason in reasons}
+    reasons: Any = error.response.get("CancellationReasons", [])
+    codes = {reason.get("Code") or "None" if isinstance(reason, dict) else "None" for reason in reasons}
+    if codes <= {"None"}:
+        # Nothing was written if this is DynamoDB's; but its answers name a reason.
+        reason = f"{error}: the answer is cut off or not DynamoDB's: it has no reason for the cancellation"
+        raise StoreUnavailable(operation=error.operation_name, reason=reason) from error
     if "ConditionalCheckFailed" in codes:
         raise SlotsTaken([_item(reason) for reason in reasons]) from error
     if codes & _PASSING and codes <= _PASSING | {"None"}:

@@ -102,4 +102,12 @@ class StreamQuery:
 
     def pause_s(self, *, jitter: float) -> float:
         """Return the seconds to wait before the same is asked for again; half of them without any jitter."""
-        return min(_MAX_PAUSE_S, _PAUSE_S * 2.0**self._tries) * (1 + jitter) / 2
+        return visible_pause_s(self._tries, jitter=jitter)
+
+
+def visible_pause_s(tries: int, *, jitter: float) -> float:
+    """Return the seconds in which a transaction may become visible, after so many tries to see it whole.
+
+    Half of them without any jitter: with all of them, some callers would not have waited at all.
+    """
+    return min(_MAX_PAUSE_S, _PAUSE_S * 2.0**tries) * (1 + jitter) / 2
