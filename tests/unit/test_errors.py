@@ -34,6 +34,7 @@ SAMPLES: Final[dict[str, Any]] = {
     "datetime": datetime(2026, 1, 31, 9, 30, tzinfo=UTC),
     "float": 1.5,
     "int": 7,
+    "int | None": None,
     "int | str": "exists",
     "list[dict[str, Any] | None]": [{"EventId": {"N": "1"}}, None],
     "object": ("a message", 1),
