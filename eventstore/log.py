@@ -161,10 +161,14 @@ class EventLog(Protocol):
         Raises:
             InvalidRange, InvalidLimit: at once, before anything is read.
             TranchesChanged: at once; the log was begun with another number of tranches than it's told.
+            PositionNotInLog: at the first entry; `after` lies behind the tranche's end, as after a restore.
+                That's noticed as long as the log hasn't grown beyond it again; and, by a process that has
+                read up to there itself, only when it's started anew: a block never disappears otherwise.
             StoreUnavailable: throttled or unreachable; safe to go on behind the last entry.
 
         Cost (DynamoDB): 1 query, and 1 RCU each 4 KB of blocks (about 50 entries); 1 RCU when nothing is
-        new. Many small blocks can take a second query.
+        new. Many small blocks can take a second query. When nothing is new behind an `after` to which this
+        process hasn't read itself, 1 query more for the tranche's last block (1 RCU each 4 KB): once.
         """
         ...
 
@@ -205,6 +209,7 @@ def read_log(
 
     Raises:
         InvalidPosition, InvalidLimit: what is wrong and how to mend it.
+        PositionNotInLog: `after` lies behind the log's end; see `EventLog.read_tranche`.
         TranchesChanged: the log was begun with another number of tranches than it's told.
         StoreUnavailable: throttled or unreachable; safe to try again.
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
+from eventstore.errors import PositionNotInLog
 from eventstore.events import Event
 from eventstore.limits import LOG_TRANCHES
 from eventstore.log import BlockPosition, LogEntry, check_block, check_read
@@ -57,7 +58,11 @@ class MemoryEventLog:
         return islice(self._entries(tranche, place), limit)
 
     def _entries(self, tranche: int, place: BlockPosition) -> Iterator[LogEntry]:
-        behind = place.entries
-        for number in range(place.block, len(self._blocks[tranche]) + 1):
-            yield from self._blocks[tranche][number - 1][behind:]
+        blocks = self._blocks[tranche]
+        last, behind = len(blocks), place.entries
+        is_there = place.block <= last + 1 if not behind else place.block <= last
+        if not is_there or (behind and behind > len(blocks[place.block - 1])):
+            raise PositionNotInLog(tranche=tranche, block=place.block, entries=place.entries, last_block=last)
+        for number in range(place.block, last + 1):
+            yield from blocks[number - 1][behind:]
             behind = 0

@@ -55,6 +55,7 @@ Each can be pickled and copied, with its text and its data.
     ├── StoreFormatUnknown                 the store was written by a newer version of this library
     ├── CompressionUnavailable             a payload's codec isn't installed here
     ├── MalformedBlock                     a block of the log that is missing or can't be read
+    ├── PositionNotInLog                   a position from before a restore of the log; nothing was read
     ├── NotPublishable                     an event that can't be put on a bus, not even by reference
     ├── TranchesChanged                    the log was begun with another number of tranches
     ├── PublicationStopped                 a batch was published only in part; the rest has to be tried again
@@ -110,6 +111,7 @@ from eventstore.errors.readers import (
     LeaseLost,
     MalformedBlock,
     NotPublishable,
+    PositionNotInLog,
     PublicationStopped,
     ReadModelRefused,
     SubscriptionNotFound,
@@ -175,6 +177,7 @@ __all__ = [
     "NotSynchronous",
     "OtherVerification",
     "PartlyAppended",
+    "PositionNotInLog",
     "PublicationStopped",
     "ReadModelRefused",
     "RepeatedStream",

@@ -112,6 +112,27 @@ class MalformedBlock(EventStoreError):
         self.reason = reason
 
 
+class PositionNotInLog(EventStoreError):
+    """A position or checkpoint lies behind the log's end: the log's table was restored, or is another one.
+
+    Nothing was read or stored. What is logged from now on below that position would never be read. `block`
+    and `entries` are the place in the tranche, as in `BlockPosition`; `last_block` is the tranche's last
+    block, 0 where it has none.
+    """
+
+    def __init__(self, *, tranche: int, block: int, entries: int, last_block: int) -> None:
+        super().__init__(
+            f"the position at block {block}, behind {entries} of its entries, lies behind the end of tranche "
+            f"{tranche} of the log, whose last block is {last_block}; the log's table was restored or "
+            "rebuilt since, or is another one. Drop the position and read the log again from its beginning; "
+            "a subscription begins anew under another name"
+        )
+        self.tranche = tranche
+        self.block = block
+        self.entries = entries
+        self.last_block = last_block
+
+
 class TranchesChanged(EventStoreError):
     """The log was begun with another number of tranches: its order would break. Nothing was written."""
 

@@ -239,7 +239,8 @@ DESCRIPTIONS: Final[dict[str, dict[str, Any]]] = {
             _parameter(
                 "after",
                 {"type": "string"},
-                "Go on behind this position: a `next` or a `checkpoint` of the log.",
+                "Go on behind this position: a `next` or a `checkpoint` of the log. One that lies behind the "
+                "log's end, as after a restore of its table, is refused.",
             ),
             _LIMIT,
         ],

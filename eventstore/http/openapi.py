@@ -114,6 +114,7 @@ PROBLEMS: Final[dict[str, tuple[type[Exception], ...]]] = {
         http.RepeatedParameter,
         domain.InvalidLimit,
         domain.InvalidPosition,
+        domain.PositionNotInLog,
         domain.MalformedBlock,
         domain.StoreUnavailable,
     ),

@@ -307,6 +307,14 @@ PROBLEM_TYPES: Final[dict[type[Exception], ProblemType]] = {
         "Nothing is wrong with the request: the operator has to restore the log's table. The events "
         "themselves are not touched: read them by stream, or by time.",
     ),
+    domain.PositionNotInLog: ProblemType(
+        "position-not-in-log",
+        410,
+        "The position lies behind the log's end",
+        "The log's table was restored or rebuilt since the position was given, or is another one. Drop the "
+        "position and read the log from its beginning; drop each entry whose `eventId` isn't above the last "
+        "one that was handled of its stream.",
+    ),
     domain.StoreUnavailable: ProblemType(
         "unavailable",
         503,

@@ -120,7 +120,8 @@ class Subscription:
             HandlerFailed: with `OnFailure.STOP`, after the checkpoints were stored and the leases freed.
             NotSynchronous: the handler returned before its work was done; checkpoints lie before that event.
             WorkerIdInUse: another worker has this one's id.
-            SubscriptionNotFound, TranchesChanged, MalformedBlock: it can't be read from where it is.
+            SubscriptionNotFound, TranchesChanged, MalformedBlock, PositionNotInLog: it can't be read from
+                where it is, for example since a checkpoint lies behind the end of a log that was restored.
         """
         self.run(until=lambda: False)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from eventstore.errors import MalformedItem
+from eventstore.errors import MalformedItem, PositionNotInLog
 from eventstore.events import Event
 from eventstore.limits import READ_MAX_ADDRESSES
 from eventstore.log import BlockPosition, EventLog, LogEntry
@@ -80,6 +81,9 @@ class TrancheReader:
     def read(self) -> Iterator[Turn]:
         """Read the next page; to be read to its end, or the reader to be thrown away.
 
+        Raises:
+            PositionNotInLog: the place lies behind the log's end; see `EventLog.read_tranche`.
+
         Cost: that of `EventLog.read_tranche` and, for each 100 wanted events, of `read_events`.
         """
         entries = self._log.read_tranche(self._tranche, after=self._place, limit=self._terms.page_entries)
@@ -125,11 +129,12 @@ class TrancheReader:
     def _warm_up(self) -> None:
         first = max(1, self._place.block - self._terms.warm_up_blocks)
         self._knows_all = first == 1
-        for entry in self._log.read_tranche(self._tranche, after=BlockPosition(first, 0)):
-            if entry.position > self._place:
-                return
-            if entry.stream_id.startswith(self._streams):
-                self._remember(entry.stream_id, max(entry.event_id, self._last.get(entry.stream_id, 0)))
+        with suppress(PositionNotInLog):  # the reading behind the place says it, with the place itself
+            for entry in self._log.read_tranche(self._tranche, after=BlockPosition(first, 0)):
+                if entry.position > self._place:
+                    return
+                if entry.stream_id.startswith(self._streams):
+                    self._remember(entry.stream_id, max(entry.event_id, self._last.get(entry.stream_id, 0)))
 
     def _remember(self, stream_id: str, event_id: int) -> None:
         self._last[stream_id] = event_id

@@ -18,6 +18,7 @@ from eventstore import (
     InvalidRange,
     LogEntry,
     LogPosition,
+    PositionNotInLog,
     read_log,
 )
 from eventstore.log import tranche_of
@@ -163,6 +164,39 @@ class EventLogContract(ABC):
             log.read_tranche(0, limit=limit)
         with pytest.raises(InvalidLimit):
             read_log(log, limit=limit)
+
+    def test_end_of_the_log_is_a_position(self, log: EventLog) -> None:
+        log.append_block(0, logged_events(stream_in(0), 2))
+
+        for _ in range(2):
+            assert list(log.read_tranche(0, after=BlockPosition(2, 0))) == []
+            assert list(log.read_tranche(1, after=BlockPosition(1, 0))) == []
+        log.append_block(0, logged_events(stream_in(0), 1, first=3))
+        assert addresses(list(log.read_tranche(0, after=BlockPosition(2, 0)))) == [(stream_in(0), 3)]
+
+    @pytest.mark.parametrize("place", [(3, 0), (3, 1), (2, 1), (99, 0), (1, 3), (99, 5)])
+    def test_position_behind_the_logs_end_is_refused(self, log: EventLog, place: tuple[int, int]) -> None:
+        log.append_block(1, logged_events(stream_in(1), 2))
+
+        for read in range(2):
+            with pytest.raises(PositionNotInLog) as caught:
+                list(log.read_tranche(1, after=BlockPosition(*place), limit=5 if read else None))
+            error = caught.value
+            assert (error.tranche, error.block, error.entries, error.last_block) == (1, *place, 1)
+
+    @pytest.mark.parametrize("place", [(2, 0), (1, 1)])
+    def test_position_in_a_log_without_blocks_is_refused(self, log: EventLog, place: tuple[int, int]) -> None:
+        with pytest.raises(PositionNotInLog):
+            list(log.read_tranche(0, after=BlockPosition(*place)))
+
+    def test_position_behind_the_end_of_one_tranche_is_refused_for_the_log(self, log: EventLog) -> None:
+        for tranche in range(TRANCHES):
+            log.append_block(tranche, logged_events(stream_in(tranche), 1))
+        kept = LogPosition((BlockPosition(2, 0), BlockPosition(4, 0), BlockPosition(1, 0)))
+
+        with pytest.raises(PositionNotInLog):
+            read_log(log, after=kept)
+        assert len(read_log(log, after=kept, tranches=[0, 2]).entries) == 1
 
     # --- read the log -----------------------------------------------------------------------------
 

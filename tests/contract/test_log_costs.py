@@ -11,8 +11,14 @@ import pytest
 from eventstore import Event
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
 from eventstore.adapters.memory import MemoryEventStore
+from eventstore.adapters.memory_checkpoints import MemoryEventBodies
 from eventstore.index import Indexer
+from eventstore.limits import LOG_TRANCHES
+from eventstore.log import BEGINNING, tranche_of
 from eventstore.publication_order import StreamRecord
+from eventstore.subscriptions.terms import Terms
+from eventstore.subscriptions.tranche_reader import TrancheReader
+from eventstore.testing.log_contract import logged_events
 from tests.tables import Meter, dynamodb_client, log_table
 
 BATCH = 100
@@ -61,6 +67,50 @@ def test_event_of_1_kb_costs_at_most_a_fifth_of_a_write_unit_at_a_batch_of_100(
     units_per_event = meter.table_units / (10 * BATCH)
     print(f"{units_per_event:.3f} WCU an event")  # shown with `pytest -rP`
     assert units_per_event <= WCU_PER_EVENT_MAX
+
+
+def test_end_of_the_log_is_looked_for_once_a_process_and_not_by_who_has_read_up_to_it(
+    metered: tuple[DynamoDBEventLog, Meter],
+) -> None:
+    log, meter = metered
+    streams = (f"order-{n}" for n in range(1_000))
+    stream = next(name for name in streams if tranche_of(name, tranches=LOG_TRANCHES) == 0)
+    for event_id in range(1, 12):
+        log.append_block(0, logged_events(stream, 1, first=event_id))
+
+    def fresh() -> DynamoDBEventLog:
+        found = DynamoDBEventLog(client=log._client, table_name=log._table_name)
+        assert found.tranches == LOG_TRANCHES
+        meter.reset()
+        return found
+
+    reader = fresh()
+    end = list(reader.read_tranche(0))[-1].position
+    meter.reset()
+    for _ in range(3):
+        assert list(reader.read_tranche(0, after=end, limit=100)) == []
+    assert meter.requests == ["Query"] * 3
+
+    reader = fresh()
+    for _ in range(3):
+        assert list(reader.read_tranche(0, after=end, limit=100)) == []
+    assert (meter.requests, meter.items) == (["Query"] * 4, 1)
+
+    reader = fresh()
+    assert list(reader.read_tranche(0, after=BEGINNING, limit=3))
+    assert meter.requests == ["Query"]
+
+    worker = TrancheReader(
+        log=fresh(),
+        bodies=MemoryEventBodies(MemoryEventStore()),
+        tranche=0,
+        place=end,
+        names=None,
+        streams="",
+        terms=Terms(),
+    )
+    assert list(worker.read()) == []
+    assert meter.requests == ["Query", "Query"]  # what is read before the place, and what is new
 
 
 def test_first_batch_of_a_process_costs_a_read_of_each_tranche_and_a_check_more(

@@ -15,6 +15,7 @@ from eventstore import (
     EventLog,
     MalformedBlock,
     NewEvent,
+    PositionNotInLog,
     StoreUnavailable,
     TranchesChanged,
     read_log,
@@ -168,6 +169,48 @@ def test_writer_who_is_never_first_gives_up(table: Table, monkeypatch: pytest.Mo
         log.append_block(0, logged_events(stream_in(0), 1, first=2))
     assert len(waited) == 20
     assert max(waited) == 0.2
+
+
+def test_subscription_whose_checkpoint_lies_behind_a_restored_logs_end_stops_and_keeps_it(
+    table: Table, dynamodb_endpoint: str
+) -> None:
+    stream, checkpoints = stream_in(0), MemoryCheckpoints()
+    store = MemoryEventStore()
+    store.append(stream, [NewEvent.of("Happened")] * 40, expected=0)
+    handled: list[int] = []
+
+    def worker(log: EventLog) -> Subscription:
+        return subscribe(
+            "view",
+            lambda event: handled.append(event.event_id),
+            log=log,
+            bodies=MemoryEventBodies(store),
+            checkpoints=checkpoints,
+            worker=f"w{len(handled)}",
+        )
+
+    for first in range(1, 41):
+        table.log().append_block(0, logged_events(stream, 1, first=first))
+    first_one = worker(table.log())
+    first_one.step()
+    first_one.close()
+    assert handled == list(range(1, 41))
+    places = {tranche: lease.place for tranche, lease in checkpoints.read_group("view").leases.items()}
+    with log_table(table.client) as name:
+        for before, blocks in (
+            (0, 10),
+            (10, 30),
+        ):  # without and with some of those read before the checkpoint
+            restored = Table(dynamodb_endpoint, name)
+            for first in range(before + 1, blocks + 1):
+                restored.log().append_block(0, logged_events(stream, 1, first=first))
+
+            with pytest.raises(PositionNotInLog, match="begins anew under another name") as caught:
+                worker(restored.log()).run_forever()
+            assert (caught.value.block, caught.value.last_block) == (41, blocks)
+    left = {tranche: lease.place for tranche, lease in checkpoints.read_group("view").leases.items()}
+    assert left == places
+    assert len(handled) == 40
 
 
 def test_log_that_was_begun_with_other_tranches_is_not_written_to(table: Table) -> None:

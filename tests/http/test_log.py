@@ -119,6 +119,20 @@ def test_bad_query_is_refused(gateway: Gateway, query: dict[str, object], proble
     assert (answer.status, answer.problem) == (400, problem)
 
 
+def test_checkpoint_from_before_the_log_was_rebuilt_is_refused(
+    gateway: Gateway, store: MemoryEventStore
+) -> None:
+    for n in range(20):
+        store.append(f"order-{n}", [NewEvent.of("OrderPlaced")], expected=0)
+    checkpoint = gateway.get("/log").json["checkpoint"]
+    assert gateway.get("/log", after=checkpoint).status == 200
+
+    rebuilt = Gateway(MemoryEventStore(), log=MemoryEventLog())
+    answer = rebuilt.get("/log", after=checkpoint)
+    assert (answer.status, answer.problem) == (410, "position-not-in-log")
+    assert "read the log again from its beginning" in answer.json["detail"]
+
+
 @pytest.mark.parametrize(
     ("error", "status", "problem"),
     [

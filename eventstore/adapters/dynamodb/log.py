@@ -21,7 +21,13 @@ from eventstore.adapters.dynamodb.log_schema import (
     TRANCHES,
 )
 from eventstore.adapters.dynamodb.requests import SlotsTaken, checked, send
-from eventstore.errors import MalformedBlock, StoreUnavailable, TranchesChanged, UnexpectedItem
+from eventstore.errors import (
+    MalformedBlock,
+    PositionNotInLog,
+    StoreUnavailable,
+    TranchesChanged,
+    UnexpectedItem,
+)
 from eventstore.errors.store import write_in_doubt
 from eventstore.events import Event
 from eventstore.limits import LOG_TRANCHES, LOG_TRANCHES_MAX
@@ -73,6 +79,8 @@ class DynamoDBEventLog:
         self._jitter = jitter
         self._sleep = sleep
         self._last: dict[int, int] = {}
+        self._there: dict[int, int] = {}
+        """The highest block of each tranche that was read: those up to it never disappear."""
         self._begun_with: int | None = None
 
     @property
@@ -120,8 +128,16 @@ class DynamoDBEventLog:
         while True:
             answer = self._query(tranche, from_block=number, limit=blocks)
             first = number
+            if answer["Items"]:
+                self._note(tranche, int(answer["Items"][-1][BLOCK]["N"]))
+            else:
+                self._check_end(tranche, BlockPosition(number, behind))
             for item in answer["Items"]:
                 entries = _entries_of(tranche, number, item)
+                if behind > len(entries):
+                    raise PositionNotInLog(
+                        tranche=tranche, block=number, entries=behind, last_block=self._find_last(tranche)
+                    )
                 yield from entries[behind:]
                 given += len(entries) - behind
                 number, behind = number + 1, 0
@@ -130,6 +146,18 @@ class DynamoDBEventLog:
             if limit is not None:
                 # As many more blocks as it takes when they hold what these held.
                 blocks = max(1, ceil((limit - given) * (number - first) / max(given, 1)))
+
+    def _note(self, tranche: int, block: int) -> None:
+        self._there[tranche] = max(block, self._there.get(tranche, 0))
+
+    def _check_end(self, tranche: int, place: BlockPosition) -> None:
+        """Refuse a place that lies behind the tranche's end, when nothing was found from its block on."""
+        if not place.entries and place.block - 1 <= self._there.get(tranche, 0):
+            return
+        last = self._find_last(tranche)
+        if last < (place.block if place.entries else place.block - 1):
+            raise PositionNotInLog(tranche=tranche, block=place.block, entries=place.entries, last_block=last)
+        self._note(tranche, last)
 
     def _query(self, tranche: int, *, from_block: int, limit: int | None) -> Any:
         request: dict[str, Any] = {
