@@ -12,7 +12,7 @@ from botocore.config import Config
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore import ANY, AllEvents, ClockSkewed, MalformedItem, NewEvent
+from eventstore import ANY, AllEvents, ClockSkewed, Event, MalformedItem, NewEvent
 from eventstore.adapters.dynamodb.client import CLIENT_CONFIG, dynamodb_client
 from eventstore.adapters.dynamodb.clocks import ServerClock
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
@@ -172,7 +172,34 @@ def test_first_append_of_a_process_is_refused_before_anything_is_written(
     with pytest.raises(ClockSkewed):
         store.append("s", [NewEvent.of("E")] * count, expected=0)
 
-    assert list(right.read_stream("s")) == []
+    assert table[0].scan(TableName=table[1])["Items"] == []  # nor the store's own item, by that clock
+
+
+@pytest.mark.parametrize("unsettled", [True, False])
+def test_first_read_of_all_by_a_process_gives_nothing_out_by_a_wrong_clock(
+    table: tuple[Any, str], unsettled: bool
+) -> None:
+    right = DynamoDBEventStore(client=table[0], table_name=table[1])
+    right.append("s", [NewEvent.of("E")] * 3, expected=0)
+    store = DynamoDBEventStore(
+        client=table[0], table_name=table[1], clock_us=lambda: right._clock_us() + 60_000_000
+    )
+    found: list[Event] = []
+
+    with pytest.raises(ClockSkewed):
+        found += store.read_all(unsettled=unsettled)
+
+    assert found == []
+
+
+def test_comparing_the_clock_of_a_first_read_of_all_takes_no_request(table: tuple[Any, str]) -> None:
+    DynamoDBEventStore(client=table[0], table_name=table[1]).append("s", [NewEvent.of("E")], expected=0)
+    store = DynamoDBEventStore(client=table[0], table_name=table[1])
+    meter = tables.Meter.on(table[0])
+
+    list(store.read_all())
+
+    assert meter.requests == ["GetItem", "Query"]
 
 
 @pytest.mark.parametrize("time_us", [TIMESTAMP_MAX_US + 1, 10**30, -1])

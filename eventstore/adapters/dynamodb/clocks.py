@@ -2,6 +2,9 @@
 
 Each answer has a Date: the second in which it was made, between the request and its arrival. A few answers
 together say the time to within some milliseconds. That costs nothing.
+
+Appends and reads of all streams are compared: at the first ones of a process, behind its first answer and
+before anything is stamped, written or given out. Reads of one stream aren't: they rest on no clock.
 """
 
 from __future__ import annotations

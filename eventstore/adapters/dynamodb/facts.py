@@ -51,6 +51,7 @@ class StoreFacts:
         table_name: the events table.
         clock_us, jitter, sleep: time and chance, to be replaced in tests.
         sends: sends a request, as `requests.send` does.
+        stamp_us: the time that is written, so that others rely on it; None for `clock_us`.
 
     All methods raise `StoreFormatUnknown`, `MalformedStoreItem` and `StoreUnavailable`, before anything else
     is read or written.
@@ -65,11 +66,13 @@ class StoreFacts:
         jitter: Callable[[], float] = random.random,
         sleep: Callable[[float], object] = time.sleep,
         sends: Callable[..., Any] = send,
+        stamp_us: Callable[[], int] | None = None,
     ) -> None:
         self._sends = sends
         self._client = checked(client)
         self._table_name = table_name
         self._clock_us = clock_us
+        self._stamp_us = stamp_us or clock_us
         self._jitter = jitter
         self._sleep = sleep
         # Replaced whole and never locked: two threads that both read it do no harm, and a fork no less.
@@ -140,7 +143,7 @@ class StoreFacts:
 
     def _put(self, copy: _Copy | None, read_shards: int) -> _Copy:
         """Put the item, the first time or in place of `copy`; what a later version has added stays in it."""
-        now_us = self._clock_us()
+        now_us = self._stamp_us()
         # Who finds no item asks again each time, so a first number needs no time to spread.
         before = copy.known_to_all(now_us=now_us) if copy else read_shards
         item = {

@@ -59,6 +59,7 @@ class EventReads:
             jitter=jitter,
             sleep=sleep,
             sends=partial(server_clock.send, send),
+            stamp_us=self._now_us,
         )
 
     def __reduce__(self) -> NoReturn:
@@ -169,6 +170,7 @@ class EventReads:
             return joined
 
         first = joining(None)
+        self._now_us()  # a process's first request has been answered now; before, no time was at hand
         process = os.getpid()
         executor = ThreadPoolExecutor(min(len(first), _MAX_THREADS), thread_name_prefix="read-all")
         try:
