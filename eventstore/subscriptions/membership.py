@@ -15,6 +15,7 @@ from typing import Final
 from eventstore.errors import LeaseLost, WorkerIdInUse
 from eventstore.log import BlockPosition
 from eventstore.subscriptions.checkpoints import Checkpoints, Group, Lease, ParkedEvent, Start
+from eventstore.subscriptions.identity import Identity
 
 _LOGGER: Final = logging.getLogger("eventstore.subscriptions")
 
@@ -33,8 +34,7 @@ class Membership:
         self,
         *,
         subscription: str,
-        worker: str,
-        session: str,
+        identity: Identity,
         checkpoints: Checkpoints,
         lease_s: float,
         monotonic: Callable[[], float],
@@ -43,8 +43,7 @@ class Membership:
         lose: Callable[[int], object],
     ) -> None:
         self._subscription = subscription
-        self._worker = worker
-        self._session = session
+        self._identity = identity
         self._has_joined = self._is_replaced = False
         self._checkpoints = checkpoints
         self._interval_s = lease_s / 6
@@ -61,6 +60,7 @@ class Membership:
 
     def due(self) -> bool:
         """Tell whether it's time to `keep` again."""
+        self._leave_to_parent()
         return self._kept_at is None or self._monotonic() - self._kept_at >= self._interval_s
 
     def keep(self) -> None:
@@ -78,7 +78,7 @@ class Membership:
         group = self._begin(self._checkpoints.read_group(self._subscription))
         now = self._monotonic()
         alive = self._alive_workers(group, now)
-        share = _share(len(group.leases), alive, self._worker)
+        share = _share(len(group.leases), alive, self._identity.worker)
         for tranche in sorted(self.leases)[share:]:
             self.release(tranche)
         self._take(group, share, now)
@@ -87,6 +87,8 @@ class Membership:
 
     def store(self, tranche: int) -> bool:
         """Renew a lease and store its checkpoint; tell whether it's still held."""
+        if self._leave_to_parent():
+            return False
         try:
             place, start = self._place(tranche)
             self.leases[tranche] = self._checkpoints.renew(
@@ -100,6 +102,8 @@ class Membership:
 
     def park(self, parked: ParkedEvent) -> bool:
         """Put an event aside; False when its tranche's lease was taken by another worker."""
+        if self._leave_to_parent():
+            return False
         try:
             self._checkpoints.park(self._subscription, self.leases[parked.tranche], parked)
         except LeaseLost as lost:
@@ -120,13 +124,27 @@ class Membership:
         self._drop(tranche)
 
     def leave(self) -> None:
-        """Free every lease, with its checkpoint, and be forgotten."""
+        """Free every lease, with its checkpoint, and be forgotten; a forked child frees nothing."""
+        if self._leave_to_parent():
+            return
         for tranche in list(self.leases):
             self.release(tranche)
         if not self._is_replaced:  # else it's another worker that's known under this id
-            self._checkpoints.leave(self._subscription, self._worker)
+            self._checkpoints.leave(self._subscription, self._identity.worker)
         self._kept_at = None
         self._has_joined = self._is_replaced = False
+
+    def _leave_to_parent(self) -> bool:
+        """In a forked child, leave what's held to the parent and be another worker; tell whether so."""
+        if not self._identity.is_inherited():
+            return False
+        for tranche in list(self.leases):
+            self._drop(tranche)
+        self._identity.take()
+        self._seen.clear()
+        self._kept_at = None
+        self._has_joined = self._is_replaced = False
+        return True
 
     def forget(self) -> None:
         """Hold nothing any more, without a word to anybody."""
@@ -136,10 +154,13 @@ class Membership:
     def _join(self) -> None:
         # At first another session's place is taken: that of a container, say, which was started again.
         if not self._checkpoints.join(
-            self._subscription, self._worker, session=self._session, is_first=not self._has_joined
+            self._subscription,
+            self._identity.worker,
+            session=self._identity.session,
+            is_first=not self._has_joined,
         ):
             self._is_replaced = True
-            raise WorkerIdInUse(subscription=self._subscription, worker=self._worker)
+            raise WorkerIdInUse(subscription=self._subscription, worker=self._identity.worker)
         self._has_joined = True
 
     def _take(self, group: Group, share: int, now: float) -> None:
@@ -149,8 +170,8 @@ class Membership:
             if len(self.leases) >= share or tranche in self.leases:
                 continue
             # Our own but not held: the answer to our taking it got lost.
-            if lease.owner in {None, self._worker} or rests >= self._dead_after_s:
-                ours = self._checkpoints.take(self._subscription, lease, owner=self._worker)
+            if lease.owner in {None, self._identity.worker} or rests >= self._dead_after_s:
+                ours = self._checkpoints.take(self._subscription, lease, owner=self._identity.worker)
                 if ours:
                     self.leases[tranche] = ours
                     if lease.owner is not None:
@@ -159,13 +180,17 @@ class Membership:
     def _in_our_order(self, group: Group) -> list[int]:
         """Begin at another tranche than the other workers, so that not all go for the same ones."""
         tranches = sorted(group.leases)
-        first = sorted(group.workers).index(self._worker) if self._worker in group.workers else 0
+        first = (
+            sorted(group.workers).index(self._identity.worker)
+            if self._identity.worker in group.workers
+            else 0
+        )
         return tranches[first:] + tranches[:first]
 
     def _alive_workers(self, group: Group, now: float) -> set[str]:
-        alive = {self._worker}
+        alive = {self._identity.worker}
         for worker, counter in group.workers.items():
-            if worker == self._worker:
+            if worker == self._identity.worker:
                 continue
             if self._rests_s(("worker", worker), counter, now) < self._dead_after_s:
                 alive.add(worker)

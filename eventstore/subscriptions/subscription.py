@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import random
 import time
-import uuid
 from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Final
@@ -23,6 +22,7 @@ from eventstore.subscriptions.attempts import Attempts
 from eventstore.subscriptions.checkpoints import Checkpoints, Group, Start
 from eventstore.subscriptions.handling import Counts, Handling
 from eventstore.subscriptions.held import Held
+from eventstore.subscriptions.identity import Identity
 from eventstore.subscriptions.membership import Membership
 from eventstore.subscriptions.projection import Projection
 from eventstore.subscriptions.retry import Retried, retry
@@ -40,7 +40,9 @@ class Subscription:
     """One worker of a subscription; made by `subscribe`, which tells what its arguments mean.
 
     Not for several threads, but for `stop`, which may be called from anywhere. Run more workers in other
-    threads or processes to share the tranches; more workers than tranches are idle, ready to step in.
+    threads or processes to share the tranches; more workers than tranches are idle, ready to step in. In a
+    forked child it's another worker, which begins anew: what was held stays with the parent, whose threads
+    don't run in the child.
     """
 
     def __init__(
@@ -56,14 +58,13 @@ class Subscription:
         streams: str,
         on_failure: OnFailure,
         terms: Terms,
-        worker: str,
+        worker: str | None,
         monotonic: Callable[[], float],
         now_us: Callable[[], int],
         sleep: Callable[[float], object] | None,
         jitter: Callable[[], float],
     ) -> None:
         self.name = check_subscription_name(name)
-        self.worker = worker
         self._log = log
         self._bodies = bodies
         self._checkpoints = checkpoints
@@ -79,10 +80,10 @@ class Subscription:
         self._held: dict[int, Held] = {}
         self._begun_with: int | None = None
         self._failed_last = -1
+        self._identity = Identity(worker)
         self._membership = Membership(
             subscription=self.name,
-            worker=worker,
-            session=uuid.uuid4().hex,
+            identity=self._identity,
             checkpoints=checkpoints,
             lease_s=terms.lease_s,
             monotonic=monotonic,
@@ -99,6 +100,11 @@ class Subscription:
             still_holds=self._still_holds,
             now_us=now_us,
         )
+
+    @property
+    def worker(self) -> str:
+        """This worker's id; in a forked child another one, unless it was given."""
+        return self._identity.worker
 
     @property
     def counts(self) -> Counts:
@@ -357,8 +363,8 @@ def subscribe(
         streams: only streams whose ids begin so; the same for all workers of a name.
         on_failure: what becomes of an event that fails `Terms.max_tries` times, or isn't readable.
         terms: times and numbers.
-        worker: this worker's id, another one for each; None makes one. Of two workers under one id the one
-            that began first ends with `WorkerIdInUse`.
+        worker: this worker's id, another one for each; None makes one, in a forked child another one. Of two
+            workers under one id the one that began first ends with `WorkerIdInUse`.
         monotonic, now_us, sleep, jitter: time and chance, to be replaced in tests. Without a `sleep`, pauses
             end when `stop` is called.
 
@@ -391,7 +397,7 @@ def subscribe(
         streams=streams,
         on_failure=on_failure,
         terms=terms or Terms(),
-        worker=worker or uuid.uuid4().hex,
+        worker=worker,
         monotonic=monotonic,
         now_us=now_us,
         sleep=sleep,

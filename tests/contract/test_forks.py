@@ -14,7 +14,7 @@ import pytest
 from botocore.httpsession import URLLib3Session
 
 from eventstore.adapters import forks
-from tests.tables import boto3s_client, dynamodb_client, events_table
+from tests.tables import boto3s_client, dynamodb_client, events_table, log_table, subscriptions_table
 
 ROOT = Path(__file__).parents[2]
 
@@ -111,6 +111,106 @@ def test_children_read_their_own_streams_and_race_appends(dynamodb_endpoint: str
         arguments = [dynamodb_endpoint, table, kind.__name__]
         done = subprocess.run(
             [sys.executable, "-W", "ignore", "-c", textwrap.dedent(PROGRAM), *arguments],
+            cwd=ROOT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    assert done.stdout == "whole\n", done.stderr
+
+
+WORKER = """
+    import os, sys, traceback
+    from eventstore import NewEvent
+    from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
+    from eventstore.adapters.dynamodb.event_bodies import DynamoDBEventBodies
+    from eventstore.adapters.dynamodb.log import DynamoDBEventLog
+    from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+    from eventstore.log import tranche_of
+    from eventstore.subscriptions import Terms, subscribe
+    from tests import tables
+
+    endpoint, events, log_name, subscriptions = sys.argv[1:]
+    client = tables._patient_client(endpoint)
+    store = DynamoDBEventStore(client=client, table_name=events, clock_tolerance_s=None)
+    log = DynamoDBEventLog(client=client, table_name=log_name, tranches=2)
+    checkpoints = DynamoDBCheckpoints(client=client, table_name=subscriptions)
+    forks, handled = [], []
+
+    def append(stream, expected):
+        done = store.append(stream, [NewEvent.of("E")], expected=expected)
+        log.append_block(tranche_of(stream, tranches=2), done.events)
+
+    def in_child(work):
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                work()
+                code = 0
+            except BaseException:
+                traceback.print_exc()
+            os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+    def handle(event):
+        handled.append((event.stream_id, event.event_id))
+        if forks:
+            pid = os.fork()
+            if pid == 0:
+                sys.exit()  # as a program of its own would end: through the worker's loop
+            os.waitpid(pid, 0)
+
+    worker = subscribe(
+        "view", handle, log=log, bodies=DynamoDBEventBodies(client=client, table_name=events),
+        checkpoints=checkpoints, terms=Terms(lease_s=600.0), monotonic=lambda: 0.0,
+    )
+    name = worker.worker
+
+    def leases():
+        return checkpoints.read_group("view").leases
+
+    def never_run():
+        worker.step()
+        assert worker.worker != name, "a child is the same worker"
+        assert worker.tranches == {0, 1}
+        worker.close()
+
+    def inherits():
+        count = len(handled)
+        worker.step()
+        assert worker.worker != name, "a child is the same worker"
+        assert not worker.tranches, "a child has its parent's leases"
+        assert len(handled) == count, "a child handles its parent's events"
+        worker.close()
+
+    append("a", 0)
+    in_child(never_run)
+    append("b", 0), append("c", 0)
+    worker.step()
+    held = leases()
+    assert {lease.owner for lease in held.values()} == {name} == {worker.worker}
+    append("a", 1)
+    in_child(inherits)
+    in_child(worker.close)
+    assert leases() == held, "a child has touched its parent's leases"
+    forks.append(True)
+    worker.run(until=lambda: ("a", 2) in handled)
+    assert sorted(handled) == [("a", 2), ("b", 1), ("c", 1)], handled
+    assert [lease.owner for lease in leases().values()] == [None, None]
+    assert not checkpoints.read_group("view").workers
+    print("whole")
+"""
+
+
+def test_worker_of_a_subscription_is_another_one_in_a_child(dynamodb_endpoint: str) -> None:
+    client = dynamodb_client(dynamodb_endpoint)
+    with (
+        events_table(client) as events,
+        log_table(client) as log,
+        subscriptions_table(client) as subscriptions,
+    ):
+        arguments = [dynamodb_endpoint, events, log, subscriptions]
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", textwrap.dedent(WORKER), *arguments],
             cwd=ROOT, capture_output=True, text=True, check=False,
         )  # fmt: skip
 
