@@ -13,12 +13,15 @@ back. Where their inside is another one some day, the child uses `client.close()
 
 from __future__ import annotations
 
+import inspect
 import os
 import threading
 import weakref
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from botocore.client import BaseClient
+from botocore.httpsession import URLLib3Session
 
 Client = TypeVar("Client")
 
@@ -42,7 +45,7 @@ def _drop_connections() -> None:
                 _replace_pools(client._endpoint.http_session)  # noqa: SLF001
             except (AttributeError, TypeError):
                 client.close()
-            _free_credentials(client)
+            _free_credentials(getattr(getattr(client, "_request_signer", None), "_credentials", None))
 
 
 def _replace_pools(http_session: Any) -> None:
@@ -68,11 +71,36 @@ def _close_idle(pool: Any) -> None:
         connection.close()
 
 
-def _free_credentials(client: Any) -> None:
-    """Free the lock under which another thread of the parent may have been refreshing credentials."""
-    credentials: Any = getattr(getattr(client, "_request_signer", None), "_credentials", None)
+def _free_credentials(credentials: Any) -> None:
+    """Free the lock under which another thread of the parent may have been refreshing credentials.
+
+    And drop the connections to what they're refreshed from: the metadata of an instance or a container, which
+    botocore asks by a session of its own, as often as they expire. Those of a role that is assumed have
+    others behind them; its client of STS is made anew for each refresh.
+    """
     if hasattr(credentials, "_refresh_lock"):
         credentials._refresh_lock = threading.Lock()  # noqa: SLF001
+    for fetcher in _fetchers(getattr(credentials, "_refresh_using", None)):
+        session = getattr(fetcher, "_session", None)
+        if isinstance(session, URLLib3Session):
+            try:
+                _replace_pools(session)
+            except (AttributeError, TypeError):
+                session.close()
+        behind = getattr(fetcher, "_source_credentials", None)
+        if behind is not None:
+            _free_credentials(behind)
+
+
+def _fetchers(refresh: Any) -> Iterator[Any]:
+    """Yield what a function of botocore that refreshes credentials belongs to: a fetcher, or a provider's."""
+    try:
+        variables = inspect.getclosurevars(refresh).nonlocals if inspect.isfunction(refresh) else {}
+    except ValueError:  # a variable that isn't bound yet
+        variables = {}
+    for owner in (getattr(refresh, "__self__", None), *variables.values()):
+        yield owner
+        yield getattr(owner, "_fetcher", None)
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork

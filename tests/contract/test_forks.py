@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import gc
+import json
 import subprocess
 import sys
 import textwrap
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import boto3
 import pytest
+from botocore.credentials import (
+    AssumeRoleCredentialFetcher,
+    ContainerProvider,
+    DeferredRefreshableCredentials,
+    RefreshableCredentials,
+)
 from botocore.httpsession import URLLib3Session
+from botocore.utils import InstanceMetadataFetcher
 
 from eventstore.adapters import forks
 from tests.tables import boto3s_client, dynamodb_client, events_table, log_table, subscriptions_table
@@ -242,6 +254,86 @@ def test_locks_that_threads_held_at_the_fork_are_free_in_the_child(dynamodb_endp
 
     assert session._manager is not manager
     assert all(sock.fileno() == -1 for sock in inherited)
+
+
+class Metadata(BaseHTTPRequestHandler):
+    """The metadata service of a container, which keeps connections open."""
+
+    protocol_version = "HTTP/1.1"
+    asked: ClassVar[list[int]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.client_address[1])
+        soon = datetime.now(UTC) + timedelta(hours=6)
+        body = json.dumps(
+            {"AccessKeyId": "a", "SecretAccessKey": "s", "Token": "t", "Expiration": soon.isoformat()}
+        ).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def metadata() -> Iterator[str]:
+    Metadata.asked.clear()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Metadata)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/credentials"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize("behind_a_role", [False, True])
+def test_credentials_of_a_container_are_refreshed_by_another_connection_in_a_child(
+    metadata: str, behind_a_role: bool
+) -> None:
+    provider = ContainerProvider(environ={"AWS_CONTAINER_CREDENTIALS_FULL_URI": metadata})
+    credentials: Any = provider.load()
+    signer: Any = credentials
+    if behind_a_role:
+        fetcher: Any = AssumeRoleCredentialFetcher(
+            client_creator=None, source_credentials=credentials, role_arn="arn:aws:iam::123456789012:role/r"
+        )
+        signer = DeferredRefreshableCredentials(refresh_using=fetcher.fetch_credentials, method="assume-role")
+    client: Any = dynamodb_client("http://127.0.0.1:9")
+    client._request_signer._credentials = signer
+    held = {credentials._refresh_lock, signer._refresh_lock}
+    for lock in held:
+        lock.acquire()
+    credentials._refresh_using()
+    assert len(set(Metadata.asked)) == 1
+    known = dict(forks._clients)
+    forks._clients.clear()
+    try:
+        forks.fork_safe(client)
+        forks._drop_connections()
+    finally:
+        forks._clients.clear()
+        forks._clients.update(known)
+
+    assert not credentials._refresh_lock.locked()
+    assert not signer._refresh_lock.locked()
+    credentials._refresh_using()
+    assert len(set(Metadata.asked)) == 2
+
+
+def test_instances_metadata_are_asked_by_another_session_in_a_child() -> None:
+    """If this fails, botocore keeps its fetchers otherwise: look at `eventstore.adapters.forks`."""
+    fetcher = InstanceMetadataFetcher()
+    before = fetcher._session._manager
+    credentials = RefreshableCredentials(
+        "a", "s", "t", datetime.now(UTC), fetcher.retrieve_iam_role_credentials, "iam-role"
+    )
+    forks._free_credentials(credentials)
+
+    assert fetcher._session._manager is not before
 
 
 def test_botocores_inside_is_as_the_hook_expects_it() -> None:
