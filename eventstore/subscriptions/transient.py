@@ -66,6 +66,7 @@ def _is_of_aws(error: BaseException) -> bool:
     metadata = response.get("ResponseMetadata")
     status = metadata.get("HTTPStatusCode", 0) if isinstance(metadata, dict) else 0
     if code == "TransactionCanceledException":
-        reasons = {reason.get("Code") or "None" for reason in response.get("CancellationReasons", [])}
-        return bool(reasons - {"None"}) and reasons <= _CANCELLED_BY
+        told: Any = response.get("CancellationReasons") or []
+        # DynamoDB always names one: without any, the answer is cut off or somebody else's.
+        return {each.get("Code") or "None" for each in told if isinstance(each, dict)} <= _CANCELLED_BY
     return code in _THROTTLED or status == _TOO_MANY_REQUESTS or status >= _SERVER_ERROR
