@@ -12,6 +12,7 @@ from uuid import uuid4
 import boto3
 from botocore.config import Config
 from botocore.session import get_session
+from urllib3.util import Timeout
 
 from eventstore.adapters.dynamodb import client as store_client
 from eventstore.adapters.dynamodb import log_schema, replay_schema, schema, subscription_schema
@@ -42,12 +43,23 @@ def _session() -> boto3.Session:
 
 def dynamodb_client(endpoint: str, *, config: Config = store_client.CLIENT_CONFIG) -> DynamoDBClient:
     """Make a client of DynamoDB Local, set up as in production."""
-    return _session().client("dynamodb", config=config, endpoint_url=endpoint, **_LOCAL)
+    return _waiting(_session().client("dynamodb", config=config, endpoint_url=endpoint, **_LOCAL))
 
 
 def boto3s_client(endpoint: str, *, config: Config = store_client.CLIENT_CONFIG) -> DynamoDBClient:
     """Make boto3's ordinary client of DynamoDB Local, set up as in production."""
-    return boto3.client("dynamodb", config=config, endpoint_url=endpoint, **_LOCAL)
+    return _waiting(boto3.client("dynamodb", config=config, endpoint_url=endpoint, **_LOCAL))
+
+
+def _waiting(client: DynamoDBClient) -> DynamoDBClient:
+    """Have a client wait for the engine however slow the machine is, its configuration as it was made.
+
+    Of that the store refuses longer time-outs; with those a busy machine's answers would be lost.
+    """
+    session: Any = client._endpoint.http_session  # type: ignore[attr-defined]
+    assert session._manager.connection_pool_kw["timeout"] is session._timeout, "botocore keeps it elsewhere"
+    session._timeout = session._manager.connection_pool_kw["timeout"] = Timeout(connect=60, read=60)
+    return client
 
 
 @cache
