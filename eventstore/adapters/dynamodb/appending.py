@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
@@ -19,6 +18,7 @@ from eventstore.adapters.dynamodb.schema import STREAM_ID
 from eventstore.adapters.dynamodb.stream_query import visible_pause_s
 from eventstore.appends import check_transaction, event_size_bytes, stamp
 from eventstore.errors import (
+    ClockSkewed,
     EventTooLarge,
     ExpectedVersionAhead,
     InvalidInput,
@@ -78,9 +78,14 @@ class EventAppends(EventReads):
         made_us = self._clock_us()
         call = _Call(want(appends, new_uid=lambda: uuid7(now_us=made_us, random_bytes=self._random_bytes)))
         for attempt in range(1, APPEND_MAX_TRIES + 1):
-            # A step that fails behind a write without an answer would have the words of a read.
-            with write_in_doubt("append") if call.lost else nullcontext():
+            lost = len(call.lost)
+            try:
                 appended = self._try(call)
+            except (StoreUnavailable, ClockSkewed):
+                if not lost or len(call.lost) > lost:  # none was in doubt, or it's a write's own
+                    raise
+                with write_in_doubt("append"):  # its own words would be those of a read
+                    raise
             if appended:
                 return appended
             if attempt < APPEND_MAX_TRIES:
