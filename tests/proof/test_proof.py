@@ -63,7 +63,9 @@ def test_every_fault_was_injected(dynamodb_endpoint: str, report: Report, subscr
     for seed in MORE_SEEDS:
         if set(+faults) >= FAULTS:
             break
-        faults += run(dynamodb_endpoint, seed, replace(SUBSCRIBES, on_failure=OnFailure.STOP)).faults
+        on_failure = list(OnFailure)[seed % len(OnFailure)]
+        plan = replace(SUBSCRIBES, on_failure=on_failure, has_deadly_events=True)
+        faults += run(dynamodb_endpoint, seed, plan).faults
     assert FAULTS - set(+faults) == set()
 
 
