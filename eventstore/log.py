@@ -34,6 +34,11 @@ class BlockPosition(NamedTuple):
     block: int
     entries: int
 
+    @property
+    def rests_on(self) -> int:
+        """The last block that has to be there for this to be a place in a log; 0 for none."""
+        return self.block if self.entries else self.block - 1
+
 
 BEGINNING: Final = BlockPosition(1, 0)
 """Before the first entry of a tranche."""

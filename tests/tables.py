@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 import boto3
-from botocore.config import Config
 from botocore.session import get_session
 from urllib3.util import Timeout
 
@@ -22,9 +21,6 @@ if TYPE_CHECKING:
 
     from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 
-
-PATIENT = store_client.CLIENT_CONFIG.merge(Config(read_timeout=60))
-"""Waits for the engine however slow the machine is; only stores that compare no clocks take it."""
 
 _LOCAL: Any = {
     "region_name": "us-east-1",
@@ -41,14 +37,18 @@ def _session() -> boto3.Session:
     return boto3.Session(botocore_session=session)
 
 
-def dynamodb_client(endpoint: str, *, config: Config = store_client.CLIENT_CONFIG) -> DynamoDBClient:
+def dynamodb_client(endpoint: str) -> DynamoDBClient:
     """Make a client of DynamoDB Local, set up as in production."""
-    return _waiting(_session().client("dynamodb", config=config, endpoint_url=endpoint, **_LOCAL))
+    return _waiting(
+        _session().client("dynamodb", config=store_client.CLIENT_CONFIG, endpoint_url=endpoint, **_LOCAL)
+    )
 
 
-def boto3s_client(endpoint: str, *, config: Config = store_client.CLIENT_CONFIG) -> DynamoDBClient:
+def boto3s_client(endpoint: str) -> DynamoDBClient:
     """Make boto3's ordinary client of DynamoDB Local, set up as in production."""
-    return _waiting(boto3.client("dynamodb", config=config, endpoint_url=endpoint, **_LOCAL))
+    return _waiting(
+        boto3.client("dynamodb", config=store_client.CLIENT_CONFIG, endpoint_url=endpoint, **_LOCAL)
+    )
 
 
 def _waiting(client: DynamoDBClient) -> DynamoDBClient:
@@ -63,15 +63,15 @@ def _waiting(client: DynamoDBClient) -> DynamoDBClient:
 
 
 @cache
-def _patient_client(endpoint: str) -> DynamoDBClient:
-    """Make the client that makes and deletes tables: the engine is slow, and nothing tries again."""
-    return dynamodb_client(endpoint, config=PATIENT)
+def _tables_client(endpoint: str) -> DynamoDBClient:
+    """Make the client that makes and deletes tables: whose requests nobody counts."""
+    return dynamodb_client(endpoint)
 
 
 def create_events_table(client: DynamoDBClient) -> str:
     """Create an empty events table with its index and its stream; return its name."""
     name = f"events-{uuid4()}"
-    _patient_client(client.meta.endpoint_url).create_table(
+    _tables_client(client.meta.endpoint_url).create_table(
         TableName=name,
         BillingMode="PAY_PER_REQUEST",
         AttributeDefinitions=[
@@ -106,7 +106,7 @@ def events_table(client: DynamoDBClient) -> Iterator[str]:
     try:
         yield name
     finally:
-        _patient_client(client.meta.endpoint_url).delete_table(TableName=name)
+        _tables_client(client.meta.endpoint_url).delete_table(TableName=name)
 
 
 def log_table(client: DynamoDBClient) -> AbstractContextManager[str]:
@@ -131,7 +131,7 @@ def _keyed_table(
     client: DynamoDBClient, prefix: str, key_type: Literal["N", "S"], partition_key: str, sort_key: str
 ) -> Iterator[str]:
     name = f"{prefix}-{uuid4()}"
-    _patient_client(client.meta.endpoint_url).create_table(
+    _tables_client(client.meta.endpoint_url).create_table(
         TableName=name,
         BillingMode="PAY_PER_REQUEST",
         AttributeDefinitions=[
@@ -145,7 +145,7 @@ def _keyed_table(
     try:
         yield name
     finally:
-        _patient_client(client.meta.endpoint_url).delete_table(TableName=name)
+        _tables_client(client.meta.endpoint_url).delete_table(TableName=name)
 
 
 def begun(store: DynamoDBEventStore) -> DynamoDBEventStore:

@@ -60,8 +60,7 @@ class MemoryEventLog:
     def _entries(self, tranche: int, place: BlockPosition) -> Iterator[LogEntry]:
         blocks = self._blocks[tranche]
         last, behind = len(blocks), place.entries
-        is_there = place.block <= last + 1 if not behind else place.block <= last
-        if not is_there or (behind and behind > len(blocks[place.block - 1])):
+        if place.rests_on > last or (behind and behind > len(blocks[place.block - 1])):
             raise PositionNotInLog(tranche=tranche, block=place.block, entries=place.entries, last_block=last)
         for number in range(place.block, last + 1):
             yield from blocks[number - 1][behind:]

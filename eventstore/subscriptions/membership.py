@@ -58,6 +58,10 @@ class Membership:
         self.taken_over: set[int] = set()
         """Of them those whose last owner hadn't freed them: it may have died of an event."""
 
+    @property
+    def _worker(self) -> str:
+        return self._identity.worker
+
     def due(self) -> bool:
         """Tell whether it's time to `keep` again."""
         self._leave_to_parent()
@@ -78,7 +82,7 @@ class Membership:
         group = self._begin(self._checkpoints.read_group(self._subscription))
         now = self._monotonic()
         alive = self._alive_workers(group, now)
-        share = _share(len(group.leases), alive, self._identity.worker)
+        share = _share(len(group.leases), alive, self._worker)
         for tranche in sorted(self.leases)[share:]:
             self.release(tranche)
         self._take(group, share, now)
@@ -130,7 +134,7 @@ class Membership:
         for tranche in list(self.leases):
             self.release(tranche)
         if not self._is_replaced:  # else it's another worker that's known under this id
-            self._checkpoints.leave(self._subscription, self._identity.worker)
+            self._checkpoints.leave(self._subscription, self._worker)
         self._kept_at = None
         self._has_joined = self._is_replaced = False
 
@@ -154,13 +158,10 @@ class Membership:
     def _join(self) -> None:
         # At first another session's place is taken: that of a container, say, which was started again.
         if not self._checkpoints.join(
-            self._subscription,
-            self._identity.worker,
-            session=self._identity.session,
-            is_first=not self._has_joined,
+            self._subscription, self._worker, session=self._identity.session, is_first=not self._has_joined
         ):
             self._is_replaced = True
-            raise WorkerIdInUse(subscription=self._subscription, worker=self._identity.worker)
+            raise WorkerIdInUse(subscription=self._subscription, worker=self._worker)
         self._has_joined = True
 
     def _take(self, group: Group, share: int, now: float) -> None:
@@ -170,8 +171,8 @@ class Membership:
             if len(self.leases) >= share or tranche in self.leases:
                 continue
             # Our own but not held: the answer to our taking it got lost.
-            if lease.owner in {None, self._identity.worker} or rests >= self._dead_after_s:
-                ours = self._checkpoints.take(self._subscription, lease, owner=self._identity.worker)
+            if lease.owner in {None, self._worker} or rests >= self._dead_after_s:
+                ours = self._checkpoints.take(self._subscription, lease, owner=self._worker)
                 if ours:
                     self.leases[tranche] = ours
                     if lease.owner is not None:
@@ -180,17 +181,13 @@ class Membership:
     def _in_our_order(self, group: Group) -> list[int]:
         """Begin at another tranche than the other workers, so that not all go for the same ones."""
         tranches = sorted(group.leases)
-        first = (
-            sorted(group.workers).index(self._identity.worker)
-            if self._identity.worker in group.workers
-            else 0
-        )
+        first = sorted(group.workers).index(self._worker) if self._worker in group.workers else 0
         return tranches[first:] + tranches[:first]
 
     def _alive_workers(self, group: Group, now: float) -> set[str]:
-        alive = {self._identity.worker}
+        alive = {self._worker}
         for worker, counter in group.workers.items():
-            if worker == self._identity.worker:
+            if worker == self._worker:
                 continue
             if self._rests_s(("worker", worker), counter, now) < self._dead_after_s:
                 alive.add(worker)

@@ -12,7 +12,7 @@ from eventstore import EventStore
 from eventstore.adapters.dynamodb.compression import Compression
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.testing import EventStoreContract
-from tests.tables import PATIENT, boto3s_client, dynamodb_client, events_table
+from tests.tables import boto3s_client, dynamodb_client, events_table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -23,7 +23,7 @@ class _DynamoDBContract(EventStoreContract):
     compression: Compression | None = None
 
     def make_client(self, endpoint: str) -> DynamoDBClient:
-        return dynamodb_client(endpoint, config=PATIENT)
+        return dynamodb_client(endpoint)
 
     @pytest.fixture(autouse=True)
     def _engine(self, dynamodb_endpoint: str) -> Iterator[None]:
@@ -47,7 +47,7 @@ class TestDynamoDBEventStoreWithOneShardAndBoto3sClient(_DynamoDBContract):
     write_shards = 1
 
     def make_client(self, endpoint: str) -> DynamoDBClient:
-        return boto3s_client(endpoint, config=PATIENT)
+        return boto3s_client(endpoint)
 
 
 class TestDynamoDBEventStoreThatCompresses(_DynamoDBContract):

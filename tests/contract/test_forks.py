@@ -141,7 +141,7 @@ WORKER = """
     from tests import tables
 
     endpoint, events, log_name, subscriptions = sys.argv[1:]
-    client = tables._patient_client(endpoint)
+    client = tables.dynamodb_client(endpoint)
     store = DynamoDBEventStore(client=client, table_name=events, clock_tolerance_s=None)
     log = DynamoDBEventLog(client=client, table_name=log_name, tranches=2)
     checkpoints = DynamoDBCheckpoints(client=client, table_name=subscriptions)

@@ -155,7 +155,7 @@ class DynamoDBEventLog:
         if not place.entries and place.block - 1 <= self._there.get(tranche, 0):
             return
         last = self._find_last(tranche)
-        if last < (place.block if place.entries else place.block - 1):
+        if place.rests_on > last:
             raise PositionNotInLog(tranche=tranche, block=place.block, entries=place.entries, last_block=last)
         self._note(tranche, last)
 
