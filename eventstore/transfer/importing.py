@@ -19,6 +19,7 @@ from typing import Final, Protocol, TypeVar
 from eventstore.errors import BadExport, BadLine, MalformedItem, StoreNotEmpty, StoreUnavailable
 from eventstore.events import Event
 from eventstore.limits import TIMESTAMP_MAX_US
+from eventstore.transfer.equal_times import EqualTimes
 from eventstore.transfer.lines import LastLine, LeftOut, Line, order_fault, read_lines
 
 BAD_LINES_TOLD: Final = 20
@@ -111,6 +112,7 @@ def check_export(
     whole_streams: bool,
     excepted: Collection[str] = (),
     latest_us: int = TIMESTAMP_MAX_US,
+    equal_timestamps: bool = False,
     checked: Callable[[int], None] = lambda _events: None,
 ) -> Contents:
     """Read a file and check all of it: each line, each stream's order, the number of events, the checksum.
@@ -119,15 +121,21 @@ def check_export(
         whole_streams: each stream has to begin with event 1, as into an empty store.
         excepted: streams that are not to be imported: whatever is wrong with their lines is passed over.
         latest_us: the highest Timestamp that can be: a later one was stamped by a wrong clock.
+        equal_timestamps: any number of events may have one Timestamp, not only `EQUAL_TIMESTAMPS_MAX`.
         checked: is told how many events were checked so far, each 1,000.
 
-    Memory: one line, and about 200 bytes a stream.
+    Memory: one line, about 200 bytes a stream, and 1 MB.
 
     Raises:
         BadExport: with the first `BAD_LINES_TOLD` bad lines, by number and reason.
         OSError: it's no file that can be read twice.
     """
-    check = _Check(whole_streams=whole_streams, excepted=dict.fromkeys(excepted, 0), latest_us=latest_us)
+    check = _Check(
+        whole_streams=whole_streams,
+        excepted=dict.fromkeys(excepted, 0),
+        latest_us=latest_us,
+        times=None if equal_timestamps else EqualTimes(),
+    )
     for line in read_lines(path):
         check.add(line)
         if check.events % 1_000 == 0:
@@ -154,6 +162,7 @@ class _Check:
     whole_streams: bool
     excepted: dict[str, int]
     latest_us: int
+    times: EqualTimes | None
     last: dict[str, tuple[int, int]] = field(default_factory=dict)
     """EventId and Timestamp of each stream's last event."""
     events: int = 0
@@ -189,7 +198,7 @@ class _Check:
         if not fault and event.timestamp_us > self.latest_us:
             ahead_s = (event.timestamp_us - self.latest_us) / 1_000_000
             return f"timestampUs: {event.timestamp_us} is {ahead_s:,.0f} s later than can be"
-        return fault
+        return fault or (self.times.fault(event.timestamp_us) if self.times else None)
 
 
 def import_events(

@@ -25,7 +25,7 @@ import gzip
 import json
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -42,8 +42,14 @@ FORMAT: Final = 1
 LINE_MAX_BYTES: Final = 4 * 1_024 * 1_024
 """Bytes of one line (ours): an event has at most 400 KB, whatever the escapes around it."""
 
+SKIPPED_MAX_BYTES: Final = 64 * 1_024 * 1_024
+"""Bytes of a line that is too long which are read to find the next one (ours): what goes on for longer, such as a
+device or a compressed bomb, is no file of events."""
+
 LEFT_OUT_LISTED: Final = 100
 """Streams that the last line lists with where they end in the file and why; the others are counted (ours)."""
+
+ENDLESS: Final = f"goes on for more than {SKIPPED_MAX_BYTES // 1_024 // 1_024} MB"
 
 _REQUIRED: Final = ("streamId", "eventId", "eventName", "eventUid", "timestampUs")
 _TEXTS: Final = {"payload": "payloadText", "metadata": "metadataText"}
@@ -220,11 +226,28 @@ def read_lines(path: Path) -> Iterator[Line | BadLine | LastLine]:
                     continue
                 digest.update(raw)
                 yield _line(raw, number)
-                while len(raw) > LINE_MAX_BYTES and not raw.endswith(b"\n"):
-                    raw = lines.readline(LINE_MAX_BYTES + 1)
-                    digest.update(raw)
+                if len(raw) > LINE_MAX_BYTES and not skip_line(raw, lines, digest.update):
+                    yield BadLine(number, f"{ENDLESS}: what follows isn't read")
+                    return
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             yield BadLine(number + 1, f"the compressed file is damaged or cut off here: {error}")
+
+
+def skip_line(raw: bytes, lines: IO[bytes], read: Callable[[bytes], object] = lambda _part: None) -> bool:
+    """Read on to the end of a line that is too long; return False if it goes on for `SKIPPED_MAX_BYTES`.
+
+    Args:
+        raw: the part of it that was read.
+        read: is given each further part.
+    """
+    skipped = 0
+    while raw and not raw.endswith(b"\n"):
+        if skipped > SKIPPED_MAX_BYTES:
+            return False
+        raw = lines.readline(LINE_MAX_BYTES + 1)
+        skipped += len(raw)
+        read(raw)
+    return True
 
 
 def _line(raw: bytes, number: int) -> Line | BadLine:
