@@ -1,4 +1,4 @@
-"""Which Timestamps too many events of a file have, in bounded memory (the frequent items of Misra and Gries)."""
+"""Which Timestamps too many events of a file have, in bounded memory: Misra and Gries' frequent items."""
 
 from __future__ import annotations
 
@@ -11,13 +11,20 @@ _COUNTERS: Final = 10_000
 
 
 class EqualTimes:
-    """Counts events by their Timestamps; what it counts is never too high.
+    """Finds each Timestamp that too many events have; refuses none that fewer have.
 
-    It's too low by one `_COUNTERS`th of the events at most: of a file of 100,000,000 it misses no Timestamp
-    that 20,000 have, of one that has 10,000 Timestamps or fewer it misses none at all.
+    What it counts is never too high, and too low by one in `counters` + 1 of all events at most. So in a file
+    of 100,000,000 it misses no Timestamp that more than 20,000 have, and none at all where there are not more
+    Timestamps than counters.
+
+    Args:
+        limit: events that may have one Timestamp.
+        counters: Timestamps that are counted at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, limit: int = EQUAL_TIMESTAMPS_MAX, counters: int = _COUNTERS) -> None:
+        self._limit = limit
+        self._counters = counters
         self._counts: dict[int, int] = {}
         self._found: set[int] = set()
 
@@ -25,15 +32,15 @@ class EqualTimes:
         """Count one event; return what is wrong, once for each Timestamp. Cost: constant on average."""
         counts = self._counts
         count = counts.get(timestamp_us, 0)
-        if not count and len(counts) == _COUNTERS:
-            self._counts = {time: times - 1 for time, times in counts.items() if times > 1}
+        if not count and len(counts) == self._counters:
+            self._counts = {time_us: times - 1 for time_us, times in counts.items() if times > 1}
             return None
         counts[timestamp_us] = count + 1
-        if count < EQUAL_TIMESTAMPS_MAX or timestamp_us in self._found:
+        if count < self._limit or timestamp_us in self._found:
             return None
         self._found.add(timestamp_us)
         return (
-            f"timestampUs: more than {EQUAL_TIMESTAMPS_MAX:,} events have {timestamp_us}, and each page of all "
-            "streams that meets one of them reads them all; spread them by a microsecond an event (inside of "
-            "each stream they rise), or import them so with --equal-timestamps"
+            f"timestampUs: more than {self._limit:,} events have {timestamp_us}, and a page of all streams "
+            "that meets one of them reads them all; give each its own microsecond, or import them as they "
+            "are with --equal-timestamps"
         )

@@ -18,18 +18,17 @@ from typing import Final, Protocol, TypeVar
 
 from eventstore.errors import BadExport, BadLine, MalformedItem, StoreNotEmpty, StoreUnavailable
 from eventstore.events import Event
-from eventstore.limits import TIMESTAMP_MAX_US
+from eventstore.limits import BAD_LINES_TOLD, TIMESTAMP_MAX_US
 from eventstore.transfer.equal_times import EqualTimes
 from eventstore.transfer.lines import LastLine, LeftOut, Line, order_fault, read_lines
-
-BAD_LINES_TOLD: Final = 20
-"""Bad lines that are told one by one; the others are counted."""
 
 WINDOW_EVENTS: Final = 10_000
 WINDOW_BYTES: Final = 32 * 1_024 * 1_024
 """Events, and bytes, that are held in memory at once (ours)."""
 
 _MAX_TRIES: Final = 6
+
+_CUT_OFF: Final = "the export's last line is missing: the file was cut off, or isn't read so far"
 
 _T = TypeVar("_T")
 
@@ -142,7 +141,7 @@ def check_export(
             checked(check.events)
     if check.end is None:
         check.bad_count += 1
-        check.bad.append(BadLine(check.number + 1, "the export's last line is missing: the file was cut off"))
+        check.bad.append(BadLine(check.number + 1, _CUT_OFF))
     if check.bad_count or check.end is None:
         raise BadExport(path=path, lines=check.bad, count=check.bad_count)
     checked(check.events)
@@ -184,6 +183,8 @@ class _Check:
         elif isinstance(line, Line):
             self.events += 1
             self.refuse(line.number, self._event_fault(line.event), stream_id)
+            if self.times:  # of no stream: to leave this one out would not help
+                self.refuse(line.number, self.times.fault(line.event.timestamp_us))
         else:
             self.refuse(line.number, line.reason, stream_id)
 
@@ -198,7 +199,7 @@ class _Check:
         if not fault and event.timestamp_us > self.latest_us:
             ahead_s = (event.timestamp_us - self.latest_us) / 1_000_000
             return f"timestampUs: {event.timestamp_us} is {ahead_s:,.0f} s later than can be"
-        return fault or (self.times.fault(event.timestamp_us) if self.times else None)
+        return fault
 
 
 def import_events(

@@ -35,21 +35,23 @@ from eventstore.appends import event_size_bytes
 from eventstore.errors import BadLine, EventTooLarge, InvalidInput, InvalidJson
 from eventstore.events import Event, check_stored, check_stream_id
 from eventstore.json_text import json_members
-from eventstore.limits import ITEM_MAX_BYTES, TIMESTAMP_MAX_US, VERSION_MAX
+from eventstore.limits import (
+    ITEM_MAX_BYTES,
+    LINE_MAX_BYTES,
+    LINE_SKIPPED_MAX_BYTES,
+    TIMESTAMP_MAX_US,
+    VERSION_MAX,
+)
 
 FORMAT: Final = 1
-
-LINE_MAX_BYTES: Final = 4 * 1_024 * 1_024
-"""Bytes of one line (ours): an event has at most 400 KB, whatever the escapes around it."""
-
-SKIPPED_MAX_BYTES: Final = 64 * 1_024 * 1_024
-"""Bytes of a line that is too long which are read to find the next one (ours): what goes on for longer, such as a
-device or a compressed bomb, is no file of events."""
 
 LEFT_OUT_LISTED: Final = 100
 """Streams that the last line lists with where they end in the file and why; the others are counted (ours)."""
 
-ENDLESS: Final = f"goes on for more than {SKIPPED_MAX_BYTES // 1_024 // 1_024} MB"
+ENDLESS: Final = (
+    f"goes on for more than {LINE_SKIPPED_MAX_BYTES // 1_024 // 1_024} MB; what follows isn't read"
+)
+"""What is wrong with a line whose end `skip_line` doesn't find."""
 
 _REQUIRED: Final = ("streamId", "eventId", "eventName", "eventUid", "timestampUs")
 _TEXTS: Final = {"payload": "payloadText", "metadata": "metadataText"}
@@ -211,7 +213,7 @@ def last_line(
 
 
 def read_lines(path: Path) -> Iterator[Line | BadLine | LastLine]:
-    """Read the lines of an export in order. Memory: one line."""
+    """Read the lines of an export in order, up to one without an end. Memory: one line."""
     digest = sha256()
     number = 0
     with path.open("rb") as file:
@@ -221,31 +223,32 @@ def read_lines(path: Path) -> Iterator[Line | BadLine | LastLine]:
         try:
             while raw := lines.readline(LINE_MAX_BYTES + 1):
                 number += 1
-                if raw.startswith(_LAST):
+                is_long = len(raw) > LINE_MAX_BYTES
+                if raw.startswith(_LAST) and not is_long:
                     yield _last_line(raw, number, digest.hexdigest())
                     continue
                 digest.update(raw)
                 yield _line(raw, number)
-                if len(raw) > LINE_MAX_BYTES and not skip_line(raw, lines, digest.update):
-                    yield BadLine(number, f"{ENDLESS}: what follows isn't read")
+                if is_long and not skip_line(raw, lines, digest.update):
+                    yield BadLine(number, ENDLESS)
                     return
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             yield BadLine(number + 1, f"the compressed file is damaged or cut off here: {error}")
 
 
 def skip_line(raw: bytes, lines: IO[bytes], read: Callable[[bytes], object] = lambda _part: None) -> bool:
-    """Read on to the end of a line that is too long; return False if it goes on for `SKIPPED_MAX_BYTES`.
+    """Read on to the end of a line that is too long; return False if it's `LINE_SKIPPED_MAX_BYTES` away.
 
     Args:
         raw: the part of it that was read.
         read: is given each further part.
     """
-    skipped = 0
+    left = LINE_SKIPPED_MAX_BYTES
     while raw and not raw.endswith(b"\n"):
-        if skipped > SKIPPED_MAX_BYTES:
+        if not left:
             return False
-        raw = lines.readline(LINE_MAX_BYTES + 1)
-        skipped += len(raw)
+        raw = lines.readline(min(left, LINE_MAX_BYTES))
+        left -= len(raw)
         read(raw)
     return True
 
