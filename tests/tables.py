@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 import boto3
+from botocore.config import Config
 from botocore.session import get_session
 from urllib3.util import Timeout
 
@@ -37,11 +38,9 @@ def _session() -> boto3.Session:
     return boto3.Session(botocore_session=session)
 
 
-def dynamodb_client(endpoint: str) -> DynamoDBClient:
+def dynamodb_client(endpoint: str, *, config: Config = store_client.CLIENT_CONFIG) -> DynamoDBClient:
     """Make a client of DynamoDB Local, set up as in production."""
-    return _waiting(
-        _session().client("dynamodb", config=store_client.CLIENT_CONFIG, endpoint_url=endpoint, **_LOCAL)
-    )
+    return _waiting(_session().client("dynamodb", config=config, endpoint_url=endpoint, **_LOCAL))
 
 
 def boto3s_client(endpoint: str) -> DynamoDBClient:

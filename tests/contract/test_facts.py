@@ -491,3 +491,62 @@ def test_reader_of_all_streams_reads_it_each_30_seconds_for_half_a_unit(table: T
 
     assert meter.requests.count("GetItem") == 1
     assert meter.table_units == 0.5
+
+
+class _Clocks:
+    """The two clocks of one process: one that is set, one that stands still while the computer sleeps."""
+
+    def __init__(self, table: Table) -> None:
+        self.off_s, self.monotonic_s, self._table = 0.0, 7.0, table
+
+    def now_us(self) -> int:
+        return self._table.now_us + round(self.off_s * 1_000_000)
+
+    def pass_s(self, seconds: float, *, asleep: bool = False) -> None:
+        self._table.pass_s(seconds)
+        self.monotonic_s += 0 if asleep else seconds
+
+    def facts(self) -> facts.StoreFacts:
+        return facts.StoreFacts(
+            client=self._table.client,
+            table_name=self._table.name,
+            clock_us=self.now_us,
+            stamp_us=lambda: self._table.now_us,
+            monotonic_s=lambda: self.monotonic_s,
+        )
+
+
+def _raised(table: Table) -> _Clocks:
+    """Have a store raised from 1 shard to 5 just now."""
+    append(table.store(1), 1)
+    table.pass_s(3_600)
+    append(table.store(5), 1)
+    return _Clocks(table)
+
+
+@pytest.mark.parametrize("off_s", [-3_600.0, 3_600.0])
+def test_writers_clock_that_is_set_has_new_shards_no_earlier(table: Table, off_s: float) -> None:
+    clocks = _raised(table)
+    writer = clocks.facts()
+    clocks.off_s = off_s
+    assert writer.write_shards(5, told=5) == 1
+    clocks.off_s = 0.0
+    assert writer.write_shards(5, told=5) == 1
+    clocks.off_s = 3_600.0  # what is stamped is compared: it isn't believed by itself
+    assert writer.write_shards(5, told=5) == 1
+    clocks.off_s = min(0.0, off_s)
+    clocks.pass_s(3_700)
+    assert writer.write_shards(5, told=5) == 5
+
+
+@pytest.mark.parametrize("how", ["it is set back", "it sleeps", "time passes"])
+def test_readers_copy_gets_old_by_either_of_its_clocks(table: Table, how: str) -> None:
+    append(table.store(1), 1)
+    clocks = _Clocks(table)
+    reader = clocks.facts()
+    assert reader.read_shards(1) == 1
+    append(table.store(5), 1)
+    if how == "it is set back":
+        clocks.off_s = -29.0
+    clocks.pass_s(31, asleep=how == "it sleeps")
+    assert reader.read_shards(1) == 5

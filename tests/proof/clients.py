@@ -16,7 +16,7 @@ from eventstore import (
 )
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.errors import ClockSkewed
+from eventstore.errors import ClockSkewed, TranchesChanged
 from eventstore.log import LogPosition, read_log
 from eventstore.positions import Position
 from eventstore.store import Append, Expected
@@ -65,7 +65,16 @@ class Writer:
 
     def _start(self) -> DynamoDBEventStore:
         self._heads = {}
-        return self._service.store(clock_us=lambda: self._world.now_us + self._skew_us)
+
+        def clock_us() -> int:
+            return self._world.now_us + self._skew_us
+
+        if self._service.patient_client and self._world.chance(self._service.faults.patient_clients):
+            try:
+                return self._service.store(clock_us=clock_us, client=self._service.patient_client)
+            except ValueError:
+                self._world.faults["client that sends a write again refused"] += 1
+        return self._service.store(clock_us=clock_us)
 
     def _reshard(self) -> None:
         """Begin anew with more shards, as after a deployment; other writers go on as they were."""
@@ -82,8 +91,7 @@ class Writer:
 
     def _set_the_clock_wrong(self) -> None:
         """Set it a minute to three years off; it's set right when that's noticed, or at the next step."""
-        off_s = 10 ** self._rng.uniform(1.8, 8.0) * self._rng.choice([-1, 1])
-        self._skew_us = round(off_s * 1_000_000)
+        self._skew_us = wrong_by_us(self._world)
         self._world.faults["clock set minutes to years off"] += 1
 
     def _decide(self) -> Operation:
@@ -167,6 +175,16 @@ def read_recorded(service: Service, store: DynamoDBEventStore, stream_id: str) -
     return read
 
 
+def ahead_us(service: Service) -> int:
+    """Tell the time, as far ahead as a clock may be."""
+    return service.world.now_us + round(service.faults.clock_skew_s * 1_000_000)
+
+
+def wrong_by_us(world: World) -> int:
+    """Draw by how much a clock is wrong: a minute to three years, ahead or behind."""
+    return round(10 ** world.rng.uniform(1.8, 8.0) * world.rng.choice([-1, 1]) * 1_000_000)
+
+
 def _perhaps_die(world: World) -> None:
     if world.chance(0.05):
         world.faults["reader killed between handling and storing its position"] += 1
@@ -198,10 +216,11 @@ class AllReader:
     ) -> None:
         self.deliveries = Deliveries(name)
         self._service, self._unsettled, self._quiet_s = service, unsettled, quiet_s
+        self._wrong_us = 0
 
     def clock_us(self) -> int:
-        """Tell the time, as far ahead as a clock may be."""
-        return self._service.world.now_us + round(self._service.faults.clock_skew_s * 1_000_000)
+        """Tell the time, as far ahead as a clock may be; or whatever its clock was set to."""
+        return self._service.world.now_us + self._wrong_us if self._wrong_us else ahead_us(self._service)
 
     def _start(self) -> DynamoDBEventStore:
         """Begin a process that is told fewer shards than are written; it lives for a while."""
@@ -218,27 +237,42 @@ class AllReader:
                 quiet_since_us = world.now_us
             if world.chance(0.02):
                 store = self._start()
-            limit = world.rng.randint(1, 20)
+            if world.chance(self._service.faults.wrong_readers_clocks):
+                world.faults["reader's clock set minutes to years off"] += 1
+                self._wrong_us = wrong_by_us(world)
+            is_right, limit = not self._wrong_us, world.rng.randint(1, 20)
             try:
                 page = list(store.read_all(after=stored, limit=limit, unsettled=self._unsettled))
                 self.deliveries.add((event.stream_id, event.event_id) for event in page)
                 world.step()
                 _perhaps_die(world)
+            except ClockSkewed:
+                world.faults["read of all events refused for its clock"] += 1
+                self._wrong_us = 0
+                continue
             except (StoreUnavailable, Killed) as error:
                 store = self._start() if isinstance(error, Killed) else store
                 world.sleep(world.rng.random() / 2)  # the reads side by side take no time themselves
                 continue
             stored = page[-1].position if page else stored
+            if self._wrong_us and world.chance(0.5):
+                self._wrong_us = 0  # where nothing refuses it, it's set right some time all the same
             if not page:
-                if world.now_us > quiet_since_us + self._quiet_s * 1_000_000:
+                if is_right and world.now_us > quiet_since_us + self._quiet_s * 1_000_000:
                     return
                 world.sleep(world.rng.random() * (2 if self._service.writers else 10))
 
 
 class LogReader:
-    """Reads the log behind its stored position, until the indexers are done and nothing is left."""
+    """Reads the log behind its stored position, until the indexers are done and nothing is left.
 
-    def __init__(self, world: World, log: Callable[[], DynamoDBEventLog], feeding: list[Any]) -> None:
+    Its first process is told too few tranches, until that's refused.
+
+    Args:
+        log: makes a process's log that is told so many tranches less than there are.
+    """
+
+    def __init__(self, world: World, log: Callable[[int], DynamoDBEventLog], feeding: list[Any]) -> None:
         self.deliveries = Deliveries("a reader of the log")
         self.tranches: dict[int, list[tuple[int, int]]] = {}
         """Of each tranche the blocks and indexes that were read, at their first delivery."""
@@ -246,15 +280,20 @@ class LogReader:
 
     def run(self) -> None:
         stored: LogPosition | None = None
+        fewer = 1
         while True:
             is_last = not self._feeding
             try:
-                page = read_log(self._log(), after=stored, limit=self._world.rng.randint(1, 40))
+                page = read_log(self._log(fewer), after=stored, limit=self._world.rng.randint(1, 40))
                 self.deliveries.add((entry.stream_id, entry.event_id) for entry in page.entries)
                 for entry in page.entries:
                     self.tranches.setdefault(entry.tranche, []).append((entry.block, entry.index))
                 self._world.step()
                 _perhaps_die(self._world)
+            except TranchesChanged:
+                self._world.faults["reader of the log refused for too few tranches"] += 1
+                fewer = 0
+                continue
             except (StoreUnavailable, Killed):
                 continue
             stored = page.position

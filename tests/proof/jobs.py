@@ -37,6 +37,7 @@ from tests.tables import dynamodb_client, replays_table
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
+    from tests.proof.imports import Import
     from tests.proof.run import Plan, Report
 
 _PAGE_EVENTS: Final = 12
@@ -170,21 +171,28 @@ class ReplayJob:
         if self._draw.pauses or self._draw.is_cancelled:
             self._world.spawn("steerer", partial(self._steer, self.replay.replay_id))
 
-    def check(self, table: Table, report: Report, *, name: str) -> None:
-        """Check what the target was given against what was asked for."""
+    def check(self, table: Table, report: Report, *, name: str, imported: Import | None = None) -> None:
+        """Check what the target was given against what was asked for.
+
+        Args:
+            imported: what it need not have been given, unless it was there and seen when it was asked for.
+        """
         assert self.replay is not None
         if self._draw.request.to is None and self.replay.to_us < self._asked_us + _MARGIN_US:
             report.breaches.append(f"lost: {name} ends before what was written when it was asked for")
         is_whole = self._status is ReplayStatus.COMPLETED
         report.checked[f"replay jobs {'sent to their ends' if is_whole else 'cancelled'}"] += 1
+        deliveries, due = Deliveries(name, self.target.addresses), table
+        if imported is not None:
+            deliveries = imported.without_deliveries(deliveries, there_before_us=self._asked_us)
+            due = imported.without(table, there_before_us=self._asked_us)
         those = wanted(
-            table,
+            due,
             names=self._draw.request.names,
             prefix=self._draw.request.stream_prefix,
             from_us=self.replay.from_us,
             to_us=self.replay.to_us,
         )
-        deliveries = Deliveries(name, self.target.addresses)
         report.checked[f"deliveries to {name}"] += len(deliveries.addresses)
         report.checked["writes under a fence"] += len(self.job.fenced)
         report.breaches += [

@@ -13,12 +13,15 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import boto3
 
 from eventstore import Event
 from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
+from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
 from eventstore.adapters.dynamodb.items import event_from_item
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
 from eventstore.adapters.dynamodb.read_model import DynamoDBReadModel
@@ -28,15 +31,16 @@ from eventstore.index import Indexer
 from eventstore.subscriptions import OnFailure
 from eventstore.subscriptions.transient import is_transient
 from tests.proof.checker import Table, breaches_of_appends, breaches_of_deliveries
-from tests.proof.clients import AllReader, StreamReader, Writer
+from tests.proof.clients import AllReader, StreamReader, Writer, ahead_us
 from tests.proof.history import Deliveries
+from tests.proof.imports import Import, imports_in
 from tests.proof.jobs import ReplayJob, draw, replay_to_target, small_pages
 from tests.proof.repeats import Commander
 from tests.proof.restored import restore
 from tests.proof.service import Service
 from tests.proof.streamed import index, publish
 from tests.proof.subscribers import subscribe_to
-from tests.proof.wire import Faults, wired_client
+from tests.proof.wire import Faults, patient_client, wired_client
 from tests.proof.world import World
 from tests.simulator.history import read_history
 from tests.tables import dynamodb_client, events_table, log_table, replays_table
@@ -57,6 +61,8 @@ class Plan:
     faults: Faults = field(default_factory=Faults)
     store_type: type[DynamoDBEventStore] = DynamoDBEventStore
     log_type: type[DynamoDBEventLog] = DynamoDBEventLog
+    table_type: type[DynamoDBEventsTable] = DynamoDBEventsTable
+    """What an import writes into."""
     reads_unsettled: bool = False
     compares_clocks: bool = True
     publishes: bool = True
@@ -127,6 +133,7 @@ def _append(endpoint: str, table_name: str, *, plan: Plan, report: Report) -> No
         wired, wire = stack.enter_context(wired_client(world, plan.faults, endpoint))
         service = Service(world, wired, table_name, plan.faults, plan.store_type)
         service.compares_clocks = plan.compares_clocks
+        service.patient_client = patient_client(wire, endpoint) if plan.compares_clocks else None
         writers = [Writer(service, appends=plan.appends) for _ in range(plan.writers)]
         reader = AllReader(service, "a reader of all events", unsettled=plan.reads_unsettled)
         for number, writer in enumerate(writers):
@@ -134,6 +141,9 @@ def _append(endpoint: str, table_name: str, *, plan: Plan, report: Report) -> No
         world.spawn("commander", Commander(service, commands=plan.commands).run)
         world.spawn("stream reader", StreamReader(service).run)
         world.spawn("reader of all", reader.run)
+        stack.enter_context(imports_in(world))
+        imported = Import(service, plan.table_type, Path(stack.enter_context(TemporaryDirectory())))
+        imported.begin()
         job = None
         if plan.replays:
             stack.enter_context(small_pages())
@@ -141,7 +151,9 @@ def _append(endpoint: str, table_name: str, *, plan: Plan, report: Report) -> No
                 world,
                 plan,
                 wired,
-                events=lambda: service.store(store_type=plan.replayed_type, clock_us=reader.clock_us),
+                events=lambda: service.store(
+                    store_type=plan.replayed_type, clock_us=partial(ahead_us, service)
+                ),
                 table_name=stack.enter_context(replays_table(client)),
                 drawn=draw(world, pace=plan.replay_pace),
             )
@@ -154,13 +166,15 @@ def _append(endpoint: str, table_name: str, *, plan: Plan, report: Report) -> No
         world.run()
     table = _read_table(client, table_name)
     report.breaches += breaches_of_appends(service.history, table)
-    report.check(reader.deliveries, table)
+    # Who reads by time has passed the times of what is imported, or hasn't.
+    report.check(imported.without_deliveries(reader.deliveries), imported.without(table))
     report.check(replay.deliveries, table)
     if job is not None:
-        job.check(table, report, name="a replay job up to now")
+        job.check(table, report, name="a replay job up to now", imported=imported)
     operations = service.history.operations
     tries = [try_ for operation in operations for try_ in operation.tries]
     report.faults += world.faults
+    report.faults["event imported among live writes"] += len(imported.there_us)
     report.checked += Counter(
         {
             "requests": wire.requests,

@@ -33,6 +33,8 @@ class Service:
     history: History = field(default_factory=History)
     writers: int = 0
     compares_clocks: bool = True
+    patient_client: DynamoDBClient | None = None
+    """One that sends a request again by itself."""
     write_shards: int = SHARDS
     """What new processes of writers are told."""
 
@@ -42,10 +44,11 @@ class Service:
         clock_us: Callable[[], int],
         store_type: type[DynamoDBEventStore] | None = None,
         shards: int | None = None,
+        client: DynamoDBClient | None = None,
     ) -> DynamoDBEventStore:
         """Begin a process with a store of its own; `shards` is what it is told, right or wrong."""
         store = (store_type or self.store_type)(
-            client=self.client,
+            client=client or self.client,
             table_name=self.table_name,
             write_shards=shards or self.write_shards,
             clock_us=clock_us,

@@ -19,6 +19,7 @@ from tests.fake_aws import FakeSqs, LambdaContext, client_error, load_publish_fu
 from tests.proof.checker import Table, breaches_of_tranche
 from tests.proof.clients import LogReader
 from tests.proof.history import Deliveries
+from tests.proof.imports import IMPORTED_INTO
 from tests.proof.service import Service
 from tests.proof.wire import wired_client
 from tests.proof.world import Killed, World
@@ -81,13 +82,15 @@ def _stream(
     """Let records overtake others, come twice, and by several shards: one after or beside the other."""
     is_beside = rng.random() < 0.5
     within_s = _REORDERED_BESIDE_S if is_beside else _REORDERED_WITHIN_S
-    shuffled = reordered(changes, rng, within_s=within_s)
+    shuffled = reordered(changes, rng, within_s=within_s, in_order=IMPORTED_INTO)
     world.faults["stream record overtaken by a later one of its stream"] += _overtaken(shuffled)
     twice = doubled(shuffled, rng)
     world.faults["stream record doubled"] += len(twice) - len(shuffled)
     if is_beside:
         world.faults["streams' records come by two shards"] += 1
-        return side_by_side(twice, rng), lambda record, waiting: _is_near(record, waiting, _SKEW_S)
+        return side_by_side(twice, rng, in_order=IMPORTED_INTO), lambda record, waiting: _is_near(
+            record, waiting, _SKEW_S
+        )
     world.faults["shard split"] += 1
     return split(twice, rng), lambda _record, _waiting: True
 
@@ -260,11 +263,11 @@ def index(
     _begin(world, written)
     with wired_client(world, plan.faults, endpoint) as (wired, wire):
 
-        def log() -> DynamoDBEventLog:
+        def log(fewer: int = 0) -> DynamoDBEventLog:
             return plan.log_type(
                 client=wired,
                 table_name=log_name,
-                tranches=_TRANCHES,
+                tranches=_TRANCHES - fewer,
                 random_bytes=world.rng.randbytes,
                 jitter=world.rng.random,
                 sleep=world.sleep,

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from unittest.mock import patch
 
 from botocore.awsrequest import AWSResponse
+from botocore.config import Config
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 
 from eventstore.adapters.dynamodb import facts
+from eventstore.adapters.dynamodb.client import CLIENT_CONFIG
 from tests.proof.strange_answers import answer_as_dynamodb, answer_strangely
 from tests.proof.world import Killed, World
 from tests.tables import dynamodb_client
@@ -36,6 +38,8 @@ class Faults:
     """
 
     throttled: float = 0.02
+    throttled_writes: float = 0.0
+    """Besides: of a partition that takes no more."""
     unreachable: float = 0.01
     lost_answers: float = 0.03
     late_writes: float = 0.02
@@ -53,8 +57,12 @@ class Faults:
     """Of what reads several items: the rest comes with the next request."""
     write_pauses: float = 0.1
     """Between stamping and writing."""
-    wrong_clocks: float = 0.02
+    wrong_clocks: float = 0.04
     """Of appends: before one, the writer's clock is set minutes to years off."""
+    wrong_readers_clocks: float = 0.02
+    """Of pages of all events: before one, the reader's clock is set so."""
+    patient_clients: float = 0.1
+    """Of writers' processes: they begin with a client that sends a write again by itself."""
     otherwise: float = 0.2
     """Of appends: they are asked for once more, in another way."""
 
@@ -116,7 +124,7 @@ class Wire:
             drawn -= share
             return drawn < 0
 
-        if falls(faults.throttled):
+        if falls(faults.throttled + faults.throttled_writes * is_write):
             return self._refuse(request, "ProvisionedThroughputExceededException", "throttled")
         if falls(faults.unreachable):
             self._world.faults["engine not reached"] += 1
@@ -273,9 +281,18 @@ def wired_client(world: World, faults: Faults, endpoint: str) -> Iterator[tuple[
     # New shards are written sooner than after a minute, and still later than all readers ask again.
     with (
         patch("eventstore.adapters.dynamodb.requests.time", time),
+        patch("botocore.endpoint.time", SimpleNamespace(sleep=world.sleep)),
         patch.multiple(facts, _REFRESH_US=20_000_000, _SPREAD_US=22_000_000, _CLOCKS_US=4_000_000),
     ):
         yield client, wire
+
+
+def patient_client(wire: Wire, endpoint: str) -> DynamoDBClient:
+    """Make a client on a wire that sends a request up to eight times by itself, with its old stamp."""
+    retries: Any = {"mode": "standard", "total_max_attempts": 8}
+    client = dynamodb_client(endpoint, config=CLIENT_CONFIG.merge(Config(retries=retries)))
+    client._endpoint.http_session.send = wire.send  # type: ignore[attr-defined]
+    return client
 
 
 def _address(item: Any) -> tuple[str, str]:

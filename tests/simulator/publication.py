@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType, SimpleNamespace
@@ -301,13 +301,26 @@ def _discarded(shards: Iterable[Shard], mapping: EventSourceMapping) -> set[Addr
 # --- how a stream's records reach the function ------------------------------------------------------
 
 
-def reordered(changes: Sequence[Change], rng: random.Random, *, within_s: float) -> list[Change]:
-    """Let records overtake others whose Timestamp is at most so many seconds older."""
-    at_s, keys = 0.0, []
+def reordered(
+    changes: Sequence[Change], rng: random.Random, *, within_s: float, in_order: Collection[str] = ()
+) -> list[Change]:
+    """Let records overtake others whose Timestamp is at most so many seconds older.
+
+    Args:
+        in_order: streams that keep their own order, and come when they were written, not at their Timestamps.
+    """
+    at_s, keys = time_s(changes[0]) if changes else 0.0, []
     for change in changes:
-        at_s = time_s(change, otherwise_s=at_s)
+        if address_of(change)[0] not in in_order:
+            at_s = time_s(change, otherwise_s=at_s)
         keys.append(at_s + rng.random() * within_s)
-    return [changes[place] for place in sorted(range(len(changes)), key=keys.__getitem__)]
+    result = [changes[place] for place in sorted(range(len(changes)), key=keys.__getitem__)]
+    for stream_id in in_order:
+        places = [place for place, change in enumerate(result) if address_of(change)[0] == stream_id]
+        ordered = [change for change in changes if address_of(change)[0] == stream_id]
+        for place, change in zip(places, ordered, strict=True):
+            result[place] = change
+    return result
 
 
 def doubled(changes: Sequence[Change], rng: random.Random, *, share: float = 0.05) -> list[Change]:
@@ -339,9 +352,11 @@ def split(changes: Sequence[Change], rng: random.Random) -> list[Shard]:
     ]
 
 
-def side_by_side(changes: Sequence[Change], rng: random.Random) -> list[Shard]:
-    """Two shards without kinship; each stream's events come by both."""
+def side_by_side(
+    changes: Sequence[Change], rng: random.Random, *, in_order: Collection[str] = ()
+) -> list[Shard]:
+    """Two shards without kinship; each stream's events come by both, but for those that keep their order."""
     halves: tuple[list[Change], list[Change]] = ([], [])
     for change in changes:
-        halves[rng.randrange(2)].append(change)
+        halves[0 if address_of(change)[0] in in_order else rng.randrange(2)].append(change)
     return [as_shard(f"shard-{n}", half, created_s=time_s) for n, half in enumerate(halves)]

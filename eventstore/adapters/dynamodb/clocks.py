@@ -41,6 +41,15 @@ class ServerClock:
         self._known: tuple[float, float, float] | None = None
         """DynamoDB's time less the monotonic clock's: at least, at most, and when that was found."""
 
+    @property
+    def is_comparing(self) -> bool:
+        """Whether clocks are compared at all."""
+        return self._tolerance_s is not None
+
+    def monotonic_s(self) -> float:
+        """Return the time by the clock that nobody sets, in seconds."""
+        return self._monotonic_s()
+
     def send(self, sends: Callable[..., Any], *args: Any, **request: Any) -> Any:
         """Send a request and note the Date of its answer."""
         sent_s = self._monotonic_s()

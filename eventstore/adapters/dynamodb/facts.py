@@ -52,6 +52,8 @@ class StoreFacts:
         clock_us, jitter, sleep: time and chance, to be replaced in tests.
         sends: sends a request, as `requests.send` does.
         stamp_us: the time that is written, so that others rely on it; None for `clock_us`.
+        monotonic_s: a clock that nobody sets, in seconds. It stands still where a computer sleeps, and the
+            other is set: how long ago something was is told by both together.
 
     All methods raise `StoreFormatUnknown`, `MalformedStoreItem` and `StoreUnavailable`, before anything else
     is read or written.
@@ -67,6 +69,7 @@ class StoreFacts:
         sleep: Callable[[float], object] = time.sleep,
         sends: Callable[..., Any] = send,
         stamp_us: Callable[[], int] | None = None,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sends = sends
         self._client = checked(client)
@@ -77,7 +80,8 @@ class StoreFacts:
         self._sleep = sleep
         # Replaced whole and never locked: two threads that both read it do no harm, and a fork no less.
         self._copy: _Copy | None = None
-        self._looked_us: int | None = None
+        self._looked: _Moment | None = None
+        self._monotonic_s = monotonic_s
 
     @property
     def recorded(self) -> int | None:
@@ -87,7 +91,7 @@ class StoreFacts:
 
     def check(self) -> None:
         """Refuse a store whose items this library doesn't know. Cost: 1 request and 1 RCU, once a process."""
-        if self._looked_us is None:
+        if self._looked is None:
             self._read(consistent=True)
 
     def read_shards(self, told: int, *, fresh: bool = True) -> int:
@@ -101,8 +105,8 @@ class StoreFacts:
         time, and as long as there's no item, strongly.
         Cost: 0.5 RCU each `FACTS_REFRESH_S` in which it's asked for; without an item 1 RCU each time.
         """
-        copy, now_us = self._copy, self._clock_us()
-        is_old = self._looked_us is None or not 0 <= now_us - self._looked_us < _REFRESH_US
+        copy, looked = self._copy, self._looked
+        is_old = looked is None or not self._moment(self._clock_us()).is_within(_REFRESH_US, of=looked)
         if is_old or (fresh and copy is None):
             copy = self._read(consistent=copy is None)
         return max(told, copy.read_shards) if copy else told
@@ -122,7 +126,7 @@ class StoreFacts:
         copy = self._copy
         if copy is None or copy.read_shards < told:
             copy = self._record(told)
-        return copy.usable(wanted, now_us=self._clock_us())
+        return copy.usable(wanted, now=self._moment(self._stamp_us()))
 
     def _record(self, read_shards: int) -> _Copy:
         copy = self._copy or self._read(consistent=True)
@@ -145,7 +149,7 @@ class StoreFacts:
         """Put the item, the first time or in place of `copy`; what a later version has added stays in it."""
         now_us = self._stamp_us()
         # Who finds no item asks again each time, so a first number needs no time to spread.
-        before = copy.known_to_all(now_us=now_us) if copy else read_shards
+        before = copy.known_to_all(now=self._moment(now_us)) if copy else read_shards
         item = {
             **(copy.item if copy else {**_KEY, FORMAT: {"N": str(FORMAT_VERSION)}}),
             READ_SHARDS: {"N": str(read_shards)},
@@ -164,29 +168,50 @@ class StoreFacts:
                 },
             }
         send(self._client.put_item, TableName=self._table_name, Item=item, **condition)
-        return self._keep(item, now_us)
+        return self._keep(item, self._moment(now_us))
 
     def _read(self, *, consistent: bool) -> _Copy | None:
         # Before the request: whatever it sees, it has at least seen what was there then.
-        now_us = self._clock_us()
+        now = self._moment(self._clock_us())
         answer = self._sends(
             self._client.get_item, TableName=self._table_name, Key=_KEY, ConsistentRead=consistent
         )
         item = answer.get("Item")
         known = self._copy
-        copy = self._keep(item, now_us) if item else known
+        copy = self._keep(item, now) if item else known
         if not consistent and copy and known and known.read_shards > copy.read_shards:
             # The number never falls: an eventually consistent read has given an earlier one.
             copy = self._copy = known
-        self._looked_us = now_us
+        self._looked = now
         return copy
 
-    def _keep(self, item: Mapping[str, Any], now_us: int) -> _Copy:
-        known, copy = self._copy, _copy_of(item, now_us)
+    def _moment(self, now_us: int) -> _Moment:
+        return _Moment(now_us, self._monotonic_s())
+
+    def _keep(self, item: Mapping[str, Any], now: _Moment) -> _Copy:
+        known, copy = self._copy, _copy_of(item, now)
         if known and (known.read_shards, known.since_us) == (copy.read_shards, copy.since_us):
-            copy = replace(copy, seen_us=known.seen_us)
+            copy = replace(copy, seen=known.seen)
         self._copy = copy
         return copy
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """A moment by a clock that can be set, and by one that can't."""
+
+    time_us: int
+    monotonic_s: float
+
+    def is_within(self, span_us: int, *, of: _Moment) -> bool:
+        """Return whether both clocks say that it's less than so long after another."""
+        passed_us = round((self.monotonic_s - of.monotonic_s) * 1_000_000)
+        return 0 <= self.time_us - of.time_us < span_us and passed_us < span_us
+
+    def is_after(self, span_us: int, *, of: _Moment) -> bool:
+        """Return whether both clocks say that it's at least so long after another."""
+        passed_us = round((self.monotonic_s - of.monotonic_s) * 1_000_000)
+        return min(passed_us, self.time_us - of.time_us) >= span_us
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,23 +222,24 @@ class _Copy:
     read_shards_before: int
     since_us: int
     """By the clock of the writer who raised it."""
-    seen_us: int
-    """By this process's clock: when it first saw this number."""
+    seen: _Moment
+    """By this process's clocks: when it first saw this number."""
 
-    def known_to_all(self, *, now_us: int) -> int:
+    def known_to_all(self, *, now: _Moment) -> int:
         """Return how many shards every reader knows of.
 
-        By this process's own clock, since it saw the number; or by the writer's, with room for a difference.
+        By this process's own clocks, since it saw the number; or by the writer's, with room for a difference.
         """
-        is_known = now_us - self.seen_us >= _SPREAD_US or now_us - self.since_us >= _SPREAD_US + _CLOCKS_US
+        is_old = now.time_us - self.since_us >= _SPREAD_US + _CLOCKS_US
+        is_known = is_old or now.is_after(_SPREAD_US, of=self.seen)
         return self.read_shards if is_known else self.read_shards_before
 
-    def usable(self, wanted: int, *, now_us: int) -> int:
+    def usable(self, wanted: int, *, now: _Moment) -> int:
         """Return how many shards may be written."""
-        return min(wanted, self.known_to_all(now_us=now_us))
+        return min(wanted, self.known_to_all(now=now))
 
 
-def _copy_of(item: Mapping[str, Any], now_us: int) -> _Copy:
+def _copy_of(item: Mapping[str, Any], now: _Moment) -> _Copy:
     version = _whole(item, FORMAT, low=1)
     if version > FORMAT_VERSION:
         raise StoreFormatUnknown(format_version=version, known=FORMAT_VERSION)
@@ -223,7 +249,7 @@ def _copy_of(item: Mapping[str, Any], now_us: int) -> _Copy:
         read_shards=read_shards,
         read_shards_before=_whole(item, READ_SHARDS_BEFORE, low=1, high=read_shards),
         since_us=_whole(item, SINCE, low=0),
-        seen_us=now_us,
+        seen=now,
     )
 
 

@@ -60,6 +60,10 @@ class EventReads:
             sleep=sleep,
             sends=partial(server_clock.send, send),
             stamp_us=self._now_us,
+            # Where no clocks are compared they are the caller's affair, and may be virtual.
+            monotonic_s=server_clock.monotonic_s
+            if server_clock.is_comparing
+            else lambda: clock_us() / 1_000_000,
         )
 
     def __reduce__(self) -> NoReturn:

@@ -1,0 +1,46 @@
+"""What a defence is taken away for: a plan of the proof, and the breach that it has to report then."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from typing import Final
+
+from tests.proof.run import Plan, run
+
+WRITES: Final = Plan(
+    publishes=False, logs=False, subscribes=False, replays=False, restores=False, writers=3, appends=16
+)
+PUBLISHES: Final = replace(WRITES, publishes=True)
+LOGS: Final = replace(WRITES, logs=True)
+SUBSCRIBES: Final = replace(WRITES, subscribes=True)
+REPLAYS: Final = replace(WRITES, appends=10, replays=True)
+_SEEDS: Final = range(1, 33)
+"""Tried where the seed at hand shows the breach no longer: a change of what is sent moves all faults."""
+
+
+@dataclass(frozen=True)
+class Less:
+    """A defence that is taken away.
+
+    Args:
+        plan: what is done, perhaps with the weaker part in it.
+        breach: how what must be reported begins; one of several, perhaps.
+        seed: one that shows it.
+        replaced: what is replaced in the code by `by`, where no plan has a place for it.
+    """
+
+    plan: Plan
+    breach: str | tuple[str, ...]
+    seed: int
+    replaced: str = ""
+    by: object = None
+
+
+def is_reported(endpoint: str, less: Less) -> bool:
+    """Tell whether a run reports the breach; the seed first that is known to show it."""
+    for each in dict.fromkeys((less.seed, *_SEEDS)):
+        random.seed(each)  # botocore's own pauses, where it makes some, come from there
+        if any(one.startswith(less.breach) for one in run(endpoint, each, less.plan).breaches):
+            return True
+    return False

@@ -1,0 +1,166 @@
+"""The defences of publication, log, subscriptions and replays taken away, one by one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from eventstore.subscriptions import OnFailure
+from tests.proof.run import run
+from tests.proof.taken_away import LOGS, PUBLISHES, REPLAYS, SUBSCRIBES, Less, is_reported
+from tests.proof.weaker_delivery import (
+    BelievesItsTranches,
+    ForgetsParkedStreams,
+    IgnoresPauses,
+    LogWithoutCondition,
+    ParksNothing,
+    ParksWithoutFence,
+    PassesOverUntaken,
+    ReplaysWithoutFence,
+    ReportsNoFailures,
+    SendsAsRead,
+    StoresAhead,
+    WithoutFence,
+    WithoutLastEventId,
+    counts_no_starts,
+    fetches_no_holes,
+    has_no_pace,
+    reads_nothing_back,
+    takes_all_for_done,
+    takes_all_for_lasting,
+)
+from tests.proof.weaker_stores import ReadsUnsettled
+from tests.proof.wire import Faults
+from tests.simulator.test_defences import (
+    AsTheyArrive,
+    NeverStops,
+    ReadsNoResults,
+    WithoutHoles,
+    WithoutReadBack,
+)
+
+PROJECTS = replace(SUBSCRIBES, has_failing_handler=False)
+FAILS = replace(SUBSCRIBES, has_projection=False)
+LONG_REPLAYS = replace(REPLAYS, appends=24)
+
+CASES = {
+    "tranches compared": Less(replace(LOGS, log_type=BelievesItsTranches), "lost: a reader of the log", 1),
+    "block condition": Less(replace(LOGS, log_type=LogWithoutCondition), "lost: a reader of the log", 1),
+    "indexer reports failures": Less(
+        replace(LOGS, indexer_type=ReportsNoFailures), "lost: a reader of the log", 4
+    ),
+    "subscription's fence": Less(replace(PROJECTS, checkpoints_type=WithoutFence), "fence: tranche", 1),
+    "fence of what is parked": Less(
+        replace(FAILS, checkpoints_type=ParksWithoutFence, on_failure=OnFailure.PARK_STREAM),
+        "fence: tranche",
+        5,
+    ),
+    "checkpoint behind what is handled": Less(
+        replace(PROJECTS, checkpoints_type=StoresAhead), "lost: a subscription", 2
+    ),
+    "parked streams wait": Less(
+        replace(FAILS, checkpoints_type=ForgetsParkedStreams, on_failure=OnFailure.PARK_STREAM),
+        "order: a handler with PARK_STREAM",
+        1,
+    ),
+    "parked events kept": Less(
+        replace(FAILS, checkpoints_type=ParksNothing, on_failure=OnFailure.PARK),
+        "lost: a handler with PARK",
+        4,
+    ),
+    "passing trouble of a handler": Less(
+        replace(FAILS, transient=takes_all_for_lasting, on_failure=OnFailure.SKIP, has_deadly_events=False),
+        "lost: a handler with SKIP",
+        4,
+    ),
+    "projection's condition": Less(replace(PROJECTS, read_model_type=WithoutLastEventId), "twice: ", 1),
+    "replay's fence": Less(replace(REPLAYS, replays_type=ReplaysWithoutFence), "fence: the replay", 1),
+    "replay waits for what settles": Less(
+        replace(LONG_REPLAYS, replayed_type=ReadsUnsettled),
+        ("lost: a replay job up to now", "order: a replay job up to now"),
+        3,
+    ),
+    "replay heeds a pause": Less(replace(REPLAYS, replays_type=IgnoresPauses), "pause: step", 4),
+    "publisher sorts": Less(
+        PUBLISHES, "order: the bus", 1, replaced="eventstore.publish.PublicationOrder", by=AsTheyArrive
+    ),
+    "publisher reads back what precedes": Less(
+        PUBLISHES, "order: the bus", 1, replaced="eventstore.publish.PublicationOrder", by=WithoutReadBack
+    ),
+    "publisher fills holes": Less(
+        PUBLISHES, "order: the bus", 1, replaced="eventstore.publish.PublicationOrder", by=WithoutHoles
+    ),
+    "publisher stops at the first": Less(
+        PUBLISHES, "order: the bus", 2, replaced="eventstore.publish.Publisher", by=NeverStops
+    ),
+    "publisher reads each result": Less(
+        PUBLISHES, "lost: the bus", 1, replaced="eventstore.publish.Publisher", by=ReadsNoResults
+    ),
+    "indexer reads back what precedes": Less(
+        LOGS,
+        "order: a reader of the log",
+        1,
+        replaced="eventstore.index.PublicationOrder",
+        by=WithoutReadBack,
+    ),
+    "subscription fetches holes": Less(
+        PROJECTS,
+        "lost: a subscription",
+        1,
+        replaced="eventstore.subscriptions.tranche_reader.TrancheReader._steps",
+        by=fetches_no_holes,
+    ),
+    "workers that an event ends are counted": Less(
+        replace(FAILS, on_failure=OnFailure.PARK_STREAM, has_deadly_events=True, repaired_after_s=100.0),
+        "stuck: ",
+        2,
+        replaced="eventstore.subscriptions.held.Held.starts_of",
+        by=counts_no_starts,
+    ),
+    "what is not done yet is refused": Less(
+        PROJECTS,
+        "lost: a subscription",
+        2,
+        replaced="eventstore.subscriptions.attempts.check_finished",
+        by=takes_all_for_done,
+    ),
+    "subscription reads back before its checkpoint": Less(
+        PROJECTS,
+        "lost: a subscription",
+        1,
+        replaced="eventstore.subscriptions.tranche_reader.TrancheReader._warm_up",
+        by=reads_nothing_back,
+    ),
+    "replay sends one event of a stream at a time": Less(
+        REPLAYS, "order: a replay job", 2, replaced="eventstore.replay._Sending", by=SendsAsRead
+    ),
+    "replay stays before what was not taken": Less(
+        REPLAYS, "lost: a replay job", 1, replaced="eventstore.replay._Sending", by=PassesOverUntaken
+    ),
+    "replay keeps its pace": Less(
+        replace(LONG_REPLAYS, replay_pace=2),
+        "pace: ",
+        3,
+        replaced="eventstore.replay._budget",
+        by=has_no_pace,
+    ),
+}
+
+
+@pytest.mark.parametrize("less", CASES.values(), ids=CASES)
+def test_defence_taken_away_is_seen(
+    dynamodb_endpoint: str, monkeypatch: pytest.MonkeyPatch, less: Less
+) -> None:
+    if less.replaced:
+        monkeypatch.setattr(less.replaced, less.by)
+    assert is_reported(dynamodb_endpoint, less)
+
+
+def test_index_later_than_the_settling_time_loses_what_the_log_has(dynamodb_endpoint: str) -> None:
+    """A reader by time misses for good what the settling time doesn't cover; a reader of the log doesn't."""
+    plan = replace(LOGS, faults=Faults(index_lag_s=40.0))
+    found = run(dynamodb_endpoint, 1, plan).breaches
+
+    assert any(breach.startswith("lost: a reader of all events") for breach in found)
+    assert not [breach for breach in found if "reader of the log" in breach or "tranche" in breach]

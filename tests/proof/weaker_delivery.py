@@ -1,0 +1,177 @@
+"""Log, subscriptions and replays with one defence less each."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import Any
+
+from eventstore import Event
+from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
+from eventstore.adapters.dynamodb.log import DynamoDBEventLog
+from eventstore.adapters.dynamodb.read_model import DynamoDBReadModel
+from eventstore.adapters.dynamodb.replay_schema import FENCE, STATUS
+from eventstore.adapters.dynamodb.replays import DynamoDBReplays
+from eventstore.adapters.dynamodb.requests import send
+from eventstore.cloudevents import Entry
+from eventstore.index import Indexer
+from eventstore.log import BlockPosition
+from eventstore.replay import _Sending
+from eventstore.replays import Replay, ReplayStatus
+from eventstore.subscriptions.checkpoints import Lease, ParkedEvent
+from eventstore.subscriptions.tranche_reader import TrancheReader
+
+
+class LogWithoutCondition(DynamoDBEventLog):
+    """Puts a block where it takes the tranche's end to be."""
+
+    def _put(self, item: dict[str, Any], uid: str) -> bool:
+        send(self._client.put_item, TableName=self._table_name, Item=item)
+        return True
+
+
+class BelievesItsTranches(DynamoDBEventLog):
+    """Has as many tranches as it's told."""
+
+    @property
+    def tranches(self) -> int:
+        return self._told or super().tranches
+
+
+class ReportsNoFailures(Indexer):
+    """Takes a block for written whatever the log says."""
+
+    def _append(self, *args: Any) -> str | None:
+        super()._append(*args)
+        return None
+
+
+class WithoutFence(DynamoDBCheckpoints):
+    """Stores a checkpoint and frees a lease for whoever held it once."""
+
+    def _update(self, *args: Any, condition: str, **options: Any) -> Any:
+        return super()._update(*args, condition=_without_fence(condition), **options)
+
+
+def _without_fence(condition: str) -> str:
+    held = "#fence = :fence AND #owner = :owner"
+    return condition.replace(held, "(#fence >= :fence OR #owner = :owner)").replace("#fence =", "#fence >=")
+
+
+class WithoutLastEventId(DynamoDBReadModel):
+    """Writes an event whether or not it, or a later one of its stream, was written before."""
+
+    def _move_last(self, projection: str, event: Event) -> dict[str, Any]:
+        conditions = {"ConditionExpression", "ReturnValuesOnConditionCheckFailure"}
+        update = super()._move_last(projection, event)
+        return {name: value for name, value in update.items() if name not in conditions}
+
+
+class StoresAhead(DynamoDBCheckpoints):
+    """Stores a checkpoint before what is behind it is handled."""
+
+    def _move(
+        self, subscription: str, lease: Lease, place: BlockPosition, *args: Any, **options: Any
+    ) -> Lease:
+        # Inside of a block, where one entry more is there at least: the log refuses what lies behind its end.
+        ahead = place._replace(entries=place.entries + (place.entries > 0))
+        return super()._move(subscription, lease, ahead, *args, **options)
+
+
+class ForgetsParkedStreams(DynamoDBCheckpoints):
+    """Doesn't tell a tranche's owner which streams are parked."""
+
+    def read_parked(self, subscription: str, *, tranche: int | None = None) -> Iterator[ParkedEvent]:
+        return iter(()) if tranche is not None else super().read_parked(subscription)
+
+
+class ParksNothing(DynamoDBCheckpoints):
+    """Says that it has put an event aside."""
+
+    def park(self, subscription: str, lease: Lease, parked: ParkedEvent) -> None:
+        pass
+
+
+class ParksWithoutFence(DynamoDBCheckpoints):
+    """Puts an event aside for whoever held the lease once."""
+
+    def park(self, subscription: str, lease: Lease, parked: ParkedEvent) -> None:
+        now = self.read_group(subscription).leases[lease.tranche]
+        super().park(subscription, replace(lease, fence=now.fence, owner=now.owner), parked)
+
+
+def fetches_no_holes(reader: TrancheReader, entry: Any) -> Any:
+    """Leave out what has no entry of its own."""
+    return (step for step in FETCHES(reader, entry) if step.address is None or step.place is not None)
+
+
+FETCHES = TrancheReader._steps
+
+
+def reads_nothing_back(reader: TrancheReader) -> None:
+    """Begin at the checkpoint, without the blocks before it."""
+
+
+def counts_no_starts(_held: object, _event: Event) -> int:
+    """Take each event for one that has never been begun."""
+    return 0
+
+
+def takes_all_for_done(result: object, *_: object, **__: object) -> None:
+    """Take whatever a handler returns for done."""
+    if isinstance(result, Future):
+        result.cancel()
+
+
+def takes_all_for_lasting(_error: BaseException) -> bool:
+    return False
+
+
+class ReplaysWithoutFence(DynamoDBReplays):
+    """Stores how far a step is, though another has begun since."""
+
+    def save(self, replay: Replay) -> Replay | None:
+        newest = self.get(replay.replay_id)
+        return super().save(replace(replay, fence=newest.fence) if newest else replay)
+
+
+class SendsAsRead(_Sending):
+    """Puts several events of a stream into a call that may be taken in part."""
+
+    def next_call(self) -> list[Entry]:
+        waiting = sorted((entry for queue in self.queues.values() for entry in queue), key=self._place)
+        return self._within_limits(waiting, skips=False)
+
+    def finish(self, entry: Entry) -> None:
+        self.queues[entry.stream_id].remove(entry)
+        self.queues[entry.stream_id].appendleft(entry)
+        super().finish(entry)
+
+
+class PassesOverUntaken(_Sending):
+    """Stores its position behind events that weren't taken."""
+
+    def undone(self) -> Collection[tuple[str, int]]:
+        return ()
+
+
+class IgnoresPauses(DynamoDBReplays):
+    """Has steps take a replay for running that is paused."""
+
+    def get(self, replay_id: str) -> Replay | None:
+        return _as_running(super().get(replay_id))
+
+    def _update(self, replay_id: str, attributes: Any, *, unless_changed: Any) -> Replay | None:
+        is_claim = FENCE in attributes
+        kept = {name: value for name, value in unless_changed.items() if not (is_claim and name == STATUS)}
+        return _as_running(super()._update(replay_id, attributes, unless_changed=kept))
+
+
+def _as_running(replay: Replay | None) -> Replay | None:
+    is_paused = replay is not None and replay.status is ReplayStatus.PAUSED
+    return replace(replay, status=ReplayStatus.RUNNING) if replay and is_paused else replay
+
+
+def has_no_pace(_replay: Replay) -> int:
+    return 10**9
