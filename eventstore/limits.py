@@ -263,6 +263,22 @@ INVOKE_MAX_EVENTS: Final = 100
 INVOKE_MAX_BYTES: Final = 1_024 * 1_024
 """Bytes of one such invocation (Lambda: 6 MB, synchronous)."""
 
+# --- files of events (ours) ------------------------------------------------------------------------
+
+LINE_MAX_BYTES: Final = 4 * 1_024 * 1_024
+"""Bytes of one line: an event has at most 400 KB, whatever the escapes and spaces around it."""
+
+LINE_SKIPPED_MAX_BYTES: Final = 64 * 1_024 * 1_024
+"""Bytes that are read of a longer line to find the next one: what goes on beyond that, such as a device or a
+compressed bomb, is no file of events."""
+
+BAD_LINES_TOLD: Final = 20
+"""Bad lines that are told one by one; the others are counted."""
+
+EQUAL_TIMESTAMPS_MAX: Final = 10_000
+"""Events of one Timestamp that an import takes from a file without being asked to: a page of all streams that
+meets them reads them all, which is then 10 MB and 1,250 RCU for events of 1 KB, each time."""
+
 # --- HTTP (API Gateway and Lambda quotas) ---------------------------------------------------------
 
 PAGE_MAX_EVENTS: Final = 1_000

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from eventstore import setting_rules as rules
 from eventstore.errors import InvalidInput
-from eventstore.limits import PUT_EVENTS_MAX_BYTES, SHARDS_MAX
+from eventstore.limits import EQUAL_TIMESTAMPS_MAX, PUT_EVENTS_MAX_BYTES, SHARDS_MAX
 
 VERIFY_SETTLING_S: Final = 60
 """Seconds for which `verify` compares no event with the index and the log, unless told otherwise (ours)."""
@@ -198,6 +198,11 @@ def add_import_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="leave out the streams whose ids are the lines of this file",
+    )
+    parser.add_argument(
+        "--equal-timestamps",
+        action="store_true",
+        help=f"take more than {EQUAL_TIMESTAMPS_MAX:,} events of one Timestamp, which are read together",
     )
     parser.add_argument(
         "--parallel",

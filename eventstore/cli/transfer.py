@@ -123,6 +123,7 @@ def _check(options: argparse.Namespace, excepted: frozenset[str], latest_us: int
             whole_streams=not options.into_existing,
             excepted=excepted,
             latest_us=latest_us,
+            equal_timestamps=options.equal_timestamps,
             checked=bar.at,
         )
     unknown = sorted(stream_id for stream_id, lines in contents.excepted.items() if not lines)

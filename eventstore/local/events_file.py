@@ -15,13 +15,8 @@ from eventstore.events import NewEvent, check_stream_id
 from eventstore.http.errors import InvalidTime
 from eventstore.http.times import parse_time
 from eventstore.json_text import json_members
-from eventstore.limits import ITEM_MAX_BYTES
-
-LINE_MAX_BYTES: Final = 4 * 1_024 * 1_024
-"""Bytes of one line (ours): an event has at most 400 KB, whatever the escapes and spaces around it."""
-
-BAD_LINES_TOLD: Final = 20
-"""Bad lines that are told one by one; the others are counted."""
+from eventstore.limits import BAD_LINES_TOLD, ITEM_MAX_BYTES, LINE_MAX_BYTES
+from eventstore.transfer.lines import ENDLESS, skip_line
 
 _REQUIRED: Final = frozenset({"streamId", "eventName", "payload"})
 _OPTIONAL: Final = frozenset({"occurredAt", "eventUid"})
@@ -87,15 +82,19 @@ def check_file(path: Path) -> Contents:
 
 
 def read_lines(path: Path) -> Iterator[Line | BadLine]:
-    """Read the lines of a file in order; empty ones are passed over. Memory: one line."""
+    """Read the lines of a file in order, up to one without an end; empty ones are passed over.
+
+    Memory: one line.
+    """
     with path.open("rb") as file:
         number = 0
         while raw := file.readline(LINE_MAX_BYTES + 1):
             number += 1
             if len(raw) > LINE_MAX_BYTES:
                 yield BadLine(number, f"is longer than {LINE_MAX_BYTES:,} bytes; write one event a line")
-                while raw and not raw.endswith(b"\n"):
-                    raw = file.readline(LINE_MAX_BYTES)
+                if not skip_line(raw, file):
+                    yield BadLine(number, ENDLESS)
+                    return
             elif raw.strip():
                 yield _line(raw, number)
 

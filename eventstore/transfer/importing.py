@@ -18,17 +18,17 @@ from typing import Final, Protocol, TypeVar
 
 from eventstore.errors import BadExport, BadLine, MalformedItem, StoreNotEmpty, StoreUnavailable
 from eventstore.events import Event
-from eventstore.limits import TIMESTAMP_MAX_US
+from eventstore.limits import BAD_LINES_TOLD, TIMESTAMP_MAX_US
+from eventstore.transfer.equal_times import EqualTimes
 from eventstore.transfer.lines import LastLine, LeftOut, Line, order_fault, read_lines
-
-BAD_LINES_TOLD: Final = 20
-"""Bad lines that are told one by one; the others are counted."""
 
 WINDOW_EVENTS: Final = 10_000
 WINDOW_BYTES: Final = 32 * 1_024 * 1_024
 """Events, and bytes, that are held in memory at once (ours)."""
 
 _MAX_TRIES: Final = 6
+
+_CUT_OFF: Final = "the export's last line is missing: the file was cut off, or isn't read so far"
 
 _T = TypeVar("_T")
 
@@ -111,6 +111,7 @@ def check_export(
     whole_streams: bool,
     excepted: Collection[str] = (),
     latest_us: int = TIMESTAMP_MAX_US,
+    equal_timestamps: bool = False,
     checked: Callable[[int], None] = lambda _events: None,
 ) -> Contents:
     """Read a file and check all of it: each line, each stream's order, the number of events, the checksum.
@@ -119,22 +120,28 @@ def check_export(
         whole_streams: each stream has to begin with event 1, as into an empty store.
         excepted: streams that are not to be imported: whatever is wrong with their lines is passed over.
         latest_us: the highest Timestamp that can be: a later one was stamped by a wrong clock.
+        equal_timestamps: any number of events may have one Timestamp, not only `EQUAL_TIMESTAMPS_MAX`.
         checked: is told how many events were checked so far, each 1,000.
 
-    Memory: one line, and about 200 bytes a stream.
+    Memory: one line, about 200 bytes a stream, and 1 MB.
 
     Raises:
         BadExport: with the first `BAD_LINES_TOLD` bad lines, by number and reason.
         OSError: it's no file that can be read twice.
     """
-    check = _Check(whole_streams=whole_streams, excepted=dict.fromkeys(excepted, 0), latest_us=latest_us)
+    check = _Check(
+        whole_streams=whole_streams,
+        excepted=dict.fromkeys(excepted, 0),
+        latest_us=latest_us,
+        times=None if equal_timestamps else EqualTimes(),
+    )
     for line in read_lines(path):
         check.add(line)
         if check.events % 1_000 == 0:
             checked(check.events)
     if check.end is None:
         check.bad_count += 1
-        check.bad.append(BadLine(check.number + 1, "the export's last line is missing: the file was cut off"))
+        check.bad.append(BadLine(check.number + 1, _CUT_OFF))
     if check.bad_count or check.end is None:
         raise BadExport(path=path, lines=check.bad, count=check.bad_count)
     checked(check.events)
@@ -154,6 +161,7 @@ class _Check:
     whole_streams: bool
     excepted: dict[str, int]
     latest_us: int
+    times: EqualTimes | None
     last: dict[str, tuple[int, int]] = field(default_factory=dict)
     """EventId and Timestamp of each stream's last event."""
     events: int = 0
@@ -175,6 +183,8 @@ class _Check:
         elif isinstance(line, Line):
             self.events += 1
             self.refuse(line.number, self._event_fault(line.event), stream_id)
+            if self.times:  # of no stream: to leave this one out would not help
+                self.refuse(line.number, self.times.fault(line.event.timestamp_us))
         else:
             self.refuse(line.number, line.reason, stream_id)
 

@@ -25,7 +25,7 @@ import gzip
 import json
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -35,15 +35,23 @@ from eventstore.appends import event_size_bytes
 from eventstore.errors import BadLine, EventTooLarge, InvalidInput, InvalidJson
 from eventstore.events import Event, check_stored, check_stream_id
 from eventstore.json_text import json_members
-from eventstore.limits import ITEM_MAX_BYTES, TIMESTAMP_MAX_US, VERSION_MAX
+from eventstore.limits import (
+    ITEM_MAX_BYTES,
+    LINE_MAX_BYTES,
+    LINE_SKIPPED_MAX_BYTES,
+    TIMESTAMP_MAX_US,
+    VERSION_MAX,
+)
 
 FORMAT: Final = 1
 
-LINE_MAX_BYTES: Final = 4 * 1_024 * 1_024
-"""Bytes of one line (ours): an event has at most 400 KB, whatever the escapes around it."""
-
 LEFT_OUT_LISTED: Final = 100
 """Streams that the last line lists with where they end in the file and why; the others are counted (ours)."""
+
+ENDLESS: Final = (
+    f"goes on for more than {LINE_SKIPPED_MAX_BYTES // 1_024 // 1_024} MB; what follows isn't read"
+)
+"""What is wrong with a line whose end `skip_line` doesn't find."""
 
 _REQUIRED: Final = ("streamId", "eventId", "eventName", "eventUid", "timestampUs")
 _TEXTS: Final = {"payload": "payloadText", "metadata": "metadataText"}
@@ -205,7 +213,7 @@ def last_line(
 
 
 def read_lines(path: Path) -> Iterator[Line | BadLine | LastLine]:
-    """Read the lines of an export in order. Memory: one line."""
+    """Read the lines of an export in order, up to one without an end. Memory: one line."""
     digest = sha256()
     number = 0
     with path.open("rb") as file:
@@ -215,16 +223,34 @@ def read_lines(path: Path) -> Iterator[Line | BadLine | LastLine]:
         try:
             while raw := lines.readline(LINE_MAX_BYTES + 1):
                 number += 1
-                if raw.startswith(_LAST):
+                is_long = len(raw) > LINE_MAX_BYTES
+                if raw.startswith(_LAST) and not is_long:
                     yield _last_line(raw, number, digest.hexdigest())
                     continue
                 digest.update(raw)
                 yield _line(raw, number)
-                while len(raw) > LINE_MAX_BYTES and not raw.endswith(b"\n"):
-                    raw = lines.readline(LINE_MAX_BYTES + 1)
-                    digest.update(raw)
+                if is_long and not skip_line(raw, lines, digest.update):
+                    yield BadLine(number, ENDLESS)
+                    return
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             yield BadLine(number + 1, f"the compressed file is damaged or cut off here: {error}")
+
+
+def skip_line(raw: bytes, lines: IO[bytes], read: Callable[[bytes], object] = lambda _part: None) -> bool:
+    """Read on to the end of a line that is too long; return False if it's `LINE_SKIPPED_MAX_BYTES` away.
+
+    Args:
+        raw: the part of it that was read.
+        read: is given each further part.
+    """
+    left = LINE_SKIPPED_MAX_BYTES
+    while raw and not raw.endswith(b"\n"):
+        if not left:
+            return False
+        raw = lines.readline(min(left, LINE_MAX_BYTES))
+        left -= len(raw)
+        read(raw)
+    return True
 
 
 def _line(raw: bytes, number: int) -> Line | BadLine:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,21 @@ def client(dynamodb_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> DynamoDBC
 def table(client: DynamoDBClient) -> Iterator[str]:
     with events_table(client) as name:
         yield name
+
+
+@pytest.fixture
+def default_signals() -> Iterator[None]:
+    """No signal is ignored, here and in processes that are started, though by nohup it may have been."""
+    ending = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+    kept = {number: signal.getsignal(number) for number in ending}
+    try:
+        for number in ending:
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
 
 
 @pytest.fixture

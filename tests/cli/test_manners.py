@@ -279,6 +279,7 @@ def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
         thread.join()
 
 
+@pytest.mark.usefixtures("default_signals")
 @pytest.mark.parametrize("ends", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_signal_leaves_no_message_of_a_redrive_hidden(table: str, ends: signal.Signals) -> None:
     class Queue(_Queue):
@@ -307,20 +308,14 @@ def test_signal_leaves_no_message_of_a_redrive_hidden(table: str, ends: signal.S
     assert "Traceback" not in err
 
 
+@pytest.mark.usefixtures("default_signals")
 def test_first_signal_raises_and_the_next_do_not_interrupt_the_cleaning_up() -> None:
-    signals = Signals()
-    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        signals.install()
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGHUP)
-        os.kill(os.getpid(), signal.SIGTERM)
+    Signals().install()
+
+    with pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGHUP)
-    finally:
-        for number in (signal.SIGINT, signal.SIGQUIT):
-            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-        for number, handler in kept.items():
-            signal.signal(number, handler)
+    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGHUP)
 
 
 def test_signal_that_the_process_was_started_to_ignore_stays_ignored() -> None:

@@ -383,6 +383,22 @@ def test_import_of_an_event_from_the_future_is_refused(exported: Path, run: Run)
     assert (code, "s later than can be" in err) == (2, True)
 
 
+def test_import_of_many_events_of_one_timestamp_has_to_be_asked_for(
+    client: DynamoDBClient, other: str, run: Run, tmp_path: Path
+) -> None:
+    path = tmp_path / "events.gz"
+    at_once = [Event(f"s{n}", 1, "Happened", "1", "{}", str(UUID(int=n)), START_US) for n in range(10_001)]
+    export(at_once, path, settled_until="2026-01-01T00:00:00+00:00")
+
+    code, _, err = run("import", path, "--table", other, "--write-shards", 1)
+    assert code == 2
+    assert f":10001: timestampUs: more than 10,000 events have {START_US}, and a page" in err
+    assert "Nothing was written." in err
+    assert DynamoDBEventsTable(client=client, table_name=other).is_empty()
+    code, _, err = run("import", path, "--check-only", "--equal-timestamps")
+    assert (code, "is whole: 10,001 events in 10,001 streams" in err) == (0, True)
+
+
 @pytest.mark.parametrize(
     "last",
     ['{"export":1}', '{"export":' + "[" * 100_000,

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from eventstore.local.events_file import BAD_LINES_TOLD, LINE_MAX_BYTES, BadFile, Line, check_file, read_lines
+from eventstore.limits import BAD_LINES_TOLD, LINE_MAX_BYTES
+from eventstore.local.events_file import BadFile, Line, check_file, read_lines
 
 GOOD = '{"streamId":"s","eventName":"E","payload":1}'
 
@@ -101,6 +103,15 @@ def test_line_that_is_too_long_is_passed_over_without_being_held(tmp_path: Path)
     with pytest.raises(BadFile, match=":1: is longer than 4,194,304 bytes"):
         check_file(path)
     assert [line.number for line in read_lines(path)] == [1, 2]
+
+
+def test_line_without_an_end_is_refused_after_a_bounded_part(tmp_path: Path) -> None:
+    path = tmp_path / "events.ndjson"
+    path.write_bytes(f"{GOOD}\n".encode())
+    os.truncate(path, 2**40)  # a terabyte of zeros that takes no room
+
+    with pytest.raises(BadFile, match=":2: goes on for more than 64 MB; what follows isn't read"):
+        check_file(path)
 
 
 def test_event_uid_that_stands_twice_is_a_bad_line(tmp_path: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
 import random
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from eventstore import BadExport, Event, FileExists, InvalidInput, MalformedItem, NewEvent, StoreUnavailable
+from eventstore.limits import EQUAL_TIMESTAMPS_MAX, LINE_MAX_BYTES, LINE_SKIPPED_MAX_BYTES
 from eventstore.transfer import importing
+from eventstore.transfer.equal_times import EqualTimes
 from eventstore.transfer.export import export
 from eventstore.transfer.importing import Imported, check_export, import_events
 from eventstore.transfer.lines import Line, read_lines
@@ -216,6 +221,109 @@ def test_uid_in_capitals_is_refused_since_its_repeat_would_not_be_known(tmp_path
 
     assert caught.value.lines[0].number == 1
     assert "write it in lower case" in caught.value.lines[0].reason
+
+
+def at_once(path: Path, *, times: dict[int, int]) -> None:
+    """Export so many events of each Timestamp, each event in a stream of its own."""
+    events = (
+        Event(f"s{us}-{n}", 1, "Happened", "1", "{}", UID, us)
+        for us, count in times.items()
+        for n in range(count)
+    )
+    export(events, path, settled_until=SETTLED)
+
+
+def test_one_event_too_many_of_one_timestamp_is_refused_where_it_stands(tmp_path: Path) -> None:
+    allowed, refused = tmp_path / "allowed.gz", tmp_path / "refused.gz"
+    at_once(allowed, times={7: EQUAL_TIMESTAMPS_MAX, 8: 3})
+    at_once(refused, times={8: 3, 7: EQUAL_TIMESTAMPS_MAX + 2, 9: EQUAL_TIMESTAMPS_MAX + 1})
+
+    assert check_export(allowed, whole_streams=True).events == EQUAL_TIMESTAMPS_MAX + 3
+    with pytest.raises(BadExport) as caught:
+        check_export(refused, whole_streams=True)
+
+    assert [(line.number, line.stream_id) for line in caught.value.lines] == [(10_004, None), (20_006, None)]
+    assert "timestampUs: more than 10,000 events have 7, and a page" in caught.value.lines[0].reason
+    assert "--except" not in str(caught.value)
+    assert check_export(refused, whole_streams=True, equal_timestamps=True).events == 20_006
+
+
+def test_events_that_are_left_out_do_not_count_as_equal_ones(tmp_path: Path) -> None:
+    path = tmp_path / "events.gz"
+    at_once(path, times={7: EQUAL_TIMESTAMPS_MAX + 2})
+
+    assert check_export(path, whole_streams=True, excepted=["s7-1", "s7-5"]).events == EQUAL_TIMESTAMPS_MAX
+
+
+runs = st.lists(st.tuples(st.integers(0, 4), st.integers(1, 9)), max_size=12)
+
+
+@given(runs=runs, limit=st.integers(1, 12), counters=st.integers(1, 4))
+def test_no_timestamp_is_refused_falsely_and_none_passes_with_more_than_is_told(
+    runs: list[tuple[int, int]], limit: int, counters: int
+) -> None:
+    times = [us for us, count in runs for _ in range(count)]
+    equal = EqualTimes(limit=limit, counters=counters)
+
+    faults = [us for us in times if equal.fault(us)]
+
+    assert len(faults) == len(set(faults))
+    for us in set(times):
+        count = times.count(us)
+        assert count > limit or us not in faults
+        missed = 0 if len(set(times)) <= counters else len(times) // (counters + 1)
+        assert count <= limit + missed or us in faults
+
+
+def test_timestamps_are_counted_in_bounded_memory() -> None:
+    equal = EqualTimes(limit=3, counters=10)
+    tracemalloc.start()
+    try:
+        assert not any(equal.fault(us % 9_999) for us in range(10_000, 40_000))
+        size_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert size_bytes < 20_000
+
+
+BEGINNINGS = ['{"streamId":"s1","payload":"', '{"export":{"from":"', ""]
+
+
+@pytest.mark.parametrize("beginning", BEGINNINGS)
+@pytest.mark.parametrize("compressed", [False, True])
+def test_line_without_an_end_is_refused_after_a_bounded_part(
+    tmp_path: Path, beginning: str, compressed: bool
+) -> None:
+    path = tmp_path / "events"
+    read_bytes = LINE_MAX_BYTES + LINE_SKIPPED_MAX_BYTES
+    path.write_text(beginning)
+    if compressed:
+        path.write_bytes(gzip.compress(beginning.encode() + bytes(read_bytes + 1), compresslevel=1))
+    else:
+        os.truncate(path, 2**40)  # a terabyte of zeros that takes no room
+
+    with pytest.raises(BadExport) as caught:
+        check_export(path, whole_streams=True, excepted=["s1"])
+
+    told = {(line.number, line.reason) for line in caught.value.lines}
+    assert (1, "goes on for more than 64 MB; what follows isn't read") in told
+    assert all(number <= 2 for number, _ in told)
+
+
+@pytest.mark.parametrize("beginning", BEGINNINGS)
+def test_line_that_is_too_long_is_passed_over_and_the_next_has_its_number(
+    tmp_path: Path, beginning: str
+) -> None:
+    path = tmp_path / "events"
+    path.write_text(f"{beginning}{'x' * 3 * LINE_MAX_BYTES}\n[]\n")
+
+    with pytest.raises(BadExport) as caught:
+        check_export(path, whole_streams=True)
+
+    assert [(line.number, line.reason[:14]) for line in caught.value.lines] == [
+        (1, "is longer than"), (2, "is not a JSON "), (3, "the export's l"),
+    ]  # fmt: skip
 
 
 events_with_faults = st.lists(
