@@ -275,9 +275,9 @@ compressed bomb, is no file of events."""
 BAD_LINES_TOLD: Final = 20
 """Bad lines that are told one by one; the others are counted."""
 
-EQUAL_TIMESTAMPS_MAX: Final = 10_000
-"""Events of one Timestamp that an import takes from a file without being asked to: a page of all streams that
-meets them reads them all, which is then 10 MB and 1,250 RCU for events of 1 KB, each time."""
+EQUAL_TIMESTAMPS_MAX_KB: Final = 10_000
+"""KB of events of one Timestamp that an import takes from a file without being asked to, each event's line
+rounded up: a page of all streams that meets them reads and holds them all, which is 1,250 RCU each time."""
 
 # --- HTTP (API Gateway and Lambda quotas) ---------------------------------------------------------
 

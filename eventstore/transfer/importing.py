@@ -120,7 +120,7 @@ def check_export(
         whole_streams: each stream has to begin with event 1, as into an empty store.
         excepted: streams that are not to be imported: whatever is wrong with their lines is passed over.
         latest_us: the highest Timestamp that can be: a later one was stamped by a wrong clock.
-        equal_timestamps: any number of events may have one Timestamp, not only `EQUAL_TIMESTAMPS_MAX`.
+        equal_timestamps: any number of events may have one Timestamp, not only `EQUAL_TIMESTAMPS_MAX_KB`.
         checked: is told how many events were checked so far, each 1,000.
 
     Memory: one line, about 200 bytes a stream, and 1 MB.
@@ -184,7 +184,9 @@ class _Check:
             self.events += 1
             self.refuse(line.number, self._event_fault(line.event), stream_id)
             if self.times:  # of no stream: to leave this one out would not help
-                self.refuse(line.number, self.times.fault(line.event.timestamp_us))
+                self.refuse(
+                    line.number, self.times.fault(line.event.timestamp_us, size_bytes=line.size_bytes)
+                )
         else:
             self.refuse(line.number, line.reason, stream_id)
 

@@ -392,7 +392,7 @@ def test_import_of_many_events_of_one_timestamp_has_to_be_asked_for(
 
     code, _, err = run("import", path, "--table", other, "--write-shards", 1)
     assert code == 2
-    assert f":10001: timestampUs: more than 10,000 events have {START_US}, and a page" in err
+    assert f":10001: timestampUs: the events that have {START_US} are more than 10,000 KB, and" in err
     assert "Nothing was written." in err
     assert DynamoDBEventsTable(client=client, table_name=other).is_empty()
     code, _, err = run("import", path, "--check-only", "--equal-timestamps")

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from eventstore import BadExport, Event, FileExists, InvalidInput, MalformedItem, NewEvent, StoreUnavailable
-from eventstore.limits import EQUAL_TIMESTAMPS_MAX, LINE_MAX_BYTES, LINE_SKIPPED_MAX_BYTES
+from eventstore.limits import EQUAL_TIMESTAMPS_MAX_KB, LINE_MAX_BYTES, LINE_SKIPPED_MAX_BYTES
 from eventstore.transfer import importing
 from eventstore.transfer.equal_times import EqualTimes
 from eventstore.transfer.export import export
@@ -235,56 +235,75 @@ def at_once(path: Path, *, times: dict[int, int]) -> None:
 
 def test_one_event_too_many_of_one_timestamp_is_refused_where_it_stands(tmp_path: Path) -> None:
     allowed, refused = tmp_path / "allowed.gz", tmp_path / "refused.gz"
-    at_once(allowed, times={7: EQUAL_TIMESTAMPS_MAX, 8: 3})
-    at_once(refused, times={8: 3, 7: EQUAL_TIMESTAMPS_MAX + 2, 9: EQUAL_TIMESTAMPS_MAX + 1})
+    at_once(allowed, times={7: EQUAL_TIMESTAMPS_MAX_KB, 8: 3})
+    at_once(refused, times={8: 3, 7: EQUAL_TIMESTAMPS_MAX_KB + 2, 9: EQUAL_TIMESTAMPS_MAX_KB + 1})
 
-    assert check_export(allowed, whole_streams=True).events == EQUAL_TIMESTAMPS_MAX + 3
+    assert check_export(allowed, whole_streams=True).events == EQUAL_TIMESTAMPS_MAX_KB + 3
     with pytest.raises(BadExport) as caught:
         check_export(refused, whole_streams=True)
 
     assert [(line.number, line.stream_id) for line in caught.value.lines] == [(10_004, None), (20_006, None)]
-    assert "timestampUs: more than 10,000 events have 7, and a page" in caught.value.lines[0].reason
+    assert (
+        "timestampUs: the events that have 7 are more than 10,000 KB, and a page"
+        in caught.value.lines[0].reason
+    )
     assert "--except" not in str(caught.value)
     assert check_export(refused, whole_streams=True, equal_timestamps=True).events == 20_006
 
 
 def test_events_that_are_left_out_do_not_count_as_equal_ones(tmp_path: Path) -> None:
     path = tmp_path / "events.gz"
-    at_once(path, times={7: EQUAL_TIMESTAMPS_MAX + 2})
+    at_once(path, times={7: EQUAL_TIMESTAMPS_MAX_KB + 2})
 
-    assert check_export(path, whole_streams=True, excepted=["s7-1", "s7-5"]).events == EQUAL_TIMESTAMPS_MAX
-
-
-runs = st.lists(st.tuples(st.integers(0, 4), st.integers(1, 9)), max_size=12)
+    assert check_export(path, whole_streams=True, excepted=["s7-1", "s7-5"]).events == EQUAL_TIMESTAMPS_MAX_KB
 
 
-@given(runs=runs, limit=st.integers(1, 12), counters=st.integers(1, 4))
+# Timestamp, KB, how often.
+runs = st.lists(st.tuples(st.integers(0, 4), st.integers(1, 5), st.integers(1, 4)), max_size=12)
+
+
+@example(runs=[(0, 4, 2), (1, 1, 1), (2, 1, 1), (0, 4, 2)], limit_kb=8, counters=2)
+@given(runs=runs, limit_kb=st.integers(1, 12), counters=st.integers(1, 4))
 def test_no_timestamp_is_refused_falsely_and_none_passes_with_more_than_is_told(
-    runs: list[tuple[int, int]], limit: int, counters: int
+    runs: list[tuple[int, int, int]], limit_kb: int, counters: int
 ) -> None:
-    times = [us for us, count in runs for _ in range(count)]
-    equal = EqualTimes(limit=limit, counters=counters)
+    events = [(us, kb) for us, kb, often in runs for _ in range(often)]
+    equal = EqualTimes(limit_kb=limit_kb, counters=counters)
 
-    faults = [us for us in times if equal.fault(us)]
+    faults = [us for us, kb in events if equal.fault(us, size_bytes=(kb - 1) * 1_024 + 1)]
 
+    times = {us for us, _ in events}
+    missed_kb = 0 if len(times) <= counters else sum(kb for _, kb in events) // (counters + 1)
     assert len(faults) == len(set(faults))
-    for us in set(times):
-        count = times.count(us)
-        assert count > limit or us not in faults
-        missed = 0 if len(set(times)) <= counters else len(times) // (counters + 1)
-        assert count <= limit + missed or us in faults
+    for time_us in times:
+        size_kb = sum(kb for us, kb in events if us == time_us)
+        assert size_kb > limit_kb or time_us not in faults
+        assert size_kb <= limit_kb + missed_kb or time_us in faults
 
 
 def test_timestamps_are_counted_in_bounded_memory() -> None:
-    equal = EqualTimes(limit=3, counters=10)
+    equal = EqualTimes(limit_kb=6, counters=10)
     tracemalloc.start()
     try:
-        assert not any(equal.fault(us % 9_999) for us in range(10_000, 40_000))
+        assert not any(equal.fault(us % 9_999, size_bytes=2_000) for us in range(10_000, 30_000))
         size_bytes, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
 
     assert size_bytes < 20_000
+
+
+def test_few_large_events_of_one_timestamp_are_as_much_as_many_small_ones(tmp_path: Path) -> None:
+    path = tmp_path / "events.gz"
+    payload = f'"{"x" * 390 * 1_024}"'
+    export(
+        (Event(f"s{n}", 1, "Happened", payload, "{}", UID, 7) for n in range(26)), path, settled_until=SETTLED
+    )
+
+    with pytest.raises(BadExport) as caught:
+        check_export(path, whole_streams=True)
+
+    assert [line.number for line in caught.value.lines] == [26]
 
 
 BEGINNINGS = ['{"streamId":"s1","payload":"', '{"export":{"from":"', ""]
