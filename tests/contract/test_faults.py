@@ -140,8 +140,8 @@ def test_clock_that_is_off_after_a_lost_answer_says_what_the_append_may_have_don
     clock = store._clock_us
     monkeypatch.setattr(store._server_clock, "_tolerance_s", 60)
     store.head("s")  # so that DynamoDB's time is known
-    ahead_s = iter([0, 0, *[3600] * 4])
-    monkeypatch.setattr(store, "_clock_us", lambda: clock() + next(ahead_s) * 1_000_000)
+    sent = wire.sent
+    monkeypatch.setattr(store, "_clock_us", lambda: clock() + (wire.sent > sent) * 3_600_000_000)
     wire.faults = ["lost answer"]
 
     with pytest.raises(StoreUnavailable, match="may have been done all the same") as caught:
@@ -167,10 +167,9 @@ def test_throttled_append_is_tried_three_times_and_writes_nothing(
 def test_each_try_of_a_write_is_stamped_anew_and_sent_by_botocore_once(
     store: DynamoDBEventStore, wire: Wire, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
-    now_us = iter(range(1_000_000, 9_000_000, 1_000_000))
-    monkeypatch.setattr(store, "_clock_us", lambda: next(now_us))
     stamps: list[int] = []
     attempts: list[Any] = []
+    monkeypatch.setattr(store, "_clock_us", lambda: 1_000_000 * (1 + len(attempts)))
 
     def watched(params: dict[str, Any], **_: Any) -> None:
         stamps.append(int(params["Item"]["Timestamp"]["N"]))
@@ -188,7 +187,7 @@ def test_each_try_of_a_write_is_stamped_anew_and_sent_by_botocore_once(
         events.unregister("provide-client-params.dynamodb.PutItem", unique_id="watched")
         events.unregister("before-send.dynamodb.PutItem", unique_id="sent")
 
-    assert stamps == [2_000_000, 3_000_000, 4_000_000]
+    assert stamps == [1_000_000, 2_000_000, 3_000_000]
     assert all(b"attempt=1" in attempt or "attempt=1" in str(attempt) for attempt in attempts)
     # The first try that was done counts, and this call knows it for its own.
     assert appended.events[0].timestamp_us == stamps[0 if fault == "lost answer" else 2]
