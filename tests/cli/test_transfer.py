@@ -25,7 +25,7 @@ from eventstore.positions import from_us
 from eventstore.transfer.export import export
 from eventstore.transfer.importing import check_export
 from tests.cli.conftest import Run
-from tests.tables import Meter, events_table
+from tests.tables import Meter, events_table, put_items
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -64,9 +64,7 @@ def events(*, streams: int = 40) -> list[Event]:
 
 def fill(client: DynamoDBClient, table: str) -> DynamoDBEventStore:
     items = [item_from_event(event, shard=number % 2) for number, event in enumerate(events())]
-    for first in range(0, len(items), 25):
-        puts: Any = [{"PutRequest": {"Item": item}} for item in items[first : first + 25]]
-        assert not client.batch_write_item(RequestItems={table: puts})["UnprocessedItems"]
+    put_items(client, table, items)
     return DynamoDBEventStore(client=client, table_name=table, write_shards=2)
 
 
@@ -314,9 +312,11 @@ def test_import_of_standard_input_is_refused(run: Run) -> None:
 
 
 def put_events(client: DynamoDBClient, table: str, stream: str, first_us: int, after_us: list[int]) -> None:
-    for number, us in enumerate(after_us, start=1):
-        event = Event(stream, number, "Happened", "1", "{}", str(UUID(int=number)), first_us + us)
-        client.put_item(TableName=table, Item=item_from_event(event, shard=number % 4))
+    events = [
+        Event(stream, number, "Happened", "1", "{}", str(UUID(int=number)), first_us + us)
+        for number, us in enumerate(after_us, start=1)
+    ]
+    put_items(client, table, [item_from_event(event, shard=event.event_id % 4) for event in events])
 
 
 @pytest.mark.parametrize("by_file", [False, True])

@@ -19,7 +19,7 @@ from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.log import tranche_of
 from eventstore.stored_items import scan_side_by_side
 from tests.cli.conftest import Run
-from tests.tables import Meter, log_table
+from tests.tables import Meter, dynamodb_client, events_table, log_table, put_items
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -28,11 +28,20 @@ STREAMS = [f"order-{n}" for n in range(12)]
 EVENTS = 6
 
 
+@pytest.fixture(scope="module")
+def appended(dynamodb_endpoint: str) -> list[dict[str, Any]]:
+    """The items of a store with 6 events in each of 12 streams, the store's own among them."""
+    client = dynamodb_client(dynamodb_endpoint)
+    with events_table(client) as table:
+        store = DynamoDBEventStore(client=client, table_name=table, write_shards=2)
+        for stream in STREAMS:
+            store.append(stream, [NewEvent.of("Happened", {"n": n}) for n in range(EVENTS)], expected=0)
+        return items_of(client, table)
+
+
 @pytest.fixture
-def filled(client: DynamoDBClient, table: str) -> str:
-    store = DynamoDBEventStore(client=client, table_name=table, write_shards=2)
-    for stream in STREAMS:
-        store.append(stream, [NewEvent.of("Happened", {"n": n}) for n in range(EVENTS)], expected=0)
+def filled(client: DynamoDBClient, table: str, appended: list[dict[str, Any]]) -> str:
+    put_items(client, table, appended)
     return table
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,8 +18,10 @@ from eventstore import ANY, EXISTS, Event, EventTooLarge, Expect, Head, NewEvent
 from eventstore.adapters.dynamodb.compression import Codec, Compression
 from eventstore.adapters.dynamodb.items import item_from_event
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore.adapters.memory import MemoryEventStore
 from eventstore.limits import EVENT_OVERHEAD_BYTES, ITEM_MAX_BYTES
-from tests.tables import Meter, begun, dynamodb_client, events_table
+from eventstore.testing.clock import FakeClock
+from tests.tables import Meter, begun, dynamodb_client, events_table, put_items
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -174,19 +177,18 @@ def test_load_of_a_stream_is_one_query_and_one_unit_for_each_4_kb(
 def test_page_of_100_events_at_ten_shards_reads_at_most_twice_as_many(dynamodb_endpoint: str) -> None:
     client = dynamodb_client(dynamodb_endpoint)
     with events_table(client) as table:
-        store = DynamoDBEventStore(
-            client=client,
-            table_name=table,
-            write_shards=10,
-            random_shard=random.Random(20_261_123).randrange,
-        )
+        chance, clock = random.Random(20_261_123), FakeClock()
+        appended = MemoryEventStore(clock_us=clock)
+        for stream in range(12):
+            clock.move(timedelta(milliseconds=1))
+            appended.append(f"s-{stream}", [KB] * 100, expected=0)
+        events = appended.read_all(unsettled=True)
+        put_items(client, table, [item_from_event(event, shard=chance.randrange(10)) for event in events])
+        store = begun(DynamoDBEventStore(client=client, table_name=table, write_shards=10))
         _read_pages(store, Meter.on(client))
 
 
 def _read_pages(store: DynamoDBEventStore, meter: Meter) -> None:
-    for stream in range(12):
-        store.append(f"s-{stream}", [KB] * 100, expected=0)
-
     after = None
     for _ in range(11):
         meter.reset()
@@ -203,9 +205,7 @@ def test_page_among_events_of_one_timestamp_reads_them_once_by_few_requests(
     client = dynamodb_client(dynamodb_endpoint)
     with events_table(client) as table:
         events = [Event(f"s-{n:04}", 1, "Happened", "1", "{}", f"{n:036}", 10**15) for n in range(1_500)]
-        for first in range(0, len(events), 25):
-            puts = [{"PutRequest": {"Item": item_from_event(each, shard=0)}} for each in events[first:][:25]]
-            assert not client.batch_write_item(RequestItems={table: puts})["UnprocessedItems"]  # type: ignore[dict-item]
+        put_items(client, table, [item_from_event(event, shard=0) for event in events])
         store = begun(DynamoDBEventStore(client=client, table_name=table))
         meter, after, found = Meter.on(client), None, list[Event]()
         for _ in range(3):

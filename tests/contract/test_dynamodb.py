@@ -12,7 +12,7 @@ from eventstore import EventStore
 from eventstore.adapters.dynamodb.compression import Compression
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.testing import EventStoreContract
-from tests.tables import boto3s_client, dynamodb_client, events_table
+from tests.tables import boto3s_client, dynamodb_client, events_table, pause
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -40,6 +40,7 @@ class _DynamoDBContract(EventStoreContract):
             compression=self.compression,
             clock_us=clock_us,
             clock_tolerance_s=None,
+            sleep=pause,
         )
 
 

@@ -107,7 +107,7 @@ def run(endpoint: str, seed: int, plan: Plan | None = None) -> Report:
     """Run once and tell what was found."""
     plan, report = plan or Plan(), Report(seed)
     client = dynamodb_client(endpoint)
-    with events_table(client) as table_name, log_table(client) as log_name:
+    with events_table(client, is_streamed=True) as table_name, log_table(client) as log_name:
         _append(endpoint, table_name, plan=plan, report=report)
         table = _read_table(client, table_name)
         written = read_history(client, _streams_client(endpoint), table_name)

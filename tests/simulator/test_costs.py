@@ -58,7 +58,7 @@ class Costs:
 @pytest.fixture
 def costs(dynamodb_endpoint: str) -> Iterator[Costs]:
     client = dynamodb_client(dynamodb_endpoint)
-    with events_table(client) as table_name:
+    with events_table(client, is_streamed=True) as table_name:
         yield Costs(client, table_name)
 
 
