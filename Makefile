@@ -4,8 +4,9 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
-# By file on two cores, since what a file's tests share is dear; the end-to-end tests have the machine to themselves.
-PARALLEL := -n 2 --dist loadfile
+# By file on two cores, since what a file's tests share is dear, and in their order: the last ones, of tests/unit, are
+# short, so that both end together. The end-to-end tests have the machine to themselves.
+PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 # What rests on boto3, against the strict engine.
 CLIENT_TESTS := tests/contract tests/unit/test_response_parser.py tests/unit/test_publish_adapters.py tests/replays/test_targets.py
 VENV := .venv
@@ -48,8 +49,14 @@ endif
 check: $(TEST_READY) $(CDK_READY) $(DYNAMODB_READY) ## Lint, types, layers, and all tests but the proof and the end-to-end ones
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	PYTHONPATH=. $(BIN)/lint-imports --no-logo
+	@$(MAKE) --no-print-directory --jobs=2 types quick-tests
+
+# Beside each other: without its cache mypy takes one core for a minute, and tests leave a core idle now and then.
+.PHONY: types quick-tests
+types: $(TEST_READY)
+	$(BIN)/mypy
+quick-tests: $(TEST_READY) $(CDK_READY) $(DYNAMODB_READY)
 	$(BIN)/python -m pytest $(PARALLEL) --ignore=tests/e2e --ignore=tests/proof tests
 
 .PHONY: boto3

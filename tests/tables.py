@@ -69,6 +69,26 @@ def _tables_client(endpoint: str) -> DynamoDBClient:
     return dynamodb_client(endpoint)
 
 
+class Table:
+    """A table, and a client on it that a test has for itself."""
+
+    def __init__(self, endpoint: str, name: str) -> None:
+        self.client = dynamodb_client(endpoint)
+        self.name = name
+
+    def item(self, key: Mapping[str, Any]) -> dict[str, Any]:
+        """Read an item; an empty one where there's none."""
+        return self.client.get_item(TableName=self.name, Key=key).get("Item", {})  # type: ignore[return-value]
+
+    def items(self) -> list[dict[str, Any]]:
+        """Read all items of a small table."""
+        return self.client.scan(TableName=self.name)["Items"]  # type: ignore[return-value]
+
+    def put(self, item: Mapping[str, Any]) -> None:
+        """Put an item as it is, also one that no store would write."""
+        self.client.put_item(TableName=self.name, Item=item)
+
+
 @contextmanager
 def events_table(client: DynamoDBClient, *, is_streamed: bool = False) -> Iterator[str]:
     """Have an empty events table for a while: DynamoDB Local slows down with every table that's left.

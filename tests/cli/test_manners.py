@@ -86,6 +86,7 @@ def test_trouble_with_aws_is_a_sentence(
     *, client: DynamoDBClient, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
     environ: dict[str, str], told: str,
 ) -> None:  # fmt: skip
+    monkeypatch.setattr("time.sleep", lambda _: None)  # between the client's tries
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))

@@ -29,7 +29,8 @@ from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.adapters.dynamodb.stream_records import stream_records
 from eventstore.transfer.export import export
 from eventstore.transfer.importing import import_events
-from tests.contract.test_faults import Wire
+from tests import tables
+from tests.faulty_wire import Wire
 from tests.tables import Meter, dynamodb_client, events_table
 
 START_US = 1_769_860_800_000_000
@@ -37,12 +38,11 @@ KEY: dict[str, Any] = {"StreamId": {"S": "$store"}, "EventId": {"N": "0"}}
 HAPPENED = [NewEvent.of("Happened")]
 
 
-class Table:
+class Table(tables.Table):
     """An events table, and stores on it as several processes have them; their clocks agree."""
 
     def __init__(self, endpoint: str, name: str) -> None:
-        self.client = dynamodb_client(endpoint)
-        self.name = name
+        super().__init__(endpoint, name)
         self.now_us = START_US
 
     def store(self, shards: int = 1, **options: Any) -> DynamoDBEventStore:
@@ -53,22 +53,18 @@ class Table:
         } | options
         return DynamoDBEventStore(client=self.client, table_name=self.name, write_shards=shards, **given)
 
-    def item(self) -> dict[str, Any]:
-        return self.client.get_item(TableName=self.name, Key=KEY).get("Item", {})  # type: ignore[return-value]
-
     def recorded(self) -> tuple[int, int]:
-        item = self.item()
+        item = self.item(KEY)
         return int(item["ReadShards"]["N"]), int(item["ReadShardsBefore"]["N"])
 
     def change(self, **attributes: Any) -> None:
-        self.client.put_item(TableName=self.name, Item={**self.item(), **attributes})
+        self.put({**self.item(KEY), **attributes})
 
     def pass_s(self, seconds: float) -> None:
         self.now_us += round(seconds * 1_000_000)
 
     def shards(self) -> set[int]:
-        found = self.client.scan(TableName=self.name)["Items"]
-        return {int(item["GSIKey"]["N"]) for item in found if "GSIKey" in item}
+        return {int(item["GSIKey"]["N"]) for item in self.items() if "GSIKey" in item}
 
 
 @pytest.fixture
@@ -79,11 +75,7 @@ def table(dynamodb_endpoint: str) -> Iterator[Table]:
 
 @pytest.fixture
 def wire(table: Table, monkeypatch: pytest.MonkeyPatch) -> Wire:
-    monkeypatch.setattr("time.sleep", lambda _: None)
-    endpoint = table.client._endpoint  # type: ignore[attr-defined]
-    wire = Wire(endpoint.http_session.send)
-    monkeypatch.setattr(endpoint.http_session, "send", wire.send)
-    return wire
+    return Wire.of(table.client, monkeypatch)
 
 
 def append(store: DynamoDBEventStore, streams: int, name: str = "s") -> set[tuple[str, int]]:
@@ -123,7 +115,7 @@ def test_first_writer_records_its_shards_in_an_item_of_the_stores_own(table: Tab
 
     number = {name: {"N": str(value)} for name, value in (("Format", 1), ("Since", START_US))}
     shards = {"ReadShards": {"N": "5"}, "ReadShardsBefore": {"N": "5"}}
-    assert table.item() == {**KEY, **number, **shards}
+    assert table.item(KEY) == {**KEY, **number, **shards}
 
 
 def test_store_from_before_is_read_as_told_until_a_writer_records_it(table: Table) -> None:
@@ -235,7 +227,7 @@ def test_append_that_can_not_read_the_stores_item_writes_nothing(table: Table, w
     with pytest.raises(StoreUnavailable):
         table.store().append("s", HAPPENED, expected=0)
 
-    assert table.client.scan(TableName=table.name)["Items"] == []
+    assert table.items() == []
 
 
 def test_raise_keeps_what_a_later_version_has_added(table: Table) -> None:
@@ -244,7 +236,7 @@ def test_raise_keeps_what_a_later_version_has_added(table: Table) -> None:
 
     append(table.store(3), 1, "a")
 
-    assert table.item()["Later"] == {"S": "kept"}
+    assert table.item(KEY)["Later"] == {"S": "kept"}
     assert table.recorded() == (3, 1)
 
 
@@ -364,12 +356,12 @@ def every_use(table: Table, path: Path) -> dict[str, Any]:
 def test_store_of_a_newer_format_is_neither_read_nor_written(table: Table, tmp_path: Path) -> None:
     append(table.store(), 1)
     table.change(Format={"N": "2"})
-    before = table.client.scan(TableName=table.name)["Items"]
+    before = table.items()
 
     for name, use in every_use(table, tmp_path / "e.gz").items():
         with pytest.raises(StoreFormatUnknown, match="format 2, and this version of eventstore knows 1"):
             pytest.fail(f"{name}: {use()}")
-    assert table.client.scan(TableName=table.name)["Items"] == before
+    assert table.items() == before
 
 
 DAMAGES: list[tuple[dict[str, Any], str]] = [
@@ -390,12 +382,12 @@ def test_damaged_item_is_named_and_nothing_is_written(
 ) -> None:
     append(table.store(), 1)
     table.change(**damage)
-    before = table.client.scan(TableName=table.name)["Items"]
+    before = table.items()
 
     for name, use in every_use(table, tmp_path / "e.gz").items():
         with pytest.raises(MalformedStoreItem, match=f"'\\$store', 0\\) can't be used: {reason}"):
             pytest.fail(f"{name}: {use()}")
-    assert table.client.scan(TableName=table.name)["Items"] == before
+    assert table.items() == before
 
 
 def test_reader_notices_a_format_that_has_risen_meanwhile(table: Table) -> None:
@@ -417,9 +409,7 @@ def test_store_with_no_event_but_its_own_item_is_empty_for_an_import(table: Tabl
     assert target.is_empty()
     target.spread(3)
     for n in range(40):
-        table.client.put_item(
-            TableName=table.name, Item={"StreamId": {"S": "$other"}, "EventId": {"N": str(n)}}
-        )
+        table.put({"StreamId": {"S": "$other"}, "EventId": {"N": str(n)}})
     assert target.is_empty()
 
     append(table.store(), 1)
@@ -428,7 +418,7 @@ def test_store_with_no_event_but_its_own_item_is_empty_for_an_import(table: Tabl
 
 def test_records_of_the_stores_own_item_are_passed_over(table: Table) -> None:
     append(table.store(), 1)
-    change = {"Keys": KEY, "NewImage": table.item(), "SequenceNumber": "1"}
+    change = {"Keys": KEY, "NewImage": table.item(KEY), "SequenceNumber": "1"}
     records = [{"eventName": name, "dynamodb": change} for name in ("INSERT", "MODIFY")]
 
     assert stream_records({"Records": records}) == []

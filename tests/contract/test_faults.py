@@ -2,52 +2,19 @@
 
 from __future__ import annotations
 
-import io
-import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from eventstore import ANY, EXISTS, Append, ClockSkewed, MalformedItem, NewEvent, StoreUnavailable
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.limits import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, REQUEST_MAX_S, REQUEST_MAX_TRIES
+from tests.faulty_wire import Wire
 from tests.tables import begun, dynamodb_client, events_table
 
 UIDS = [f"01890a5d-ac96-774b-bcce-b302099a805{n}" for n in range(10)]
-
-
-@dataclass
-class Wire:
-    """The client's HTTP session, with faults put into it in turn."""
-
-    send_for_real: Callable[[Any], Any]
-    faults: list[str] = field(default_factory=list)
-    sent: int = 0
-
-    def send(self, request: Any) -> Any:
-        self.sent += 1
-        fault = self.faults.pop(0) if self.faults else ""
-        if fault.endswith("Exception"):
-            return _answer(request, fault)
-        answer = self.send_for_real(request)
-        if fault == "lost answer":
-            raise ReadTimeoutError(endpoint_url=request.url)
-        return answer
-
-
-def _answer(request: Any, code: str) -> AWSResponse:
-    body: dict[str, Any] = {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": code}
-    if code == "TransactionCanceledException":
-        body["CancellationReasons"] = [{"Code": "TransactionConflict"}, {"Code": "None"}]
-    raw = io.BytesIO(json.dumps(body).encode())
-    raw.stream = lambda: iter([raw.getvalue()])  # type: ignore[attr-defined]
-    return AWSResponse(
-        request.url, 400, {"content-type": "application/x-amz-json-1.0", "x-amzn-requestid": "R1"}, raw
-    )
 
 
 @pytest.fixture
@@ -62,11 +29,7 @@ def store(dynamodb_endpoint: str) -> Iterator[DynamoDBEventStore]:
 
 @pytest.fixture
 def wire(store: DynamoDBEventStore, monkeypatch: pytest.MonkeyPatch) -> Wire:
-    monkeypatch.setattr("time.sleep", lambda _: None)
-    endpoint = store._client._endpoint  # type: ignore[attr-defined]
-    wire = Wire(endpoint.http_session.send)
-    monkeypatch.setattr(endpoint.http_session, "send", wire.send)
-    return wire
+    return Wire.of(store._client, monkeypatch)
 
 
 @pytest.mark.parametrize("count", [1, 3])

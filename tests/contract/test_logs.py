@@ -35,7 +35,8 @@ from eventstore.subscriptions.start import places_at
 from eventstore.testing import EventLogContract
 from eventstore.testing.log_contract import addresses, logged_events, stream_in
 from eventstore.verification.log import LogComparison
-from tests.contract.test_faults import Wire
+from tests import tables
+from tests.faulty_wire import Wire
 from tests.tables import Meter, dynamodb_client, log_table
 
 
@@ -76,19 +77,14 @@ def test_store_without_a_log_says_how_to_make_one_with_it(dynamodb_endpoint: str
 # --- the table --------------------------------------------------------------------------------------
 
 
-class Table:
+class Table(tables.Table):
     """A log's table, and logs on it as several processes have them."""
-
-    def __init__(self, endpoint: str, name: str) -> None:
-        self.client = dynamodb_client(endpoint)
-        self.name = name
 
     def log(self, *, tranches: int = 3, **options: Any) -> DynamoDBEventLog:
         return DynamoDBEventLog(client=self.client, table_name=self.name, tranches=tranches, **options)
 
     def block(self, tranche: int, number: int) -> dict[str, Any]:
-        key = {"Tranche": {"N": str(tranche)}, "Block": {"N": str(number)}}
-        return self.client.get_item(TableName=self.name, Key=key).get("Item", {})  # type: ignore[return-value]
+        return self.item({"Tranche": {"N": str(tranche)}, "Block": {"N": str(number)}})
 
 
 @pytest.fixture
@@ -99,11 +95,7 @@ def table(dynamodb_endpoint: str) -> Iterator[Table]:
 
 @pytest.fixture
 def wire(table: Table, monkeypatch: pytest.MonkeyPatch) -> Wire:
-    monkeypatch.setattr("time.sleep", lambda _: None)
-    endpoint = table.client._endpoint  # type: ignore[attr-defined]
-    wire = Wire(endpoint.http_session.send)
-    monkeypatch.setattr(endpoint.http_session, "send", wire.send)
-    return wire
+    return Wire.of(table.client, monkeypatch)
 
 
 def test_block_is_one_item_as_the_schema_has_it(table: Table) -> None:
@@ -332,7 +324,7 @@ def test_damaged_number_of_tranches_is_named(table: Table, tranches: str | None)
     item: dict[str, Any] = {"Tranche": {"N": "-1"}, "Block": {"N": "0"}}
     if tranches:
         item["Tranches"] = {"N": tranches}
-    table.client.put_item(TableName=table.name, Item=item)
+    table.put(item)
 
     for use in (read_log, lambda log: log.append_block(0, logged_events(stream_in(0), 1))):
         with pytest.raises(MalformedBlock, match="block 0 of the log's tranche -1: its Tranches is"):
@@ -371,7 +363,7 @@ def test_block_that_can_not_be_read_is_named(table: Table, entries: str | None) 
     item: dict[str, Any] = {"Tranche": {"N": "0"}, "Block": {"N": "1"}}
     if entries is not None:
         item["Entries"] = {"S": entries}
-    table.client.put_item(TableName=table.name, Item=item)
+    table.put(item)
 
     with pytest.raises(MalformedBlock, match="it can't be read"):
         list(table.log().read_tranche(0))

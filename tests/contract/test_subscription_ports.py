@@ -32,7 +32,7 @@ from eventstore.subscriptions import (
     subscribe,
 )
 from eventstore.testing import CheckpointsContract
-from tests.contract.test_faults import Wire
+from tests.faulty_wire import Wire
 from tests.tables import Meter, dynamodb_client, events_table, log_table, subscriptions_table
 
 ROOT: Final = Path(__file__).parents[2]
@@ -127,11 +127,7 @@ def tables(dynamodb_endpoint: str) -> Iterator[Tables]:
 
 @pytest.fixture
 def wire(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> Wire:
-    monkeypatch.setattr("time.sleep", lambda _: None)
-    endpoint = tables.client._endpoint  # type: ignore[attr-defined]
-    wire = Wire(endpoint.http_session.send)
-    monkeypatch.setattr(endpoint.http_session, "send", wire.send)
-    return wire
+    return Wire.of(tables.client, monkeypatch)
 
 
 # --- the way through all tables ---------------------------------------------------------------------

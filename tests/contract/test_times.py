@@ -11,37 +11,36 @@ from eventstore import Event, NewEvent, StoreUnavailable
 from eventstore.adapters.dynamodb.compression import Compression
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.adapters.memory import MemoryEventStore
+from tests import tables
 from tests.tables import Meter, dynamodb_client, events_table
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
+    pass
 
 
-class Table:
+class Table(tables.Table):
     """An events table and a store on it that takes no pauses."""
 
-    def __init__(self, client: DynamoDBClient, name: str) -> None:
-        self.client, self.name = client, name
+    def __init__(self, endpoint: str, name: str) -> None:
+        super().__init__(endpoint, name)
         self.pauses_s: list[float] = []
         self.store = DynamoDBEventStore(
-            client=client,
+            client=self.client,
             table_name=name,
             compression=Compression("zlib", min_bytes=0),
             jitter=lambda: 1.0,
             sleep=self.pauses_s.append,
         )
 
-    def put(self, event_id: str, **attributes: Any) -> None:
+    def put_odd(self, event_id: str, **attributes: Any) -> None:
         """Put an item that no store wrote."""
-        key = {"StreamId": {"S": "odd"}, "EventId": {"N": event_id}}
-        self.client.put_item(TableName=self.name, Item={**key, **attributes})
+        self.put({"StreamId": {"S": "odd"}, "EventId": {"N": event_id}, **attributes})
 
 
 @pytest.fixture
 def table(dynamodb_endpoint: str) -> Iterator[Table]:
-    client = dynamodb_client(dynamodb_endpoint)
-    with events_table(client) as name:
-        yield Table(client, name)
+    with events_table(dynamodb_client(dynamodb_endpoint)) as name:
+        yield Table(dynamodb_endpoint, name)
 
 
 @pytest.fixture(params=["memory", "dynamodb"])
@@ -153,6 +152,6 @@ def test_keys_that_stay_unprocessed_end_in_an_error(table: Table, monkeypatch: p
     ids=["none", "not whole", "negative"],
 )
 def test_item_without_a_timestamp_is_left_out(table: Table, attributes: dict[str, Any]) -> None:
-    table.put("1", **attributes)
-    table.put("2", Timestamp={"N": "7"})
+    table.put_odd("1", **attributes)
+    table.put_odd("2", Timestamp={"N": "7"})
     assert table.store.read_times([("odd", 1), ("odd", 2)]) == {("odd", 2): 7}
