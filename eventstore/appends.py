@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
+from eventstore.arguments import is_whole
 from eventstore.errors import (
     DuplicateEventUid,
     EmptyAppend,
@@ -29,7 +30,6 @@ from eventstore.events import (
     check_head,
     check_limit,
     check_stream_id,
-    is_whole,
 )
 from eventstore.limits import (
     EVENT_OVERHEAD_BYTES,
@@ -40,7 +40,7 @@ from eventstore.limits import (
     TRANSACTION_MAX_EVENTS,
     VERSION_MAX,
 )
-from eventstore.positions import Position, time_us
+from eventstore.positions import Position, to_us
 from eventstore.store import Append, Expect
 from eventstore.uids import check_not_ahead
 
@@ -139,8 +139,8 @@ def check_times(
     Raises:
         InvalidRange, InvalidLimit: what is wrong and how to mend it.
     """
-    from_us = 0 if from_ is None else max(0, time_us(from_, field="from"))
-    end_us = None if to is None else time_us(to, field="to")
+    from_us = 0 if from_ is None else max(0, to_us(from_, field="from"))
+    end_us = None if to is None else to_us(to, field="to")
     if after is not None and not isinstance(after, Position):
         raise InvalidPosition("after", "has to be a Position; make one of its text by Position.parse")
     if end_us is not None and end_us < 0:

@@ -6,9 +6,10 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeGuard
+from typing import Any
 from uuid import UUID
 
+from eventstore.arguments import is_whole
 from eventstore.errors import (
     InvalidEventName,
     InvalidEventUid,
@@ -207,11 +208,6 @@ def check_limit(limit: int | None) -> None:
         raise InvalidLimit("limit", f"has to be a whole number, not {type(limit).__name__}")
     if limit is not None and limit < 1:
         raise InvalidLimit("limit", f"is {limit}; ask for at least 1, or leave it out for all")
-
-
-def is_whole(value: object) -> TypeGuard[int]:
-    """Tell whether it's an integer, which True and 1.0 are not."""
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def check_stored(event: Event) -> None:

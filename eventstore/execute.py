@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from eventstore.arguments import check_functions, check_number, check_port, check_whole
 from eventstore.errors import HeadNotInStream, InvalidDecision, InvalidInput, VersionConflict
 from eventstore.events import Event, Head, NewEvent, check_head
 from eventstore.limits import TRANSACTION_MAX_EVENTS
@@ -65,6 +66,7 @@ def execute(
     what was decided is looked for among the events that were read, before anything is written.
 
     Raises:
+        InvalidArgument, InvalidLimit: an argument that can't be used; nothing was read.
         NotSynchronous: `fold` or `decide` is async or a generator, or returns work that's still to be done;
             nothing was written.
         InvalidDecision: `decide` returned no sequence of new events; nothing was written.
@@ -78,8 +80,10 @@ def execute(
     conflict what the append's conflict costs, and one read of the new events alone; for a repetition one
     read of its events. Memory: 8 bytes for each event that was read, besides the state.
     """
-    if max_tries < 1:
-        raise ValueError(f"max_tries is {max_tries}; it has to be at least 1")
+    check_port(store, EventStore, "store", only=("append", "read_stream"))
+    check_whole(max_tries, "max_tries")
+    check_number(backoff_s, "backoff_s")
+    check_functions(sleep=sleep, jitter=jitter)
     check_synchronous(fold, "fold", error=InvalidInput)
     check_synchronous(decide, "decide", error=InvalidDecision)
     if at is not None:

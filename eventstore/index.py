@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from eventstore.arguments import check_functions, check_port
 from eventstore.errors import IndexingStopped, MalformedItem, StoreUnavailable
 from eventstore.events import Event
 from eventstore.limits import INDEX_RESERVE_S, LOG_BLOCK_MAX_BYTES, REORDER_WINDOW_S
@@ -27,6 +28,7 @@ from eventstore.publication_order import (
     StreamReader,
     StreamRecord,
     Trouble,
+    window_us,
 )
 
 
@@ -57,6 +59,9 @@ class Indexer:
         reorder_window_s: by how much the Timestamps of two events of one stream may differ whose records
             arrive in the wrong order. 0 trusts the table's stream from batch to batch and spares the reads.
         clock_us: tells the time, to be replaced in tests.
+
+    Raises:
+        InvalidArgument, InvalidLimit, NotSynchronous: an argument that can't be used.
     """
 
     def __init__(
@@ -67,11 +72,13 @@ class Indexer:
         reorder_window_s: float = REORDER_WINDOW_S,
         clock_us: Callable[[], int] = lambda: time.time_ns() // 1_000,
     ) -> None:
+        check_port(log, EventLog, "log", only=("tranches", "append_block"))
+        check_functions(clock_us=clock_us)
         self._log = log
         self._clock_us = clock_us
         self._logged = PublishedStreams()
         self._order = PublicationOrder(
-            reader=reader, published=self._logged, window_us=round(reorder_window_s * 1_000_000)
+            reader=reader, published=self._logged, window_us=window_us(reorder_window_s)
         )
 
     def index(self, records: Sequence[StreamRecord], *, remaining_time_s: Callable[[], float]) -> Indexed:
@@ -93,6 +100,8 @@ class Indexer:
         different streams, in 4 tranches: 10 WCU, 0.098 an event (measured, ids of 42 characters). Reads:
         see `PublicationOrder.plan`.
         """
+
+        check_functions(remaining_time_s=remaining_time_s)
 
         def in_time() -> bool:
             return remaining_time_s() >= INDEX_RESERVE_S

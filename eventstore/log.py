@@ -21,7 +21,8 @@ from math import ceil
 from typing import Final, NamedTuple, Protocol
 from zlib import crc32
 
-from eventstore.errors import InvalidPosition, InvalidRange
+from eventstore.arguments import check_port, check_whole, is_whole
+from eventstore.errors import InvalidArgument, InvalidPosition, InvalidRange
 from eventstore.events import Event, check_limit
 
 _FORMAT: Final = "1"
@@ -213,17 +214,20 @@ def read_log(
         tranches: read only these; the position stays where it is in the others.
 
     Raises:
-        InvalidPosition, InvalidLimit: what is wrong and how to mend it.
+        InvalidArgument, InvalidPosition, InvalidLimit, InvalidRange: what is wrong and how to mend it.
         PositionNotInLog: `after` lies behind the log's end; see `EventLog.read_tranche`.
         TranchesChanged: the log was begun with another number of tranches than it's told.
         StoreUnavailable: throttled or unreachable; safe to try again.
 
     Consistency: strong in each tranche; see `EventLog.read_tranche`, also for the cost of each tranche.
     """
-    check_limit(limit)
+    check_port(log, EventLog, "log", only=("tranches", "read_tranche"))
+    check_whole(limit, "limit")
     number = log.tranches
+    if tranches is not None:
+        check_tranches(tranches, number=number)
     # Of a log that wasn't begun yet: how many tranches it would have wasn't known then.
-    if after is None or set(after.places) == {BEGINNING}:
+    if after is None or set(_places(after)) == {BEGINNING}:
         after = LogPosition.beginning(number)
     position = after
     if len(position.places) != number:
@@ -259,14 +263,18 @@ def check_block(tranche: int, events: Sequence[Event], *, tranches: int) -> None
     """Check what every log needs of a block: a stream in a second tranche would lose its order.
 
     Raises:
-        ValueError: there are no events, or one of another tranche.
+        InvalidRange: there's no such tranche.
+        InvalidArgument: there are no events, or one of another tranche.
     """
+    check_tranche(tranche, tranches=tranches)
     if not events:
-        raise ValueError("a block has at least one entry")
+        raise InvalidArgument("events", "is empty; a block has at least one event")
     for event in events:
         own = tranche_of(event.stream_id, tranches=tranches)
         if own != tranche:
-            raise ValueError(f"stream {event.stream_id!r} lives in tranche {own}, not in {tranche}")
+            raise InvalidArgument(
+                "events", f"has stream {event.stream_id!r}, which lives in tranche {own}, not in {tranche}"
+            )
 
 
 def check_read(
@@ -275,12 +283,41 @@ def check_read(
     """Check what every log needs of a read; return the place to read from.
 
     Raises:
-        InvalidRange, InvalidLimit: what is wrong and how to mend it.
+        InvalidRange, InvalidPosition, InvalidLimit: what is wrong and how to mend it.
     """
-    if not 0 <= tranche < tranches:
-        raise InvalidRange("tranche", f"is {tranche}; this log has 0 to {tranches - 1}")
+    check_tranche(tranche, tranches=tranches)
+    if after is not None and not isinstance(after, BlockPosition):
+        raise InvalidPosition("after", f"has to be a BlockPosition, not {type(after).__name__}")
     check_limit(limit)
     return after or BEGINNING
+
+
+def _places(after: object) -> tuple[BlockPosition, ...]:
+    if not isinstance(after, LogPosition):
+        raise InvalidPosition("after", "has to be a LogPosition; make one of its text by LogPosition.parse")
+    return after.places
+
+
+def check_tranches(given: Collection[int], *, number: int) -> None:
+    """Check that a log of so many tranches has these.
+
+    Raises:
+        InvalidArgument, InvalidRange: it's no collection, or the log doesn't have one.
+    """
+    if not isinstance(given, Collection):
+        raise InvalidArgument("tranches", f"is {given!r:.80}; give a collection, such as [0]")
+    for tranche in given:
+        check_tranche(tranche, tranches=number)
+
+
+def check_tranche(tranche: int, *, tranches: int) -> None:
+    """Check that a log has a tranche.
+
+    Raises:
+        InvalidRange: it doesn't.
+    """
+    if not is_whole(tranche) or not 0 <= tranche < tranches:
+        raise InvalidRange("tranche", f"is {tranche!r:.80}; this log has 0 to {tranches - 1}")
 
 
 def entry_size_bytes(event: Event) -> int:

@@ -55,28 +55,17 @@ _HOW: Final = "is not a position; give one back exactly as it came in `next` or 
 
 
 def to_us(time: datetime, *, field: str = "time") -> int:
-    """Count the microseconds from 1970 (UTC) to an aware datetime, exactly.
-
-    Raises:
-        ValueError: the datetime has no time zone.
-    """
-    if time.tzinfo is None:
-        raise ValueError(f"{field} has no time zone; give an aware datetime, for example in UTC")
-    return (time - _EPOCH) // _MICROSECOND
-
-
-def time_us(time: datetime, *, field: str) -> int:
-    """Return an aware datetime as microseconds since 1970; those before it are negative.
+    """Count the microseconds from 1970 (UTC) to an aware datetime, exactly; before it they are negative.
 
     Raises:
         InvalidRange: it's no datetime, or has no time zone.
     """
     if not isinstance(time, datetime):
         raise InvalidRange(field, f"has to be an aware datetime, not {type(time).__name__}")
-    try:
-        return to_us(time, field=field)
-    except ValueError as error:
-        raise InvalidRange(field, "has no time zone; give an aware datetime, for example in UTC") from error
+    # As Python has it: also one whose time zone gives no offset is naive.
+    if time.utcoffset() is None:
+        raise InvalidRange(field, "has no time zone; give an aware datetime, for example in UTC")
+    return (time - _EPOCH) // _MICROSECOND
 
 
 def from_us(timestamp_us: int) -> datetime:

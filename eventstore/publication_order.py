@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Protocol
 
+from eventstore.arguments import check_number, check_port
 from eventstore.errors import MalformedItem, StoreUnavailable, StreamGap
 from eventstore.events import Event
 from eventstore.limits import READ_BACK_MAX_EVENTS, READ_MAX_ADDRESSES, STREAMS_REMEMBERED
@@ -136,6 +137,12 @@ class _TimeIsUp(Exception):
     """No request may begin any more."""
 
 
+def window_us(reorder_window_s: float) -> int:
+    """Return a writer's reorder window in microseconds. Raises InvalidLimit."""
+    check_number(reorder_window_s, "reorder_window_s")
+    return round(reorder_window_s * 1_000_000)
+
+
 class PublicationOrder:
     """Puts batches of records in order, with what is missing before and between them.
 
@@ -147,6 +154,7 @@ class PublicationOrder:
     """
 
     def __init__(self, *, reader: StreamReader, published: PublishedStreams, window_us: int) -> None:
+        check_port(reader, StreamReader, "reader")
         self._reader = reader
         self._published = published
         self._window_us = window_us

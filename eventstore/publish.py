@@ -23,6 +23,7 @@ from heapq import heapify, heappop, heappush
 from itertools import chain
 from typing import Final, Protocol
 
+from eventstore.arguments import check_functions, check_port
 from eventstore.cloudevents import Entry, EntryFormat
 from eventstore.errors import FailedEventsUnavailable, MalformedItem, NotPublishable, PublicationStopped
 from eventstore.events import Event
@@ -38,6 +39,7 @@ from eventstore.publication_order import (
     StreamReader,
     StreamRecord,
     Trouble,
+    window_us,
 )
 
 _FIRST_PAUSE_S: Final = 0.1
@@ -106,6 +108,9 @@ class Publisher:
         reorder_window_s: by how much the Timestamps of two events of one stream may differ whose records
             arrive in the wrong order. 0 trusts the table's stream from batch to batch and spares the reads.
         clock_us, jitter, sleep: time and chance, to be replaced in tests.
+
+    Raises:
+        InvalidArgument, InvalidLimit, NotSynchronous: an argument that can't be used.
     """
 
     def __init__(
@@ -120,6 +125,10 @@ class Publisher:
         jitter: Callable[[], float] = random.random,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        check_port(bus, EventBus, "bus")
+        check_port(failed_events, FailedEvents, "failed_events")
+        check_port(entry_format, EntryFormat, "entry_format", only=("entry",))
+        check_functions(clock_us=clock_us, jitter=jitter, sleep=sleep)
         self._bus = bus
         self._failed_events = failed_events
         self._format = entry_format
@@ -128,7 +137,7 @@ class Publisher:
         self._sleep = sleep
         self._published = PublishedStreams()
         self._order = PublicationOrder(
-            reader=reader, published=self._published, window_us=round(reorder_window_s * 1_000_000)
+            reader=reader, published=self._published, window_us=window_us(reorder_window_s)
         )
 
     def publish(
@@ -147,6 +156,7 @@ class Publisher:
         Cost: PutEvents calls: the larger of records / 10 and the most events of one stream, as far as the
         byte limit allows. Reads: see `PublicationOrder.plan`.
         """
+        check_functions(remaining_time_s=remaining_time_s)
         plan = self._order.plan(records, in_time=lambda: remaining_time_s() >= PUBLISH_RESERVE_S)
         queues = {
             stream_id: deque(_Pending(placed.place, self._work(placed.event)) for placed in queue)

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final, Protocol
 
+from eventstore.arguments import check_functions, check_is, check_port
 from eventstore.cloudevents import Entry, EntryFormat
 from eventstore.errors import InvalidInput, MalformedItem, NotPublishable
 from eventstore.events import Event
 from eventstore.publication_order import StreamReader, StreamRecord
 from eventstore.publish import EventBus, FailedEvent, Publisher, Refusal
+from eventstore.synchronous import check_finished
 
 BATCH_EVENTS: Final = 100
 """Events that are held in memory and published together (ours; up to 400 KB each)."""
@@ -138,6 +140,9 @@ class Redrive:
         entry_format: writes events as entries, as the publisher's.
         clock_s, sleep: time, to be replaced in tests.
 
+    Raises:
+        InvalidArgument, NotSynchronous: an argument that can't be used.
+
     The order is the publisher's: of each stream the lower EventIds first, no two of a stream in one call,
     and a passing failure stops the redrive. What lies between two parked events was published long ago and
     isn't published again.
@@ -156,6 +161,11 @@ class Redrive:
         clock_s: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        check_port(parked, ParkedEvents, "parked")
+        check_port(reader, StreamReader, "reader", only=("read_stream",))
+        check_port(bus, EventBus, "bus")
+        check_port(entry_format, EntryFormat, "entry_format", only=("entry",))
+        check_functions(clock_s=clock_s, sleep=sleep)
         self._parked = parked
         self._reader = reader
         self._bus = bus
@@ -181,21 +191,31 @@ class Redrive:
                 that every message that was received is known and can be made visible again.
 
         Raises:
+            InvalidArgument, NotSynchronous: an argument that can't be used; nothing was received.
             FailedEventsUnavailable, StoreUnavailable: what was published till then is deleted; run it again.
         """
+        check_is(wanted, Filter, "wanted", give="a Filter; Filter() wants all")
+        if progress is not None:
+            check_port(progress, Progress, "progress")
+        check_functions(ends=ends)
         done = Redriven()
         shown = progress or _NotShown()
         ends_s = self._clock_s() + HIDDEN_S - RESERVE_S
         messages: dict[str, ParkedMessage] = {}
 
+        def is_over() -> bool:
+            is_asked = ends()
+            check_finished(is_asked, "ends", function=ends)
+            return is_asked
+
         def remaining_time_s() -> float:
-            return 0.0 if ends() else ends_s - self._clock_s()
+            return 0.0 if is_over() else ends_s - self._clock_s()
 
         try:
             while page := self._parked.receive(hidden_s=HIDDEN_S):
                 messages |= {message.message_id: message for message in page}
                 shown.received(len(messages))
-                if ends():
+                if is_over():
                     done.stopped = _INTERRUPTED
                     return done
             by_address = _sort(messages, done, wanted)

@@ -22,6 +22,7 @@ from itertools import islice
 from math import ceil
 from typing import Final, Literal, Protocol
 
+from eventstore.arguments import check_functions, check_port
 from eventstore.cloudevents import Entry, EntryFormat
 from eventstore.errors import MalformedItem, NotPublishable, StoreUnavailable
 from eventstore.events import Event
@@ -84,6 +85,9 @@ class ReplayStep:
         target: makes the consumer for a replay.
         entry_format: writes events as entries.
         clock_us, jitter, sleep: time and chance, to be replaced in tests.
+
+    Raises:
+        InvalidArgument, NotSynchronous: an argument that can't be used.
     """
 
     def __init__(
@@ -97,6 +101,10 @@ class ReplayStep:
         jitter: Callable[[], float] = random.random,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        check_port(store, ReplayStore, "store")
+        check_port(events, EventStore, "events", only=("read_all",))
+        check_port(entry_format, EntryFormat, "entry_format", only=("entry",))
+        check_functions(target=target, clock_us=clock_us, jitter=jitter, sleep=sleep)
         self._store = store
         self._events = events
         self._target = target
@@ -122,6 +130,7 @@ class ReplayStep:
         one `EventStore.read_all`, and the target's calls: the larger of events / max_entries and the most
         events of one stream.
         """
+        check_functions(remaining_time_s=remaining_time_s)
         following = self._take(replay_id, run=run, remaining_time_s=remaining_time_s)
         if following.action in {"step", "wait"} and steps >= REPLAY_RUN_MAX_STEPS:
             return replace(following, action="renew")
@@ -357,7 +366,7 @@ class _Sending:
 
     def finish(self, entry: Entry) -> None:
         queue = self.queues[entry.stream_id]
-        assert queue.popleft() is entry
+        queue.popleft()
         if not queue:
             del self.queues[entry.stream_id]
         self.sent += 1

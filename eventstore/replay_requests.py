@@ -19,7 +19,7 @@ from eventstore.limits import (
     REPLAY_NOW_MARGIN_S,
     STREAM_ID_MAX_BYTES,
 )
-from eventstore.positions import time_us, to_us
+from eventstore.positions import to_us
 from eventstore.setting_rules import TARGET_ARN
 
 TargetKind = Literal["queue", "function", "bus"]
@@ -76,11 +76,11 @@ class ReplayRequest:
 
 def time_range(request: ReplayRequest, *, now_us: int) -> tuple[int | None, int]:
     """Return the first Timestamp to send, and the first one to leave out. Raises InvalidRange."""
-    from_us = None if request.from_ is None else time_us(request.from_, field="from")
+    from_us = None if request.from_ is None else to_us(request.from_, field="from")
     # The clock of a writer may be a little ahead: what it wrote before the request is to be sent too.
     end_us = now_us + round(REPLAY_NOW_MARGIN_S * 1_000_000)
     if request.to is not None:
-        given_us = time_us(request.to, field="to")
+        given_us = to_us(request.to, field="to")
         if given_us <= 0:
             raise InvalidRange("to", "is not after 1970; no event has a Timestamp before it")
         if given_us > end_us:

@@ -18,6 +18,7 @@ from typing import Final, Protocol
 from uuid import UUID
 
 from eventstore import replay_requests as requests
+from eventstore.arguments import check_functions, check_port, check_texts
 from eventstore.errors import (
     ReplayKeyReused,
     ReplayNotFound,
@@ -198,6 +199,9 @@ class Replays:
         store, engine: where they are kept, and what runs them.
         allowed_targets: the ARNs that may be a target; a `*` in one stands for any text.
         clock_us, random_bytes: time and chance, to be replaced in tests.
+
+    Raises:
+        InvalidArgument, NotSynchronous: an argument that can't be used.
     """
 
     def __init__(
@@ -209,6 +213,10 @@ class Replays:
         clock_us: Callable[[], int] = lambda: time.time_ns() // 1_000,
         random_bytes: Callable[[int], bytes] = os.urandom,
     ) -> None:
+        check_port(store, ReplayStore, "store")
+        check_port(engine, ReplayEngine, "engine")
+        check_texts(allowed_targets, "allowed_targets")
+        check_functions(clock_us=clock_us, random_bytes=random_bytes)
         self._store = store
         self._engine = engine
         self._allowed_targets = allowed_targets

@@ -27,6 +27,11 @@ from typing import Any, Final
 
 from eventstore.errors import InvalidInput, NotSynchronous
 
+REPAIR: Final = (
+    "it returns before its work is done, and would count as done all the same. Give a plain function that "
+    "returns when all is done; asyncio.run inside of it waits for an async one"
+)
+
 
 def check_synchronous(function: object, field: str, *, error: type[InvalidInput]) -> None:
     """Check that a function can be called, and that nothing shows it to return before its work is done.
@@ -40,10 +45,24 @@ def check_synchronous(function: object, field: str, *, error: type[InvalidInput]
     """
     if not callable(function):
         raise error(field, f"is {function!r:.80}, which can't be called; give a function")
+    later = shows_to_be_later(function)
+    if later:
+        raise NotSynchronous(field, f"is {name_of(function)}, {later}: {REPAIR}")
+
+
+def shows_to_be_later(function: object, *, may_yield: bool = False) -> str | None:
+    """Return as what a function shows to return before its work is done; None when nothing shows it.
+
+    Args:
+        may_yield: a generator function will do, since an iterator is asked for.
+    """
     for part in _parts(function):
-        for kind, is_one in _KINDS:
+        if not isinstance(getattr(getattr(part, "__code__", None), "co_flags", 0), int):
+            continue  # a mock of a function, whose flags are a mock, too: all of them would be set
+        for kind, is_one in _KINDS[: -1 if may_yield else None]:
             if is_one(part):
-                raise NotSynchronous(field, f"is {name_of(function)}, {kind}: {_REPAIR}")
+                return kind
+    return None
 
 
 def check_finished(result: object, field: str, *, function: object, at: str = "") -> None:
@@ -68,7 +87,7 @@ def check_finished(result: object, field: str, *, function: object, at: str = ""
     what = _article(type(unfinished[0]).__name__)
     held = f"{_article(kind.__name__)} with {what}" if kind in _CONTAINERS else what
     told = f"returned {held}{f' for {at}' if at else ''}"
-    raise NotSynchronous(field, f"{name_of(function)} {told}: {_REPAIR}")
+    raise NotSynchronous(field, f"{name_of(function)} {told}: {REPAIR}")
 
 
 def name_of(function: object) -> str:
@@ -79,10 +98,6 @@ def name_of(function: object) -> str:
     return f"an object of {type(inner).__module__}.{type(inner).__qualname__}"
 
 
-_REPAIR: Final = (
-    "it returns before its work is done, and would count as done all the same. Give a plain function that "
-    "returns when all is done; asyncio.run inside of it waits for an async one"
-)
 _PLAIN: Final = frozenset({bool, bytes, float, int, str})
 _CONTAINERS: Final = frozenset({dict, frozenset, list, set, tuple})
 _LOOKED_AT: Final = 100

@@ -10,7 +10,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, ParamValidationError
 
 from eventstore.adapters.answers import FAILED, ask, is_passing
-from eventstore.adapters.forks import fork_safe
+from eventstore.adapters.clients import take_client
+from eventstore.arguments import check_text
 from eventstore.cloudevents import Entry
 from eventstore.publish import Refusal
 
@@ -58,7 +59,8 @@ class EventBridgeBus:
     """
 
     def __init__(self, *, client: EventBridgeClient, bus_name: str) -> None:
-        self._client = fork_safe(client)
+        check_text(bus_name, "bus_name")
+        self._client = take_client(client, "events", "put_events")
         self._bus_name = bus_name
 
     def put(self, entries: Sequence[Entry]) -> list[Refusal | None]:

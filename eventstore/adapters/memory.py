@@ -13,7 +13,8 @@ from operator import attrgetter
 from typing import NoReturn
 
 from eventstore.appends import check_times, check_transaction, check_versions, stamp
-from eventstore.errors import ExpectedVersionAhead, VersionConflict
+from eventstore.arguments import check_functions, check_number, check_port
+from eventstore.errors import ExpectedVersionAhead, InvalidArgument, VersionConflict
 from eventstore.events import Event, Head, NewEvent, check_stream_id
 from eventstore.limits import SETTLING_S
 from eventstore.log import EventLog, LogPage, LogPosition, read_log, tranche_of
@@ -34,6 +35,9 @@ class MemoryEventStore:
         settling_s: seconds until an event counts as settled.
         log: is told of each append at once, and read by `read_log`.
 
+    Raises:
+        InvalidArgument, InvalidLimit, NotSynchronous: an argument that can't be used.
+
     Consistency: every read sees every append that has returned.
     """
 
@@ -45,6 +49,10 @@ class MemoryEventStore:
         settling_s: float = SETTLING_S,
         log: EventLog | None = None,
     ) -> None:
+        check_functions(clock_us=clock_us, random_bytes=random_bytes)
+        check_number(settling_s, "settling_s")
+        if log is not None:
+            check_port(log, EventLog, "log")
         self._clock_us = clock_us
         self._random_bytes = random_bytes
         self._settling_us = round(settling_s * 1_000_000)
@@ -134,7 +142,7 @@ class MemoryEventStore:
     ) -> LogPage:
         """Read what comes next in the log; see `eventstore.read_log`. Needs a store made with a log."""
         if self._log is None:
-            raise ValueError("this store was made without a log; make it with log=MemoryEventLog()")
+            raise InvalidArgument("log", "is none: make the store with log=MemoryEventLog() to read it")
         return read_log(self._log, after=after, limit=limit, tranches=tranches)
 
     def _all(self, start: Position, end_us: int | None) -> Iterator[Event]:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from eventstore.arguments import check_port
 from eventstore.errors import LeaseLost, MalformedItem, ReadModelRefused, TranchesChanged
 from eventstore.events import Event
 from eventstore.log import BlockPosition
@@ -125,6 +126,7 @@ class MemoryEventBodies:
     """`EventBodies` of a store in memory."""
 
     def __init__(self, store: EventStore) -> None:
+        check_port(store, EventStore, "store", only=("read_stream",))
         self._store = store
 
     def read_events(

@@ -6,9 +6,10 @@ import threading
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
+from eventstore.arguments import check_whole
 from eventstore.errors import PositionNotInLog
 from eventstore.events import Event
-from eventstore.limits import LOG_TRANCHES
+from eventstore.limits import LOG_TRANCHES, LOG_TRANCHES_MAX
 from eventstore.log import BlockPosition, LogEntry, check_block, check_read
 
 
@@ -16,9 +17,16 @@ class MemoryEventLog:
     """An `EventLog` that keeps its blocks in this process; safe to use from several threads.
 
     Give it to a `MemoryEventStore`, which then logs each append at once, or feed it yourself.
+
+    Args:
+        tranches: how many it has, from 1 to `LOG_TRANCHES_MAX`.
+
+    Raises:
+        InvalidLimit: no such number.
     """
 
     def __init__(self, *, tranches: int = LOG_TRANCHES) -> None:
+        check_whole(tranches, "tranches", most=LOG_TRANCHES_MAX)
         self._blocks: list[list[tuple[LogEntry, ...]]] = [[] for _ in range(tranches)]
         self._lock = threading.Lock()
 

@@ -16,8 +16,8 @@ from botocore.config import Config
 
 from eventstore.adapters import eventbridge
 from eventstore.adapters.answers import FAILED, ask, has_id
+from eventstore.adapters.clients import take_client
 from eventstore.adapters.eventbridge import EventBridgeBus
-from eventstore.adapters.forks import fork_safe
 from eventstore.cloudevents import Entry
 from eventstore.limits import (
     INVOKE_MAX_BYTES,
@@ -62,7 +62,7 @@ class QueueTarget:
     reserve_s = _CALL_S
 
     def __init__(self, *, client: SQSClient, target: Target, replay_id: str) -> None:
-        self._client = fork_safe(client)
+        self._client = take_client(client, "sqs", "get_queue_url", "send_message_batch")
         self._target = target
         self._replay_id = replay_id
         self._queue_url = ""
@@ -124,7 +124,7 @@ class FunctionTarget:
     reserve_s = REPLAY_CALL_S
 
     def __init__(self, *, client: LambdaClient, target: Target, replay_id: str) -> None:
-        self._client = fork_safe(client)
+        self._client = take_client(client, "lambda", "invoke")
         self._target = target
         self._replay_id = replay_id
 

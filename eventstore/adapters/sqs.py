@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 from botocore.config import Config
 
 from eventstore.adapters.answers import FAILED, ask
-from eventstore.adapters.forks import fork_safe
+from eventstore.adapters.clients import take_client
+from eventstore.arguments import check_text
 from eventstore.errors import FailedEventsUnavailable
 from eventstore.publish import FailedEvent
 
@@ -35,7 +36,8 @@ class SqsFailedEvents:
     """
 
     def __init__(self, *, client: SQSClient, queue_url: str) -> None:
-        self._client = fork_safe(client)
+        check_text(queue_url, "queue_url")
+        self._client = take_client(client, "sqs", "send_message")
         self._queue_url = queue_url
 
     def park(self, failed: FailedEvent) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.config import Config
 
 from eventstore.adapters.answers import FAILED, ask, has_id
-from eventstore.adapters.forks import fork_safe
+from eventstore.adapters.clients import take_client
+from eventstore.arguments import check_text
 from eventstore.errors import FailedEventsUnavailable
 from eventstore.publish import FailedEvent
 from eventstore.redrive import ParkedMessage
@@ -39,7 +40,10 @@ class SqsParkedEvents:
     """
 
     def __init__(self, *, client: SQSClient, queue_url: str) -> None:
-        self._client = fork_safe(client)
+        check_text(queue_url, "queue_url")
+        self._client = take_client(
+            client, "sqs", "change_message_visibility_batch", "delete_message_batch", "receive_message"
+        )
         self._queue_url = queue_url
 
     def receive(self, *, hidden_s: float) -> list[ParkedMessage]:

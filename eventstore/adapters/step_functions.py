@@ -8,7 +8,8 @@ from typing import Any, Final
 from botocore.config import Config
 
 from eventstore.adapters.answers import FAILED, ask
-from eventstore.adapters.forks import fork_safe
+from eventstore.adapters.clients import take_client
+from eventstore.arguments import check_text
 from eventstore.errors import StoreUnavailable
 from eventstore.replays import Replay
 
@@ -29,7 +30,8 @@ class StepFunctionsReplays:
     """
 
     def __init__(self, *, client: Any, machine_arn: str) -> None:
-        self._client = fork_safe(client)
+        check_text(machine_arn, "machine_arn")
+        self._client = take_client(client, "stepfunctions", "start_execution")
         self._machine_arn = machine_arn
 
     def start(self, replay: Replay) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
+from eventstore.arguments import check_port
 from eventstore.errors import InvalidSubscription, ReadModelRefused
 from eventstore.events import Event
 from eventstore.subscriptions.terms import check_subscription_name
@@ -50,7 +51,8 @@ class Projection(Generic[Write]):
 
     Raises:
         InvalidSubscriptionName: the name isn't fit for one.
-        InvalidSubscription, NotSynchronous: `project`, or the read model's `write`, is no plain function.
+        InvalidSubscription, NotSynchronous: `project` is no plain function.
+        InvalidArgument, NotSynchronous: the read model has no `write` that is one.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class Projection(Generic[Write]):
     ) -> None:
         self.name = check_subscription_name(name)
         check_synchronous(project, "project", error=InvalidSubscription)
-        check_synchronous(read_model.write, "read_model.write", error=InvalidSubscription)
+        check_port(read_model, ReadModel, "read_model")
         self._project = project
         self._read_model = read_model
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import Enum
 
+from eventstore.arguments import check_port
 from eventstore.errors import InvalidRange, InvalidSubscription, PositionNotInLog
 from eventstore.limits import SETTLING_S
 from eventstore.log import BEGINNING, BlockPosition, EventLog
@@ -28,10 +29,10 @@ def check_start(from_: From | datetime) -> From | datetime:
     Raises:
         InvalidRange: a time without a time zone, or neither a time nor a `From`.
     """
-    if isinstance(from_, datetime) and from_.tzinfo is None:
-        raise InvalidRange("from_", "has no time zone; give an aware datetime")
     if not isinstance(from_, (From, datetime)):
         raise InvalidRange("from_", "has to be From.BEGINNING, From.CHECKPOINT or an aware datetime")
+    if isinstance(from_, datetime):
+        to_us(from_, field="from_")
     return from_
 
 
@@ -45,10 +46,15 @@ def places_at(log: EventLog, from_: From | datetime) -> list[BlockPosition]:
 
     Cost (DynamoDB): for a time about 2 x log2(blocks) queries a tranche, each of up to 8 blocks; 1 query
     more for each of them that finds nothing, for the tranche's last block.
+
+    Raises:
+        InvalidRange, InvalidArgument: no such time, or no log.
     """
-    if not isinstance(from_, datetime):
+    check_port(log, EventLog, "log", only=("tranches", "read_tranche"))
+    from_ = check_start(from_)
+    if isinstance(from_, From):
         return [BEGINNING] * log.tranches
-    cut_us = to_us(from_ - timedelta(seconds=SETTLING_S))
+    cut_us = to_us(from_, field="from_") - round(SETTLING_S * 1_000_000)
     return [_first_block(log, tranche, cut_us) for tranche in range(log.tranches)]
 
 
@@ -85,6 +91,8 @@ def check_names(names: Collection[str] | None) -> frozenset[str] | None:
     """Return the names to handle; one that no event can have would pass over events for good."""
     if names is None:
         return None
+    if not isinstance(names, Collection):
+        raise InvalidSubscription("names", f"is {names!r:.80}; give a collection, such as ['OrderPlaced']")
     if isinstance(names, str):
         raise InvalidSubscription("names", f"is one text; give a collection, such as [{names!r}]")
     checked = frozenset(names)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Final
 
+from eventstore.arguments import check_functions, check_is, check_port, check_text
 from eventstore.errors import (
     InvalidSubscription,
     MalformedItem,
@@ -369,15 +370,23 @@ def subscribe(
             end when `stop` is called.
 
     Raises:
-        InvalidSubscriptionName, InvalidSubscription, NotSynchronous, InvalidRange, InvalidLimit: at once;
-            nothing is read.
+        InvalidSubscriptionName, InvalidSubscription, InvalidArgument, NotSynchronous, InvalidRange: at once;
+            nothing is read. Of an object that lacks methods of its port they are named.
 
     Consistency: strong reads throughout. What was handled since the last checkpoint is handled again when
     a worker dies; events after that keep their streams' order. Order across streams isn't kept.
     """
     check_synchronous(handler, "handler", error=InvalidSubscription)
+    check_port(log, EventLog, "log", only=("tranches", "read_tranche"))
+    check_port(bodies, EventBodies, "bodies")
+    check_port(checkpoints, Checkpoints, "checkpoints")
+    check_functions(monotonic=monotonic, now_us=now_us, jitter=jitter)
     if sleep is not None:
         check_synchronous(sleep, "sleep", error=InvalidSubscription)
+    check_is(on_failure, OnFailure, "on_failure", give="an OnFailure, such as OnFailure.PARK_STREAM")
+    check_is(terms, (Terms, type(None)), "terms", give="Terms, such as Terms(lease_s=60)")
+    if worker is not None:
+        check_text(worker, "worker")
     if isinstance(handler, Projection) and on_failure is OnFailure.PARK:
         raise InvalidSubscription(
             "on_failure", "is PARK, but a projection takes no event behind a later one; use PARK_STREAM"

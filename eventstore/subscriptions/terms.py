@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Final
 
+from eventstore.arguments import check_number, is_whole
 from eventstore.errors import InvalidLimit, InvalidSubscription, InvalidSubscriptionName
 from eventstore.events import Event
 from eventstore.subscriptions.transient import is_transient
@@ -37,7 +38,7 @@ class Terms:
     """Times and numbers of a subscription; all of its workers have to have the same `lease_s`.
 
     Raises:
-        InvalidLimit: one of them is not above 0, or `lease_s` below 0.1.
+        InvalidLimit: one of them is no number, not whole, not above 0, or `lease_s` below 0.1.
         InvalidSubscription, NotSynchronous: `transient` is no plain function.
     """
 
@@ -69,8 +70,14 @@ class Terms:
     def __post_init__(self) -> None:
         check_synchronous(self.transient, "transient", error=InvalidSubscription)
         for name in (field.name for field in fields(self) if field.name != "transient"):
-            if getattr(self, name) <= 0:
-                raise InvalidLimit(name, f"is {getattr(self, name)}; it has to be above 0")
+            value = getattr(self, name)
+            # Bounds are numbers of seconds, or of things: these are whole.
+            if name.endswith("_s"):
+                check_number(value, name)
+            elif not is_whole(value):
+                raise InvalidLimit(name, f"has to be a whole number, not {type(value).__name__}")
+            if value <= 0:
+                raise InvalidLimit(name, f"is {value}; it has to be above 0")
         if self.lease_s < LEASE_MIN_S:
             raise InvalidLimit("lease_s", f"is {self.lease_s}; it has to be at least {LEASE_MIN_S}")
 

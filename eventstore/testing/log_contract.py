@@ -13,6 +13,7 @@ from eventstore import (
     BlockPosition,
     Event,
     EventLog,
+    InvalidArgument,
     InvalidLimit,
     InvalidPosition,
     InvalidRange,
@@ -107,12 +108,12 @@ class EventLogContract(ABC):
             assert [of for name, of in addresses(entries) if name == stream] == [1, 2, 3, 4, 5, 6]
 
     def test_stream_of_another_tranche_is_refused(self, log: EventLog) -> None:
-        with pytest.raises(ValueError, match="lives in tranche 1, not in 0"):
+        with pytest.raises(InvalidArgument, match="lives in tranche 1, not in 0"):
             log.append_block(0, logged_events(stream_in(1), 1))
         assert list(log.read_tranche(0)) == []
 
     def test_empty_block_is_refused(self, log: EventLog) -> None:
-        with pytest.raises(ValueError, match="at least one"):
+        with pytest.raises(InvalidArgument, match="at least one"):
             log.append_block(0, [])
 
     # --- read a tranche ---------------------------------------------------------------------------

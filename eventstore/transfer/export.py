@@ -13,7 +13,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import IO
 
-from eventstore.errors import FileExists
+from eventstore.arguments import check_functions
+from eventstore.errors import FileExists, InvalidArgument
 from eventstore.events import Event
 from eventstore.transfer.lines import LeftOut, event_line, last_line
 
@@ -48,8 +49,11 @@ def export(
         written: is told how many events were written so far, each 1,000.
 
     Raises:
+        InvalidArgument, NotSynchronous: an argument that can't be used; nothing was written.
         FileExists: nothing was written. Whatever else happens, nothing is left under the file's name.
     """
+    check_events(events)
+    check_functions(written=written)
     with new_file(path) as file:
         return export_to(
             file,
@@ -73,6 +77,8 @@ def export_to(
     written: Callable[[int], None] = lambda _events: None,
 ) -> Exported:
     """Write events as `export` does, to a file that is open; without its last line it's not complete."""
+    check_events(events)
+    check_functions(written=written)
     digest, count, size_bytes = sha256(), 0, 0
     with gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=6, mtime=0) as lines:
         for event in events:
@@ -97,6 +103,13 @@ def export_to(
     return Exported(
         events=count, size_bytes=size_bytes, sha256=digest.hexdigest(), settled_until=settled_until
     )
+
+
+def check_events(events: object) -> None:
+    """Check that events can be read one by one, also by an `AllEvents`. Raises InvalidArgument."""
+    if not isinstance(events, Iterable):
+        kind = type(events).__name__
+        raise InvalidArgument("events", f"is of type {kind}, which can't be iterated over; give an iterable")
 
 
 @contextmanager

@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
+from eventstore.arguments import check_functions, check_port, check_texts, check_whole
 from eventstore.errors import BadExport, BadLine, MalformedItem, StoreNotEmpty, StoreUnavailable
 from eventstore.events import Event
-from eventstore.limits import BAD_LINES_TOLD, TIMESTAMP_MAX_US
+from eventstore.limits import BAD_LINES_TOLD, SHARDS_MAX, TIMESTAMP_MAX_US
 from eventstore.transfer.equal_times import EqualTimes
 from eventstore.transfer.lines import LastLine, LeftOut, Line, order_fault, read_lines
 
@@ -126,9 +127,12 @@ def check_export(
     Memory: one line, about 200 bytes a stream, and 1 MB.
 
     Raises:
+        InvalidArgument, NotSynchronous: an argument that can't be used; nothing was read.
         BadExport: with the first `BAD_LINES_TOLD` bad lines, by number and reason.
         OSError: it's no file that can be read twice.
     """
+    check_texts(excepted, "excepted")
+    check_functions(checked=checked)
     check = _Check(
         whole_streams=whole_streams,
         excepted=dict.fromkeys(excepted, 0),
@@ -226,19 +230,29 @@ def import_events(
         parallel: streams that are written side by side.
 
     Raises:
+        InvalidArgument, InvalidLimit, NotSynchronous: at once; an argument that can't be used.
         StoreNotEmpty: at once; nothing was written.
         StoreUnavailable: after several tries; run it again with `into_existing` to go on.
 
     Cost of 1,000 events of 1 KB: 1,000 requests, 1,000 WCU + 1,000 for the index. Memory: one window of the
     file, and the streams that failed.
     """
+    check_texts(excepted, "excepted")
+    check_port(target, ImportTarget, "target")
+    check_whole(write_shards, "write_shards", most=SHARDS_MAX)
+    check_whole(parallel, "parallel")
+    check_functions(random_shard=random_shard, sleep=sleep)
     if not into_existing and not target.is_empty():
         raise StoreNotEmpty
     writer = _Writer(target, write_shards=write_shards, random_shard=random_shard, sleep=sleep)
+    return _import(path, writer, frozenset(excepted), parallel=parallel)
+
+
+def _import(path: Path, writer: _Writer, excepted: frozenset[str], *, parallel: int) -> Iterator[Imported]:
     failed: set[str] = set()
     executor = ThreadPoolExecutor(parallel, thread_name_prefix="import")
     try:
-        for window in _windows(path, frozenset(excepted)):
+        for window in _windows(path, excepted):
             writing = {}
             for stream_id, lines in window.items():
                 if stream_id in failed:

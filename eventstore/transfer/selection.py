@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, Protocol
 
+from eventstore.arguments import check_functions
 from eventstore.errors import MalformedItem
 from eventstore.events import Event
 from eventstore.positions import from_us
@@ -64,6 +65,10 @@ class Selection:
     left_out: LeftOut = field(default_factory=LeftOut)
     young: int = 0
     """Events that were appended while the export ran."""
+
+    def __post_init__(self) -> None:
+        """Check what was given. Raises InvalidArgument, NotSynchronous."""
+        check_functions(now_us=self.now_us)
 
     def of_table(self, table: StoredItems, *, segments: int) -> Iterator[Event]:
         """Scan the whole table: each stream in order, those of several segments between each other.

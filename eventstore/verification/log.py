@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from math import ceil
 from typing import Final
 
+from eventstore.arguments import check_port, check_whole
 from eventstore.events import Event
 from eventstore.limits import LOG_BLOCK_MAX_BYTES
 from eventstore.log import EventLog, LogEntry, entry_size_bytes, tranche_of
@@ -34,6 +35,8 @@ class LogComparison:
     """
 
     def __init__(self, log: EventLog, *, streams_at_once: int = STREAMS_AT_ONCE) -> None:
+        check_port(log, EventLog, "log")
+        check_whole(streams_at_once, "streams_at_once")
         self._log = log
         self._streams_at_once = streams_at_once
         self.tranches = log.tranches

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from eventstore.arguments import check_functions, check_port
 from eventstore.stored_items import StoredItem
 from eventstore.uids import uuid7_time_us
 from eventstore.verification.segments import StoredEvents, whole
@@ -39,6 +40,8 @@ class IndexMender:
         logged_us: Callable[[str, int], int | None] = lambda _stream_id, _event_id: None,
         random_shard: Callable[[int], int] = random.randrange,
     ) -> None:
+        check_port(table, StoredEvents, "table", only=("mend",))
+        check_functions(logged_us=logged_us, random_shard=random_shard)
         self._table = table
         self._read_shards = read_shards
         self._settled_until_us = settled_until_us

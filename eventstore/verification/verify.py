@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Final, Protocol
 
+from eventstore.arguments import check_functions, check_methods, check_port, check_whole
+from eventstore.limits import SHARDS_MAX
 from eventstore.stored_items import scan_side_by_side
 from eventstore.verification.checkpoints import Checkpoints
 from eventstore.verification.digests import PartDigests, Parts
@@ -57,6 +59,9 @@ class Verification:
         repair: repair what can be known; gaps and lost items are never invented.
         now_us: DynamoDB's time, by which Timestamps from the future are known.
 
+    Raises:
+        InvalidArgument, InvalidLimit, NotSynchronous: an argument that can't be used.
+
     Consistency: the table is read strongly consistent while writers go on; only what is older than the
     checkpoints' `settled_until_us` is compared with the index and the log, and what differs is read again.
 
@@ -81,6 +86,14 @@ class Verification:
         now_us: Callable[[], int] = lambda: time.time_ns() // 1_000,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        check_port(table, StoredEvents, "table")
+        if log is not None:
+            check_port(log, LogComparison, "log")
+        check_port(checkpoints, Checkpoints, "checkpoints")
+        check_port(mender, Mender, "mender")
+        check_whole(read_shards, "read_shards", most=SHARDS_MAX)
+        check_whole(segments, "segments")
+        check_functions(now_us=now_us, sleep=sleep)
         self._table = table
         self._log = log
         self._checkpoints = checkpoints
@@ -97,8 +110,11 @@ class Verification:
         """Verify everything; write the findings as NDJSON; return the counts.
 
         Raises:
+            InvalidArgument, NotSynchronous: an argument that can't be used; nothing was read.
             StoreUnavailable: after all tries; run it again with the same folder to go on.
         """
+        check_port(progress, Progress, "progress")
+        check_methods(output, ("write", "flush"), "output", give="a file that is open for text")
         counts = Counts()
         with ThreadPoolExecutor(min(_THREADS, max(self._segments, self._read_shards))) as executor:
             progress.phase("Checking the table")

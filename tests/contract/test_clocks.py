@@ -12,7 +12,16 @@ from botocore.config import Config
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore import ANY, AllEvents, ClockSkewed, Event, MalformedItem, NewEvent
+from eventstore import (
+    ANY,
+    AllEvents,
+    ClockSkewed,
+    Event,
+    InvalidArgument,
+    InvalidLimit,
+    MalformedItem,
+    NewEvent,
+)
 from eventstore.adapters.dynamodb.client import CLIENT_CONFIG, dynamodb_client
 from eventstore.adapters.dynamodb.clocks import ServerClock
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
@@ -249,9 +258,9 @@ def test_settling_time_covers_all_that_makes_an_event_late() -> None:
 def test_client_that_would_write_late_is_refused(config: Any, what: str) -> None:
     client = boto3.client("dynamodb", config=config, **KEYS)
 
-    with pytest.raises(ValueError, match=what):
+    with pytest.raises(InvalidArgument, match=what):
         store_on(client)
-    with pytest.raises(ValueError, match=what):
+    with pytest.raises(InvalidArgument, match=what):
         store_on(client, settling_s=0)
     store_on(client, clock_tolerance_s=None)
 
@@ -260,7 +269,7 @@ def test_longer_time_outs_take_a_longer_settling_time() -> None:
     client = dynamodb_client(config=Config(read_timeout=READ_TIMEOUT_S + 5), **KEYS)
 
     store_on(client, settling_s=SETTLING_MIN_S + 5)
-    with pytest.raises(ValueError, match="raise settling_s"):
+    with pytest.raises(InvalidArgument, match="raise settling_s"):
         store_on(client, settling_s=SETTLING_MIN_S + 4)
 
 
@@ -268,7 +277,7 @@ def test_longer_time_outs_take_a_longer_settling_time() -> None:
 def test_settling_time_below_the_sum_is_refused(settling_s: float) -> None:
     client = dynamodb_client(**KEYS)
 
-    with pytest.raises(ValueError, match="SETTLING_MIN_S"):
+    with pytest.raises(InvalidLimit, match="SETTLING_MIN_S"):
         store_on(client, settling_s=settling_s)
     store_on(client, settling_s=0)
     store_on(client, settling_s=settling_s, clock_tolerance_s=None)

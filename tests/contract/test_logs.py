@@ -13,6 +13,8 @@ import pytest
 from eventstore import (
     ANY,
     EventLog,
+    InvalidArgument,
+    InvalidLimit,
     MalformedBlock,
     NewEvent,
     PositionNotInLog,
@@ -68,9 +70,9 @@ def test_memory_store_logs_each_append_at_once() -> None:
 
 
 def test_store_without_a_log_says_how_to_make_one_with_it(dynamodb_endpoint: str) -> None:
-    with pytest.raises(ValueError, match="log=MemoryEventLog"):
+    with pytest.raises(InvalidArgument, match="log=MemoryEventLog"):
         MemoryEventStore().read_log()
-    with pytest.raises(ValueError, match="log=DynamoDBEventLog"):
+    with pytest.raises(InvalidArgument, match="log=DynamoDBEventLog"):
         DynamoDBEventStore(client=dynamodb_client(dynamodb_endpoint), table_name="t").read_log()
 
 
@@ -342,7 +344,7 @@ def _subscription(log: DynamoDBEventLog, handler: Any = lambda event: None) -> S
 
 @pytest.mark.parametrize("tranches", [0, 257])
 def test_number_of_tranches_has_to_be_within_its_limits(table: Table, tranches: int) -> None:
-    with pytest.raises(ValueError, match="from 1 to 256"):
+    with pytest.raises(InvalidLimit, match="from 1 to 256"):
         table.log(tranches=tranches)
 
 

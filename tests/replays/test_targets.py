@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
@@ -220,7 +221,7 @@ def test_target_is_made_by_its_arn_in_its_region(arn: str, service: str, kind: t
 
     def client(name: str, **options: Any) -> object:
         asked.append((name, options["region_name"]))
-        return object()
+        return Mock()
 
     replay = Replay(replay_id=REPLAY_ID, target=arn, from_us=None, to_us=1, requested_us=1, updated_us=1)
     assert type(replay_targets(client)(replay)) is kind

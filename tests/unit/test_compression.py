@@ -15,7 +15,12 @@ from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore import CompressionUnavailable, Event, MalformedItem
+from eventstore import (
+    CompressionUnavailable,
+    Event,
+    InvalidArgument,
+    MalformedItem,
+)
 from eventstore.adapters.dynamodb import compression as module
 from eventstore.adapters.dynamodb.compression import (
     Codec,
@@ -197,5 +202,5 @@ def test_a_setting_makes_a_compression(setting: str, made: Compression | None) -
 
 
 def test_an_unknown_codec_is_refused() -> None:
-    with pytest.raises(ValueError, match="codec is 'brotli'; it has to be 'zlib' or 'zstd'"):
+    with pytest.raises(InvalidArgument, match="codec: is 'brotli'; it has to be 'zlib' or 'zstd'"):
         compression_for("brotli")

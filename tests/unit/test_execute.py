@@ -12,6 +12,7 @@ from eventstore import (
     InvalidDecision,
     InvalidExpectedVersion,
     InvalidInput,
+    InvalidLimit,
     NewEvent,
     NotSynchronous,
     VersionConflict,
@@ -124,7 +125,7 @@ def test_refusal_of_the_business_reaches_the_caller_and_writes_nothing() -> None
 
 
 def test_tries_have_to_be_positive() -> None:
-    with pytest.raises(ValueError, match="max_tries"):
+    with pytest.raises(InvalidLimit, match="max_tries: is 0; it has to be at least 1"):
         run(WatchedStore(), max_tries=0)
 
 

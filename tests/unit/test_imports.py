@@ -37,10 +37,10 @@ MSGSPEC: Final = """
 """
 
 DOMAIN: Final = """
-    eventstore: errors events execute json_text limits log positions repeats setting_rules
+    eventstore: arguments errors events execute json_text limits log positions repeats setting_rules
     eventstore: store synchronous uids
     eventstore.errors: base inputs operations readers store
-    eventstore.adapters: answers forks
+    eventstore.adapters: answers clients forks
     eventstore.adapters.dynamodb: client requests response_parser
     settings
     encodings: idna

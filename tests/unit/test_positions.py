@@ -4,7 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore import InvalidPosition, Position
+from eventstore import (
+    InvalidPosition,
+    InvalidRange,
+    Position,
+)
 from eventstore.positions import from_us, to_us
 
 positions = st.builds(
@@ -47,5 +51,5 @@ def test_times_of_other_zones_are_the_same_instant() -> None:
 
 
 def test_time_without_zone_is_refused() -> None:
-    with pytest.raises(ValueError, match="no time zone"):
+    with pytest.raises(InvalidRange, match="no time zone"):
         to_us(datetime(2026, 1, 1))  # noqa: DTZ001

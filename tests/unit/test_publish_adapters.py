@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import Mock
 
 import boto3
 import pytest
@@ -123,8 +124,11 @@ def test_request_that_is_refused_as_a_whole_is_split_to_find_the_bad_entry() -> 
 
 def test_entry_that_botocore_itself_refuses_is_a_permanent_failure() -> None:
     # A bus without a name fails botocore's own check of the parameters, which a client of yours may have.
-    client = boto3.client("events", **KEYS)
-    refusals = EventBridgeBus(client=client, bus_name="").put(entries(2))
+    client: Any = Mock(spec=["put_events"])
+    client.put_events = lambda Entries: boto3.client("events", **KEYS).put_events(  # noqa: N803 - its own name
+        Entries=[{**entry, "EventBusName": ""} for entry in Entries]
+    )
+    refusals = EventBridgeBus(client=client, bus_name="bus").put(entries(2))
     assert [refusal and refusal.permanent for refusal in refusals] == [True, True]
 
 

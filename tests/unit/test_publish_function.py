@@ -35,6 +35,11 @@ OTHERS: dict[str, Any] = json.loads((TESTS / "events" / "dynamodb_stream_other_c
 class NoReads:
     """A DynamoDB client for batches that need no read."""
 
+    def get_item(self, **request: Any) -> Any:
+        raise AssertionError(request)
+
+    query = put_item = transact_write_items = get_item
+
 
 def throttled_at(event_id: int) -> Callable[[Any], str | None]:
     def fault(entry: Any) -> str | None:

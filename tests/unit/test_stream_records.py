@@ -9,7 +9,11 @@ from typing import Any
 
 import pytest
 
-from eventstore import Event, MalformedItem
+from eventstore import (
+    Event,
+    InvalidArgument,
+    MalformedItem,
+)
 from eventstore.adapters.dynamodb.stream_records import stream_records
 
 EVENTS = Path(__file__).parents[1] / "events"
@@ -84,5 +88,5 @@ def test_stream_without_new_images_is_refused_with_the_mend() -> None:
     trigger = one()
     del trigger["Records"][0]["dynamodb"]["NewImage"]
     trigger["Records"][0]["dynamodb"]["StreamViewType"] = "KEYS_ONLY"
-    with pytest.raises(ValueError, match="KEYS_ONLY.*set the table's stream up with NEW_IMAGE"):
+    with pytest.raises(InvalidArgument, match="KEYS_ONLY.*set the table's stream up with NEW_IMAGE"):
         stream_records(trigger)

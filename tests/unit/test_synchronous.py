@@ -9,7 +9,7 @@ import multiprocessing.pool
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
 from typing import Any, Final
-from unittest.mock import AsyncMock, MagicMock, Mock
+from unittest.mock import AsyncMock, MagicMock, Mock, create_autospec
 
 import pytest
 
@@ -43,6 +43,10 @@ class Async:
 
     @staticmethod
     async def static(*_: object) -> None: ...
+
+
+class Plain:
+    def handle(self, event: object) -> None: ...
 
 
 class Yields:
@@ -122,6 +126,13 @@ def test_function_that_shows_to_be_later_is_refused(function: Callable[..., obje
     with pytest.raises(NotSynchronous, match="handler: is .*before its work is done") as caught:
         check_synchronous(function, "handler", error=InvalidSubscription)
     assert caught.value.field == "handler"
+
+
+@pytest.mark.parametrize(
+    "function", [Mock(), MagicMock(), create_autospec(name_of), create_autospec(Plain)().handle]
+)
+def test_mock_of_a_plain_function_passes(function: Callable[..., object]) -> None:
+    check_synchronous(function, "handler", error=InvalidSubscription)
 
 
 @pytest.mark.parametrize("result", RETURNED.values(), ids=RETURNED)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eventstore.adapters.dynamodb import subscription_schema as schema
 from eventstore.adapters.dynamodb.requests import Busy, SlotsTaken, checked, send
+from eventstore.arguments import check_functions, check_text
 from eventstore.errors import LeaseLost, StoreUnavailable, TranchesChanged, UnexpectedItem
 from eventstore.log import BlockPosition
 from eventstore.subscriptions.checkpoints import Group, Lease, ParkedEvent, Start
@@ -32,6 +33,8 @@ _ONE: Final = {":one": {"N": "1"}}
 _HELD: Final = "#fence = :fence AND #owner = :owner"
 _MAX_TRIES: Final = 5
 
+_OPERATIONS: Final = ("delete_item", "put_item", "query", "transact_write_items", "update_item")
+
 
 class DynamoDBCheckpoints:
     """`Checkpoints` in the table that `subscription_schema` describes; safe to use from several threads.
@@ -50,7 +53,9 @@ class DynamoDBCheckpoints:
         jitter: Callable[[], float] = random.random,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        self._client = checked(client)
+        check_text(table_name, "table_name")
+        check_functions(jitter=jitter, sleep=sleep)
+        self._client = checked(client, *_OPERATIONS)
         self._table_name = table_name
         self._jitter = jitter
         self._sleep = sleep

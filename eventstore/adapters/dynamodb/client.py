@@ -13,6 +13,7 @@ from botocore.config import Config
 from botocore.session import Session, get_session
 
 from eventstore.adapters.dynamodb.response_parser import ItemParserFactory
+from eventstore.arguments import check_functions, check_is, check_methods
 from eventstore.limits import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
 
 if TYPE_CHECKING:
@@ -54,7 +55,14 @@ def dynamodb_client(
         json_loads: reads the JSON of answers that carry items; with ``msgspec.json.decode`` or
             ``orjson.loads`` reading takes half the CPU again.
         options: more arguments of `boto3.client`, for example ``endpoint_url`` or ``region_name``.
+
+    Raises:
+        InvalidArgument, NotSynchronous: it's no session, configuration or function.
     """
+    if session is not None:
+        check_methods(session, ("client", "get_credentials"), "session", give="a boto3.Session")
+    check_is(config, (Config, type(None)), "config", give="a botocore.config.Config")
+    check_functions(json_loads=json_loads)
     private = _copy_of(session or boto3.DEFAULT_SESSION or boto3.Session())
     register_parser(private, json_loads=json_loads)
     settings = CLIENT_CONFIG.merge(config) if config else CLIENT_CONFIG

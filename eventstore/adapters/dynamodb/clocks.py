@@ -15,7 +15,8 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-from eventstore.errors import ClockSkewed
+from eventstore.arguments import check_number
+from eventstore.errors import ClockSkewed, InvalidArgument, InvalidLimit
 from eventstore.limits import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, SETTLING_MIN_S, TIMESTAMP_MAX_US
 from eventstore.positions import from_us
 
@@ -127,30 +128,36 @@ def check_client(client: Any, *, settling_s: float, tolerance_s: float | None) -
         tolerance_s: None where the clocks are the caller's affair: then the settling time is, too.
 
     Raises:
-        ValueError: with what to set.
+        InvalidLimit: a time that can't be used.
+        InvalidArgument: the client, with what to set.
     """
+    check_number(settling_s, "settling_s")
     if tolerance_s is None:
         return
+    check_number(tolerance_s, "clock_tolerance_s")
     if 0 < settling_s < SETTLING_MIN_S:
-        raise ValueError(
-            f"settling_s is {settling_s:g}; it has to be at least {SETTLING_MIN_S:g} "
-            "(limits.SETTLING_MIN_S): as long as an event may take to appear. 0 holds nothing back, for tests"
+        raise InvalidLimit(
+            "settling_s",
+            f"is {settling_s:g}; it has to be at least {SETTLING_MIN_S:g} "
+            "(limits.SETTLING_MIN_S): as long as an event may take to appear. 0 holds none back, for tests",
         )
     config = getattr(getattr(client, "meta", None), "config", None)
     if config is None:  # not boto3's
         return
     tries = (config.retries or {}).get("total_max_attempts")
     if tries != 1:
-        raise ValueError(
-            "the client sends a request more than once (its Config.retries): an event would be written late, "
+        raise InvalidArgument(
+            "client",
+            "sends a request more than once (its Config.retries): an event would be written late, "
             "with an old stamp. The store tries again itself. Make the client with dynamodb_client(), or "
-            "Config(retries={'mode': 'standard', 'total_max_attempts': 1})"
+            "Config(retries={'mode': 'standard', 'total_max_attempts': 1})",
         )
     room_s = max(settling_s, SETTLING_MIN_S) - SETTLING_MIN_S + CONNECT_TIMEOUT_S + READ_TIMEOUT_S
     timeouts = (config.connect_timeout, config.read_timeout)
     if None in timeouts or sum(timeouts) > room_s:
-        raise ValueError(
-            f"the client's connect_timeout and read_timeout are {timeouts[0]} and {timeouts[1]} s; together "
+        raise InvalidArgument(
+            "client",
+            f"has a connect_timeout and read_timeout of {timeouts[0]} and {timeouts[1]} s; together "
             f"they may be {room_s:g} s (Config), or an event could be written later than readers wait for. "
-            "Make the client with dynamodb_client(), or raise settling_s here and for all readers"
+            "Make the client with dynamodb_client(), or raise settling_s here and for all readers",
         )

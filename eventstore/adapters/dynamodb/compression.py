@@ -12,7 +12,8 @@ from functools import cache
 from importlib import import_module
 from typing import Any, Final, Literal
 
-from eventstore.errors import CompressionUnavailable
+from eventstore.arguments import check_is, check_whole
+from eventstore.errors import CompressionUnavailable, InvalidArgument
 from eventstore.limits import COMPRESSION_MIN_BYTES, ITEM_MAX_BYTES
 
 Codec = Literal["zlib", "zstd"]
@@ -37,7 +38,7 @@ class Compression:
         min_bytes: shorter payloads stay as they are; so do those that wouldn't become smaller.
 
     Raises:
-        ValueError: no such codec.
+        InvalidArgument, InvalidLimit: no such codec or length.
         CompressionUnavailable: zstd isn't installed.
     """
 
@@ -45,8 +46,9 @@ class Compression:
     min_bytes: int = COMPRESSION_MIN_BYTES
 
     def __post_init__(self) -> None:
-        if self.codec not in {"zlib", "zstd"}:
-            raise ValueError(f"codec is {self.codec!r}; it has to be 'zlib' or 'zstd'")
+        if self.codec not in ("zlib", "zstd"):
+            raise InvalidArgument("codec", f"is {self.codec!r:.80}; it has to be 'zlib' or 'zstd'")
+        check_whole(self.min_bytes, "min_bytes", least=0)
         if self.codec == "zstd":
             _zstd()
 
@@ -57,6 +59,12 @@ class Compression:
             return None
         packed = _pack_zstd(text) if self.codec == "zstd" else zlib.compress(text)
         return packed if len(packed) < len(text) else None
+
+
+def check_compression(given: Compression | None) -> None:
+    """Check what a store is told about compression. Raises InvalidArgument."""
+    if given is not None:
+        check_is(given, Compression, "compression", give="a Compression, such as Compression('zlib')")
 
 
 def compression_for(setting: str) -> Compression | None:

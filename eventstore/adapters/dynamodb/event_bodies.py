@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from eventstore.adapters.dynamodb.facts import StoreFacts
 from eventstore.adapters.dynamodb.items import check_address, event_from_item, key_of
 from eventstore.adapters.dynamodb.requests import checked, get_items
+from eventstore.arguments import check_functions, check_text
 from eventstore.errors import MalformedItem
 from eventstore.events import Event
 
@@ -34,7 +35,9 @@ class DynamoDBEventBodies:
         jitter: Callable[[], float] = random.random,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        self._client = checked(client)
+        check_text(table_name, "table_name")
+        check_functions(jitter=jitter, sleep=sleep)
+        self._client = checked(client, "batch_get_item")
         self._table_name = table_name
         self._jitter = jitter
         self._sleep = sleep

@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
-from eventstore.adapters.dynamodb.compression import Compression
+from eventstore.adapters.dynamodb.compression import Compression, check_compression
 from eventstore.adapters.dynamodb.facts import StoreFacts
 from eventstore.adapters.dynamodb.items import (
     event_from_item,
@@ -19,6 +19,7 @@ from eventstore.adapters.dynamodb.items import (
 from eventstore.adapters.dynamodb.requests import SlotsTaken, checked, send
 from eventstore.adapters.dynamodb.schema import BY_TIME, EVENT_ID, EVENT_UID, GSI_KEY, STREAM_ID, TIMESTAMP
 from eventstore.adapters.dynamodb.stream_records import event_or_malformed
+from eventstore.arguments import check_text, check_whole
 from eventstore.errors import InvalidInput, MalformedItem, UnexpectedItem
 from eventstore.errors.store import write_in_doubt
 from eventstore.events import Event
@@ -53,7 +54,11 @@ class DynamoDBEventsTable:
         page_items: int | None = None,
         facts: StoreFacts | None = None,
     ) -> None:
-        self._client = checked(client)
+        check_text(table_name, "table_name")
+        check_compression(compression)
+        if page_items is not None:
+            check_whole(page_items, "page_items")
+        self._client = checked(client, "get_item", "put_item", "query", "scan", "update_item")
         self._table_name = table_name
         self._compression = compression
         self._facts = facts or StoreFacts(client=client, table_name=table_name)

@@ -21,6 +21,7 @@ from eventstore.adapters.dynamodb.log_schema import (
     TRANCHES,
 )
 from eventstore.adapters.dynamodb.requests import SlotsTaken, checked, send
+from eventstore.arguments import check_functions, check_text, check_whole
 from eventstore.errors import (
     MalformedBlock,
     PositionNotInLog,
@@ -54,6 +55,9 @@ class DynamoDBEventLog:
             `LOG_TRANCHES`.
         random_bytes, jitter, sleep: chance and time, to be replaced in tests.
 
+    Raises:
+        InvalidArgument, InvalidLimit, NotSynchronous: an argument that can't be used.
+
     Keep it as long as the process lives: it remembers each tranche's last block.
 
     Cost: how many tranches the log has is read once a process, 1 query and 1 RCU; until the log is begun,
@@ -70,9 +74,11 @@ class DynamoDBEventLog:
         jitter: Callable[[], float] = random.random,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        if tranches is not None and not 1 <= tranches <= LOG_TRANCHES_MAX:
-            raise ValueError(f"tranches is {tranches}; it has to be from 1 to {LOG_TRANCHES_MAX}")
-        self._client = checked(client)
+        if tranches is not None:
+            check_whole(tranches, "tranches", most=LOG_TRANCHES_MAX)
+        check_text(table_name, "table_name")
+        check_functions(random_bytes=random_bytes, jitter=jitter, sleep=sleep)
+        self._client = checked(client, "put_item", "query")
         self._table_name = table_name
         self._told = tranches
         self._random_bytes = random_bytes

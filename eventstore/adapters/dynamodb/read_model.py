@@ -18,6 +18,7 @@ from eventstore.adapters.dynamodb.requests import (
     checked,
     send,
 )
+from eventstore.arguments import check_functions, check_text
 from eventstore.errors import ReadModelRefused, StoreUnavailable
 from eventstore.events import Event
 
@@ -47,7 +48,9 @@ class DynamoDBReadModel:
         jitter: Callable[[], float] = random.random,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        self._client = checked(client)
+        check_text(table_name, "table_name")
+        check_functions(jitter=jitter, sleep=sleep)
+        self._client = checked(client, "transact_write_items")
         self._table_name = table_name
         self._jitter = jitter
         self._sleep = sleep

@@ -44,7 +44,7 @@ class EventReads:
         jitter: Callable[[], float],
         sleep: Callable[[float], None],
     ) -> None:
-        self._client = checked(client)
+        self._client = checked(client, "get_item", "query")
         self._table_name = table_name
         self._read_shards = read_shards
         self._settling_us = settling_us

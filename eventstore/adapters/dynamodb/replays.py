@@ -19,6 +19,7 @@ from eventstore.adapters.dynamodb.replay_schema import (
     STATUS,
 )
 from eventstore.adapters.dynamodb.requests import SlotsTaken, checked, send
+from eventstore.arguments import check_text
 from eventstore.errors import ReplayNotFound, UnexpectedItem
 from eventstore.errors.store import write_in_doubt
 from eventstore.positions import Position
@@ -57,6 +58,8 @@ _SAVED: Final = (
 )
 _CHANGED: Final = (STATUS, REASON, RUN, "EndedUs", "UpdatedUs", "FailedSteps")
 
+_OPERATIONS: Final = ("get_item", "put_item", "query", "transact_write_items", "update_item")
+
 
 class DynamoDBReplays:
     """A `ReplayStore` in a table of `replay_schema`.
@@ -71,7 +74,8 @@ class DynamoDBReplays:
     """
 
     def __init__(self, *, client: DynamoDBClient, table_name: str) -> None:
-        self._client = checked(client)
+        check_text(table_name, "table_name")
+        self._client = checked(client, *_OPERATIONS)
         self._table_name = table_name
 
     def create(self, replay: Replay) -> Replay:

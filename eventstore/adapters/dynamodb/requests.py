@@ -24,8 +24,8 @@ from eventstore.adapters.answers import (
     is_passing,
     is_too_large,
 )
+from eventstore.adapters.clients import take_client
 from eventstore.adapters.dynamodb.response_parser import UnreadAnswer
-from eventstore.adapters.forks import fork_safe
 from eventstore.errors import StoreUnavailable
 from eventstore.errors.base import PicklableError
 from eventstore.limits import REQUEST_MAX_TRIES, REQUEST_PAUSE_S
@@ -53,14 +53,21 @@ _MEMBERS: Final[dict[str, tuple[tuple[str, type], ...]]] = {
 _ClientT = TypeVar("_ClientT")
 
 
-def checked(client: _ClientT) -> _ClientT:
+def checked(client: _ClientT, *operations: str) -> _ClientT:
     """Have a client's successful answers checked, and its connections never shared across a fork.
 
     Every adapter takes its client through this; returns the same one. Cost: the checksum, some 1 ms a MB.
+
+    Args:
+        operations: the methods that the adapter calls.
+
+    Raises:
+        InvalidArgument: it isn't a client of DynamoDB.
     """
+    take_client(client, "dynamodb", *operations)
     if isinstance(client, BaseClient):
         client.meta.events.register("after-call.dynamodb", _check_body, unique_id="eventstore-check-body")
-    return fork_safe(client)
+    return client
 
 
 def _check_body(*, http_response: Any, parsed: Any, **_: Any) -> None:

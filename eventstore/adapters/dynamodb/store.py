@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from eventstore.adapters.dynamodb.appending import EventAppends
 from eventstore.adapters.dynamodb.clocks import ServerClock, check_client
-from eventstore.adapters.dynamodb.compression import Compression
+from eventstore.adapters.dynamodb.compression import Compression, check_compression
+from eventstore.arguments import check_functions, check_port, check_text, check_whole
+from eventstore.errors import InvalidArgument, InvalidLimit
 from eventstore.limits import CLOCK_TOLERANCE_S, SETTLING_S, SHARDS_MAX
 from eventstore.log import EventLog, LogPage, LogPosition, read_log
 
@@ -37,8 +39,10 @@ class DynamoDBEventStore(EventAppends):
         clock_us, random_bytes, random_shard, jitter, sleep: time and chance, to be replaced in tests.
 
     Raises:
-        ValueError: numbers of shards that lose events; a client or settling time with which readers of all
-            events would miss some.
+        InvalidLimit: numbers of shards that lose events; a settling time with which readers of all events
+            would miss some.
+        InvalidArgument: a client with which they would; an argument without the methods that are called.
+        NotSynchronous: one of the functions is async.
 
     Consistency: streams are read strongly consistent unless asked otherwise; all events eventually.
     Costs stand at each method of `EventStore`.
@@ -62,11 +66,25 @@ class DynamoDBEventStore(EventAppends):
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         read_shards = write_shards if read_shards is None else read_shards
-        if not 1 <= write_shards <= read_shards <= SHARDS_MAX:
-            raise ValueError(
-                f"write_shards is {write_shards} and read_shards {read_shards}; it has to be "
-                f"1 <= write_shards <= read_shards <= {SHARDS_MAX}, or events would never be read"
+        check_whole(read_shards, "read_shards", most=SHARDS_MAX)
+        check_whole(write_shards, "write_shards", most=SHARDS_MAX)
+        if write_shards > read_shards:
+            raise InvalidLimit(
+                "write_shards",
+                f"is {write_shards}, and read_shards {read_shards}; it has to be "
+                f"1 <= write_shards <= read_shards <= {SHARDS_MAX}, or events would never be read",
             )
+        check_text(table_name, "table_name")
+        check_compression(compression)
+        if log is not None:
+            check_port(log, EventLog, "log", only=("tranches", "read_tranche"))
+        check_functions(
+            clock_us=clock_us,
+            random_bytes=random_bytes,
+            random_shard=random_shard,
+            jitter=jitter,
+            sleep=sleep,
+        )
         check_client(client, settling_s=settling_s, tolerance_s=clock_tolerance_s)
         super().__init__(
             client=client,
@@ -89,5 +107,5 @@ class DynamoDBEventStore(EventAppends):
     ) -> LogPage:
         """Read what comes next in the log; see `eventstore.read_log`. Needs a store made with a log."""
         if self._log is None:
-            raise ValueError("this store was made without a log; make it with log=DynamoDBEventLog(...)")
+            raise InvalidArgument("log", "is none: make the store with log=DynamoDBEventLog(...) to read it")
         return read_log(self._log, after=after, limit=limit, tranches=tranches)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from eventstore.adapters.dynamodb.items import event_from_item
 from eventstore.adapters.dynamodb.schema import EVENT_ID, STREAM_ID
-from eventstore.errors import InvalidStreamId, MalformedItem
+from eventstore.errors import InvalidArgument, InvalidStreamId, MalformedItem
 from eventstore.events import Event, check_stream_id
 from eventstore.limits import RESERVED_STREAM_ID_PREFIX, VERSION_MAX
 from eventstore.publication_order import StreamRecord
@@ -27,7 +27,7 @@ def stream_records(trigger: Mapping[str, Any]) -> list[StreamRecord]:
         store's own items are none: they are passed over.
 
     Raises:
-        ValueError: the stream doesn't carry new images; it has to be set up with NEW_IMAGE.
+        InvalidArgument: the stream doesn't carry new images; it has to be set up with NEW_IMAGE.
     """
     return [
         _record(change["dynamodb"])
@@ -39,9 +39,10 @@ def stream_records(trigger: Mapping[str, Any]) -> list[StreamRecord]:
 
 def _record(change: Mapping[str, Any]) -> StreamRecord:
     if "NewImage" not in change:
-        raise ValueError(
-            f"the stream's records have no NewImage (its view type is {change.get('StreamViewType')}); "
-            "set the table's stream up with NEW_IMAGE or NEW_AND_OLD_IMAGES"
+        raise InvalidArgument(
+            "Records",
+            f"have no NewImage (the stream's view type is {change.get('StreamViewType')}); "
+            "set the table's stream up with NEW_IMAGE or NEW_AND_OLD_IMAGES",
         )
     stream_id, number = change["Keys"][STREAM_ID]["S"], change["Keys"][EVENT_ID]["N"]
     event = event_or_malformed(stream_id, number, change["NewImage"])
