@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -131,13 +132,27 @@ def check_versions(*, from_version: int, to_version: int | None, limit: int | No
     check_limit(limit)
 
 
+@dataclass(frozen=True, slots=True)
+class TimeRange:
+    """A range of time that is read of all streams, as microseconds [from, end)."""
+
+    from_us: int
+    end_us: int | None
+    """None for no end."""
+
+    def settled(self, until_us: int) -> TimeRange:
+        """Return the part of it that lies before a time until which events are settled."""
+        end_us = until_us if self.end_us is None else min(self.end_us, until_us)
+        return TimeRange(self.from_us, end_us)
+
+
 def check_times(
     *, from_: datetime | None, to: datetime | None, after: Position | None, limit: int | None
-) -> tuple[int, int | None]:
-    """Check the range and the limit of a read of all streams; return it as microseconds [from, to).
+) -> TimeRange:
+    """Check the range and the limit of a read of all streams; return it.
 
     Raises:
-        InvalidRange, InvalidLimit: what is wrong and how to mend it.
+        InvalidRange, InvalidPosition, InvalidLimit: what is wrong and how to mend it.
     """
     from_us = 0 if from_ is None else max(0, to_us(from_, field="from"))
     end_us = None if to is None else to_us(to, field="to")
@@ -148,7 +163,7 @@ def check_times(
     if end_us is not None and end_us < from_us:
         raise InvalidRange("from", "is after to; exchange them")
     check_limit(limit)
-    return max(from_us, after.timestamp_us if after else 0), end_us
+    return TimeRange(max(from_us, after.timestamp_us if after else 0), end_us)
 
 
 def _check_events(append: Append) -> None:

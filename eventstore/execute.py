@@ -176,7 +176,7 @@ def _folding(fold: Callable[[State, Event], State]) -> Callable[[State, Event], 
         state = fold(state, event)
         if type(state) not in checked:
             at = f"event {event.event_id} of stream {event.stream_id!r}"
-            check_finished(state, "fold", function=fold, at=at)
+            check_finished(state, "fold", function=fold, at=at, may_be_function=True)
             checked.add(type(state))
         return state
 

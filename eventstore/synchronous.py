@@ -1,5 +1,7 @@
 """Functions that users give have to be done when they return: "not yet" is refused, never taken for done.
 
+What they return otherwise is nobody's affair: `return repository.save(x)` is fine.
+
 What shows before a call is refused then: async functions, generator functions, objects whose ``__call__`` is
 one, bound methods and `functools.partial` of them. A decorator may well turn an async function into a plain
 one (`asyncio.run` inside), so what a function wraps isn't looked at; what it returns is.
@@ -29,7 +31,7 @@ from eventstore.errors import InvalidInput, NotSynchronous
 
 REPAIR: Final = (
     "it returns before its work is done, and would count as done all the same. Give a plain function that "
-    "returns when all is done; asyncio.run inside of it waits for an async one"
+    "returns when all is done; inside of it wait by asyncio.run, or by result(), join() or wait()"
 )
 
 
@@ -65,19 +67,28 @@ def shows_to_be_later(function: object, *, may_yield: bool = False) -> str | Non
     return None
 
 
-def check_finished(result: object, field: str, *, function: object, at: str = "") -> None:
+def check_finished(
+    result: object, field: str, *, function: object, at: str = "", may_be_function: bool = False
+) -> None:
     """Check that what a function returned isn't work that's still to be done; if it is, close it.
+
+    Any other value passes. So do a thread that has ended, a process that has exited, and what a queue that
+    keeps its tasks returns for one.
 
     Args:
         at: with what it was called, such as an event, for the error.
+        may_be_function: a function is a value like others here, and not one that somebody forgot to call.
 
     Raises:
-        NotSynchronous: it's a coroutine, a generator, a future or the like, or a list, tuple, set or dict
-            that has one among its first `_LOOKED_AT`.
+        NotSynchronous: it's a coroutine, a generator, a future, a thread or process that runs or the like, a
+            list, tuple, set or dict that has one among its first `_LOOKED_AT`, or itself a function.
     """
     kind = type(result)
     if result is None or kind in _PLAIN:
         return
+    if not may_be_function and (inspect.isroutine(result) or isinstance(result, _PARTIAL)):
+        told = f"returned the function {name_of(result)}{f' for {at}' if at else ''}, which nobody calls"
+        raise NotSynchronous(field, f"{name_of(function)} {told}: {REPAIR}")
     unfinished = [part for part in _inside(result) if type(part) not in _PLAIN and _is_unfinished(part)]
     if not unfinished:
         return
@@ -117,8 +128,32 @@ async def _nothing_async() -> AsyncIterator[None]:
     yield
 
 
+def _never(_result: Any) -> bool:
+    return False
+
+
+def _has_exited(process: Any) -> bool:
+    try:
+        return process.exitcode is not None
+    except ValueError:  # closed: that takes a process that has exited
+        return True
+
+
+_RUNNING: Final[tuple[tuple[str, str, Callable[[Any], bool]], ...]] = (
+    # One that wasn't started never ends.
+    ("threading", "Thread", lambda thread: thread.ident is not None and not thread.is_alive()),
+    ("subprocess", "Popen", lambda process: process.poll() is not None),
+    ("asyncio.subprocess", "Process", lambda process: process.returncode is not None),
+    ("multiprocessing.process", "BaseProcess", _has_exited),
+    ("multiprocessing.pool", "AsyncResult", _never),
+    ("multiprocessing.pool", "IMapIterator", _never),
+    ("asyncio.events", "Handle", lambda handle: handle.cancelled()),
+)
+"""What runs beside the function that has returned it, by module and class, and whether it has ended."""
+_PARTIAL: Final = (functools.partial, functools.partialmethod)
 _LAZY: Final[tuple[type, ...]] = (
-    *(filter, map, itertools.starmap),
+    *(filter, map, itertools.accumulate, itertools.dropwhile, itertools.filterfalse, itertools.groupby),
+    *(itertools.starmap, itertools.takewhile),
     # What functions return that these decorate: none of their code has run then.
     *(type(contextmanager(_nothing)()), type(asynccontextmanager(_nothing_async)())),
 )
@@ -155,7 +190,10 @@ def _is_unfinished(result: object) -> bool:
     if hasattr(type(result), "add_done_callback"):
         return True
     # Whoever has made one has imported its module; nobody else pays for that.
-    return isinstance(result, getattr(sys.modules.get("multiprocessing.pool"), "AsyncResult", ()))
+    return any(
+        isinstance(result, getattr(sys.modules.get(module), name, ())) and not has_ended(result)
+        for module, name, has_ended in _RUNNING
+    )
 
 
 def _article(noun: str) -> str:

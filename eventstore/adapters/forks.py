@@ -41,11 +41,17 @@ def _drop_connections() -> None:
     for reference in [*_clients.values()]:
         client: Any = reference()
         if client is not None:
-            try:
-                _replace_pools(client._endpoint.http_session)  # noqa: SLF001
-            except (AttributeError, TypeError):
-                client.close()
+            endpoint = getattr(client, "_endpoint", None)
+            _let_go(getattr(endpoint, "http_session", None), otherwise=client)
             _free_credentials(getattr(getattr(client, "_request_signer", None), "_credentials", None))
+
+
+def _let_go(http_session: Any, *, otherwise: Any) -> None:
+    """Drop a session's connections; where its inside is another one, close `otherwise` in public."""
+    try:
+        _replace_pools(http_session)
+    except (AttributeError, TypeError):
+        otherwise.close()
 
 
 def _replace_pools(http_session: Any) -> None:
@@ -83,10 +89,7 @@ def _free_credentials(credentials: Any) -> None:
     for fetcher in _fetchers(getattr(credentials, "_refresh_using", None)):
         session = getattr(fetcher, "_session", None)
         if isinstance(session, URLLib3Session):
-            try:
-                _replace_pools(session)
-            except (AttributeError, TypeError):
-                session.close()
+            _let_go(session, otherwise=session)
         behind = getattr(fetcher, "_source_credentials", None)
         if behind is not None:
             _free_credentials(behind)

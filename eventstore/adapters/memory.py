@@ -130,12 +130,11 @@ class MemoryEventStore:
         unsettled: bool = False,
     ) -> AllEvents:
         """Read the events of all streams in time order; see `EventStore.read_all`."""
-        from_us, end_us = check_times(from_=from_, to=to, after=after, limit=limit)
+        asked = check_times(from_=from_, to=to, after=after, limit=limit)
         settled_until_us = self._clock_us() - self._settling_us
-        if not unsettled:
-            end_us = settled_until_us if end_us is None else min(end_us, settled_until_us)
-        start = max(Position(from_us, "", 0), after or Position(0, "", 0))
-        return AllEvents(islice(self._all(start, end_us), limit), settled_until_us)
+        times = asked if unsettled else asked.settled(settled_until_us)
+        start = max(Position(times.from_us, "", 0), after or Position(0, "", 0))
+        return AllEvents(islice(self._all(start, times.end_us), limit), settled_until_us)
 
     def read_log(
         self, *, after: LogPosition | None = None, limit: int = 1_000, tranches: Collection[int] | None = None

@@ -76,7 +76,8 @@ class InvalidDecision(InvalidInput):
 class NotSynchronous(InvalidInput):
     """A function that was given returns before its work is done: it's async, or a generator, or hands on.
 
-    What it returned was closed, and counts for nothing: nothing was stored, no event counts as handled.
+    What it returned counts for nothing: nothing was stored, no event counts as handled. A coroutine or a
+    generator was closed; a thread or a process runs on.
     """
 
 

@@ -226,3 +226,14 @@ def test_decision_that_no_append_takes_is_refused_as_by_an_append(
         with pytest.raises(InvalidInput, match=told):
             execute(store, "s", initial=(), fold=names, decide=lambda _, decided=decided: decided)  # type: ignore[misc]
     assert store.head("s").version == 1
+
+
+def test_state_may_be_a_function() -> None:
+    store = MemoryEventStore()
+    store.append("s", [NewEvent.of("Happened")], expected=0)
+
+    def later(before: Callable[[], int]) -> Callable[[], int]:
+        return lambda: before() + 1
+
+    done = execute(store, "s", initial=lambda: 0, fold=lambda state, _: later(state), decide=lambda _: [])
+    assert done.state() == 1

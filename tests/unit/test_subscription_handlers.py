@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any, Final
@@ -68,7 +69,18 @@ def decorated(event: Event) -> object:
 
 
 @pytest.mark.parametrize("on_failure", OnFailure)
-@pytest.mark.parametrize("handler", [decorated, lambda event: generator(event), lambda _: Future()])  # noqa: PLW0108
+@pytest.mark.parametrize(
+    "handler",
+    [
+        decorated,
+        lambda event: generator(event),  # noqa: PLW0108
+        lambda _: Future(),
+        lambda _: threading.Thread(),
+        lambda event: functools.partial(fails, event),
+        lambda event: lambda: fails(event),
+    ],
+    ids=["coroutine", "generator", "future", "thread", "partial", "function"],
+)
 def test_handler_that_returns_what_is_later_ends_its_worker_and_nothing_is_stored(
     handler: Any, on_failure: OnFailure
 ) -> None:
@@ -119,6 +131,9 @@ def test_projection_that_returns_what_is_later_writes_nothing() -> None:
     world.append("a", "Opened")
     worker = world.worker(Projection(name="p", project=decorated, read_model=read_model))  # type: ignore[arg-type]
     with pytest.raises(NotSynchronous, match="project: "):
+        worker.run_forever()
+    worker = world.worker(Projection(name="p", project=lambda _: fails, read_model=read_model))  # type: ignore[arg-type,return-value]
+    with pytest.raises(NotSynchronous, match=r"project: .*returned the function .*fails for event 1 of"):
         worker.run_forever()
     assert (read_model.last, world.place()) == ({}, (1, 0))
 

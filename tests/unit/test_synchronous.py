@@ -5,9 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import io
+import itertools
 import multiprocessing.pool
+import subprocess
+import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 from unittest.mock import AsyncMock, MagicMock, Mock, create_autospec
 
@@ -90,6 +95,59 @@ def pool_result() -> Any:
         return pool.apply_async(abs, (1,))
 
 
+RUNNING: Final[list[Callable[[], object]]] = []
+"""What ends that which the cases below have begun."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ended() -> Iterator[None]:
+    yield
+    for end in RUNNING:
+        end()
+
+
+def thread() -> threading.Thread:
+    over = threading.Event()
+    made = threading.Thread(target=over.wait)
+    made.start()
+    RUNNING.extend((over.set, made.join))
+    return made
+
+
+def process() -> subprocess.Popen[bytes]:
+    made = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    RUNNING.extend((made.communicate,))
+    return made
+
+
+def child() -> multiprocessing.process.BaseProcess:
+    """Not started: what the parent is told of it doesn't depend on that."""
+    return multiprocessing.get_context("spawn").Process(target=print)
+
+
+def call_soon() -> object:
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
+        return loop.call_soon(print)
+
+
+def imap() -> Any:
+    with multiprocessing.pool.ThreadPool(1) as pool:
+        return pool.imap(abs, (1,))
+
+
+def ended_thread() -> threading.Thread:
+    made = threading.Thread(target=print)
+    made.start()
+    made.join()
+    return made
+
+
+def exited() -> subprocess.Popen[bytes]:
+    made = subprocess.Popen([sys.executable, "-c", ""])
+    made.wait()
+    return made
+
+
 RETURNED: Final[dict[str, Callable[[], object]]] = {
     "coroutine": later,
     "generator": generator,
@@ -101,13 +159,39 @@ RETURNED: Final[dict[str, Callable[[], object]]] = {
     "asynchronous context manager": contextlib.asynccontextmanager(later_generator),
     "map": lambda: map(abs, [1]),
     "result of a pool": pool_result,
+    "thread that runs": thread,
+    "thread that isn't started": threading.Thread,
+    "timer": lambda: threading.Timer(60, print),
+    "process that runs": process,
+    "process of multiprocessing": child,
+    "callback of a loop": call_soon,
+    "results of a pool": imap,
+    "map of an executor": lambda: ThreadPoolExecutor(1).map(abs, [1]),
+    "accumulate": lambda: itertools.accumulate([1]),
+    "list of threads": lambda: [thread()],
     "list of coroutines": lambda: [later(), later()],
     "tuple with a coroutine behind what is done": lambda: (1, later()),
     "dict of futures": lambda: {"mail": future()},
     "set of futures": lambda: {future()},
 }
 
+NOT_CALLED: Final[dict[str, object]] = {
+    "function": later,
+    "lambda": lambda: None,
+    "partial": functools.partial(print, 1),
+    "bound method": Async().handle,
+    "method of a file": io.StringIO().flush,
+    "builtin": print,
+    "method of a class": Async.handle,
+}
+
 DONE: Final[dict[str, object]] = {
+    "what subprocess.run returns": subprocess.CompletedProcess(["true"], 0),
+    "false": False,
+    "class": dict,
+    "object that can be called": Mock(spec=["__call__"]),
+    "error": ValueError("of its own"),
+    "table of functions": {"print": print},
     "none": None,
     "text": "x",
     "number": 1,
@@ -139,6 +223,31 @@ def test_mock_of_a_plain_function_passes(function: Callable[..., object]) -> Non
 def test_result_that_is_still_to_be_done_is_refused_and_closed(result: Callable[[], object]) -> None:
     with pytest.raises(NotSynchronous, match=r"handler: .*returned an? .* for event 1: .*work is done"):
         check_finished(result(), "handler", function=print, at="event 1")
+
+
+@pytest.mark.parametrize("result", NOT_CALLED.values(), ids=NOT_CALLED)
+def test_function_that_is_returned_in_place_of_being_called_is_refused(result: object) -> None:
+    with pytest.raises(
+        NotSynchronous, match=r"handler: builtins\.print returned the function .*, which nobody"
+    ):
+        check_finished(result, "handler", function=print)
+    check_finished(result, "fold", function=print, may_be_function=True)
+
+
+@pytest.mark.parametrize("ended", [ended_thread, exited])
+def test_thread_or_process_that_has_ended_passes(ended: Callable[[], object]) -> None:
+    check_finished(ended(), "handler", function=print)
+
+
+def test_process_of_asyncio_passes_when_it_has_exited_and_not_before() -> None:
+    async def run() -> None:
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", "input()", stdin=subprocess.PIPE)
+        with pytest.raises(NotSynchronous, match="returned a Process"):
+            check_finished(process, "handler", function=print)
+        await process.communicate(b"\n")
+        check_finished(process, "handler", function=print)
+
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize("result", DONE.values(), ids=DONE)

@@ -16,7 +16,7 @@ from eventstore.adapters.dynamodb.requests import checked, get_items, send
 from eventstore.adapters.dynamodb.schema import EVENT_ID, STREAM_ID, TIMESTAMP
 from eventstore.adapters.dynamodb.stream_query import StreamQuery
 from eventstore.adapters.dynamodb.time_index import TimeShard
-from eventstore.appends import check_times, check_versions
+from eventstore.appends import TimeRange, check_times, check_versions
 from eventstore.events import Event, Head, check_stream_id
 from eventstore.limits import RESERVED_STREAM_ID_PREFIX, VERSION_MAX
 from eventstore.merge import merge
@@ -142,16 +142,16 @@ class EventReads:
         unsettled: bool = False,
     ) -> AllEvents:
         """Read the events of all streams in time order; see `EventStore.read_all`."""
-        from_us, end_us = check_times(from_=from_, to=to, after=after, limit=limit)
+        asked = check_times(from_=from_, to=to, after=after, limit=limit)
         settled_until_us = self._now_us() - self._settling_us
-        if not unsettled:
-            end_us = settled_until_us if end_us is None else min(end_us, settled_until_us)
-        found = self._query_shards(from_us, end_us, after, limit, unsettled=unsettled)
+        times = asked if unsettled else asked.settled(settled_until_us)
+        found = self._query_shards(times, after, limit, unsettled=unsettled)
         return AllEvents(found, settled_until_us)
 
     def _query_shards(
-        self, from_us: int, end_us: int | None, after: Position | None, limit: int | None, *, unsettled: bool
+        self, times: TimeRange, after: Position | None, limit: int | None, *, unsettled: bool
     ) -> Iterator[Event]:
+        from_us, end_us = times.from_us, times.end_us
         if end_us is not None and end_us <= from_us:
             return
         shards: list[TimeShard] = []
