@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from botocore.awsrequest import AWSResponse
@@ -251,7 +252,9 @@ def test_answer_that_is_no_success_is_unavailable_for_writes_and_reads(
 IN_DOUBT: dict[str, Callable[[Adapters], object]] = {
     **{name: WRITES[name] for name in ("import", "append to the log", "create a replay once")},
     "record the shards": lambda on: on.store._facts.write_shards(1, told=1),
-    "steer a replay": lambda on: Replays(store=on.replays, engine=None, allowed_targets=[]).pause(REPLAY_ID),  # type: ignore[arg-type]
+    "steer a replay": lambda on: Replays(
+        store=on.replays, engine=Mock(spec=["start"]), allowed_targets=[]
+    ).pause(REPLAY_ID),
 }
 
 
