@@ -409,6 +409,7 @@ REFUSED: Final[list[tuple[Callable[[], object], type[InvalidInput], str]]] = [
     (lambda: MemoryEventStore().read_log(), InvalidArgument, "log: .*MemoryEventLog"),
     (lambda: DynamoDBEventStore(**TABLE).read_log(), InvalidArgument, "log: .*DynamoDBEventLog"),
     (lambda: dynamodb_client("http://127.0.0.1"), InvalidArgument, "session: .*lacks client"),  # type: ignore[arg-type]
+    (lambda: dynamodb_client(CLIENT), InvalidArgument, "session: .*boto3.Session"),
     (lambda: dynamodb_client(config={"retries": 1}), InvalidArgument, "config: "),  # type: ignore[arg-type]
     (lambda: Compression("gzip"), InvalidArgument, "codec: is 'gzip'"),  # type: ignore[arg-type]
     (lambda: Compression(["zlib"]), InvalidArgument, "codec: "),  # type: ignore[arg-type]

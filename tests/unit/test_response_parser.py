@@ -327,7 +327,7 @@ class _OtherSession:
 
     def __init__(self, session: boto3.Session) -> None:
         self.profile_name, self.region_name = session.profile_name, session.region_name
-        self.get_credentials = session.get_credentials
+        self.get_credentials, self.client = session.get_credentials, session.client
 
 
 @pytest.mark.parametrize("inside", ["session", "components"])
