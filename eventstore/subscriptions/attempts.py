@@ -108,7 +108,10 @@ class Attempts:
     def _raise_transient(self, event: Event, error: BaseException) -> None:
         if isinstance(error, TransientError):
             raise error
-        if self._terms.transient(error):
+        passes = self._terms.transient(error)
+        # Else it would count as true, and the event would be tried for ever.
+        check_finished(passes, "transient", function=self._terms.transient)
+        if passes:
             raise HandlerUnavailable(
                 subscription=self._subscription,
                 stream_id=event.stream_id,

@@ -157,6 +157,15 @@ def test_projection_that_returns_no_list_is_parked_with_what_it_returned(writes:
     assert read_model.last == {}
 
 
+@pytest.mark.parametrize("returned", [decorated, lambda _: fails])
+def test_error_told_as_transient_by_what_is_never_done_ends_the_worker(returned: Any) -> None:
+    world = World(tranches=1)
+    world.append("a", "Opened")
+    with pytest.raises(NotSynchronous, match="transient: "):
+        world.worker(fails, terms=Terms(transient=returned)).step()
+    assert world.checkpoints.read_group("view").leases[0].place == (1, 0)
+
+
 @pytest.mark.parametrize("options", [{"sleep": asyncio.sleep}, {"terms": "transient"}])
 def test_other_functions_that_are_later_are_refused(options: dict[str, Any]) -> None:
     async def transient(_error: BaseException) -> bool:
