@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from queue import Empty, SimpleQueue
+import threading
+from contextlib import suppress
 
 
 class Stop:
     """Whether a worker is to stop, and its pauses, which end at once then.
 
     A signal handler runs in between any two steps of the main thread, also those of a pause. So nothing here
-    takes a lock that the pause could hold, as an `Event` or a `Condition` does; `SimpleQueue.put` is made
-    for this (it's reentrant).
+    takes a lock that the pause could hold, as an `Event` or a `Condition` does: one lock is held from the
+    beginning, a pause waits for it in vain, and to ask is to release it. (`SimpleQueue.get` waits for ever
+    where its process is halted for longer than its timeout, at the wrong moment.)
     """
 
     def __init__(self) -> None:
         self._asked = False
-        self._wake: SimpleQueue[None] = SimpleQueue()
+        self._until_asked = threading.Lock()
+        self._until_asked.acquire()
 
     def ask(self) -> None:
         """Ask for the end; from any thread, and from a signal handler whatever it interrupts."""
         self._asked = True
-        self._wake.put(None)
+        with suppress(RuntimeError):  # asked before: it's released
+            self._until_asked.release()
 
     def is_asked(self) -> bool:
         """Tell whether the end was asked for."""
@@ -30,7 +34,4 @@ class Stop:
         """Wait for so long, or until the end is asked for."""
         if self._asked:
             return
-        try:
-            self._wake.get(timeout=seconds)
-        except Empty:
-            return
+        self._until_asked.acquire(timeout=seconds)

@@ -23,6 +23,7 @@ from eventstore import (
 from eventstore.adapters.memory_checkpoints import MemoryEventBodies, MemoryReadModel
 from eventstore.adapters.memory_log import MemoryEventLog
 from eventstore.subscriptions import From, Projection, Subscription, Terms
+from eventstore.subscriptions.stop import Stop
 from tests.unit.test_subscriptions import World
 
 AWAY: Final = StoreUnavailable(operation="TransactWriteItems", reason="throttled")
@@ -236,6 +237,19 @@ def test_stop_in_a_signal_handler_ends_the_worker_wherever_it_is() -> None:
         if line and not is_asked:
             return
     raise AssertionError("a pause has more than 1,000 lines")
+
+
+def test_pause_that_is_over_before_it_began_to_wait_ends_all_the_same() -> None:
+    """As after a halt of the process; a `SimpleQueue` that has a timeout waits for ever then."""
+
+    def pause_often() -> None:
+        for _ in range(30_000):
+            Stop().pause(1e-9)
+
+    thread = threading.Thread(target=pause_often, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive()
 
 
 def test_recipe_of_the_documents_ends_the_worker_at_a_signal() -> None:
