@@ -143,16 +143,23 @@ class StoreUnavailable(TransientError):
 
 
 @contextmanager
-def write_in_doubt(operation: str) -> Iterator[None]:
-    """Have a read that follows a write say, where it fails, that the write may have been done.
+def write_in_doubt(operation: str, *answers: type[Exception]) -> Iterator[None]:
+    """Have whatever fails behind a write of which the answer got lost say that it may have been done.
 
     Args:
-        operation: the write's name. The read's own would say that nothing can have been written.
+        operation: the write's name: a read's own would say that nothing can have been written.
+        answers: errors that tell what became of the write all the same: they're passed on.
     """
     try:
         yield
-    except (StoreUnavailable, ClockSkewed) as error:
-        then = f"{error.operation}: {error.reason}" if isinstance(error, StoreUnavailable) else str(error)
+    except answers:
+        raise
+    except Exception as error:
+        then = str(error)
+        if isinstance(error, StoreUnavailable):
+            if is_write(error.operation):  # it says so itself
+                raise
+            then = f"{error.operation}: {error.reason}"
         reason = f"it isn't known what became of a write, and then {then}"
         raise StoreUnavailable(operation=operation, reason=reason) from error
 
@@ -161,8 +168,13 @@ def write_in_doubt(operation: str) -> Iterator[None]:
 _READS = ("query", "scan", "get", "batchget", "transactget", "describe", "list", "head", "read", "receive")
 
 
+def is_write(operation: str) -> bool:
+    """Say whether an operation, by its name, may change something."""
+    return not operation.replace("_", "").lower().startswith(_READS)
+
+
 def _again(operation: str) -> str:
-    if operation.replace("_", "").lower().startswith(_READS):
+    if not is_write(operation):
         return "Try again"
     return (
         "It may have been done all the same: try again with the same uids and the same expectation, "

@@ -38,11 +38,15 @@ class ProblemType:
         return f"{_URN}{self.name}"
 
 
+_AGAIN_OR_ASK: Final = (
+    "Try again; if it stays, give the operator the answer's x-correlation-id, under which the logs say more."
+)
 INTERNAL: Final = ProblemType(
     "internal",
     500,
     "The request failed on our side",
-    "Try again; if it stays, give the operator the answer's x-correlation-id, under which the logs say more.",
+    f"{_AGAIN_OR_ASK} Only a request that writes may have been done all the same: `detail` says how to "
+    "repeat it.",
 )
 
 PROBLEM_TYPES: Final[dict[type[Exception], ProblemType]] = {
@@ -341,12 +345,11 @@ def problem(error: Exception, operation: Operation | None = None) -> Problem:
     # Of the store's own troubles only the way out is told; what lies behind them is for the log.
     told = kind is not INTERNAL and not isinstance(error, domain.StoreUnavailable)
     data = {name: _plain(value) for name, value in _known(error) if name in _MEMBERS} if told else {}
-    way_out = _again(operation) if isinstance(error, domain.StoreUnavailable) else kind.mend
     return Problem(
         type=kind.urn,
         title=kind.title,
         status=kind.status,
-        detail=_plain(_sentence(error)) if told else way_out,
+        detail=_plain(_sentence(error)) if told else _again(operation, is_passing=kind is not INTERNAL),
         **data,
     )
 
@@ -364,10 +367,11 @@ _AGAIN_WRITTEN: Final = {
 }
 
 
-def _again(operation: Operation | None) -> str:
+def _again(operation: Operation | None, *, is_passing: bool) -> str:
+    again = _AGAIN if is_passing else _AGAIN_OR_ASK
     if operation is None or not operation.writes:
-        return f"{_AGAIN} Nothing was written."
-    return f"{_AGAIN} {_AGAIN_WRITTEN.get(operation.name, 'The same request again is harmless.')}"
+        return f"{again} Nothing was written."
+    return f"{again} {_AGAIN_WRITTEN.get(operation.name, 'The same request again is harmless.')}"
 
 
 _MEMBERS: Final = frozenset(Problem.__struct_fields__)

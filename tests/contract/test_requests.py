@@ -337,6 +337,42 @@ def test_connection_that_breaks_is_unavailable_for_writes_and_reads(
             call(either)
 
 
+LASTING = {
+    "expired credentials": (400, "ExpiredTokenException"),
+    "no permission": (400, "AccessDeniedException"),
+    "no table": (400, "ResourceNotFoundException"),
+    "not valid": (400, "ValidationException"),
+    "too large": (413, "RequestTooLarge"),
+    "another transaction": (400, "TransactionConflictException"),
+}
+
+
+@pytest.mark.parametrize("refusal", LASTING)
+def test_write_refused_after_a_lost_answer_is_said_to_be_in_doubt(
+    either: Adapters, monkeypatch: pytest.MonkeyPatch, refusal: str
+) -> None:
+    status, code = LASTING[refusal]
+    lost: list[Any] = []
+
+    def send(request: Any) -> AWSResponse:
+        operation = request.headers["X-Amz-Target"].decode().rpartition(".")[2]
+        if operation == "GetItem" or b"$store" in request.body:
+            return answer(request, 200, {})
+        if not lost:
+            lost.append(request)
+            raise ReadTimeoutError(endpoint_url="http://d")
+        return answer(request, status, {"__type": f"dynamodb#{code}", "message": "no"})
+
+    monkeypatch.setattr(either.client._endpoint.http_session, "send", send)
+
+    for name, call in WRITES.items():
+        lost.clear()
+        with pytest.raises(StoreUnavailable, match="may have been done all the same") as caught:
+            call(either)
+        assert lost, name
+        assert type(caught.value) is StoreUnavailable, name
+
+
 @pytest.mark.parametrize(
     "code", ["AccessDeniedException", "ResourceNotFoundException", "ValidationException"]
 )

@@ -63,10 +63,12 @@ def test_unavailable_store_is_told_with_when_to_try_again(operation: str) -> Non
 
 @pytest.mark.parametrize("error", [RuntimeError(SECRET), KeyError(SECRET)])
 def test_bug_is_told_without_anything_of_it(error: Exception) -> None:
-    for answer in all_answers(error):
+    answers = all_answers(error)
+    for answer in answers:
         assert (answer.status, answer.problem) == (500, "internal")
         assert "x-correlation-id" in answer.json["detail"]
         assert SECRET not in answer.text
+    assert "may have been written: repeat it with the same event uids" in answers[0].json["detail"]
 
 
 def test_malformed_item_is_named_so_that_it_can_be_mended() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
@@ -18,8 +19,8 @@ from eventstore.adapters.dynamodb.schema import STREAM_ID
 from eventstore.adapters.dynamodb.stream_query import visible_pause_s
 from eventstore.appends import check_transaction, event_size_bytes, stamp
 from eventstore.errors import (
-    ClockSkewed,
     EventTooLarge,
+    EventUidReused,
     ExpectedVersionAhead,
     InvalidInput,
     PartlyAppended,
@@ -45,6 +46,8 @@ _FREE: Final = f"attribute_not_exists({STREAM_ID})"
 _SIZE: Final = re.compile(r"size .*exceed", re.IGNORECASE)
 _ITEM_SIZE: Final = re.compile(r"item size", re.IGNORECASE)
 _MAX_PAUSE_S: Final = 0.2
+_ANSWERS: Final = (VersionConflict, PartlyAppended, EventUidReused)
+"""What the events that were found say of an append, also where an earlier try of it was in doubt."""
 _LOOKS: Final = 5
 """Further looks at a transaction that is seen in part, within 0.3 to 0.6 s."""
 
@@ -78,14 +81,8 @@ class EventAppends(EventReads):
         made_us = self._clock_us()
         call = _Call(want(appends, new_uid=lambda: uuid7(now_us=made_us, random_bytes=self._random_bytes)))
         for attempt in range(1, APPEND_MAX_TRIES + 1):
-            lost = len(call.lost)
-            try:
+            with write_in_doubt("append", *_ANSWERS) if call.lost else nullcontext():
                 appended = self._try(call)
-            except (StoreUnavailable, ClockSkewed):
-                if not lost or len(call.lost) > lost:  # none was in doubt, or it's a write's own
-                    raise
-                with write_in_doubt("append"):  # its own words would be those of a read
-                    raise
             if appended:
                 return appended
             if attempt < APPEND_MAX_TRIES:

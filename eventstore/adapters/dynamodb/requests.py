@@ -28,6 +28,7 @@ from eventstore.adapters.clients import take_client
 from eventstore.adapters.dynamodb.response_parser import UnreadAnswer
 from eventstore.errors import StoreUnavailable
 from eventstore.errors.base import PicklableError
+from eventstore.errors.store import is_write, write_in_doubt
 from eventstore.limits import REQUEST_MAX_TRIES, REQUEST_PAUSE_S
 
 if TYPE_CHECKING:
@@ -125,18 +126,30 @@ def send(operation: Callable[..., Any], **request: Any) -> Any:
         Busy: of a write, another transaction is in the way; it's known that nothing was written.
         RefusedForSize: at once; it's known that nothing was written.
         SlotsTaken: of a write with a condition; its callers know what that means, theirs needn't.
-        ClientError: anything else, such as a missing table or permission, as boto3 says it.
+        ClientError: anything else, such as a missing table or permission, as boto3 says it. But of a write
+            that isn't the first try, StoreUnavailable: an earlier one may have been done.
     """
     if "TransactItems" in request:
         request = {"ClientRequestToken": str(uuid4()), **request}
     for attempt in range(1, REQUEST_MAX_TRIES):
         try:
-            return send_once(operation, **request)
+            return _send_again(operation, request) if attempt > 1 else send_once(operation, **request)
         except (Busy, RefusedForSize):
             raise
         except StoreUnavailable:
             time.sleep(pause_s(attempt, jitter=random.random()))
-    return send_once(operation, **request)
+    return _send_again(operation, request)
+
+
+def _send_again(operation: Callable[..., Any], request: dict[str, Any]) -> Any:
+    """Send a request once more: the try before may have been done, whatever becomes of this one."""
+    if not is_write(operation.__name__):
+        return send_once(operation, **request)
+    with write_in_doubt(operation.__name__, SlotsTaken):
+        try:
+            return send_once(operation, **request)
+        except (Busy, RefusedForSize) as error:  # of this try alone it's known that nothing was written
+            raise StoreUnavailable(operation=error.operation, reason=error.reason) from error
 
 
 def send_once(operation: Callable[..., Any], **request: Any) -> Any:
