@@ -103,24 +103,38 @@ def check_whole(given: object, field: str, *, least: int = 1, most: int | None =
         raise InvalidLimit(field, f"has to be a whole number, not {type(given).__name__}")
     if given < least or (most is not None and given > most):
         bounds = f"at least {least}" if most is None else f"from {least} to {most}"
-        raise InvalidLimit(field, f"is {given}; it has to be {bounds}")
+        raise InvalidLimit(field, f"is {_written(given)}; it has to be {bounds}")
 
 
-def check_number(given: object, field: str, *, least: float = 0.0) -> None:
-    """Check that an argument is a finite number that isn't too low.
+def check_number(given: object, field: str, *, least: float = 0.0, most: float | None = None) -> None:
+    """Check that an argument is a finite number within its bounds.
 
     Raises:
         InvalidLimit: it isn't.
     """
     if isinstance(given, bool) or not isinstance(given, (int, float)):
         raise InvalidLimit(field, f"has to be a number, not {type(given).__name__}")
-    if not isfinite(given) or given < least:
-        raise InvalidLimit(field, f"is {given}; it has to be a finite number of at least {least:g}")
+    # An integer beyond a float's range is finite, and no float can be made of it.
+    is_finite = isinstance(given, int) or isfinite(given)
+    if not is_finite or given < least or (most is not None and given > most):
+        bounds = f"of at least {least:g}" if most is None else f"from {least:g} to {most:,}"
+        raise InvalidLimit(field, f"is {_written(given)}; it has to be a finite number {bounds}")
+    if isinstance(given, int) and given.bit_length() > _FLOAT_BITS:
+        raise InvalidLimit(field, f"is {_written(given)}; a float has no such number")
 
 
 def is_whole(value: object) -> TypeGuard[int]:
     """Tell whether it's an integer, which True and 1.0 are not."""
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+_FLOAT_BITS: Final = 1_000
+
+
+def _written(number: float) -> str:
+    """Write a number; Python makes no text of an integer with thousands of digits."""
+    is_long = isinstance(number, int) and number.bit_length() > _FLOAT_BITS
+    return "a number of hundreds of digits" if is_long else str(number)
 
 
 _NO_PORTS: Final = frozenset({object, Protocol, Generic})

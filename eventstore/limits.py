@@ -128,9 +128,20 @@ INDEX_LAG_S: Final = 1.5
 """Seconds after which the index by time has what the table has: mostly far below one (DynamoDB promises
 none)."""
 
-SETTLING_MIN_S: Final = CONNECT_TIMEOUT_S + READ_TIMEOUT_S + 2 * CLOCK_TOLERANCE_S + INDEX_LAG_S
-"""Seconds that the settling time has to have (10): an event is stamped, its one request may take until its
-time-outs, the writer's clock may be behind and the reader's ahead, and the index may lag."""
+
+def settling_min_s(clock_tolerance_s: float) -> float:
+    """Return the seconds that the settling time has to have where clocks may differ so far from DynamoDB's.
+
+    An event is stamped, its one request may take until its time-outs, the writer's clock may be behind and
+    the reader's ahead, and the index may lag. A tolerance below `CLOCK_TOLERANCE_S` lowers nothing: other
+    processes may have that one.
+    """
+    tolerance_s = max(clock_tolerance_s, CLOCK_TOLERANCE_S)
+    return CONNECT_TIMEOUT_S + READ_TIMEOUT_S + 2 * tolerance_s + INDEX_LAG_S
+
+
+SETTLING_MIN_S: Final = settling_min_s(CLOCK_TOLERANCE_S)
+"""Seconds that the settling time has to have (10) with that tolerance."""
 
 # --- reading --------------------------------------------------------------------------------------
 
@@ -139,6 +150,9 @@ SETTLING_S: Final = SETTLING_MIN_S
 
 SETTLING_MAX_S: Final = 3_600
 """The longest settling time that can be set, in seconds (ours)."""
+
+CLOCK_TOLERANCE_MAX_S: Final = CLOCK_TOLERANCE_S + (SETTLING_MAX_S - SETTLING_MIN_S) / 2
+"""The highest tolerance that can be set, in seconds: what the longest settling time covers (1,796.5)."""
 
 FUTURE_S: Final = CLOCK_TOLERANCE_S + 3.5
 """Seconds by which a Timestamp has to be ahead of DynamoDB's clock to count as one from the future (ours):

@@ -16,7 +16,7 @@ from eventstore.appends import check_times, check_transaction, check_versions, s
 from eventstore.arguments import check_functions, check_number, check_port
 from eventstore.errors import ExpectedVersionAhead, InvalidArgument, VersionConflict
 from eventstore.events import Event, Head, NewEvent, check_stream_id
-from eventstore.limits import SETTLING_S
+from eventstore.limits import SETTLING_MAX_S, SETTLING_S
 from eventstore.log import EventLog, LogPage, LogPosition, read_log, tranche_of
 from eventstore.positions import Position
 from eventstore.repeats import Wanted, is_seen, settle, want
@@ -32,7 +32,7 @@ class MemoryEventStore:
     Args:
         clock_us: tells the time in microseconds since 1970.
         random_bytes: gives the random part of event uids.
-        settling_s: seconds until an event counts as settled.
+        settling_s: seconds until an event counts as settled, from 0 to `SETTLING_MAX_S`.
         log: is told of each append at once, and read by `read_log`.
 
     Raises:
@@ -50,7 +50,7 @@ class MemoryEventStore:
         log: EventLog | None = None,
     ) -> None:
         check_functions(clock_us=clock_us, random_bytes=random_bytes)
-        check_number(settling_s, "settling_s")
+        check_number(settling_s, "settling_s", most=SETTLING_MAX_S)
         if log is not None:
             check_port(log, EventLog, "log")
         self._clock_us = clock_us

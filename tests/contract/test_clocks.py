@@ -26,6 +26,7 @@ from eventstore.adapters.dynamodb.client import CLIENT_CONFIG, dynamodb_client
 from eventstore.adapters.dynamodb.clocks import ServerClock
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.limits import (
+    CLOCK_TOLERANCE_MAX_S,
     CLOCK_TOLERANCE_S,
     CONNECT_TIMEOUT_S,
     INDEX_LAG_S,
@@ -33,6 +34,7 @@ from eventstore.limits import (
     SETTLING_MIN_S,
     SETTLING_S,
     TIMESTAMP_MAX_US,
+    settling_min_s,
 )
 from eventstore.positions import from_us
 from tests import tables
@@ -281,3 +283,29 @@ def test_settling_time_below_the_sum_is_refused(settling_s: float) -> None:
         store_on(client, settling_s=settling_s)
     store_on(client, settling_s=0)
     store_on(client, settling_s=settling_s, clock_tolerance_s=None)
+
+
+@pytest.mark.parametrize("tolerance_s", [CLOCK_TOLERANCE_S + 0.1, 60.0, CLOCK_TOLERANCE_MAX_S])
+def test_settling_time_has_to_cover_the_tolerance_that_is_given(tolerance_s: float) -> None:
+    client, least_s = dynamodb_client(**KEYS), settling_min_s(tolerance_s)
+    assert least_s == pytest.approx(SETTLING_MIN_S + 2 * (tolerance_s - CLOCK_TOLERANCE_S))
+
+    store_on(client, settling_s=least_s, clock_tolerance_s=tolerance_s)
+    for settling_s in (SETTLING_S, least_s - 0.1, 0):  # 0: it writes for others, whose readers wait 10 s
+        with pytest.raises(InvalidLimit, match=f"at least {least_s:g}, here and for all readers"):
+            store_on(client, settling_s=settling_s, clock_tolerance_s=tolerance_s)
+
+
+def test_lower_tolerance_lowers_no_settling_time() -> None:
+    client = dynamodb_client(**KEYS)
+    store_on(client, clock_tolerance_s=0.5)
+    with pytest.raises(InvalidLimit, match="at least 10"):
+        store_on(client, clock_tolerance_s=0.5, settling_s=SETTLING_MIN_S - 1)
+
+
+def test_longer_time_outs_and_a_higher_tolerance_add_up() -> None:
+    client = dynamodb_client(config=Config(read_timeout=READ_TIMEOUT_S + 5), **KEYS)
+
+    store_on(client, settling_s=SETTLING_MIN_S + 5 + 6, clock_tolerance_s=CLOCK_TOLERANCE_S + 3)
+    with pytest.raises(InvalidArgument, match="together they may be 9.5 s"):
+        store_on(client, settling_s=SETTLING_MIN_S + 4 + 6, clock_tolerance_s=CLOCK_TOLERANCE_S + 3)

@@ -16,6 +16,7 @@ from eventstore import (
     ANY,
     Event,
     EventStoreError,
+    InvalidLimit,
     MalformedStoreItem,
     NewEvent,
     Position,
@@ -116,6 +117,22 @@ def test_first_writer_records_its_shards_in_an_item_of_the_stores_own(table: Tab
     number = {name: {"N": str(value)} for name, value in (("Format", 1), ("Since", START_US))}
     shards = {"ReadShards": {"N": "5"}, "ReadShardsBefore": {"N": "5"}}
     assert table.item(KEY) == {**KEY, **number, **shards}
+
+
+@pytest.mark.parametrize("shards", [0, 2.5, 3.0, "3", True, None, 1_001])
+def test_number_that_no_reader_could_read_is_never_recorded(table: Table, shards: Any) -> None:
+    of: dict[str, Any] = {"client": table.client, "table_name": table.name}
+    for use in (
+        lambda: table.store(shards, read_shards=shards or 0),
+        lambda: DynamoDBEventsTable(**of).spread(shards),
+        lambda: facts.StoreFacts(**of).write_shards(1, told=shards),
+    ):
+        with pytest.raises(InvalidLimit):
+            use()
+    if shards != "3":
+        with pytest.raises(MalformedStoreItem, match="its ReadShards is"):
+            facts.StoreFacts(**of)._put(None, shards)
+    assert table.items() == []
 
 
 def test_store_from_before_is_read_as_told_until_a_writer_records_it(table: Table) -> None:

@@ -348,6 +348,13 @@ def test_number_of_tranches_has_to_be_within_its_limits(table: Table, tranches: 
         table.log(tranches=tranches)
 
 
+@pytest.mark.parametrize("tranches", [0, 2.5, True, 257])
+def test_number_of_tranches_that_nobody_could_read_is_never_written(table: Table, tranches: Any) -> None:
+    with pytest.raises(MalformedBlock):
+        table.log()._begin(tranches)
+    assert table.items() == []
+
+
 def test_missing_block_is_named_not_passed_over(table: Table) -> None:
     log = table.log()
     for number in (1, 2, 3):

@@ -51,6 +51,7 @@ from eventstore.adapters.step_functions import StepFunctionsReplays
 from eventstore.arguments import check_port
 from eventstore.cloudevents import EntryFormat
 from eventstore.index import Indexer
+from eventstore.limits import SETTLING_MAX_S
 from eventstore.log import check_block
 from eventstore.publication_order import StreamReader
 from eventstore.publish import EventBus, FailedEvents, Publisher
@@ -392,19 +393,26 @@ REFUSED: Final[list[tuple[Callable[[], object], type[InvalidInput], str]]] = [
         for bad in (0, -1, "3", 2.0, True, None)
     ),
     *((made_with("execute", backoff_s=bad), InvalidLimit, "backoff_s: ") for bad in (-1, NAN, "1", None)),
-    *((on_dynamodb(write_shards=bad), InvalidLimit, "shards: ") for bad in (0, "1", 1_001)),
+    *(
+        (on_dynamodb(write_shards=bad), InvalidLimit, "shards: ")
+        for bad in (0, "1", 1_001, 2.5, 3.0, True, None, NAN, 10**5_000)
+    ),
+    *((on_dynamodb(read_shards=bad), InvalidLimit, "read_shards: ") for bad in (2.5, 3.0, True, NAN)),
     (on_dynamodb(write_shards=2, read_shards=1), InvalidLimit, "be read"),
     (on_dynamodb(read_shards="2"), InvalidLimit, "read_shards: "),
     *(
         (made_with(store, settling_s=bad), InvalidLimit, "settling_s: ")
-        for bad in (-1, NAN, "10", None, float("inf"))
+        for bad in (-1, NAN, "10", None, True, float("inf"), SETTLING_MAX_S + 1, 10**400, 10**5_000)
         for store in ("DynamoDBEventStore", "MemoryEventStore")
     ),
-    (on_dynamodb(clock_tolerance_s="1"), InvalidLimit, "clock_tolerance_s: "),
+    *(
+        (on_dynamodb(clock_tolerance_s=bad), InvalidLimit, "clock_tolerance_s: ")
+        for bad in ("1", -1, NAN, float("inf"), True, 3_600, 10**400)
+    ),
     (on_dynamodb(compression="zlib"), InvalidArgument, "compression: .*Compression"),
     (made_with("DynamoDBEventsTable", compression="zlib"), InvalidArgument, "compression: .*Compression"),
     *((on_dynamodb(table_name=bad), InvalidArgument, "table_name: ") for bad in (None, "", 1)),
-    *((log_with(tranches=bad), InvalidLimit, "tranches: ") for bad in (0, 257, "4", 4.0)),
+    *((log_with(tranches=bad), InvalidLimit, "tranches: ") for bad in (0, 257, "4", 2.5, 4.0, True)),
     *((lambda bad=bad: MemoryEventLog(tranches=bad), InvalidLimit, "tranches: ") for bad in (0, 257, "4")),
     (lambda: MemoryEventStore().read_log(), InvalidArgument, "log: .*MemoryEventLog"),
     (lambda: DynamoDBEventStore(**TABLE).read_log(), InvalidArgument, "log: .*DynamoDBEventLog"),

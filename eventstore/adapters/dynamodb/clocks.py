@@ -17,7 +17,16 @@ from typing import Any, Final
 
 from eventstore.arguments import check_number
 from eventstore.errors import ClockSkewed, InvalidArgument, InvalidLimit
-from eventstore.limits import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, SETTLING_MIN_S, TIMESTAMP_MAX_US
+from eventstore.limits import (
+    CLOCK_TOLERANCE_MAX_S,
+    CLOCK_TOLERANCE_S,
+    CONNECT_TIMEOUT_S,
+    READ_TIMEOUT_S,
+    SETTLING_MAX_S,
+    SETTLING_MIN_S,
+    TIMESTAMP_MAX_US,
+    settling_min_s,
+)
 from eventstore.positions import from_us
 
 _DATE_S: Final = 1.0
@@ -121,7 +130,7 @@ def _time(time_us: int) -> datetime:
 
 
 def check_client(client: Any, *, settling_s: float, tolerance_s: float | None) -> None:
-    """Refuse a client or a settling time with which readers of all events would miss some.
+    """Refuse a client, a settling time or a tolerance with which readers of all events would miss some.
 
     Args:
         settling_s: the readers' settling time; 0 holds nothing back, and is for tests.
@@ -131,15 +140,25 @@ def check_client(client: Any, *, settling_s: float, tolerance_s: float | None) -
         InvalidLimit: a time that can't be used.
         InvalidArgument: the client, with what to set.
     """
-    check_number(settling_s, "settling_s")
+    check_number(settling_s, "settling_s", most=SETTLING_MAX_S)
     if tolerance_s is None:
         return
-    check_number(tolerance_s, "clock_tolerance_s")
-    if 0 < settling_s < SETTLING_MIN_S:
+    check_number(tolerance_s, "clock_tolerance_s", most=CLOCK_TOLERANCE_MAX_S)
+    least_s = settling_min_s(tolerance_s)
+    # Who holds nothing back still writes for readers that do.
+    covered_s = settling_s or SETTLING_MIN_S
+    if settling_s and settling_s < SETTLING_MIN_S:
         raise InvalidLimit(
             "settling_s",
-            f"is {settling_s:g}; it has to be at least {SETTLING_MIN_S:g} "
+            f"is {settling_s:g}; it has to be at least {least_s:g} "
             "(limits.SETTLING_MIN_S): as long as an event may take to appear. 0 holds none back, for tests",
+        )
+    if covered_s < least_s:
+        raise InvalidLimit(
+            "clock_tolerance_s",
+            f"is {tolerance_s:g}; events may appear so late then that settling_s has to be at least "
+            f"{least_s:g}, here and for all readers, but it is {settling_s:g}. Raise it, or leave "
+            f"clock_tolerance_s at {CLOCK_TOLERANCE_S:g}; None compares no clocks, for tests",
         )
     config = getattr(getattr(client, "meta", None), "config", None)
     if config is None:  # not boto3's
@@ -152,7 +171,7 @@ def check_client(client: Any, *, settling_s: float, tolerance_s: float | None) -
             "with an old stamp. The store tries again itself. Make the client with dynamodb_client(), or "
             "Config(retries={'mode': 'standard', 'total_max_attempts': 1})",
         )
-    room_s = max(settling_s, SETTLING_MIN_S) - SETTLING_MIN_S + CONNECT_TIMEOUT_S + READ_TIMEOUT_S
+    room_s = covered_s - least_s + CONNECT_TIMEOUT_S + READ_TIMEOUT_S
     timeouts = (config.connect_timeout, config.read_timeout)
     if None in timeouts or sum(timeouts) > room_s:
         raise InvalidArgument(

@@ -23,7 +23,7 @@ from eventstore.arguments import check_text, check_whole
 from eventstore.errors import InvalidInput, MalformedItem, UnexpectedItem
 from eventstore.errors.store import write_in_doubt
 from eventstore.events import Event
-from eventstore.limits import VERSION_MAX
+from eventstore.limits import SHARDS_MAX, VERSION_MAX
 from eventstore.positions import to_us
 from eventstore.stored_items import ItemPage, StoredItem
 
@@ -137,6 +137,7 @@ class DynamoDBEventsTable:
 
     def spread(self, write_shards: int) -> int:
         """Return over how many shards events may be spread now; see `ImportTarget.spread`."""
+        check_whole(write_shards, "write_shards", most=SHARDS_MAX)
         return self._facts.write_shards(write_shards, told=write_shards)
 
     def is_empty(self) -> bool:

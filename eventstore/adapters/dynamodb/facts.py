@@ -25,6 +25,7 @@ from eventstore.adapters.dynamodb.schema import (
     STORE_STREAM_ID,
     STREAM_ID,
 )
+from eventstore.arguments import check_whole
 from eventstore.errors import MalformedStoreItem, StoreFormatUnknown, StoreUnavailable
 from eventstore.errors.store import write_in_doubt
 from eventstore.limits import FACTS_CLOCKS_S, FACTS_REFRESH_S, FACTS_SPREAD_S, SHARDS_MAX
@@ -125,6 +126,7 @@ class StoreFacts:
         """
         copy = self._copy
         if copy is None or copy.read_shards < told:
+            check_whole(told, "read_shards", most=SHARDS_MAX)
             copy = self._record(told)
         return copy.usable(wanted, now=self._moment(self._stamp_us()))
 
@@ -156,6 +158,7 @@ class StoreFacts:
             READ_SHARDS_BEFORE: {"N": str(before)},
             SINCE: {"N": str(now_us)},
         }
+        _copy_of(item, self._moment(now_us))  # what no reader could read isn't written
         condition: dict[str, Any] = {"ConditionExpression": _FREE}
         if copy:
             condition = {

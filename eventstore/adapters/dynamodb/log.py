@@ -225,6 +225,7 @@ class DynamoDBEventLog:
         """Say how many tranches the log has, the first time ever; else refuse another number."""
         given = {"N": str(tranches)}
         item = {TRANCHE: {"N": str(NO_TRANCHE)}, BLOCK: {"N": "0"}, TRANCHES: given}
+        _tranches_of(item)  # what no reader could read isn't written
         try:
             send(
                 self._client.put_item,
@@ -242,14 +243,19 @@ class DynamoDBEventLog:
             self._take(item)
 
     def _take(self, item: Mapping[str, Any], *, cause: SlotsTaken | None = None) -> None:
-        number = item.get(TRANCHES, {}).get("N", "")
-        begun_with = int(number) if number.isascii() and number.isdecimal() else 0
-        if not 1 <= begun_with <= LOG_TRANCHES_MAX:
-            reason = f"its {TRANCHES} is {number or 'missing'}; it has to be from 1 to {LOG_TRANCHES_MAX}"
-            raise MalformedBlock(tranche=NO_TRANCHE, block=0, reason=reason) from cause
+        begun_with = _tranches_of(item, cause=cause)
         if self._told not in {None, begun_with}:
             raise TranchesChanged(begun_with=begun_with, given=self._told or 0) from cause
         self._begun_with = begun_with
+
+
+def _tranches_of(item: Mapping[str, Any], *, cause: SlotsTaken | None = None) -> int:
+    number = item.get(TRANCHES, {}).get("N", "")
+    begun_with = int(number) if number.isascii() and number.isdecimal() else 0
+    if not 1 <= begun_with <= LOG_TRANCHES_MAX:
+        reason = f"its {TRANCHES} is {number or 'missing'}; it has to be from 1 to {LOG_TRANCHES_MAX}"
+        raise MalformedBlock(tranche=NO_TRANCHE, block=0, reason=reason) from cause
+    return begun_with
 
 
 def _text(events: Sequence[Event]) -> str:

@@ -29,13 +29,14 @@ class DynamoDBEventStore(EventAppends):
         write_shards: over how many partitions of the time index new events are spread.
         read_shards: how many are read; at least the highest `write_shards` there ever was. None for
             `write_shards`.
-        settling_s: seconds until an event counts as settled; at least `SETTLING_MIN_S`, or 0 to hold nothing
-            back (for tests: a reader that stores its position would miss events).
+        settling_s: seconds until an event counts as settled; at least `SETTLING_MIN_S`, more where
+            `clock_tolerance_s` is raised (`limits.settling_min_s`), at most `SETTLING_MAX_S`. Or 0 to hold
+            nothing back (for tests: a reader that stores its position would miss events).
         compression: how payloads are stored that it writes; None as plain text. It reads either kind anyway.
         log: the store's log, which `read_log` reads; the deployed indexer writes it.
-        clock_tolerance_s: seconds by which this computer's clock may differ from DynamoDB's. None compares
-            no clocks, and takes any client and settling time: for virtual clocks, or an engine on the same
-            computer.
+        clock_tolerance_s: seconds by which this computer's clock may differ from DynamoDB's; the settling
+            time of all readers has to cover it. None compares no clocks, and takes any client and settling
+            time: for virtual clocks, or an engine on the same computer.
         clock_us, random_bytes, random_shard, jitter, sleep: time and chance, to be replaced in tests.
 
     Raises:
