@@ -20,17 +20,29 @@ from eventstore.http.errors import (
 from eventstore.limits import REQUEST_MAX_BYTES
 
 _EXPECT: Final = "leave it out, and say in an append's expectedVersion where the stream has to be"
+_REPEATS: Final = "leave it out, and give the events of an append eventUids: then a repeat is harmless"
+_DIGEST: Final = "leave it out: the body isn't compared with it"
+_METHOD: Final = "leave it out, and use the method itself"
 _CONDITIONS: Final = {
-    "idempotency-key": "leave it out, and give the events of an append eventUids: then a repeat is harmless",
+    "idempotency-key": _REPEATS,
+    "x-idempotency-key": f"{_REPEATS}; POST /replays takes Idempotency-Key",
+    "if": _EXPECT,
     "if-match": _EXPECT,
     "if-none-match": f"{_EXPECT} (0: without events)",
     "if-modified-since": _EXPECT,
     "if-unmodified-since": _EXPECT,
     "if-range": "leave it out",
+    "content-digest": _DIGEST,
+    "content-md5": _DIGEST,
+    "digest": _DIGEST,
+    "repr-digest": _DIGEST,
+    "x-http-method": _METHOD,
+    "x-http-method-override": _METHOD,
+    "x-method-override": _METHOD,
 }
 """The headers that put a condition on a request, and what to do instead where one isn't heeded."""
 
-_UTF8: Final = frozenset({"charset=utf-8", 'charset="utf-8"', "charset=utf8"})
+_UTF8: Final = frozenset({"utf-8", "utf8"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,8 +137,9 @@ def _without_stage(path: str, stage: str) -> str:
 def _check_media_type(headers: Mapping[str, str]) -> None:
     given = headers.get("content-type", "")
     media_type, *parameters = (part.strip().lower() for part in given.split(";"))
-    charset_is_other = any(part.startswith("charset=") and part not in _UTF8 for part in parameters)
-    if media_type not in {"", "application/json"} or charset_is_other:
+    named = (parameter.partition("=") for parameter in parameters)
+    charsets = {value.strip().strip('"') for name, _, value in named if name.strip() == "charset"}
+    if media_type not in {"", "application/json"} or not charsets <= _UTF8:
         raise UnsupportedMediaType(header="content-type", value=given)
     encoding = headers.get("content-encoding", "identity")
     if encoding.lower() != "identity":

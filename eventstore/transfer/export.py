@@ -121,13 +121,22 @@ def new_file(path: Path) -> Iterator[IO[bytes]]:
 
     Raises:
         FileExists: something of this name is there, at the beginning or at the end; it was not touched.
+        OSError: at the beginning, no file can have this name; `filename` is the path that was given.
     """
-    if os.path.lexists(path):
-        raise FileExists(path=path)
     if not path.parent.is_dir():
         raise FileNotFoundError(ENOENT, "there is no such folder", str(path.parent))
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        pass
+    else:
+        raise FileExists(path=path)
     part = path.with_name(f".{secrets.token_hex(8)}.part")
-    with part.open("xb") as file:
+    try:
+        file = part.open("xb")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    with file:
         try:
             yield file
             file.flush()

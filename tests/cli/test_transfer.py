@@ -263,6 +263,19 @@ def test_export_names_an_item_beside_the_events_and_keeps_the_stream(
     assert "stream 'order/1 ü' from event 0 on, 1 events: its EventId is 1.5" in err
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "\u00e9" * 150], ids=["characters", "bytes"])
+def test_name_that_no_file_can_have_is_refused_before_anything_is_read(
+    tmp_path: Path, table: str, run: Run, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr("eventstore.cli.transfer.sleep", lambda _: pytest.fail("it waits for the scan"))
+
+    code, _, err = run("export", tmp_path / name, "--table", table)
+
+    assert code == 2
+    assert name in err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_two_exports_into_one_file_keep_each_other_and_files_of_others_whole(
     tmp_path: Path, table: str, client: DynamoDBClient, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

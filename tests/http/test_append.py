@@ -195,7 +195,13 @@ def test_payload_of_a_hundred_levels_is_taken(gateway: Gateway, store: MemoryEve
 
 @pytest.mark.parametrize(
     "content_type",
-    ["application/json", "Application/JSON; charset=UTF-8", 'application/json;charset="utf-8"', ""],
+    [
+        "application/json",
+        "Application/JSON; charset=UTF-8",
+        'application/json;charset="utf-8"',
+        "application/json ; charset = utf-8",
+        "",
+    ],
 )
 def test_json_in_utf8_is_taken_however_it_is_declared(gateway: Gateway, content_type: str) -> None:
     body = json.dumps({"expectedVersion": 0, "events": [PLACED]})
