@@ -5,68 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from botocore import exceptions
+from botocore import exceptions, parsers
 from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
 
-NOT_ANSWERED: Final = (
-    exceptions.ConnectionError,  # not connected, by the network, a proxy or TLS
-    exceptions.HTTPClientError,  # sent, and no answer, or one that broke off
-    exceptions.IncompleteReadError,
-    exceptions.ResponseStreamingError,
-    exceptions.ChecksumError,
-    exceptions.CredentialRetrievalError,
-    exceptions.MetadataRetrievalError,
-    ResponseParserError,
+from eventstore import passing
+
+_MODULES: Final = {"botocore.exceptions": exceptions, "botocore.parsers": parsers}
+NOT_ANSWERED: Final[tuple[type[Exception], ...]] = tuple(
+    getattr(_MODULES[module], name) for module, name in sorted(passing.NOT_ANSWERED)
 )
 """Errors of botocore after which it isn't known whether a request was done; trying again may succeed."""
-
-PASSING_CODES: Final = frozenset(
-    {
-        "BandwidthLimitExceeded",
-        "InternalError",
-        "InternalFailure",
-        "InternalServerError",
-        "LimitExceededException",
-        "PriorRequestNotComplete",
-        "ProvisionedThroughputExceededException",
-        "ReplicatedWriteConflictException",
-        "RequestLimitExceeded",
-        "RequestThrottled",
-        "RequestThrottledException",
-        "RequestTimeout",
-        "RequestTimeoutException",
-        "ServiceUnavailable",
-        "ServiceUnavailableException",
-        "SlowDown",
-        "Throttling",
-        "ThrottledException",
-        "ThrottlingException",
-        "TooManyRequestsException",
-        "TransactionInProgressException",
-    }
-)
-"""Codes, of whatever status, of what may succeed in a moment."""
-
-_PASSING_STATUSES: Final = frozenset({408, 425, 429})
-_TOO_LARGE: Final = 413
 
 
 def is_too_large(error: ClientError) -> bool:
     """Tell whether a request was refused for its size by the status 413: by the service or a proxy."""
-    return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) == _TOO_LARGE
+    return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) == passing.TOO_LARGE
 
 
 def is_passing(error: ClientError) -> bool:
-    """Tell whether a refusal may be over in a moment: by its status first, then by its code.
-
-    One that isn't the service's counts as such, too: that of a proxy or a login page on the way.
-    """
+    """Tell whether a refusal may be over in a moment; one without a code is broken, or a proxy's."""
     code = str(error.response["Error"].get("Code", ""))
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    # Where a body has no code that can be read, botocore gives the status as the code, or none.
-    is_foreign = code in {str(status), ""} and status != _TOO_LARGE
-    return status >= 500 or status in _PASSING_STATUSES or code in PASSING_CODES or is_foreign
+    return passing.is_passing_refusal(code, status)
 
 
 def ask(operation: Callable[..., Any], **request: Any) -> Any:

@@ -6,7 +6,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from eventstore.errors import HandlerUnavailable, NotSynchronous, TransientError
@@ -28,7 +28,7 @@ class Failure:
     reason: str
     error: BaseException | None = None
     traceback: str = ""
-    """That of the error as text: its last 4,000 characters, which hold where it was raised."""
+    """That of the error as text: its last 4,000 characters, which hold where it was raised; "" for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +84,7 @@ class Attempts:
             except BaseException as error:
                 if not _is_failure(error):
                     raise
-                self._raise_transient(event, error)
-                failure = _failure_of(error)
+                failure = self._failure(event, error)
                 _LOGGER.info("event %s of %s failed: %s", event.event_id, event.stream_id, failure.reason)
             if attempt < self._terms.max_tries:
                 self.pause(attempt)
@@ -105,10 +104,18 @@ class Attempts:
         check_finished(result, "handler", function=self._handler, at=at)
         return Done(is_first and result is False and isinstance(self._handler, Projection))
 
-    def _raise_transient(self, event: Event, error: BaseException) -> None:
+    def _failure(self, event: Event, error: BaseException) -> Failure:
+        """Return an error as the event's failure; one that passes is raised."""
         if isinstance(error, TransientError):
             raise error
-        passes = self._terms.transient(error)
+        failure = _failure_of(error)
+        try:
+            passes = self._terms.transient(error)
+        except TransientError:
+            raise
+        except Exception as own:  # noqa: BLE001 - a fault in it isn't to end the worker
+            asked = f"transient raised {_reason_of(own)}, when asked whether this passes: {failure.reason}"
+            return replace(failure, reason=asked[:_REASON_MAX_CHARS])
         # Else it would count as true, and the event would be tried for ever.
         check_finished(passes, "transient", function=self._terms.transient)
         if passes:
@@ -116,17 +123,35 @@ class Attempts:
                 subscription=self._subscription,
                 stream_id=event.stream_id,
                 event_id=event.event_id,
-                reason=_reason_of(error),
+                reason=failure.reason,
             ) from error
+        return failure
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Tell whether an error is the user's own stop: KeyboardInterrupt, or a group that ends by it alone."""
+    fatal = [part for part in _parts(error) if not _is_caught(part)]
+    return bool(fatal) and all(isinstance(part, KeyboardInterrupt) for part in fatal)
 
 
 def _is_failure(error: BaseException) -> bool:
     """Tell whether an error is about the event: not one that ends the worker, nor one about the handler."""
-    if isinstance(error, Exception):
-        return not isinstance(error, NotSynchronous)
+    return not isinstance(error, NotSynchronous) and all(_is_caught(part) for part in _parts(error))
+
+
+def _is_caught(error: BaseException) -> bool:
     # Of something that was awaited inside of the handler: nobody cancels a worker by it, which isn't async.
     cancelled: type[BaseException] | tuple[()] = getattr(sys.modules.get("asyncio"), "CancelledError", ())
-    return isinstance(error, cancelled)
+    return isinstance(error, (Exception, cancelled))
+
+
+def _parts(error: BaseException) -> list[BaseException]:
+    """Return the errors in a group and in its groups, or just the error."""
+    parts = [error]
+    for part in parts:
+        if isinstance(part, BaseExceptionGroup):
+            parts += part.exceptions
+    return [part for part in parts if not isinstance(part, BaseExceptionGroup)]
 
 
 def _reason_of(error: BaseException) -> str:
@@ -138,7 +163,10 @@ def _reason_of(error: BaseException) -> str:
 
 
 def _failure_of(error: BaseException) -> Failure:
-    text = _storable("".join(traceback.format_exception(error)))
+    try:
+        text = _storable("".join(traceback.format_exception(error)))
+    except Exception:  # noqa: BLE001 - groups in groups a thousand deep, or an error that can't be written
+        text = ""
     return Failure(_reason_of(error), error, text[-_TRACEBACK_MAX_CHARS:])
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from eventstore.errors import HandlerFailed, MalformedItem
 from eventstore.events import Event
-from eventstore.subscriptions.attempts import Attempts, Done, Failure
+from eventstore.subscriptions.attempts import Attempts, Done, Failure, is_interrupt
 from eventstore.subscriptions.checkpoints import ParkedEvent
 from eventstore.subscriptions.held import Held
 from eventstore.subscriptions.membership import Membership
@@ -94,12 +94,12 @@ class Handling:
             held.unstored = 0
         try:
             outcome = self._attempts.make(event, keep=lambda: self._still_holds(tranche, held))
-        except (Exception, KeyboardInterrupt):
-            held.is_first_owner = False
-            held.interrupt()
-            raise
-        except BaseException:
-            held.die(event)
+        except BaseException as error:
+            if isinstance(error, Exception) or is_interrupt(error):
+                held.is_first_owner = False
+                held.interrupt()
+            else:
+                held.die(event)
             raise
         held.end(event)
         return outcome
@@ -158,5 +158,6 @@ class Handling:
             event.event_id,
             event.stream_id,
             failure.reason,
-            exc_info=failure.error,
+            # Logging would fail as the text of the traceback did.
+            exc_info=failure.error if failure.traceback else None,
         )

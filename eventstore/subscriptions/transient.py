@@ -2,71 +2,91 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
+from eventstore import passing
 from eventstore.errors import TransientError
 
-# Of AWS's services, with a status below 500. https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
-_THROTTLED: Final = frozenset(
-    {
-        "BandwidthLimitExceeded",
-        "EC2ThrottledException",
-        "LimitExceededException",
-        "PriorRequestNotComplete",
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "RequestThrottled",
-        "RequestThrottledException",
-        "SlowDown",
-        "ThrottledException",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequestsException",
-        "TransactionConflictException",
-        "TransactionInProgressException",
-    }
-)
-_CANCELLED_BY: Final = frozenset(
-    {"None", "ProvisionedThroughputExceeded", "ThrottlingError", "TransactionConflict"}
-)
-"""Reasons of a cancelled transaction that have nothing to do with what it would write."""
-_TOO_MANY_REQUESTS: Final = 429
-_SERVER_ERROR: Final = 500
-_NOT_REACHED: Final = frozenset({"ConnectionError", "HTTPClientError"})
-"""botocore's own: whatever keeps a request from an answer derives from one of these."""
+_REFUSED: Final = ("botocore.exceptions", "ClientError")
 
 
 def is_transient(error: BaseException) -> bool:
     """Tell whether an error says that something is throttled or can't be reached.
 
-    True for this library's `TransientError`, such as StoreUnavailable; for boto3's errors that tell of
-    throttling, of a conflict of transactions, of a status of 500 or more, or of no answer; for an error
-    raised `from` such a one; and for a group of nothing else. Errors of other libraries are not known here,
-    and that of a service that a handler calls may well come from the one event: give `Terms` a `transient`
-    of your own for them.
+    True for this library's `TransientError`, such as StoreUnavailable; for boto3's errors of any service that
+    the store itself waits for: throttling, a conflict of transactions, a failure of the service or a proxy
+    (statuses from 500 on, 408, 425, 429), no answer, a broken one, credentials that can't be fetched; for
+    credentials that have expired; for an error raised `from` such a one; and for a group of nothing else.
+
+    Errors of other libraries are not known here, and that of a service that a handler calls may well come
+    from the one event, as that something is missing or not permitted: give `Terms` a `transient` of your own
+    for them.
     """
+    found = [error]
+    known = {id(error)}
+    for each in found:
+        for further in _rests_on(each):
+            if id(further) not in known:
+                known.add(id(further))
+                found.append(further)
+    passing_ones = {id(each) for each in found if _passes_itself(each)}
+    # From the far end: a chain of causes may be thousands long, or lead back into itself.
+    while True:
+        before = len(passing_ones)
+        for each in reversed(found):
+            rests_on = _rests_on(each)
+            if rests_on and all(id(further) in passing_ones for further in rests_on):
+                passing_ones.add(id(each))
+        if len(passing_ones) == before:
+            return id(error) in passing_ones
+
+
+def _rests_on(error: BaseException) -> Sequence[BaseException]:
+    """Return which errors all have to pass for this one to pass, if it doesn't by itself."""
     if isinstance(error, BaseExceptionGroup):
-        return all(is_transient(part) for part in error.exceptions)
-    if isinstance(error, TransientError) or _is_of_aws(error):
-        return True
-    return error.__cause__ is not None and is_transient(error.__cause__)
+        return error.exceptions
+    return () if error.__cause__ is None else (error.__cause__,)
 
 
-def _is_of_aws(error: BaseException) -> bool:
-    """Know boto3's errors by what is documented of them, without importing it."""
-    if any(
-        kind.__module__ == "botocore.exceptions" and kind.__name__ in _NOT_REACHED
-        for kind in type(error).__mro__
-    ):
+def _passes_itself(error: BaseException) -> bool:
+    if isinstance(error, TransientError):
         return True
-    response: Any = getattr(error, "response", None)
-    if not isinstance(response, dict) or not isinstance(response.get("Error"), dict):
+    # boto3's, by what is documented of them, without importing it.
+    kinds = {(kind.__module__, kind.__name__) for kind in type(error).__mro__}
+    if kinds & passing.NOT_ANSWERED:
+        return True
+    return _REFUSED in kinds and _is_passing_refusal(getattr(error, "response", None))
+
+
+def _is_passing_refusal(response: object) -> bool:
+    """Read what a ClientError holds, which anybody may have made."""
+    refusal, metadata = _of(response, "Error"), _of(response, "ResponseMetadata")
+    code, status = _of(refusal, "Code"), _of(metadata, "HTTPStatusCode")
+    code = code if isinstance(code, str) else ""
+    status = status if isinstance(status, int) else 0
+    # Without a status it's no answer, so there's nobody else's either.
+    has_id = not status or bool(_of(metadata, "RequestId"))
+    if passing.is_passing_refusal(code, status, has_id=has_id):
+        return True
+    if status == passing.TOO_LARGE:
         return False
-    code = response["Error"].get("Code")
-    metadata = response.get("ResponseMetadata")
-    status = metadata.get("HTTPStatusCode", 0) if isinstance(metadata, dict) else 0
-    if code == "TransactionCanceledException":
-        told: Any = response.get("CancellationReasons") or []
-        # DynamoDB always names one: without any, the answer is cut off or somebody else's.
-        return {each.get("Code") or "None" for each in told if isinstance(each, dict)} <= _CANCELLED_BY
-    return code in _THROTTLED or status == _TOO_MANY_REQUESTS or status >= _SERVER_ERROR
+    if code == passing.TRANSACTION_CANCELED:
+        return _is_unrelated(response)
+    return code == passing.TRANSACTION_CONFLICT or code in passing.EXPIRED_CODES
+
+
+def _is_unrelated(cancelled: object) -> bool:
+    """Tell whether a transaction's reasons have nothing to do with what it would write."""
+    given = _of(cancelled, "CancellationReasons")
+    # DynamoDB always names one: without any, the answer is cut off or somebody else's.
+    codes = (
+        {str(_of(reason, "Code") or passing.NO_REASON) for reason in given}
+        if isinstance(given, list)
+        else set()
+    )
+    return codes <= passing.PASSING_REASONS | {passing.NO_REASON}
+
+
+def _of(given: object, name: str) -> Any:
+    return given.get(name) if isinstance(given, dict) else None

@@ -37,8 +37,8 @@ MSGSPEC: Final = """
 """
 
 DOMAIN: Final = """
-    eventstore: arguments errors events execute json_text limits log positions repeats setting_rules
-    eventstore: store synchronous uids
+    eventstore: arguments errors events execute json_text limits log passing positions repeats
+    eventstore: setting_rules store synchronous uids
     eventstore.errors: base inputs operations readers store
     eventstore.adapters: answers clients forks
     eventstore.adapters.dynamodb: client requests response_parser

@@ -181,6 +181,41 @@ def test_cancelled_part_of_a_handler_is_a_failure_like_others() -> None:
     assert (parked(world), world.seen) == ([("a", 1)], [("b", 1)])
 
 
+INTERRUPTED = BaseExceptionGroup("tasks", [BaseExceptionGroup("", [KeyboardInterrupt()])])
+ALSO_FAILED = BaseExceptionGroup("tasks", [KeyboardInterrupt(), asyncio.CancelledError(), ValueError("x")])
+
+
+@pytest.mark.parametrize("error", [INTERRUPTED, ALSO_FAILED], ids=["alone", "with what failed"])
+def test_users_own_interrupt_in_a_group_is_not_counted(error: BaseExceptionGroup[BaseException]) -> None:
+    world = World(tranches=1)
+    world.append("a", "Opened")
+    for _ in range(5):
+        with pytest.raises(BaseExceptionGroup):
+            world.worker(kills(world, 1, error)).run_forever()
+        assert world.checkpoints.read_group("view").leases[0].start is None
+    world.worker().step()
+    assert ids(world) == [1]
+
+
+def test_group_with_an_exit_ends_its_worker_and_is_counted() -> None:
+    world = World(tranches=1)
+    world.append("a", "Opened")
+    error = BaseExceptionGroup("tasks", [KeyboardInterrupt(), SystemExit()])
+    with pytest.raises(BaseExceptionGroup):
+        world.worker(kills(world, 1, error)).run_forever()
+    start = world.checkpoints.read_group("view").leases[0].start
+    assert start is not None
+    assert start.count == 1
+
+
+def test_group_of_cancelled_parts_is_a_failure_like_others() -> None:
+    world = World(tranches=1)
+    world.append("a", "Opened")
+    error = BaseExceptionGroup("tasks", [asyncio.CancelledError(), ValueError("x")])
+    world.worker(kills(world, 1, error)).step()
+    assert parked(world) == [("a", 1)]
+
+
 def test_stop_at_an_event_that_ended_workers_gives_it_to_the_next_run() -> None:
     world = World(tranches=1)
     world.append("a", "Opened")

@@ -11,7 +11,6 @@ from botocore.exceptions import ClientError
 
 from eventstore.adapters.dynamodb import subscription_schema as schema
 from eventstore.adapters.dynamodb.requests import (
-    TRANSACTION_CANCELED,
     Busy,
     RefusedForSize,
     SlotsTaken,
@@ -21,6 +20,7 @@ from eventstore.adapters.dynamodb.requests import (
 from eventstore.arguments import check_functions, check_text
 from eventstore.errors import ReadModelRefused, StoreUnavailable
 from eventstore.events import Event
+from eventstore.passing import TRANSACTION_CANCELED
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -17,7 +17,6 @@ from botocore.parsers import ResponseParserError
 
 from eventstore.adapters.answers import (
     NOT_ANSWERED,
-    PASSING_CODES,
     ask,
     foreign,
     is_boto3s,
@@ -30,18 +29,14 @@ from eventstore.errors import StoreUnavailable
 from eventstore.errors.base import PicklableError
 from eventstore.errors.store import is_write, write_in_doubt
 from eventstore.limits import REQUEST_MAX_TRIES, REQUEST_PAUSE_S
+from eventstore.passing import NO_REASON, PASSING_REASONS, TRANSACTION_CANCELED, TRANSACTION_CONFLICT
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 CONDITION_FAILED: Final = "ConditionalCheckFailedException"
-TRANSACTION_CANCELED: Final = "TransactionCanceledException"
-TRANSACTION_CONFLICT: Final = "TransactionConflictException"
 
 _MAX_BARREN: Final = 5
-
-# Reasons of a cancelled transaction that are not about the events themselves: it may work in a moment.
-_PASSING: Final = PASSING_CODES | {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
 
 _PAGE: Final = (("Items", list), ("Count", int))
 _MEMBERS: Final[dict[str, tuple[tuple[str, type], ...]]] = {
@@ -249,15 +244,15 @@ def get_items(
 
 def _raise_cancelled(error: ClientError) -> NoReturn:
     reasons: Any = error.response.get("CancellationReasons", [])
-    codes = {reason.get("Code") or "None" if isinstance(reason, dict) else "None" for reason in reasons}
-    if codes <= {"None"}:
+    codes = {reason.get("Code") or NO_REASON if isinstance(reason, dict) else NO_REASON for reason in reasons}
+    if codes <= {NO_REASON}:
         # Nothing was written if this is DynamoDB's; but its answers name a reason.
         reason = f"{error}: the answer is cut off or not DynamoDB's: it has no reason for the cancellation"
         raise StoreUnavailable(operation=error.operation_name, reason=reason) from error
     if "ConditionalCheckFailed" in codes:
         raise SlotsTaken([_item(reason) for reason in reasons]) from error
-    if codes & _PASSING and codes <= _PASSING | {"None"}:
-        reason = ", ".join(sorted(codes & _PASSING))
+    if codes & PASSING_REASONS and codes <= PASSING_REASONS | {NO_REASON}:
+        reason = ", ".join(sorted(codes & PASSING_REASONS))
         raise Busy(operation=error.operation_name, reason=reason) from error
     raise error
 
