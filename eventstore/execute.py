@@ -13,7 +13,7 @@ from eventstore.arguments import check_functions, check_number, check_port, chec
 from eventstore.errors import HeadNotInStream, InvalidDecision, InvalidInput, VersionConflict
 from eventstore.events import Event, Head, NewEvent, check_head
 from eventstore.limits import TRANSACTION_MAX_EVENTS
-from eventstore.repeats import Wanted, settle
+from eventstore.repeats import Wanted, settle_visible
 from eventstore.store import Append, EventStore
 from eventstore.synchronous import check_finished, check_synchronous, name_of
 
@@ -78,7 +78,7 @@ def execute(
 
     Cost: one read of the stream (from `at`, its own event included), one append with a known head; for each
     conflict what the append's conflict costs, and one read of the new events alone; for a repetition one
-    read of its events. Memory: 8 bytes for each event that was read, besides the state.
+    read of its events, and some more where it's just becoming visible or known in part. Memory: 8 bytes for each event that was read, besides the state.
     """
     check_port(store, EventStore, "store", only=("append", "read_stream"))
     check_whole(max_tries, "max_tries")
@@ -94,8 +94,9 @@ def execute(
         new_events = _decided(decide(folded.state), decide)
         if not new_events:
             return Executed(folded.state, folded.head, (), attempt)
-        stored = folded.stored(new_events)
+        stored = folded.stored(new_events, sleep=sleep, jitter=jitter)
         if stored:
+            folded.add_all(stored)
             return Executed(folded.state, folded.head, stored, attempt, repeated=True)
         try:
             appended = store.append(stream_id, new_events, expected=folded.head)
@@ -104,11 +105,7 @@ def execute(
                 raise
             sleep(backoff_s * 2 ** (attempt - 1) * jitter())
             continue
-        if appended.events[0].event_id == folded.head.version + 1:
-            for event in appended.events:
-                folded.add(event)
-        else:
-            folded.read_on()  # an earlier call had appended them, and others stand before them
+        folded.add_all(appended.events)
         return Executed(folded.state, folded.head, appended.events, attempt, appended.repeated)
     raise AssertionError("the last try returns or raises")
 
@@ -138,6 +135,17 @@ class _Folded(Generic[State]):
         self.state, self.head = self._fold(self.state, event), event.head
         self._uids.append(hash(event.uid))
 
+    def add_all(self, events: Sequence[Event]) -> None:
+        """Fold events that are known to stand in the stream, one behind the other, and all before them.
+
+        Some may be folded already: a read meets a transaction that is just becoming visible in part.
+        """
+        if events[0].event_id > self.head.version + 1:
+            self.read_on()  # an earlier call had appended them, and others stand before them
+        for event in events:
+            if event.event_id > self.head.version:
+                self.add(event)
+
     def read_on(self) -> None:
         """Fold what is new; at first the head's own event is read with it, and compared."""
         stream_id, version = self.head.stream_id, self.head.version
@@ -151,7 +159,13 @@ class _Folded(Generic[State]):
         for event in events:
             self.add(event)
 
-    def stored(self, new_events: Sequence[NewEvent]) -> tuple[Event, ...] | None:
+    def stored(
+        self,
+        new_events: Sequence[NewEvent],
+        *,
+        sleep: Callable[[float], object],
+        jitter: Callable[[], float],
+    ) -> tuple[Event, ...] | None:
         """Return the events that were decided when they are among those that were read: a repetition."""
         uids = [event.uid for event in new_events if event.uid]
         if len(set(uids)) < len(new_events) or len(uids) > TRANSACTION_MAX_EVENTS:
@@ -162,7 +176,9 @@ class _Folded(Generic[State]):
             if event_id not in wanted.seen:
                 for event in self._read_range(self.head.stream_id, event_id, event_id + len(uids) - 1):
                     wanted.look_at(event)
-        return settle([wanted], self._read_range)[0] if wanted.seen else None
+        if not wanted.seen:
+            return None
+        return settle_visible([wanted], self._read_range, sleep=sleep, jitter=jitter)[0]
 
     def _read_range(self, stream_id: str, first: int, last: int) -> Iterator[Event]:
         return self._store.read_stream(stream_id, from_version=first, to_version=last)

@@ -14,6 +14,11 @@ from eventstore.limits import UID_SEARCH_MAX_EVENTS
 from eventstore.store import Append
 from eventstore.uids import stored_since_us
 
+_LOOKS: Final = 5
+"""Further looks at a transaction that is seen in part, within 0.3 to 0.6 s."""
+_PAUSE_S: Final = 0.01
+_MAX_PAUSE_S: Final = 0.5
+
 ReadRange = Callable[[str, int, int], Iterable[Event]]
 """Reads the events of a stream from one version to another, strongly consistent."""
 
@@ -109,6 +114,36 @@ def settle(wanted: Sequence[Wanted], read: ReadRange) -> list[tuple[Event, ...]]
         for new, event in zip(one.append.events, events, strict=True):
             _check_same(new, event)
     return stored
+
+
+def settle_visible(
+    wanted: Sequence[Wanted],
+    read: ReadRange,
+    *,
+    sleep: Callable[[float], object],
+    jitter: Callable[[], float],
+) -> list[tuple[Event, ...]]:
+    """Settle a transaction, and look again where it's seen in part: it may be just becoming visible.
+
+    Raises:
+        PartlyAppended, EventUidReused: as of `settle`; the first after 6 looks within 0.3 to 0.6 s.
+
+    Cost: as of `settle`, for each look.
+    """
+    for looks in range(1, _LOOKS + 1):
+        try:
+            return settle(wanted, read)
+        except PartlyAppended:
+            sleep(visible_pause_s(looks, jitter=jitter()))
+    return settle(wanted, read)
+
+
+def visible_pause_s(tries: int, *, jitter: float) -> float:
+    """Return the seconds in which a transaction may become visible, after so many tries to see it whole.
+
+    Half of them without any jitter: with all of them, some callers would not have waited at all.
+    """
+    return min(_MAX_PAUSE_S, _PAUSE_S * 2.0**tries) * (1 + jitter) / 2
 
 
 def _check_same(new: NewEvent, stored: Event) -> None:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator
 from itertools import combinations
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -125,6 +126,31 @@ def test_decision_is_made_on_states_that_were(table: tuple[str, str], hidden: tu
 
     assert all(is_whole(list(state)) for state in seen)
     assert [event.event_id for event in store.read_stream("s")] == list(range(1, AFTER + 2))
+
+
+@pytest.mark.parametrize("queries", range(1, 7))
+@pytest.mark.parametrize("hidden", HIDDEN)
+def test_command_redelivered_while_it_becomes_visible_folds_all_of_it(
+    table: tuple[str, str], hidden: tuple[int, ...], queries: int
+) -> None:
+    """However long that takes, as an append to any: nothing of it is refused, or left out of the state."""
+    store, half = half_visible(table, hidden, queries=0)
+    command = [NewEvent.of("Part", uid=uuid4()) for _ in range(AFTER - BEFORE)]
+    hides = {("s", AFTER - BEFORE + event_id) for event_id in hidden}
+    half._hides, half._queries = lambda _: hides, queries
+    first = store.append("s", command, expected=AFTER)
+
+    again = execute(
+        store,
+        "s",
+        initial=(),
+        fold=lambda state, event: (*state, event.event_id),
+        decide=lambda _: command,
+        sleep=lambda _: None,
+    )
+
+    assert (again.repeated, again.events) == (True, first.events)
+    assert (again.head, again.state) == (first.head, tuple(range(1, first.version + 1)))
 
 
 @pytest.mark.parametrize("expected", [ANY, EXISTS])

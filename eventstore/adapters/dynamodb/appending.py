@@ -16,7 +16,6 @@ from eventstore.adapters.dynamodb.items import event_from_item, item_from_event
 from eventstore.adapters.dynamodb.reading import EventReads
 from eventstore.adapters.dynamodb.requests import Busy, RefusedForSize, SlotsTaken, pause_s, send_once
 from eventstore.adapters.dynamodb.schema import STREAM_ID
-from eventstore.adapters.dynamodb.stream_query import visible_pause_s
 from eventstore.appends import check_transaction, event_size_bytes, stamp
 from eventstore.errors import (
     EventTooLarge,
@@ -38,7 +37,7 @@ from eventstore.limits import (
     TRANSACTION_MAX_BYTES,
     UID_SEARCH_MAX_EVENTS,
 )
-from eventstore.repeats import Wanted, is_seen, settle, want
+from eventstore.repeats import Wanted, is_seen, settle_visible, want
 from eventstore.store import Append, Appended, Expect, Expected
 from eventstore.uids import uuid7
 
@@ -48,8 +47,6 @@ _ITEM_SIZE: Final = re.compile(r"item size", re.IGNORECASE)
 _MAX_PAUSE_S: Final = 0.2
 _ANSWERS: Final = (VersionConflict, PartlyAppended, EventUidReused)
 """What the events that were found say of an append, also where an earlier try of it was in doubt."""
-_LOOKS: Final = 5
-"""Further looks at a transaction that is seen in part, within 0.3 to 0.6 s."""
 
 
 class EventAppends(EventReads):
@@ -258,13 +255,8 @@ class EventAppends(EventReads):
         Raises:
             PartlyAppended, EventUidReused: it's another append.
         """
-        for tries in range(1, _LOOKS + 1):
-            try:
-                return call.found(settle(call.wanted, self._read_range))
-            except PartlyAppended:
-                # A query may see a part of a transaction that is just becoming visible.
-                self._sleep(visible_pause_s(tries, jitter=self._jitter()))
-        return call.found(settle(call.wanted, self._read_range))
+        stored = settle_visible(call.wanted, self._read_range, sleep=self._sleep, jitter=self._jitter)
+        return call.found(stored)
 
     def _read_range(self, stream_id: str, first: int, last: int) -> Iterator[Event]:
         return self.read_stream(stream_id, from_version=first, to_version=last)

@@ -8,10 +8,9 @@ from typing import Any, Final
 from eventstore.adapters.dynamodb.schema import EVENT_ID, STREAM_ID
 from eventstore.errors import StreamGap, UnexpectedItem
 from eventstore.events import Event
+from eventstore.repeats import visible_pause_s
 
 _MAX_TRIES: Final = 8
-_PAUSE_S: Final = 0.01
-_MAX_PAUSE_S: Final = 0.5
 
 
 @dataclass(slots=True, kw_only=True)
@@ -103,11 +102,3 @@ class StreamQuery:
     def pause_s(self, *, jitter: float) -> float:
         """Return the seconds to wait before the same is asked for again; half of them without any jitter."""
         return visible_pause_s(self._tries, jitter=jitter)
-
-
-def visible_pause_s(tries: int, *, jitter: float) -> float:
-    """Return the seconds in which a transaction may become visible, after so many tries to see it whole.
-
-    Half of them without any jitter: with all of them, some callers would not have waited at all.
-    """
-    return min(_MAX_PAUSE_S, _PAUSE_S * 2.0**tries) * (1 + jitter) / 2
