@@ -33,6 +33,7 @@ from eventstore.events import (
     check_stream_id,
 )
 from eventstore.limits import (
+    CLOCK_TOLERANCE_S,
     EVENT_OVERHEAD_BYTES,
     ITEM_MAX_BYTES,
     TIMESTAMP_MAX_US,
@@ -105,12 +106,22 @@ def stamp(append: Append, *, head: Head, now_us: int, uids: Sequence[str]) -> tu
     return tuple(stamped)
 
 
+def has_to_be_read(head: Head, *, now_us: int) -> bool:
+    """Return whether a Head that is given isn't believed: it would carry a wrong clock into the stream.
+
+    Its Timestamp is further ahead of the writer's clock than clocks may differ, and what is appended behind
+    it would be as well. So its event has to be there, as it says.
+    """
+    return head.timestamp_us > now_us + _TOLERANCE_US
+
+
 def event_size_bytes(stream_id: str, event: NewEvent | Event) -> int:
     """Tell how large an event's item becomes, at most, in bytes as DynamoDB counts them."""
     texts = (stream_id, event.name, event.payload, event.metadata)
     return EVENT_OVERHEAD_BYTES + sum(len(text) if text.isascii() else len(text.encode()) for text in texts)
 
 
+_TOLERANCE_US: Final = round(CLOCK_TOLERANCE_S * 1_000_000)
 _EXPECTATIONS: Final = frozenset(expect.value for expect in Expect)
 
 

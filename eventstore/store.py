@@ -104,7 +104,8 @@ class EventStore(Protocol):
                 a uid, or none. One event alone counts as a list of it.
             expected: the stream's version (0 = no events yet), a `Head` from an earlier read or
                 append, `ANY`, or `EXISTS`. A Head is believed: nothing is read, so drop all Heads after
-                the table was restored, or an append could leave a gap.
+                the table was restored, or an append could leave a gap. Only one that is further
+                ahead of the writer's clock than clocks may differ is read and compared.
 
         Returns:
             The events as stored. When an earlier call with the same uids had already written them,
@@ -124,6 +125,8 @@ class EventStore(Protocol):
                 last events that were read; nothing was written. That of the version is all that's read, and
                 with a Head or version 0 nothing is: a deleted event before or behind it isn't noticed here,
                 but by the next load of the stream, `EventStore.head` and ``verify``.
+            HeadNotInStream: a Head that is further ahead than clocks may differ isn't an event of the stream:
+                it's another store's, or one from before a restore; nothing was written.
             UidNotSearchable: `ANY` or `EXISTS` with uids of your own that aren't among the last
                 `UID_SEARCH_MAX_EVENTS` events, and may be older; nothing was written. A UUIDv7 made for
                 this append is looked for only since `UID_SKEW_S` before it was made. One that is further
@@ -132,7 +135,8 @@ class EventStore(Protocol):
             StoreUnavailable: not known whether it was written; repeat it with the same uids and the same
                 expectation.
 
-        Cost (DynamoDB, events of <= 1 KB): a `Head` or version 0: 1 request; a version: 1 read (1 RCU)
+        Cost (DynamoDB, events of <= 1 KB): a `Head` or version 0: 1 request (a `Head` that is ahead of the
+        writer's clock: 1 read, 1 RCU more); a version: 1 read (1 RCU)
         more; `ANY`, `EXISTS`: 1 query more (1 RCU, or with uids of your own as many events as are
         searched, see above: for a UUIDv7 of now on a stream without events since, 1 RCU). One event:
         1 WCU + 1 for the index; n events: 2 WCU + 1 for the index each. A conflict: 1 query more; a
@@ -154,8 +158,14 @@ class EventStore(Protocol):
     def head(self, stream_id: str) -> Head:
         """Tell a stream's last version and its Timestamp; version 0 for a stream without events.
 
-        Strongly consistent. Cost: 1 query; 1 RCU for each 4 KB of the last two events, by which it's known
-        that no transaction is half visible.
+        Consistency: strong, for each event. While an append of several events becomes visible it may be one
+        of its events, and of those before it some can't be seen yet: the last two events alone are compared.
+        An append behind it leaves no gap, and a load up to it waits until all of them are there.
+
+        Raises:
+            StreamGap: the event before the last is missing, at each of several reads.
+
+        Cost: 1 query; 1 RCU for each 4 KB of the last two events.
         """
         ...
 
@@ -181,6 +191,12 @@ class EventStore(Protocol):
         Raises:
             InvalidStreamId, InvalidRange, InvalidLimit: at once, before anything is read.
             MalformedItem: at the first item that is not an event.
+            StreamGap: an event between those that are read is missing, at each of several reads.
+
+        Consistency: strong by default, for each event. Of an append of several events that is just becoming
+        visible it may return the first ones, never one behind another that is missing; but it compares
+        nothing with what it doesn't read: with `backward` the first event may stand before or behind others
+        of that append that can't be seen yet.
 
         Cost: 1 query for each 1 MB; 1 RCU for each 4 KB (half of it with ``consistent=False``).
         """

@@ -12,9 +12,9 @@ from itertools import islice
 from operator import attrgetter
 from typing import NoReturn
 
-from eventstore.appends import check_times, check_transaction, check_versions, stamp
+from eventstore.appends import check_times, check_transaction, check_versions, has_to_be_read, stamp
 from eventstore.arguments import check_functions, check_number, check_port
-from eventstore.errors import ExpectedVersionAhead, InvalidArgument, VersionConflict
+from eventstore.errors import ExpectedVersionAhead, HeadNotInStream, InvalidArgument, VersionConflict
 from eventstore.events import Event, Head, NewEvent, check_stream_id
 from eventstore.limits import SETTLING_MAX_S, SETTLING_S
 from eventstore.log import EventLog, LogPage, LogPosition, read_log, tranche_of
@@ -170,7 +170,7 @@ class MemoryEventStore:
     def _look(self, wanted: Sequence[Wanted], *, now_us: int) -> VersionConflict | None:
         """Look at what an append reads on DynamoDB, and at nothing else, so that both answer alike."""
         for one in wanted:
-            self._find_head(one)
+            self._find_head(one, now_us=now_us)
         if is_seen(wanted):
             return None
         for one in wanted:
@@ -189,7 +189,7 @@ class MemoryEventStore:
         lost.look_at(last)
         return VersionConflict(stream_id=last.stream_id, expected=lost.head.version, actual=last.event_id)
 
-    def _find_head(self, wanted: Wanted) -> None:
+    def _find_head(self, wanted: Wanted, *, now_us: int) -> None:
         stream_id, expected = wanted.append.stream_id, wanted.append.expected
         stream = self._streams.get(stream_id, [])
         if isinstance(expected, Expect):
@@ -199,6 +199,11 @@ class MemoryEventStore:
             if expected is Expect.EXISTS and not stream:
                 raise VersionConflict(stream_id=stream_id, expected=str(expected), actual=0)
             return
+        if isinstance(expected, Head) and has_to_be_read(expected, now_us=now_us):
+            there = self._range(stream_id, expected.version, expected.version)
+            if not there or there[0].head != expected:
+                raise HeadNotInStream(stream_id=stream_id, version=expected.version)
+            wanted.look_at(there[0])
         version = expected.version if isinstance(expected, Head) else expected
         if version > len(stream):
             if stream:

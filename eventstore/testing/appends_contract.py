@@ -11,16 +11,22 @@ import pytest
 from eventstore import (
     ANY,
     EXISTS,
+    Append,
     Event,
     EventStore,
     Expected,
     ExpectedVersionAhead,
+    Head,
+    HeadNotInStream,
     NewEvent,
     VersionConflict,
     execute,
 )
+from eventstore.limits import CLOCK_TOLERANCE_S
 from eventstore.testing.clock import FakeClock
 from eventstore.testing.store_contract import HOUR, StoreContract, some_events
+
+_TOLERANCE_US = round(CLOCK_TOLERANCE_S * 1_000_000)
 
 
 class AppendsContract(StoreContract):
@@ -84,6 +90,35 @@ class AppendsContract(StoreContract):
             store.append("order-1", some_events(), expected=head)
 
         assert (caught.value.expected, caught.value.actual) == (1, 2)
+
+    @pytest.mark.parametrize("version", [1, 2, 3])
+    def test_head_ahead_of_the_clock_that_is_not_in_the_stream_is_refused(
+        self, store: EventStore, clock: FakeClock, version: int
+    ) -> None:
+        """Another store's, or one that a wrong clock has stamped: what follows it would be ahead as well."""
+        store.append("order-1", some_events(2), expected=0)
+        head = Head("order-1", version, clock() + _TOLERANCE_US + 1)
+        behind = Append("order-1", tuple(some_events(1)), head)
+
+        for appends in ([behind], [Append("other", tuple(some_events(2)), 0), behind]):
+            with pytest.raises(HeadNotInStream) as caught:
+                store.transact(appends)
+            assert (caught.value.stream_id, caught.value.version) == ("order-1", version)
+        assert (store.head("order-1").version, store.head("other").version) == (2, 0)
+
+    def test_head_ahead_of_the_clock_that_is_in_the_stream_goes_on(
+        self, store: EventStore, clock: FakeClock
+    ) -> None:
+        before = store.append("order-1", some_events(1), expected=0).head
+        events = some_events(2, with_uids=True)
+        clock.move(HOUR)
+        first = store.append("order-1", events, expected=before)
+        clock.move(-HOUR)
+
+        assert store.append("order-1", events[1:], expected=first.head).events == first.events[1:]
+        behind = store.append("order-1", some_events(1), expected=first.head)
+
+        assert (behind.version, behind.head.timestamp_us) == (4, first.head.timestamp_us + 1)
 
     @pytest.mark.parametrize("ahead", [2, 3, 1_000_000])
     @pytest.mark.parametrize("count", [1, 2])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -75,6 +75,22 @@ def test_append_with_a_known_head_is_one_request_and_one_unit_each(
     store.append("s", [KB], expected=head)
 
     assert (meter.requests, meter.table_units, meter.index_units) == (["PutItem"], 1.0, 1.0)
+
+
+def test_append_with_a_head_that_is_ahead_of_the_clock_is_one_read_more(
+    metered: tuple[DynamoDBEventStore, Meter],
+) -> None:
+    store, meter = metered
+    clocks: Any = {"clock_us": lambda: 10**15, "clock_tolerance_s": None}
+    behind = DynamoDBEventStore(client=store._client, table_name=store._table_name, **clocks)
+    head = store.append("s", [KB], expected=0).head
+    behind.append("other", [KB], expected=0)
+    meter.reset()
+
+    behind.append("s", [KB], expected=head)
+
+    assert meter.requests == ["GetItem", "PutItem"]
+    assert (meter.table_units, meter.index_units) == (2.0, 1.0)
 
 
 def test_append_with_a_bare_version_is_one_read_more(metered: tuple[DynamoDBEventStore, Meter]) -> None:
@@ -221,14 +237,15 @@ def test_our_count_of_an_items_bytes_is_not_below_dynamodbs_and_at_most_64_above
     metered: tuple[DynamoDBEventStore, Meter],
 ) -> None:
     """The check before sending never lets an item pass that DynamoDB refuses, and refuses few others."""
-    store, _ = metered
+    client, table = metered[0]._client, metered[0]._table_name
     late = Head("s", 10**15 - 200, 10**15 * 9)
+    clocks: Any = {"clock_us": lambda: late.timestamp_us, "clock_tolerance_s": None}
+    store = DynamoDBEventStore(client=client, table_name=table, **clocks)
     fits = NewEvent(name="N", payload='"' + "x" * (ITEM_MAX_BYTES - EVENT_OVERHEAD_BYTES - 6) + '"')
     assert store.append("s", [fits], expected=late).version == late.version + 1
 
     with pytest.raises(EventTooLarge):
         store.append("s", [NewEvent(name="N", payload=fits.payload[:-1] + 'x"')], expected=0)
-    client, table = store._client, store._table_name
     assert next(more for more in range(1_000) if not _takes(client, table, fits, more)) <= 64
 
 

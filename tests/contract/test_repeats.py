@@ -307,6 +307,12 @@ def test_largest_transaction_that_we_let_pass_is_taken_and_the_next_is_refused_h
     store: DynamoDBEventStore, count: int, metadata: str
 ) -> None:
     late = Head("s", 10**15 - 200, 253_402_300_000_000_000)
+    store = DynamoDBEventStore(
+        client=store._client,
+        table_name=store._table_name,
+        clock_us=lambda: late.timestamp_us,
+        clock_tolerance_s=None,
+    )
 
     fits = _transaction("s", count, TRANSACTION_MAX_BYTES, metadata=metadata)
     assert store.append("s", fits, expected=late).version == late.version + count

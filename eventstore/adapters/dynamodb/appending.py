@@ -16,11 +16,12 @@ from eventstore.adapters.dynamodb.items import event_from_item, item_from_event
 from eventstore.adapters.dynamodb.reading import EventReads
 from eventstore.adapters.dynamodb.requests import Busy, RefusedForSize, SlotsTaken, pause_s, send_once
 from eventstore.adapters.dynamodb.schema import STREAM_ID
-from eventstore.appends import check_transaction, event_size_bytes, stamp
+from eventstore.appends import check_transaction, event_size_bytes, has_to_be_read, stamp
 from eventstore.errors import (
     EventTooLarge,
     EventUidReused,
     ExpectedVersionAhead,
+    HeadNotInStream,
     InvalidInput,
     PartlyAppended,
     StoreUnavailable,
@@ -76,7 +77,8 @@ class EventAppends(EventReads):
         check_transaction(appends)
         self._spread()  # what it may have to read doesn't come between a stamp and its write
         made_us = self._clock_us()
-        call = _Call(want(appends, new_uid=lambda: uuid7(now_us=made_us, random_bytes=self._random_bytes)))
+        wanted = want(appends, new_uid=lambda: uuid7(now_us=made_us, random_bytes=self._random_bytes))
+        call = _Call(wanted, made_us=made_us)
         for attempt in range(1, APPEND_MAX_TRIES + 1):
             with write_in_doubt("append", *_ANSWERS) if call.lost else nullcontext():
                 appended = self._try(call)
@@ -91,7 +93,7 @@ class EventAppends(EventReads):
         """Try to append, with one write; None when it has to be tried again."""
         if not call.is_placed:
             for one in call.wanted:
-                self._find_head(one)
+                self._find_head(one, now_us=call.made_us)
             if is_seen(call.wanted):
                 return self._answer(call)
         call.is_placed = True
@@ -119,7 +121,7 @@ class EventAppends(EventReads):
             self._sleep(pause_s(len(call.lost), jitter=self._jitter()))
         return None
 
-    def _find_head(self, wanted: Wanted) -> None:
+    def _find_head(self, wanted: Wanted, *, now_us: int) -> None:
         """Find the head to append behind, with as few reads as the expectation allows.
 
         What is read is looked at: an event with one of the append's own uids says that it was made before.
@@ -132,11 +134,19 @@ class EventAppends(EventReads):
         elif wanted.head is not None:
             return  # from an earlier try: an event that is there never disappears
         elif isinstance(expected, Head):
+            if has_to_be_read(expected, now_us=now_us):
+                self._check_head(wanted, expected)
             wanted.head = expected
         elif expected == 0:
             wanted.head = Head(stream_id, 0, 0)
         else:
             self._find_event(wanted, expected)
+
+    def _check_head(self, wanted: Wanted, head: Head) -> None:
+        event = self.event_at(head.stream_id, head.version)
+        if event is None or event.head != head:
+            raise HeadNotInStream(stream_id=head.stream_id, version=head.version)
+        wanted.look_at(event)
 
     def _find_event(self, wanted: Wanted, expected: int) -> None:
         # An event that is there never disappears, so it proves that the stream has no gap up to it: unless
@@ -267,6 +277,8 @@ class _Call:
     """One call of `transact`, over all of its tries."""
 
     wanted: list[Wanted]
+    made_us: int
+    """When it was made, by the writer's clock."""
     is_placed: bool = False
     """Whether it's known where to append; else that has to be found (anew)."""
     lost: list[list[tuple[Event, ...]]] = field(default_factory=list)
