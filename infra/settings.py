@@ -5,13 +5,14 @@ the reference of what there is to set. Any single value is overridden with `-c k
 
     cdk deploy --all -c environment=prod -c auth=jwt -c jwtIssuer=https://id.example.com/ -c jwtAudience=a,b
 
-(all but `readShards` and `logTranches` where data is retained: see `_shards`). An unknown key, a missing one
-and a value out of range are refused at synth, with a `SettingsError`. This module imports neither the CDK nor
-boto3.
+(all but `readShards` and `logTranches` where data is retained: see `_shards`). An unknown key, a missing one,
+a value out of range and one that takes a promise back where data is retained are refused at synth, with a
+`SettingsError`. This module imports neither the CDK nor boto3.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import ceil
 from typing import Final, Literal, TypeAlias, TypeVar
 
 from eventstore import limits
@@ -26,10 +27,6 @@ __all__ = ["Settings", "SettingsError"]
 
 _Value = TypeVar("_Value")
 _COUNT: Final = synth_rules.number(1, 1_000_000)
-
-
-class _Off:
-    """An alarm that there isn't to be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +115,7 @@ class AlarmSettings:
     function_errors: float | None
     function_throttles: float | None
     server_errors: float | None
+    api_throttles: float | None
     iterator_age_s: float | None
     silent_minutes: int | None
     """After how long a consumer of the table's stream is missed that isn't invoked for what is appended."""
@@ -134,7 +132,11 @@ class Settings:
     write_shards: int
     read_shards: int
     """Shards that a read of all streams asks: at least the most that were ever written."""
+    clocks: Literal["checked", "shared"]
+    """`checked`: functions compare their clock with DynamoDB's. `shared`: both run on one computer, as in the
+    local cloud."""
     settling_s: float
+    """Below what makes an event late where clocks are shared, and nowhere else."""
     compression: Literal["none", "zlib", "zstd"]
     """How the append function stores payloads. Whatever was stored can be read under any setting."""
     retain_data: bool
@@ -168,8 +170,7 @@ class Settings:
     def variables(self, *names: str) -> dict[str, str]:
         """These environment variables, as functions are given their settings."""
         values: dict[str, str | float | tuple[str, ...]] = {
-            # The local cloud's engine runs on the computer that runs its functions.
-            "CLOCKS": "shared" if self.packages_for == "machine" else "checked",
+            "CLOCKS": self.clocks,
             "COMPRESSION": self.compression,
             "EVENT_SOURCE": self.publication.event_source,
             "LOG_TRANCHES": self.log.tranches,
@@ -198,43 +199,36 @@ class Settings:
             shard_utilisation_percent=reader.required("shardUtilisationPercent", synth_rules.number(1, 100)),
         )
         write_shards, read_shards = _shards(reader, load, retain_data=retain_data)
-        packages_for = reader.required("packagesFor", synth_rules.packages_for)
-        is_local = packages_for == "machine"
+        clocks = reader.required("clocks", synth_rules.clocks(retain_data=retain_data))
+        publication = _publication(reader, retain_data=retain_data)
+        log = LogSettings(
+            tranches=_log_tranches(reader, retain_data=retain_data),
+            batch_size=reader.required("logBatchSize", synth_rules.whole(1, 10_000)),
+            window_s=reader.required("logWindowS", synth_rules.whole(0, 300)),
+        )
         settings = Settings(
             environment=reader.environment,
             load=load,
             write_shards=write_shards,
             read_shards=read_shards,
+            clocks=clocks,
             settling_s=reader.required(
-                "settlingS", rules.settling_s_of_shared_clocks if is_local else rules.settling_s
+                "settlingS", rules.settling_s_of_shared_clocks if clocks == "shared" else rules.settling_s
             ),
             compression=reader.required("compression", rules.compression),
             retain_data=retain_data,
             log_retention_days=reader.required("logRetentionDays", synth_rules.log_retention_days),
-            packages_for=packages_for,
+            packages_for=reader.required("packagesFor", synth_rules.packages_for(retain_data=retain_data)),
             api=ApiSettings(
                 auth=_auth(reader),
                 cors=_cors(reader),
                 requests_per_second=reader.required("apiRequestsPerSecond", synth_rules.whole(1, 100_000)),
                 burst=reader.required("apiBurst", synth_rules.whole(1, 100_000)),
             ),
-            publication=PublicationSettings(
-                event_source=reader.required("eventSource", rules.event_source),
-                batch_size=reader.required("publishBatchSize", synth_rules.whole(1, 10_000)),
-                window_s=reader.required("publishWindowS", synth_rules.whole(0, 300)),
-                max_record_age_s=reader.required(
-                    "publishMaxRecordAgeS", synth_rules.whole(60, RECORD_AGE_MAX_S)
-                ),
-                put_events_max_bytes=reader.required("putEventsMaxBytes", rules.put_events_max_bytes),
-                partial_batch=reader.required("partialBatch", rules.partial_batch),
-            ),
-            log=LogSettings(
-                tranches=_log_tranches(reader, retain_data=retain_data),
-                batch_size=reader.required("logBatchSize", synth_rules.whole(1, 10_000)),
-                window_s=reader.required("logWindowS", synth_rules.whole(0, 300)),
-            ),
+            publication=publication,
+            log=log,
             replay_targets=_replay_targets(reader, retain_data=retain_data),
-            alarms=_alarms(reader),
+            alarms=_alarms(reader, publication, log),
         )
         reader.refuse_unknown_keys()
         return settings
@@ -242,8 +236,8 @@ class Settings:
 
 def _unless_off(reader: SettingsReader, key: str, rule: Callable[[object], _Value]) -> _Value | None:
     """From what value on an alarm rings; None where it's `off`."""
-    value = reader.required(key, lambda given: _Off() if given == "off" else rule(given))
-    return None if isinstance(value, _Off) else value
+    value = reader.required(key, synth_rules.or_off(rule))
+    return None if value == "off" else value
 
 
 def _shards(reader: SettingsReader, load: LoadSettings, *, retain_data: bool) -> tuple[int, int]:
@@ -287,6 +281,27 @@ def _log_tranches(reader: SettingsReader, *, retain_data: bool) -> int:
     return tranches
 
 
+def _publication(reader: SettingsReader, *, retain_data: bool) -> PublicationSettings:
+    """How events are published; the mapping must leave records the time to be gathered, and tried."""
+    publication = PublicationSettings(
+        event_source=reader.required("eventSource", rules.event_source),
+        batch_size=reader.required("publishBatchSize", synth_rules.whole(1, 10_000)),
+        window_s=reader.required("publishWindowS", synth_rules.whole(0, 300)),
+        max_record_age_s=reader.required("publishMaxRecordAgeS", synth_rules.whole(60, RECORD_AGE_MAX_S)),
+        put_events_max_bytes=reader.required("putEventsMaxBytes", rules.put_events_max_bytes),
+        partial_batch=reader.required("partialBatch", synth_rules.partial_batch(retain_data=retain_data)),
+    )
+    least_s = publication.window_s + synth_rules.CONSUMER_TIMEOUT_S
+    if publication.max_record_age_s < least_s:
+        raise reader.error(
+            "publishMaxRecordAgeS",
+            f"is {publication.max_record_age_s}; it must be {least_s} at least: gathering a batch takes "
+            f"{publication.window_s} s (publishWindowS), a try of it {synth_rules.CONSUMER_TIMEOUT_S} s, "
+            "and events would be given up that nothing is wrong with",
+        )
+    return publication
+
+
 def _auth(reader: SettingsReader) -> Auth:
     kind = reader.required("auth", synth_rules.auth_kind)
     issuer, audiences = (
@@ -294,15 +309,14 @@ def _auth(reader: SettingsReader) -> Auth:
         reader.optional("jwtAudience", synth_rules.audiences),
     )
     scopes: dict[ApiFunction, tuple[str, ...]] = {
-        "append": reader.optional("jwtScopesAppend", synth_rules.scopes) or (),
-        "read": reader.optional("jwtScopesRead", synth_rules.scopes) or (),
-        "replays": reader.optional("jwtScopesReplay", synth_rules.scopes) or (),
+        of: reader.optional(key, synth_rules.scopes) or () for key, of in synth_rules.SCOPES.items()
     }
     if kind != "jwt":
-        if any(scopes.values()):
-            raise reader.error(
-                "auth", f"is {kind!r}, by which no scope is asked for; jwtScopes... need 'jwt'"
-            )
+        given = {"jwtIssuer": issuer, "jwtAudience": audiences}
+        given |= {key: scopes[of] for key, of in synth_rules.SCOPES.items()}
+        idle = [key for key, value in given.items() if value]
+        if idle:
+            raise reader.error("auth", f"is {kind!r}, by which {', '.join(idle)} would do nothing: use 'jwt'")
         return kind
     if issuer is None:
         raise reader.error("jwtIssuer", "is missing; auth=jwt needs the issuer's https URL")
@@ -336,7 +350,7 @@ def _replay_targets(reader: SettingsReader, *, retain_data: bool) -> tuple[str, 
     return targets
 
 
-def _alarms(reader: SettingsReader) -> AlarmSettings:
+def _alarms(reader: SettingsReader, publication: PublicationSettings, log: LogSettings) -> AlarmSettings:
     email, topic_arn = (
         reader.optional("alarmEmail", synth_rules.email),
         reader.optional("alarmTopicArn", synth_rules.topic_arn),
@@ -349,8 +363,38 @@ def _alarms(reader: SettingsReader) -> AlarmSettings:
         function_errors=_unless_off(reader, "alarmFunctionErrors", _COUNT),
         function_throttles=_unless_off(reader, "alarmFunctionThrottles", _COUNT),
         server_errors=_unless_off(reader, "alarmServerErrors", _COUNT),
-        iterator_age_s=_unless_off(reader, "alarmIteratorAgeS", synth_rules.number(1, RECORD_AGE_MAX_S)),
+        api_throttles=_unless_off(reader, "alarmApiThrottles", _COUNT),
+        iterator_age_s=_iterator_age_s(reader, publication, log),
         silent_minutes=_unless_off(reader, "alarmSilentMinutes", synth_rules.whole(5, 60)),
         email=email,
         topic_arn=topic_arn,
     )
+
+
+def _iterator_age_s(
+    reader: SettingsReader, publication: PublicationSettings, log: LogSettings
+) -> float | None:
+    """From what age of records on `Late` rings: behind what gathering alone takes, and while it's of use.
+
+    A mapping that has given its records up takes young ones, so the alarm would never hear of the old.
+    """
+    late_s = synth_rules.LATE_RINGS_WITHIN_S
+    age_s = _unless_off(reader, "alarmIteratorAgeS", synth_rules.number(1, RECORD_AGE_MAX_S - late_s))
+    if age_s is None:
+        return None
+    if age_s > publication.max_record_age_s - late_s:
+        raise reader.error(
+            "alarmIteratorAgeS",
+            f"is {age_s:g}, and the alarm may ring {late_s} s after that, when the mapping has given the "
+            f"records up (publishMaxRecordAgeS is {publication.max_record_age_s}): lower it, or set it off, "
+            f"or raise publishMaxRecordAgeS to {ceil(age_s) + late_s}",
+        )
+    windows = {"publishWindowS": publication.window_s, "logWindowS": log.window_s}
+    longest = max(windows, key=lambda of: windows[of])
+    if age_s <= windows[longest]:
+        raise reader.error(
+            "alarmIteratorAgeS",
+            f"is {age_s:g}, and records get as old while their batch is gathered ({longest} is "
+            f"{windows[longest]}): the alarm would ring without trouble. Raise it above that",
+        )
+    return age_s

@@ -11,13 +11,9 @@ from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
 from infra.settings import AlarmSettings
+from infra.synth_rules import LATE_PERIODS
 
 PERIOD: Final = Duration.minutes(1)
-
-LATE_PERIODS: Final = 4
-"""Periods before the latest ones in which an alarm still sees what it waits for: metrics come some minutes
-late, and where `FILL` stands for a value that isn't there yet, nothing is missing that CloudWatch would wait
-for."""
 
 UNHEARD: Final = "eventstore:unheardAlarms"
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 import jsii
-from aws_cdk import Acknowledgment, Duration, Validations
+from aws_cdk import Acknowledgment, Annotations, Duration, Validations
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_apigatewayv2 as apigatewayv2
 from aws_cdk import aws_apigatewayv2_authorizers as authorizers
@@ -16,8 +16,10 @@ from constructs import Construct
 
 from eventstore.http.paths import API_ROUTES, DEFAULT_FUNCTION, ApiFunction
 from infra.constructs.alarms import PERIOD, Alarms
-from infra.constructs.function import Function, make_log_group
+from infra.constructs.function import METRICS_NAMESPACE, Function, make_log_group
 from infra.settings import Auth, CorsSettings, JwtAuth, Settings
+
+OPEN_API: Final = "eventstore:openApi"
 
 _ACCESS_LOG: Final = {
     "requestId": "$context.requestId",
@@ -88,6 +90,8 @@ class HttpApi(Construct):
             reason = "API Gateway answers preflights itself, by the settings cors..., and with no data."
             for one in preflight:
                 Validations.of(one).acknowledge(Acknowledgment(id="AwsSolutions-APIG4", reason=reason))
+        log_group = make_log_group(self, settings=settings)
+        service = f"eventstore-{settings.environment}-api"
         self._stage = apigatewayv2.HttpStage(
             self,
             "Stage",
@@ -96,7 +100,7 @@ class HttpApi(Construct):
             throttle=apigatewayv2.ThrottleSettings(
                 rate_limit=settings.api.requests_per_second, burst_limit=settings.api.burst
             ),
-            access_log_settings=_AccessLog(make_log_group(self, settings=settings)),
+            access_log_settings=_AccessLog(log_group, service=service),
         )
         self.url = api.api_endpoint
         if settings.api.auth == "none":
@@ -106,12 +110,29 @@ class HttpApi(Construct):
                     reason='The settings ask for auth "none" in as many words; only `local` does by itself.',
                 )
             )
+            if settings.retain_data:
+                Annotations.of(api).add_warning_v2(
+                    OPEN_API,
+                    "auth is none, and data is retained: whoever knows the API's URL may read all events, "
+                    "append and start replays. Set auth to iam or jwt, in cdk.json or with -c auth=...",
+                )
         alarms.add(
             self,
             "ServerErrors",
             metric=self._stage.metric_server_error(period=PERIOD),
             threshold=alarms.settings.server_errors,
             description="The API answers with 5xx: read its access log, then the function's log.",
+        )
+        self._throttles = _count_throttled(self, log_group, service=service)
+        alarms.add(
+            self,
+            "Throttled",
+            metric=self._throttles,
+            threshold=alarms.settings.api_throttles,
+            description=(
+                "API Gateway refuses requests (429) that are above apiRequestsPerSecond, apiBurst or the "
+                "account's quota: raise what is too low, or find in the access log who sends that much."
+            ),
         )
 
     def widgets(self) -> list[cloudwatch.IWidget]:
@@ -122,6 +143,7 @@ class HttpApi(Construct):
                     self._stage.metric_count(period=PERIOD),
                     self._stage.metric_client_error(period=PERIOD),
                     self._stage.metric_server_error(period=PERIOD),
+                    self._throttles,
                 ],
             ),
             cloudwatch.GraphWidget(
@@ -136,10 +158,11 @@ class HttpApi(Construct):
 
 @jsii.implements(apigatewayv2.IAccessLogSettings)
 class _AccessLog:
-    """One JSON object a request."""
+    """One JSON object a request, with the service that its metric is counted by."""
 
-    def __init__(self, log_group: logs.ILogGroup) -> None:
+    def __init__(self, log_group: logs.ILogGroup, *, service: str) -> None:
         self._log_group = log_group
+        self._format = json.dumps({"service": service, **_ACCESS_LOG})
 
     @property
     def destination(self) -> apigatewayv2.IAccessLogDestination:
@@ -147,7 +170,30 @@ class _AccessLog:
 
     @property
     def format(self) -> apigateway.AccessLogFormat:
-        return apigateway.AccessLogFormat.custom(json.dumps(_ACCESS_LOG))
+        return apigateway.AccessLogFormat.custom(self._format)
+
+
+def _count_throttled(scope: Construct, log_group: logs.ILogGroup, *, service: str) -> cloudwatch.Metric:
+    """Requests that API Gateway throttled: it has no metric of its own for them, and no function answers 429.
+
+    They are counted in the access log. Of very many at once API Gateway logs some alone.
+    """
+    logs.MetricFilter(
+        scope,
+        "ThrottledRequests",
+        log_group=log_group,
+        filter_pattern=logs.FilterPattern.string_value("$.status", "=", "429"),
+        metric_namespace=METRICS_NAMESPACE,
+        metric_name="ThrottledRequests",
+        dimensions={"service": "$.service"},
+    )
+    return cloudwatch.Metric(
+        namespace=METRICS_NAMESPACE,
+        metric_name="ThrottledRequests",
+        dimensions_map={"service": service},
+        statistic="Sum",
+        period=PERIOD,
+    )
 
 
 def _authorizer(auth: Auth) -> apigatewayv2.IHttpRouteAuthorizer:

@@ -15,6 +15,7 @@ from infra.constructs.events_table import EventsTable
 from infra.constructs.function import Function
 from infra.constructs.queues import depth, make_queue
 from infra.settings import Settings
+from infra.synth_rules import CONSUMER_TIMEOUT_S, OLD_PERIODS
 
 
 class StreamConsumer(Construct):
@@ -60,7 +61,7 @@ class StreamConsumer(Construct):
             name=name,
             description=description,
             memory_mb=512,
-            timeout_s=120,  # several times what a batch keeps in reserve (`limits.INDEX_RESERVE_S`)
+            timeout_s=CONSUMER_TIMEOUT_S,
             variables={
                 "EVENTS_TABLE": table.table_name,
                 **self._settings.variables("PARTIAL_BATCH"),
@@ -97,7 +98,7 @@ class StreamConsumer(Construct):
             "Late",
             metric=_record_age(consumer),
             threshold=None if age_s is None else age_s * 1_000,
-            periods=5,
+            periods=OLD_PERIODS,
             description=late,
         )
         self._add_silent_alarm(consumer, name=name, window_s=window_s)

@@ -66,6 +66,7 @@ RINGS: dict[str, list[Case]] = {
         {"conflicts": dict.fromkeys(range(AT, AT + 5), 1)},
     ],
     "HttpServerErrors": [{"5xx": once(5)}, {"5xx": during(1, 6)}],
+    "HttpThrottled": [{"ThrottledRequests": once(10)}, {"ThrottledRequests": during(20, 4_000)}],
     **{
         f"{of}Late": [{"IteratorAge": during(5, 60_000)}, {"IteratorAge": during(30, 90_000, otherwise=50)}]
         for of in ("Publication", "Log")
@@ -103,6 +104,7 @@ QUIET: dict[str, list[Case]] = {
         {"conflicts": during(1, 99), "appended": each_minute(1)},
     ],
     "HttpServerErrors": [{}, {"5xx": each_minute(4)}],
+    "HttpThrottled": [{}, {"ThrottledRequests": each_minute(9)}],
     **{
         f"{of}Late": [
             {},
@@ -187,7 +189,9 @@ def test_alarm_keeps_quiet_however_late_each_metric_comes(
 def test_a_consumer_that_gathers_its_batches_for_long_is_not_missed(
     setting: str, feature: str, synthesize: Callable[..., Synthesized]
 ) -> None:
-    alarm = alarms_of(synthesize(environment="prod", **{setting: 300}))[f"{feature}Silent"]
+    alarm = alarms_of(synthesize(environment="prod", alarmIteratorAgeS=301, **{setting: 300}))[
+        f"{feature}Silent"
+    ]
     for clockwork, phase, late_min in itertools.product(CLOCKWORKS, range(0, 10, 3), (0, 3)):
         case = {"written": once(1, at=AT + phase), "taken": once(1, at=AT + phase + 6)}
         found = run(alarm, case, {"written": 0, "taken": late_min}, clockwork)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import settings as functions
 from eventstore.errors import InvalidReplay
+from eventstore.limits import CLOCK_TOLERANCE_S
 from eventstore.replay_requests import Target
 from eventstore.setting_rules import WrongSetting, as_variable, replay_targets
 from infra.settings import Settings, SettingsError
@@ -43,11 +44,12 @@ FILLED = {
 }
 RESOURCES = {
     *("API_URL", "EVENTS_TABLE", "EVENT_BUS", "FAILED_EVENTS_QUEUE_URL", "LOG_TABLE", "REPLAYS_TABLE"),
-    *("REPLAY_MACHINE", "CLOCKS"),
+    "REPLAY_MACHINE",
 }
-"""Variables that name resources of the stacks, or follow from where the functions run: no setting."""
+"""Variables that name resources of the stacks: no setting."""
 
 VARIABLES = {
+    "CLOCKS": lambda of: CLOCK_TOLERANCE_S if of.clocks == "checked" else None,
     "COMPRESSION": lambda of: of.compression,
     "EVENT_SOURCE": lambda of: of.publication.event_source,
     "LOG_TRANCHES": lambda of: of.log.tranches,
@@ -58,7 +60,11 @@ VARIABLES = {
     "SETTLING_S": lambda of: of.settling_s,
     "WRITE_SHARDS": lambda of: of.write_shards,
 }
-FIELDS = {"PARTIAL_BATCH": "raises_when_stopped", "REPLAY_TARGETS": "allowed_targets"}
+FIELDS = {
+    "CLOCKS": "clock_tolerance_s",
+    "PARTIAL_BATCH": "raises_when_stopped",
+    "REPLAY_TARGETS": "allowed_targets",
+}
 
 ARNS = st.sampled_from(
     (
@@ -76,6 +82,8 @@ WORDS = st.sampled_from(
         "none",
         "zlib",
         "zstd",
+        "checked",
+        "shared",
         "report",
         "raise",
         " raise ",

@@ -17,6 +17,14 @@ def settings(**overrides: object) -> Settings:
     return Settings.from_context(context(**overrides))
 
 
+def refusal(of_cdk_json: dict[str, Any]) -> str | None:
+    try:
+        Settings.from_context(of_cdk_json)
+    except SettingsError as error:
+        return str(error)
+    return None
+
+
 def environment_without(key: str, **changes: object) -> dict[str, Any]:
     of_cdk_json = context()
     of_cdk_json["environments"]["dev"].pop(key, None)
@@ -45,6 +53,158 @@ def test_settling_time_below_what_makes_an_event_late_is_for_the_local_cloud_alo
     assert settings().variables("CLOCKS") == {"CLOCKS": "checked"}
     with pytest.raises(SettingsError, match="from 10"):
         settings(settlingS=9.9)
+    with pytest.raises(SettingsError, match="from 10"):
+        settings(environment="local", clocks="checked", settlingS=9.9)
+
+
+def test_where_packages_run_changes_nothing_about_clocks() -> None:
+    found = settings(environment="prod", retainData=False, packagesFor="machine")
+    assert found.variables("CLOCKS") == {"CLOCKS": "checked"}
+    with pytest.raises(SettingsError, match="settlingS .* from 10"):
+        settings(environment="prod", retainData=False, packagesFor="machine", settlingS=0)
+
+
+WEAKENS_NOTHING = {
+    "retainData": "says itself that nothing is kept",
+    "auth": "asked for in as many words; synth warns",
+    "shardUtilisationPercent": "room in the shards, a matter of throttles",
+    "apiRequestsPerSecond": "load",
+    "apiBurst": "load",
+    "logRetentionDays": "what functions and the API log",
+    "alarmConflictPercent": "off in as many words",
+    "alarmThrottledRequests": "off in as many words",
+    "alarmApiThrottles": "off in as many words",
+    "alarmSilentMinutes": "off in as many words",
+}
+"""Settings of `local` that data may be retained with, and why."""
+
+
+@pytest.mark.parametrize("environment", ["dev", "prod"])
+def test_what_local_has_of_its_own_is_refused_where_data_is_retained(environment: str) -> None:
+    environments = context()["environments"]
+    own = {key: value for key, value in environments["local"].items() if value != environments["prod"][key]}
+    refused = set()
+    for key, value in own.items():
+        of_cdk_json = context(environment=environment)
+        of_cdk_json["environments"][environment][key] = value
+        overridden = context(environment=environment, **{key: value})
+        if key == "readShards":  # which a file may lower only where fewer are written
+            continue
+        for given in (of_cdk_json, overridden):
+            if (words := refusal(given)) is not None:
+                assert f"Setting {key} " in words
+                refused.add(key)
+    assert refused == {"clocks", "packagesFor", "partialBatch", "replayTargets"}
+    assert own.keys() - refused - {"readShards"} <= WEAKENS_NOTHING.keys()
+
+
+@pytest.mark.parametrize("text", ["OFF", "none", "Off", "", "offf"])
+@pytest.mark.parametrize("key", [key for key in context()["environments"]["dev"] if key.startswith("alarm")])
+def test_a_wrong_threshold_is_refused_with_how_to_have_none(key: str, text: str) -> None:
+    with pytest.raises(SettingsError, match=rf"{key} .* a (whole )?number from .*, or off\. Set it"):
+        settings(**{key: text})
+    alarms = settings(**{key: " off "}).alarms
+    assert [getattr(alarms, name) for name in alarms.__dataclass_fields__].count(None) == 3
+
+
+@pytest.mark.parametrize(("age_s", "record_age_s"), [(300, 839), (300, 120), (60, 599), (60.5, 600)])
+def test_an_alarm_for_age_that_rings_when_records_are_given_up_is_refused(
+    age_s: float, record_age_s: int
+) -> None:
+    with pytest.raises(
+        SettingsError, match=r"alarmIteratorAgeS .* raise publishMaxRecordAgeS to \d+\."
+    ) as no:
+        settings(alarmIteratorAgeS=age_s, publishMaxRecordAgeS=record_age_s)
+    enough_s = int(str(no.value).split("publishMaxRecordAgeS to ")[1].split(".")[0])
+    found = settings(alarmIteratorAgeS=age_s, publishMaxRecordAgeS=enough_s)
+    assert found.publication.max_record_age_s == enough_s
+    assert settings(alarmIteratorAgeS="off", publishMaxRecordAgeS=record_age_s)
+
+
+def test_an_alarm_for_age_of_the_log_can_ring_before_its_records_are_given_up() -> None:
+    """The indexer's mapping keeps them for as long as there is."""
+    assert settings(alarmIteratorAgeS=82_260).alarms.iterator_age_s == 82_260
+    with pytest.raises(SettingsError, match="to 82,260, or off"):
+        settings(alarmIteratorAgeS=82_261)
+
+
+@pytest.mark.parametrize("key", ["publishWindowS", "logWindowS"])
+def test_an_alarm_for_age_that_gathering_alone_would_ring_is_refused(key: str) -> None:
+    with pytest.raises(SettingsError, match=rf"alarmIteratorAgeS .* \({key} is 300\)"):
+        settings(alarmIteratorAgeS=300, **{key: 300})
+    assert settings(alarmIteratorAgeS=301, **{key: 300}).alarms.iterator_age_s == 301
+
+
+def test_records_are_not_given_up_while_they_are_gathered_and_tried() -> None:
+    with pytest.raises(SettingsError, match="publishMaxRecordAgeS .* is 60; it must be 120 at least"):
+        settings(publishMaxRecordAgeS=60, alarmIteratorAgeS="off")
+    with pytest.raises(SettingsError, match="publishMaxRecordAgeS .* is 419; it must be 420 at least"):
+        settings(publishMaxRecordAgeS=419, publishWindowS=300, alarmIteratorAgeS="off")
+    assert settings(publishMaxRecordAgeS=420, publishWindowS=300, alarmIteratorAgeS="off")
+
+
+JWT = {"auth": "jwt", "jwtIssuer": "https://id.example.com/", "jwtAudience": "orders"}
+
+
+def many(count: int) -> list[str]:
+    return [f"n{number}" for number in range(count)]
+
+
+def test_what_api_gateway_has_no_room_for_is_refused_at_synth() -> None:
+    assert settings(**JWT | {"jwtAudience": many(50)})
+    with pytest.raises(SettingsError, match="jwtAudience .* names 51; API Gateway takes 50"):
+        settings(**JWT | {"jwtAudience": many(51)})
+    for key in ("jwtScopesRead", "jwtScopesAppend", "jwtScopesReplay"):
+        assert settings(**JWT | {key: many(10)})
+        with pytest.raises(SettingsError, match=f"{key} .* names 11; API Gateway takes 10"):
+            settings(**JWT | {key: many(11)})
+
+
+@pytest.mark.parametrize("key", ["jwtAudience", "jwtScopesRead", "corsHeaders"])
+def test_what_no_header_has_room_for_is_refused(key: str) -> None:
+    with pytest.raises(SettingsError, match=f"{key} .* of 10,241 characters; API Gateway takes 10,240 bytes"):
+        settings(**JWT | {"corsOrigins": "https://a.example", key: "x" * 10_241})
+
+
+@pytest.mark.parametrize("auth", ["iam", "none"])
+@pytest.mark.parametrize(
+    "key", ["jwtIssuer", "jwtAudience", "jwtScopesRead", "jwtScopesAppend", "jwtScopesReplay"]
+)
+def test_settings_of_tokens_are_refused_where_no_token_is_asked_for(key: str, auth: str) -> None:
+    value = "https://id.example.com/" if key == "jwtIssuer" else "a"
+    with pytest.raises(SettingsError, match=f"auth .* is '{auth}', by which {key} would do nothing"):
+        settings(auth=auth, **{key: value})
+
+
+HOSTS = ("...", "a..b", "-a.example", "a-.example", ".a", "a.", "a" * 64, ".".join(["a" * 60] * 5), "a_b", "")
+PORTS = (":0", ":65536", ":99999", ":080", ":", ":1e3", ":-1")
+
+
+@pytest.mark.parametrize("place", [*HOSTS, *(f"id.example.com{port}" for port in PORTS)])
+def test_a_url_that_no_server_can_have_is_refused(place: str) -> None:
+    with pytest.raises(SettingsError, match=r"jwtIssuer .* it must be the issuer's https URL"):
+        settings(**JWT | {"jwtIssuer": f"https://{place}/"})
+    with pytest.raises(SettingsError, match=r"corsOrigins .* each must be an origin"):
+        settings(corsOrigins=f"https://{place}")
+    if ":" not in place:
+        with pytest.raises(SettingsError, match=r"alarmEmail .* one e-mail address"):
+            settings(alarmEmail=f"ops@{place}")
+
+
+@pytest.mark.parametrize("place", ["a", "id.example.com:1", "xn--bcher-kva.example:65535", "127.0.0.1:8443"])
+def test_a_url_that_a_server_can_have_is_taken(place: str) -> None:
+    issuer = f"https://{place}/realms/a%20b"
+    found = settings(**JWT | {"jwtIssuer": issuer}, corsOrigins=f"http://{place}")
+    assert isinstance(found.api.auth, JwtAuth)
+    assert found.api.auth.issuer == issuer
+    assert found.api.cors is not None
+    assert found.api.cors.origins == (f"http://{place}",)
+
+
+@pytest.mark.parametrize("address", ["a..b@x.yz", ".a@x.yz", "a.@x.yz", "\u00e4@x.yz", "a@x", "a b@x.yz"])
+def test_an_address_that_no_mail_reaches_is_refused(address: str) -> None:
+    with pytest.raises(SettingsError, match=r"alarmEmail .* one e-mail address"):
+        settings(alarmEmail=address)
 
 
 def test_write_shards_follow_from_events_per_second_and_item_size() -> None:
@@ -181,10 +341,16 @@ def test_an_alarm_can_be_off() -> None:
         ({"settlingS": 3_601}, "settlingS .* to 3,600"),
         ({"jwtIssuer": "http://id.example.com/"}, "jwtIssuer .* https URL"),
         ({"jwtIssuer": "https://id.example.com/?a=b"}, "jwtIssuer .* without query"),
-        ({"jwtScopesRead": "events.read"}, "auth .* is 'iam', by which no scope is asked for"),
+        ({"jwtScopesRead": "events.read"}, "auth .* is 'iam', by which jwtScopesRead would do"),
         ({"jwtScopesRead": "a b"}, "jwtScopesRead .* has 'a b'; each must be a scope"),
         ({"corsOrigins": "app.example.com"}, "corsOrigins .* has 'app.example.com'; .* such as https://app"),
         ({"corsOrigins": "https://app.example.com/"}, "corsOrigins .* no / at its end"),
+        ({"corsOrigins": "https://App.example.com"}, "corsOrigins .*lower case"),
+        ({"corsOrigins": "https://a.example:443"}, "corsOrigins .* browsers leave that port out"),
+        ({"corsOrigins": "http://a.example:80"}, "corsOrigins .* browsers leave that port out"),
+        ({"corsOrigins": "*,https://a.example"}, "corsOrigins .* '\\*' is every origin"),
+        ({"jwtIssuer": "https://id.example.com/\u00e4"}, "jwtIssuer .* https URL"),
+        ({"jwtIssuer": f"https://id.example.com/{'a' * 2_048}"}, "jwtIssuer .* 2,048 characters"),
         ({"corsOrigins": [1]}, r"corsOrigins .* is \[1\]"),
         ({"corsHeaders": "x-mine"}, "corsOrigins .* names none, so corsHeaders and corsMethods"),
         ({"corsMethods": "GET"}, "corsOrigins .* names none, so corsHeaders and corsMethods"),

@@ -19,6 +19,7 @@ from cdk_nag import AwsSolutionsChecks
 
 from eventstore.http.paths import API_ROUTES
 from infra.constructs.alarms import UNHEARD
+from infra.constructs.http_api import OPEN_API
 from tests.infra.conftest import LOCAL_REPLAY_TARGETS, ROOT, Synthesized
 
 EMF_METRICS = {
@@ -415,6 +416,39 @@ def test_the_api_is_throttled_and_writes_an_access_log_in_json(prod: Synthesized
     assert json.loads(stage["AccessLogSettings"]["Format"])["requestId"] == "$context.requestId"
 
 
+@pytest.mark.parametrize(
+    ("environment", "auth", "warned"),
+    [("prod", "none", True), ("prod", "iam", False), ("local", "none", False)],
+)
+def test_synth_warns_where_data_is_retained_and_anybody_may_call(
+    environment: str, auth: str, warned: bool, synthesize: Callable[..., Synthesized]
+) -> None:
+    app = synthesize(environment=environment, auth=auth, alarmEmail="ops@example.com")
+    assert [OPEN_API in str(warning.data) for warning in app.warnings()] == ([True] if warned else [])
+
+
+def test_throttled_requests_are_counted_in_the_access_log(app: Synthesized) -> None:
+    """API Gateway has no metric for them: each line of an answer 429 counts one, by its own service."""
+    service = f"eventstore-{app.stacks[1].stack_name.split('-')[1]}-api"
+    access = only(app.properties("AWS::ApiGatewayV2::Stage"))["AccessLogSettings"]
+    line = json.loads(access["Format"])
+    assert (line["service"], line["status"]) == (service, "$context.status")
+    counted = only(app.properties("AWS::Logs::MetricFilter"))
+    assert f"{counted['LogGroupName']['Ref']}.Arn" == app.resolve(access["DestinationArn"])
+    assert counted["FilterPattern"] == '{ $.status = "429" }'
+    assert counted["MetricTransformations"] == [
+        {
+            "Dimensions": [{"Key": "service", "Value": "$.service"}],
+            "MetricName": "ThrottledRequests",
+            "MetricNamespace": "EventStore",
+            "MetricValue": "1",
+        }
+    ]
+    alarms = [of["Properties"] for of in app.resources("AWS::CloudWatch::Alarm").values()]
+    read = [of["Dimensions"] for of in alarms if of.get("MetricName") == "ThrottledRequests"]
+    assert read == ([] if service == "eventstore-local-api" else [[{"Name": "service", "Value": service}]])
+
+
 def test_route_arns_in_the_documents_match_routes() -> None:
     """`.../STAGE/METHOD/PATH`: a pattern that no route matches would allow nothing, or not what it says."""
     text = (ROOT / "docs" / "permissions.md").read_text("utf-8")
@@ -463,6 +497,7 @@ def test_every_feature_has_its_alarms(prod: Synthesized) -> None:
         **{f"{of}Errors": ("AWS/Lambda/Errors Sum", 1) for of in of_functions},
         **{f"{of}Throttled": ("AWS/Lambda/Throttles Sum", 1) for of in of_functions},
         "HttpServerErrors": ("AWS/ApiGateway/5xx Sum", 5),
+        "HttpThrottled": ("EventStore/ThrottledRequests Sum", 10),
         **{f"{of}Late": ("AWS/Lambda/IteratorAge Maximum", 60_000) for of in ("Publication", "Log")},
         **{f"{of}Silent": (silent, 1) for of in ("Publication", "Log")},
         **{
@@ -500,15 +535,19 @@ def test_metrics_on_the_dashboard_are_those_that_the_code_emits(prod: Synthesize
     body = prod.resolve(only(prod.properties("AWS::CloudWatch::Dashboard"))["DashboardBody"])
     shown = [metric for widget in json.loads(body)["widgets"] for metric in widget["properties"]["metrics"]]
     ours = [metric for metric in shown if metric[0] == "EventStore"]
-    assert {metric[1] for metric in ours} == EMF_METRICS
+    (counted,) = only(prod.properties("AWS::Logs::MetricFilter"))["MetricTransformations"]
+    assert {metric[1] for metric in ours} == EMF_METRICS | {counted["MetricName"]}
     assert {tuple(metric[2:4]) for metric in ours} == {
         ("service", "eventstore-prod-append"),
         ("service", "eventstore-prod-publish"),
         ("service", "eventstore-prod-index"),
         ("service", "eventstore-prod-replay"),
         ("service", "eventstore-prod-replays"),
+        ("service", "eventstore-prod-api"),
     }
-    services = {of["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] for of in functions(prod).values()}
+    services = {"eventstore-prod-api"} | {
+        of["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] for of in functions(prod).values()
+    }
     assert services > {metric[3] for metric in ours}
     assert {
         of["Environment"]["Variables"]["POWERTOOLS_METRICS_NAMESPACE"] for of in functions(prod).values()
