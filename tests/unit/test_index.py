@@ -11,7 +11,7 @@ from eventstore.adapters.memory import MemoryEventStore
 from eventstore.adapters.memory_log import MemoryEventLog
 from eventstore.index import Indexed, Indexer
 from eventstore.limits import INDEX_RESERVE_S, LOG_BLOCK_MAX_BYTES, STREAM_ID_MAX_BYTES
-from eventstore.log import tranche_of
+from eventstore.log import entry_size_bytes, tranche_of
 from eventstore.publication_order import StreamRecord
 from eventstore.testing.log_contract import addresses
 from tests.buses import CountingReader
@@ -26,6 +26,13 @@ class FailingLog(MemoryEventLog):
     def __init__(self, *, tranches: int = 4) -> None:
         super().__init__(tranches=tranches)
         self.errors: list[Exception | None] = []
+        self.is_away = False
+
+    @property
+    def tranches(self) -> int:
+        if self.is_away:
+            raise StoreUnavailable(operation="get", reason="not reached")
+        return super().tranches
 
     def append_block(self, tranche: int, events: list[Event]) -> int:  # type: ignore[override]
         error = self.errors.pop(0) if self.errors else None
@@ -136,6 +143,9 @@ def test_batch_stops_at_the_first_block_that_fails(shop: Shop) -> None:
     first = next(n for n, event in enumerate(events) if (event.stream_id, event.event_id) not in logged)
     assert done.stopped.sequence_number == str(first)
     assert "throttled" in done.stopped.reason
+    tranche = sorted({tranche_of(event.stream_id, tranches=4) for event in events})[1]
+    of_block = next(event for event in events if tranche_of(event.stream_id, tranches=4) == tranche)
+    assert (done.stopped.stream_id, done.stopped.event_id) == (of_block.stream_id, of_block.event_id)
 
     again = shop.index(events[first:])
     assert again.stopped is None
@@ -150,6 +160,25 @@ def test_batch_stops_before_the_functions_time_is_up(shop: Shop) -> None:
     assert done.blocks == 2
     assert done.stopped is not None
     assert done.stopped.reason == "the function's time was up"
+
+
+def test_what_is_left_to_the_functions_end_is_used_up_to_the_reserve(shop: Shop) -> None:
+    shop.remaining_s = [INDEX_RESERVE_S]
+    assert shop.index(shop.has("a", events=3)[2:]).logged == 3
+
+
+def test_batch_stops_at_its_first_record_while_the_log_is_away(shop: Shop) -> None:
+    events = shop.has("a", events=3)
+    shop.index(events[:1])
+    shop.log.is_away = True
+
+    done = shop.index(events)
+    assert done.stopped is not None
+    stopped = done.stopped
+    assert (stopped.sequence_number, stopped.stream_id, stopped.event_id) == ("1", "a", 2)
+    assert "not reached" in stopped.reason
+    assert (done.logged, done.blocks) == (0, 0)
+    assert shop.index(events[:1]).stopped is None  # it's logged already
 
 
 def test_what_can_not_be_read_back_stops_the_batch_and_loses_nothing(shop: Shop) -> None:
@@ -174,7 +203,36 @@ def test_item_that_is_no_event_is_passed_over_and_told(shop: Shop) -> None:
     assert (alone.blocks, alone.logged, alone.max_lag_us, len(alone.passed_over)) == (0, 0, None, 1)
 
 
+def test_event_behind_an_item_that_is_none_needs_no_read(shop: Shop) -> None:
+    one, _, three = shop.has("a", events=3)
+    shop.index([one, MalformedItem(stream_id="a", event_id=2, reason="Payload is missing")])
+    shop.index([three])
+    assert (shop.reader.looks, shop.reader.queries) == ([], 0)
+
+
+def test_item_that_comes_before_what_precedes_it_hides_nothing(shop: Shop) -> None:
+    events = shop.has("a", events=4)
+    shop.index(events[:1])
+    shop.index([MalformedItem(stream_id="a", event_id=3, reason="Payload is missing")])
+    shop.index(events[3:])
+    assert 2 in [entry.event_id for entry in shop.entries("a")]
+
+
+def test_block_is_filled_to_its_limit_and_what_is_no_event_takes_nothing(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = Shop(tranches=1)
+    events = shop.has("a", events=7)
+    odd = MalformedItem(stream_id="b", event_id=1, reason="Payload is missing")
+    monkeypatch.setattr("eventstore.index.LOG_BLOCK_MAX_BYTES", 3 * entry_size_bytes(events[0]))
+
+    assert shop.index([*events[:2], odd, *events[2:]]).blocks == 3
+    blocks = [entry.block for entry in shop.entries()]
+    assert blocks == [1, 1, 1, 2, 2, 2, 3]
+
+
 def test_lag_is_that_of_the_slowest_event(shop: Shop) -> None:
+    assert shop.index(shop.has("b", events=1)).max_lag_us == 0
     events = shop.has("a", events=2, apart_s=1)
     shop.now_us = NOON_US + 7 * SECOND_US
     assert shop.index(events).max_lag_us == 7 * SECOND_US

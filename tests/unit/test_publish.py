@@ -27,7 +27,10 @@ NOON_US = 1_769_860_800 * SECOND_US
 class Shop:
     """A store, its publisher and everything around them; time stands still unless it's moved."""
 
-    def __init__(self, *, reorder_window_s: float = 5.0, max_bytes: int = PUT_EVENTS_MAX_BYTES) -> None:
+    def __init__(
+        self, *, reorder_window_s: float = 5.0, max_bytes: int = PUT_EVENTS_MAX_BYTES, jitter: float = 1.0
+    ) -> None:
+        self.jitter = jitter
         self.now_us = NOON_US
         self.remaining_s = [60.0]
         self.pauses_s: list[float] = []
@@ -49,7 +52,7 @@ class Shop:
             ),
             reorder_window_s=self.reorder_window_s,
             clock_us=lambda: self.now_us,
-            jitter=lambda: 1.0,
+            jitter=lambda: self.jitter,
             sleep=self.pauses_s.append,
         )
 
@@ -115,6 +118,17 @@ def test_calls_stay_below_the_byte_limit() -> None:
     events = [shop.has(f"order-{n}", events=1, size_bytes=100_000)[0] for n in range(6)]
     shop.publish(events)
     assert [len(call) for call in shop.bus.calls] == [2, 2, 2]
+
+
+def test_entries_share_a_call_that_is_a_byte_below_the_limit_and_none_at_it() -> None:
+    alone = Shop()
+    alone.publish([alone.has(name, events=1)[0] for name in ("a", "b", "c")])
+    size_bytes = sum(entry.size_bytes for entry in alone.bus.calls[0])
+
+    for max_bytes, calls in ((size_bytes + 1, [3]), (size_bytes, [2, 1])):
+        shop = Shop(max_bytes=max_bytes)
+        shop.publish([shop.has(name, events=1)[0] for name in ("a", "b", "c")])
+        assert [len(call) for call in shop.bus.calls] == calls
 
 
 @settings(deadline=None)
@@ -348,7 +362,9 @@ def test_memory_keeps_the_last_run_of_a_stream() -> None:
     for event_id in (5, 6, 9, 8, 3):
         memory.add("a", event_id)
     assert [n for n in range(1, 12) if memory.has("a", n)] == [8, 9]
-    assert (memory.last_before("a", 10), memory.last_before("a", 7)) == (9, 0)
+    assert (memory.last_before("a", 10), memory.last_before("a", 9), memory.last_before("a", 7)) == (9, 0, 0)
+    memory.add("a", 9)
+    assert memory.has("a", 8)
 
 
 # --- failures -------------------------------------------------------------------------------------
@@ -363,6 +379,13 @@ def test_passing_failure_is_retried_in_place_with_growing_pauses() -> None:
     assert ids(shop.bus.taken, "b") == [1, 2]
     assert shop.pauses_s == [0.1, 0.2, 0.4]
     assert (done.published, done.stopped) == (4, None)
+
+
+def test_pause_between_tries_is_shortened_by_chance() -> None:
+    shop = Shop(jitter=0.25)
+    shop.bus.refusals = {("a", 1): [THROTTLED] * 2}
+    shop.publish(shop.has("a", events=1))
+    assert shop.pauses_s == [0.025, 0.05]
 
 
 def test_only_what_failed_is_sent_again() -> None:
@@ -492,6 +515,15 @@ def test_parking_that_fails_is_retried_and_then_stops_the_batch() -> None:
     assert ids(shop.bus.taken, "a") == [2]
 
 
+def test_parking_has_all_of_its_tries_whatever_the_publication_took() -> None:
+    shop = Shop()
+    shop.bus.refusals = {("a", 1): [*[THROTTLED] * (PUBLISH_MAX_TRIES - 1), MALFORMED]}
+    shop.failed.unavailable_times = PUBLISH_MAX_TRIES - 1
+    done = shop.publish(shop.has("a", events=2))
+    assert done.stopped is None
+    assert [failed.event_id for failed in done.parked] == [1]
+
+
 def test_read_back_that_fails_stops_behind_the_streams_before_it() -> None:
     shop = Shop()
     (b1,) = shop.has("b", events=1)
@@ -547,7 +579,14 @@ def test_batch_stops_before_the_deadline() -> None:
     assert len(shop.bus.calls) == 2
     assert done.stopped
     assert done.stopped.sequence_number == sequence_number(20)
-    assert "time was up" in done.stopped.reason
+    assert (done.stopped.stream_id, done.stopped.event_id) == ("s20", 1)
+    assert done.stopped.reason == "the function's time was up"
+
+
+def test_what_is_left_to_the_functions_end_is_used_up_to_the_reserve() -> None:
+    shop = Shop()
+    shop.remaining_s = [PUBLISH_RESERVE_S]
+    assert shop.publish(shop.has("a", events=3)[2:]).published == 3
 
 
 def test_no_read_begins_when_the_time_is_up() -> None:
@@ -568,13 +607,14 @@ def test_no_query_begins_when_the_look_took_the_time() -> None:
     done = shop.publish(events[1:])
     assert (len(shop.reader.looks), shop.reader.queries, shop.bus.calls) == (1, 0, [])
     assert done.stopped
-    assert "time was up" in done.stopped.reason
+    assert done.stopped.reason == "the function's time was up before its turn"
 
 
 def test_lag_is_the_longest_time_from_timestamp_to_publication() -> None:
     shop = Shop()
     events = [*shop.has("a", events=1, apart_s=3), *shop.has("b", events=1, apart_s=1)]
     assert shop.publish(events).max_lag_us == 4 * SECOND_US
+    assert shop.publish(shop.has("c", events=1)).max_lag_us == 0
 
 
 def test_empty_batch_is_done() -> None:
