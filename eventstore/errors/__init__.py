@@ -42,6 +42,7 @@ Each can be pickled and copied, with its text and its data.
     ├── HandlerFailed                      a subscription stopped at an event that its handler can't handle
     ├── LeaseLost                          a worker no longer holds a tranche's lease; nothing was stored
     ├── WorkerIdInUse                      two workers of a subscription have one id
+    ├── MalformedSubscriptionItem          an item of the subscriptions table that can't be used
     ├── TransientError                     it passes by itself; the same again is safe
     │   ├── StoreUnavailable               throttled or unreachable after all tries
     │   ├── ClockSkewed                    this computer's clock is too far from DynamoDB's
@@ -110,6 +111,7 @@ from eventstore.errors.readers import (
     IndexingStopped,
     LeaseLost,
     MalformedBlock,
+    MalformedSubscriptionItem,
     NotPublishable,
     PositionNotInLog,
     PublicationStopped,
@@ -173,6 +175,7 @@ __all__ = [
     "MalformedBlock",
     "MalformedItem",
     "MalformedStoreItem",
+    "MalformedSubscriptionItem",
     "NotPublishable",
     "NotSynchronous",
     "OtherVerification",

@@ -89,6 +89,23 @@ class WorkerIdInUse(EventStoreError):
         self.worker = worker
 
 
+class MalformedSubscriptionItem(EventStoreError):
+    """An item of the subscriptions table that can't be read: somebody has changed it. Nothing was stored.
+
+    `subscription` and `item` are its key, `repair` what to do with it.
+    """
+
+    def __init__(self, *, subscription: str, item: str, reason: str, repair: str) -> None:
+        super().__init__(
+            f"the item ({subscription!r}, {item!r}) of the subscriptions table can't be used: {reason}. "
+            f"Somebody has changed it: {repair}"
+        )
+        self.subscription = subscription
+        self.item = item
+        self.reason = reason
+        self.repair = repair
+
+
 class ReadModelRefused(EventStoreError):
     """A projection's writes for an event can't be done, or their condition failed; nothing was written."""
 

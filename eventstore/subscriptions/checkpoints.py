@@ -67,7 +67,8 @@ class ParkedEvent:
 class Checkpoints(Protocol):
     """Keeps the leases, workers and parked events of subscriptions, by the subscription's name.
 
-    All methods raise `StoreUnavailable` when throttled or unreachable: the same again is harmless.
+    All methods raise `StoreUnavailable` when throttled or unreachable: the same again is harmless. Those that
+    read items raise `MalformedSubscriptionItem` where somebody has changed one: it says which.
     """
 
     def read_group(self, subscription: str) -> Group:

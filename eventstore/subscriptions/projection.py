@@ -31,6 +31,7 @@ class ReadModel(Protocol[Write_contra]):
         Raises:
             ReadModelRefused: a write can't be done, or its own condition failed; nothing was written.
             StoreUnavailable: not known whether it was written; the same again is harmless.
+            MalformedSubscriptionItem: the last EventId's item was changed by somebody; nothing was written.
 
         Cost (DynamoDB): 1 transaction; 2 WCU a KB of each write, and 2 for the stream's last EventId.
         """

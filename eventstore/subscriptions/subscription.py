@@ -129,6 +129,8 @@ class Subscription:
             WorkerIdInUse: another worker has this one's id.
             SubscriptionNotFound, TranchesChanged, MalformedBlock, PositionNotInLog: it can't be read from
                 where it is, for example since a checkpoint lies behind the end of a log that was restored.
+            MalformedSubscriptionItem: somebody has changed a lease, a worker's or a parked event's item; the
+                error says which one, and how to repair it. No other tranche is read in its place.
         """
         self.run(until=lambda: False)
 

@@ -36,6 +36,7 @@ ELSEWHERE = {
     domain.InvalidDecision,
     domain.InvalidSubscriptionName,
     domain.LeaseLost,
+    domain.MalformedSubscriptionItem,
     domain.NotPublishable,
     domain.NotSynchronous,
     domain.OtherVerification,

@@ -36,7 +36,7 @@ def test_public_names_are_pinned() -> None:
         "NotSynchronous", "TransientError", "WorkerIdInUse",
         "SubscriptionNotFound", "execute", "read_log",
         "EventUidReused", "HeadNotInStream", "PartlyAppended", "TimestampOutOfRange", "UidNotSearchable",
-        "ClockSkewed", "StreamGap", "PositionNotInLog", "UnexpectedItem",
+        "ClockSkewed", "StreamGap", "PositionNotInLog", "UnexpectedItem", "MalformedSubscriptionItem",
     }  # fmt: skip
 
 

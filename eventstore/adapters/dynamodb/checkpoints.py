@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from botocore.exceptions import ClientError
+
+from eventstore.adapters.dynamodb import subscription_items as items
 from eventstore.adapters.dynamodb import subscription_schema as schema
 from eventstore.adapters.dynamodb.requests import Busy, SlotsTaken, checked, send
 from eventstore.arguments import check_functions, check_text
-from eventstore.errors import LeaseLost, StoreUnavailable, TranchesChanged, UnexpectedItem
+from eventstore.errors import LeaseLost, StoreUnavailable, TranchesChanged
 from eventstore.log import BlockPosition
 from eventstore.subscriptions.checkpoints import Group, Lease, ParkedEvent, Start
 
@@ -66,23 +68,28 @@ class DynamoDBCheckpoints:
         workers: dict[str, int] = {}
         tranches = 0
         for item in self._query(subscription, schema.GROUP_PREFIX):
-            if item[schema.ITEM]["S"].startswith(schema.LEASE_PREFIX):
-                lease = _lease_of(item)
-                leases[lease.tranche] = lease
-                tranches = max(tranches, int(item[schema.TRANCHES]["N"]))
+            if items.is_lease(item):
+                lease, of = items.lease_of(item), items.tranches_of(item)
+                if of != (tranches or of):
+                    raise items.malformed(
+                        item,
+                        f"its {schema.TRANCHES} is {of}, that of the lease before it {tranches}",
+                        items.OF_A_LEASE,
+                    )
+                leases[lease.tranche], tranches = lease, of
             else:
-                worker = item[schema.ITEM]["S"].removeprefix(schema.WORKER_PREFIX)
-                workers[worker] = int(item[schema.COUNTER]["N"])
+                worker, counter = items.worker_of(item)
+                workers[worker] = counter
         return Group(leases, workers, tranches)
 
     def begin(self, subscription: str, places: Sequence[BlockPosition]) -> None:
         """Make the free leases of a subscription; see `Checkpoints.begin`."""
         for tranche, place in enumerate(places):
             item = {
-                **_lease_key(subscription, tranche),
+                **items.lease_key(subscription, tranche),
                 schema.TRANCHE: {"N": str(tranche)},
                 schema.TRANCHES: {"N": str(len(places))},
-                schema.CHECKPOINT: _place_text(place),
+                schema.CHECKPOINT: items.place_text(place),
                 schema.FENCE: {"N": "0"},
                 schema.COUNTER: {"N": "0"},
             }
@@ -94,7 +101,7 @@ class DynamoDBCheckpoints:
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
             except SlotsTaken as taken:
-                begun_with = int((taken.items[0] or item)[schema.TRANCHES]["N"])
+                begun_with = items.tranches_of(taken.items[0] or item)
                 if begun_with != len(places):
                     raise TranchesChanged(begun_with=begun_with, given=len(places)) from taken
 
@@ -109,11 +116,11 @@ class DynamoDBCheckpoints:
                 values={":owner": {"S": owner}, ":counter": {"N": str(lease.counter)}, **_ONE},
             )
         except SlotsTaken as taken:
-            there = _lease_of(taken.items[0]) if taken.items[0] else None
+            there = items.lease_of(taken.items[0]) if taken.items[0] else None
             # A first try of this request, whose answer got lost, took it.
             ours = there and (there.owner, there.fence) == (owner, lease.fence + 1)
             return there if ours else None
-        return _lease_of(answer["Attributes"])
+        return items.lease_of(answer["Attributes"])
 
     def renew(
         self, subscription: str, lease: Lease, *, place: BlockPosition, start: Start | None = None
@@ -130,7 +137,7 @@ class DynamoDBCheckpoints:
     def join(self, subscription: str, worker: str, *, session: str, is_first: bool) -> bool:
         """Raise a worker's counter; see `Checkpoints.join`."""
         request: dict[str, Any] = {
-            "Key": _key(subscription, schema.WORKER_PREFIX + worker),
+            "Key": items.key(subscription, schema.WORKER_PREFIX + worker),
             "UpdateExpression": "SET #session = :session ADD #counter :one",
             "ExpressionAttributeNames": {"#counter": schema.COUNTER, "#session": schema.SESSION},
             "ExpressionAttributeValues": {":session": {"S": session}, **_ONE},
@@ -138,14 +145,14 @@ class DynamoDBCheckpoints:
         if not is_first:
             request["ConditionExpression"] = "attribute_not_exists(#session) OR #session = :session"
         try:
-            self._send(self._client.update_item, **request)
+            self._send_update(subscription, **request)
         except SlotsTaken:
             return False
         return True
 
     def leave(self, subscription: str, worker: str, *, counter: int | None = None) -> None:
         """Forget a worker; see `Checkpoints.leave`."""
-        request: dict[str, Any] = {"Key": _key(subscription, schema.WORKER_PREFIX + worker)}
+        request: dict[str, Any] = {"Key": items.key(subscription, schema.WORKER_PREFIX + worker)}
         if counter is not None:
             request["ConditionExpression"] = "#counter = :counter"
             request["ExpressionAttributeNames"] = {"#counter": schema.COUNTER}
@@ -159,14 +166,14 @@ class DynamoDBCheckpoints:
         """Put an event aside; see `Checkpoints.park`."""
         check = {
             "TableName": self._table_name,
-            "Key": _lease_key(subscription, lease.tranche),
+            "Key": items.lease_key(subscription, lease.tranche),
             "ConditionExpression": _HELD,
             "ExpressionAttributeNames": {"#fence": schema.FENCE, "#owner": schema.OWNER},
             "ExpressionAttributeValues": {":fence": {"N": str(lease.fence)}, **_owner(lease)},
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
         item = {
-            **_key(subscription, _parked_item(parked)),
+            **items.key(subscription, items.parked_item(parked)),
             schema.STREAM_ID: {"S": parked.stream_id},
             schema.EVENT_ID: {"N": str(parked.event_id)},
             schema.TRANCHE: {"N": str(parked.tranche)},
@@ -187,20 +194,12 @@ class DynamoDBCheckpoints:
 
     def read_parked(self, subscription: str, *, tranche: int | None = None) -> Iterator[ParkedEvent]:
         """Read what is parked; see `Checkpoints.read_parked`."""
-        of_tranche = "" if tranche is None else f"{tranche:04d}#"
-        for item in self._query(subscription, schema.PARKED_PREFIX + of_tranche):
-            yield ParkedEvent(
-                tranche=int(item[schema.TRANCHE]["N"]),
-                stream_id=item[schema.STREAM_ID]["S"],
-                event_id=int(item[schema.EVENT_ID]["N"]),
-                reason=item[schema.REASON]["S"],
-                parked_at_us=int(item[schema.PARKED_AT]["N"]),
-                traceback=item[schema.TRACEBACK]["S"] if schema.TRACEBACK in item else "",
-            )
+        for item in self._query(subscription, items.parked_prefix(tranche)):
+            yield items.parked_of(item)
 
     def unpark(self, subscription: str, parked: ParkedEvent) -> None:
         """Forget a parked event; see `Checkpoints.unpark`."""
-        self._send(self._client.delete_item, Key=_key(subscription, _parked_item(parked)))
+        self._send(self._client.delete_item, Key=items.key(subscription, items.parked_item(parked)))
 
     def _move(
         self,
@@ -211,7 +210,7 @@ class DynamoDBCheckpoints:
         *,
         removed: tuple[str, ...],
     ) -> Lease:
-        set_also, values = "", {":place": _place_text(place), **_owner(lease), **_ONE}
+        set_also, values = "", {":place": items.place_text(place), **_owner(lease), **_ONE}
         if start:
             set_also = ", #stream = :stream, #event = :event, #starts = :starts"
             values |= {
@@ -232,14 +231,14 @@ class DynamoDBCheckpoints:
             )
         except SlotsTaken as taken:
             raise _lost(subscription, lease, taken) from taken
-        return _lease_of(answer["Attributes"])
+        return items.lease_of(answer["Attributes"])
 
     def _update(
         self, subscription: str, lease: Lease, *, update: str, condition: str, values: dict[str, Any]
     ) -> Any:
-        answer = self._send(
-            self._client.update_item,
-            Key=_lease_key(subscription, lease.tranche),
+        answer = self._send_update(
+            subscription,
+            Key=items.lease_key(subscription, lease.tranche),
             UpdateExpression=update,
             ConditionExpression=condition,
             ExpressionAttributeNames={
@@ -249,8 +248,16 @@ class DynamoDBCheckpoints:
             ReturnValues="ALL_NEW",
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
-        _check_key(answer["Attributes"], subscription, f"{schema.LEASE_PREFIX}{lease.tranche:04d}")
+        items.check_key(answer["Attributes"], subscription, f"{schema.LEASE_PREFIX}{lease.tranche:04d}")
         return answer
+
+    def _send_update(self, subscription: str, **request: Any) -> Any:
+        try:
+            return self._send(self._client.update_item, **request)
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ValidationException":
+                self.read_group(subscription)  # raises when what is to be counted up is no number
+            raise
 
     def _query(self, subscription: str, prefix: str) -> Iterator[dict[str, Any]]:
         request: dict[str, Any] = {
@@ -262,7 +269,7 @@ class DynamoDBCheckpoints:
         while True:
             answer = self._send(self._client.query, **request)
             for item in answer["Items"]:
-                _check_key(item, subscription, prefix)
+                items.check_key(item, subscription, prefix)
                 yield item
             if "LastEvaluatedKey" not in answer:
                 return
@@ -272,55 +279,12 @@ class DynamoDBCheckpoints:
         return send(operation, TableName=self._table_name, **request)
 
 
-def _key(subscription: str, item: str) -> dict[str, Any]:
-    return {schema.SUBSCRIPTION: {"S": subscription}, schema.ITEM: {"S": item}}
-
-
-def _check_key(item: dict[str, Any], subscription: str, prefix: str) -> None:
-    """Raise UnexpectedItem for an item of another subscription or kind."""
-    key = (item[schema.SUBSCRIPTION]["S"], item[schema.ITEM]["S"])
-    if key[0] != subscription or not key[1].startswith(prefix):
-        raise UnexpectedItem(asked=f"{subscription!r}, {prefix}...", answered=str(key))
-
-
-def _lease_key(subscription: str, tranche: int) -> dict[str, Any]:
-    return _key(subscription, f"{schema.LEASE_PREFIX}{tranche:04d}")
-
-
-def _parked_item(parked: ParkedEvent) -> str:
-    # A stream id can be as long as a whole sort key.
-    stream = hashlib.sha256(parked.stream_id.encode()).hexdigest()[:32]
-    return f"{schema.PARKED_PREFIX}{parked.tranche:04d}#{stream}#{parked.event_id:016d}"
-
-
-def _place_text(place: BlockPosition) -> dict[str, Any]:
-    return {"S": f"{place.block}.{place.entries}"}
-
-
 def _owner(lease: Lease) -> dict[str, Any]:
     # Nobody has the empty id: of a free lease nothing is stored.
     return {":owner": {"S": lease.owner or ""}}
 
 
 def _lost(subscription: str, lease: Lease, taken: SlotsTaken) -> LeaseLost:
-    there = taken.items[0]
-    taken_by = there[schema.OWNER]["S"] if there and schema.OWNER in there else ""
-    return LeaseLost(subscription=subscription, tranche=lease.tranche, taken_by=taken_by if there else None)
-
-
-def _lease_of(item: dict[str, Any]) -> Lease:
-    block, entries = item[schema.CHECKPOINT]["S"].split(".")
-    return Lease(
-        tranche=int(item[schema.TRANCHE]["N"]),
-        place=BlockPosition(int(block), int(entries)),
-        owner=item[schema.OWNER]["S"] if schema.OWNER in item else None,
-        fence=int(item[schema.FENCE]["N"]),
-        counter=int(item[schema.COUNTER]["N"]),
-        start=Start(
-            item[schema.STARTED_STREAM]["S"],
-            int(item[schema.STARTED_EVENT]["N"]),
-            int(item[schema.STARTS]["N"]),
-        )
-        if schema.STARTS in item
-        else None,
-    )
+    there = items.lease_of(taken.items[0]) if taken.items[0] else None
+    taken_by = (there.owner or "") if there else None
+    return LeaseLost(subscription=subscription, tranche=lease.tranche, taken_by=taken_by)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
+from eventstore.adapters.dynamodb import subscription_items as items
 from eventstore.adapters.dynamodb import subscription_schema as schema
 from eventstore.adapters.dynamodb.requests import (
     Busy,
@@ -66,6 +67,7 @@ class DynamoDBReadModel:
                 return True
             except SlotsTaken as taken:
                 if taken.items[0]:
+                    _check_last(taken.items[0], event)
                     return False
                 raise _refused(event, "a condition of its own writes failed") from taken
             except Busy:
@@ -90,6 +92,15 @@ class DynamoDBReadModel:
             "ExpressionAttributeValues": {":event": {"N": str(event.event_id)}},
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
+
+
+def _check_last(item: Mapping[str, Any], event: Event) -> None:
+    """Refuse what is in the way of an event and is no later EventId: the event would be lost by it."""
+    last = items.last_of(item)
+    if last < event.event_id:
+        raise items.malformed(
+            item, f"its {schema.EVENT_ID} is {last}, and was in the way of {event.event_id}", items.OF_A_LAST
+        )
 
 
 def _refused(event: Event, reason: str) -> ReadModelRefused:
