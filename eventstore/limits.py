@@ -82,14 +82,20 @@ FACTS_CLOCKS_S: Final = 300.0
 """Seconds by which the clocks of two writers may differ (ours) when one of them, just begun, believes the
 other's time of raising the number of shards; so old it has to be beyond `FACTS_SPREAD_S`."""
 
-UID_SKEW_S: Final = 60.0
-"""Seconds by which the clock that made a UUIDv7 may be ahead of the writer's for an append with ANY or EXISTS
-(ours): one further ahead is refused. So no event that was appended like that is older than its uid less this,
-and so far back, and no further, the stream is searched for it."""
+UID_SKEW_S: Final = 10.0
+"""Seconds by which the clock that made a UUIDv7 may be ahead of the writer's (ours): one further ahead is
+refused, whatever is expected. So no event that was appended is older than its uid less this, and so far back,
+and no further, an append with ANY or EXISTS searches the stream for it. Each second more costs each of those
+the events of that second; clocks kept by NTP differ by some milliseconds."""
 
 UID_SEARCH_MAX_EVENTS: Final = 1_000
 """Events that an append with ANY or EXISTS and uids of its own looks at, at most, to know whether it was made
-before (ours: 250 RCU at 1 KB an event)."""
+before (ours: 250 RCU at up to 1 KB an event, 100 events a second of one stream). At 100 a second the searches
+would read eight times what a partition gives (3,000 RCU a second), so more would serve nobody."""
+
+UID_SEARCH_MAX_BYTES: Final = 4 * 1_024 * 1_024
+"""Bytes of events, uncompressed, after which that search ends, too (ours: 1,024 RCU, and up to 256 for the
+rest of the last query's 1 MB)."""
 
 APPEND_MAX_TRIES: Final = 100
 """Tries of one append that expects no version, or is in the way of other transactions, with pauses of up to

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from eventstore.errors import EventUidReused, PartlyAppended, UidNotSearchable
 from eventstore.events import Event, Head, NewEvent
-from eventstore.limits import UID_SEARCH_MAX_EVENTS
+from eventstore.limits import UID_SEARCH_MAX_BYTES, UID_SEARCH_MAX_EVENTS
+from eventstore.positions import from_us
 from eventstore.store import Append
 from eventstore.uids import stored_since_us
 
@@ -45,20 +46,25 @@ class Wanted:
         if event.uid in self.uids:
             self.seen[event.event_id] = event
 
-    def search(self, backward: Iterable[Event]) -> None:
+    def search(self, backward: Iterable[Event], *, size_bytes: Callable[[str, Event], int]) -> None:
         """Look at a stream's events from its head back, until the uids are found or ruled out.
 
+        Args:
+            size_bytes: how large an event of a stream is.
+
         Raises:
-            UidNotSearchable: neither, after `UID_SEARCH_MAX_EVENTS` events.
+            UidNotSearchable: neither, after `UID_SEARCH_MAX_EVENTS` events or `UID_SEARCH_MAX_BYTES`.
         """
-        oldest_us = stored_since_us(self.uids)
+        oldest_us, looked_bytes = stored_since_us(self.uids), 0
         for looked, event in enumerate(backward, start=1):
             self.head = self.head or event.head
             self.look_at(event)
             if self.seen or event.timestamp_us < oldest_us or event.event_id == 1:
                 return
-            if looked == UID_SEARCH_MAX_EVENTS:
-                raise UidNotSearchable(stream_id=self.append.stream_id, limit=UID_SEARCH_MAX_EVENTS)
+            looked_bytes += size_bytes(event.stream_id, event)
+            if looked == UID_SEARCH_MAX_EVENTS or looked_bytes >= UID_SEARCH_MAX_BYTES:
+                since = from_us(oldest_us) if oldest_us else None
+                raise UidNotSearchable(stream_id=self.append.stream_id, limit=looked, since=since)
         self.head = self.head or Head(self.append.stream_id, 0, 0)
 
     def whole(self) -> tuple[Event, ...] | None:

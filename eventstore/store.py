@@ -128,8 +128,10 @@ class EventStore(Protocol):
             HeadNotInStream: a Head that is further ahead than clocks may differ isn't an event of the stream:
                 it's another store's, or one from before a restore; nothing was written.
             UidNotSearchable: `ANY` or `EXISTS` with uids of your own that aren't among the last
-                `UID_SEARCH_MAX_EVENTS` events, and may be older; nothing was written. A UUIDv7 made for
-                this append is looked for only since `UID_SKEW_S` before it was made. One that is further
+                `UID_SEARCH_MAX_EVENTS` events or `UID_SEARCH_MAX_BYTES`, and may be older; nothing was
+                written. A UUIDv7 is looked for only since `UID_SKEW_S` before it was made: made for this
+                append, it's refused on a stream that gets more than that many events in that time, 100 a
+                second. One that is further
                 ahead of the writer's clock than that is refused (InvalidEventUid), whatever is expected.
             TimestampOutOfRange: the writer's clock is behind the year 9999; nothing was written.
             StoreUnavailable: not known whether it was written; repeat it with the same uids and the same

@@ -52,7 +52,21 @@ def check_not_ahead(uid: str, *, now_us: int, field: str) -> None:
         )
 
 
+def uid_ahead_s(uid: str, *, timestamp_us: int) -> float:
+    """Return how many seconds a stored event's UUIDv7 is later than its Timestamp; 0 where it's searched for.
+
+    No append writes such an event (`check_not_ahead`), and none with ANY or EXISTS finds it.
+    """
+    ahead_us = (uuid7_time_us(uid) or 0) - timestamp_us
+    return ahead_us / 1_000_000 if ahead_us > _SKEW_US else 0.0
+
+
 _CANONICAL: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+def is_uid(text: str) -> bool:
+    """Return whether a text is a UUID as events have it, in capitals or not."""
+    return bool(_CANONICAL.fullmatch(text))
 
 
 def check_uid(uid: str | UUID, *, field: str) -> str:

@@ -12,7 +12,14 @@ from itertools import islice
 from operator import attrgetter
 from typing import NoReturn
 
-from eventstore.appends import check_times, check_transaction, check_versions, has_to_be_read, stamp
+from eventstore.appends import (
+    check_times,
+    check_transaction,
+    check_versions,
+    event_size_bytes,
+    has_to_be_read,
+    stamp,
+)
 from eventstore.arguments import check_functions, check_number, check_port
 from eventstore.errors import ExpectedVersionAhead, HeadNotInStream, InvalidArgument, VersionConflict
 from eventstore.events import Event, Head, NewEvent, check_stream_id
@@ -195,7 +202,7 @@ class MemoryEventStore:
         if isinstance(expected, Expect):
             wanted.head = self._head(stream_id)
             if wanted.has_given_uids:
-                wanted.search(reversed(stream))
+                wanted.search(reversed(stream), size_bytes=event_size_bytes)
             if expected is Expect.EXISTS and not stream:
                 raise VersionConflict(stream_id=stream_id, expected=str(expected), actual=0)
             return

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from eventstore import setting_rules as rules
 from eventstore.errors import InvalidInput
-from eventstore.limits import EQUAL_TIMESTAMPS_MAX_KB, PUT_EVENTS_MAX_BYTES, SHARDS_MAX
+from eventstore.limits import EQUAL_TIMESTAMPS_MAX_KB, PUT_EVENTS_MAX_BYTES, SHARDS_MAX, UID_SKEW_S
 
 VERIFY_SETTLING_S: Final = 60
 """Seconds for which `verify` compares no event with the index and the log, unless told otherwise (ours)."""
@@ -203,6 +203,11 @@ def add_import_options(parser: argparse.ArgumentParser) -> None:
         "--equal-timestamps",
         action="store_true",
         help=f"take more than {EQUAL_TIMESTAMPS_MAX_KB:,} KB of one Timestamp, which are read together",
+    )
+    parser.add_argument(
+        "--any-uids",
+        action="store_true",
+        help=f"take uids twice in a stream, and UUIDv7s more than {UID_SKEW_S:g} s after their Timestamp",
     )
     parser.add_argument(
         "--parallel",

@@ -124,6 +124,7 @@ def _check(options: argparse.Namespace, excepted: frozenset[str], latest_us: int
             excepted=excepted,
             latest_us=latest_us,
             equal_timestamps=options.equal_timestamps,
+            any_uids=options.any_uids,
             checked=bar.at,
         )
     unknown = sorted(stream_id for stream_id, lines in contents.excepted.items() if not lines)

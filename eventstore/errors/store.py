@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from eventstore.errors.base import EventStoreError, TransientError
+from eventstore.limits import UID_SEARCH_MAX_BYTES, UID_SEARCH_MAX_EVENTS, UID_SKEW_S
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -81,16 +82,26 @@ class EventUidReused(EventStoreError):
 class UidNotSearchable(EventStoreError):
     """It can't be ruled out at bounded cost that an append to ANY or EXISTS was made before.
 
-    The last `limit` events of the stream have none of its uids, and older ones may. Nothing was written.
+    The last `limit` events of the stream have none of its uids, and older ones may: those since `since`, or
+    any of them when that's None. Nothing was written.
     """
 
-    def __init__(self, *, stream_id: str, limit: int) -> None:
+    def __init__(self, *, stream_id: str, limit: int, since: datetime | None) -> None:
+        most = f"{UID_SEARCH_MAX_EVENTS:,} events or {UID_SEARCH_MAX_BYTES // 1_024 // 1_024} MB"
+        far = (
+            f"to {since.isoformat()}, {UID_SKEW_S:g} s before they were made, and the stream has more since"
+            if since
+            else f"to the first event; for UUIDv7s it's {UID_SKEW_S:g} s before they were made"
+        )
         super().__init__(
             f"the last {limit:,} events of stream {stream_id!r} have none of this append's uids, and older "
-            "ones may: send UUIDv7s made for this append just now, or expect a version, or leave the uids out"
+            f"ones may: {most} are searched at most, and these uids have to be looked for back {far}. If it "
+            "may have been made before, read the stream for its events; a new one takes UUIDv7s made just "
+            "now and a stream that gets less in that time, or a version that's expected, or no uids"
         )
         self.stream_id = stream_id
         self.limit = limit
+        self.since = since
 
 
 class HeadNotInStream(EventStoreError):

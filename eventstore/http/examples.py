@@ -117,7 +117,7 @@ def errors() -> dict[type[Exception], Exception]:
         StoreFormatUnknown(format_version=2, known=1),
         PositionNotInLog(tranche=0, block=7, entries=0, last_block=2),
         MalformedBlock(tranche=0, block=2, reason="it's missing, though later ones are there"),
-        UidNotSearchable(stream_id="order-1", limit=UID_SEARCH_MAX_EVENTS),
+        UidNotSearchable(stream_id="order-1", limit=UID_SEARCH_MAX_EVENTS, since=None),
         TimestampOutOfRange(stream_id="order-1", timestamp_us=TIMESTAMP_MAX_US + 1),
         StoreUnavailable(operation="append", reason="throttled"),
         UnexpectedItem(asked="'order-1', EventId 1", answered="'order-2', EventId 1"),

@@ -25,7 +25,12 @@ from eventstore.http.fields import (
     Version,
 )
 from eventstore.http.times import format_time
-from eventstore.limits import TRANSACTION_MAX_EVENTS, UID_SEARCH_MAX_EVENTS, UID_SKEW_S
+from eventstore.limits import (
+    TRANSACTION_MAX_EVENTS,
+    UID_SEARCH_MAX_BYTES,
+    UID_SEARCH_MAX_EVENTS,
+    UID_SKEW_S,
+)
 from eventstore.log import LogEntry
 from eventstore.store import Appended
 
@@ -43,8 +48,10 @@ class EventToAppend(Struct, rename="camel", forbid_unknown_fields=True):
                 description="A UUID of your own, the same on every try: then the same append, with the same "
                 "uids and the same `expectedVersion`, is written once, at any later time. Give it to all "
                 f"events of an append, or to none. A UUIDv7 may be {UID_SKEW_S:g} s ahead of our clock. With "
-                "`any` and `exists` it has to be a UUIDv7 made for the append, unless the stream has at most "
-                f"{UID_SEARCH_MAX_EVENTS:,} events: the stream is searched for it so far back.",
+                "`any` and `exists` the stream is searched for it: for a UUIDv7 back to "
+                f"{UID_SKEW_S:g} s before it was made, for another in all of it, and in no more than "
+                f"{UID_SEARCH_MAX_EVENTS:,} events or {UID_SEARCH_MAX_BYTES // 1_024 // 1_024} MB. What "
+                "isn't ruled out by then is refused (uid-not-searchable).",
             ),
         ]
         | UnsetType

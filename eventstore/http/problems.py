@@ -16,6 +16,7 @@ from eventstore.limits import (
     PAGE_MAX_EVENTS,
     RESERVED_STREAM_ID_PREFIX,
     STREAM_ID_MAX_BYTES,
+    UID_SEARCH_MAX_BYTES,
     UID_SEARCH_MAX_EVENTS,
     UID_SKEW_S,
 )
@@ -245,8 +246,11 @@ PROBLEM_TYPES: Final[dict[type[Exception], ProblemType]] = {
         409,
         "It can't be ruled out that the append was made before",
         f"Nothing was written. With `any` or `exists`, send UUIDv7s that are made for this append: they are "
-        f"looked for among the stream's last {UID_SEARCH_MAX_EVENTS:,} events, or those since "
-        f"{UID_SKEW_S:g} s before they were made. Or expect a version, or leave the uids out.",
+        f"looked for back to {UID_SKEW_S:g} s before they were made, other uids in the whole stream, and "
+        f"either among its last {UID_SEARCH_MAX_EVENTS:,} events or "
+        f"{UID_SEARCH_MAX_BYTES // 1_024 // 1_024} MB at most. So a stream that gets more than that in "
+        f"{UID_SKEW_S:g} s takes no such append: expect a version, or leave the uids out. If it may have "
+        "been made before, read the stream for its events first.",
     ),
     domain.TimestampOutOfRange: ProblemType(
         "timestamp-out-of-range",

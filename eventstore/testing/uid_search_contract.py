@@ -19,7 +19,8 @@ from eventstore import (
     TimestampOutOfRange,
     UidNotSearchable,
 )
-from eventstore.limits import TIMESTAMP_MAX_US, UID_SEARCH_MAX_EVENTS, UID_SKEW_S
+from eventstore.limits import TIMESTAMP_MAX_US, UID_SEARCH_MAX_BYTES, UID_SEARCH_MAX_EVENTS, UID_SKEW_S
+from eventstore.positions import from_us
 from eventstore.testing.clock import FakeClock
 from eventstore.testing.store_contract import HOUR, SETTLING_S, StoreContract, some_events
 from eventstore.uids import uuid7
@@ -54,10 +55,37 @@ class UidSearchContract(StoreContract):
                 store.append("order-1", [mine], expected=expected)
         assert store.head("order-1").version == UID_SEARCH_MAX_EVENTS + 2
 
-        clock.move(HOUR)
+        # A UUIDv7 made for the append: on a stream that gets as much in the time of its search.
+        for moved in (timedelta(), _SKEW):
+            clock.move(moved)
+            with pytest.raises(UidNotSearchable, match="gets less in that time") as caught:
+                store.append("order-1", [NewEvent.of("Happened", uid=_uid(clock))], expected=ANY)
+            assert caught.value.since == from_us(clock()) - _SKEW
+        clock.move(timedelta(milliseconds=2))
         event = NewEvent.of("Happened", uid=_uid(clock))
         assert not store.append("order-1", [event], expected=ANY).repeated
         assert store.append("order-1", [event], expected=ANY).repeated
+
+    def test_search_ends_after_its_bytes_however_few_events_they_are(
+        self, store: EventStore, clock: FakeClock
+    ) -> None:
+        large = NewEvent(name="N", payload='"' + "x" * 380_000 + '"')
+        (mine,) = some_events(1, with_uids=True)
+        store.append("order-1", some_events(1), expected=0)
+        store.append("order-1", [mine], expected=1)
+        most = UID_SEARCH_MAX_BYTES // 380_000
+        for _ in range(most):
+            store.append("order-1", [large], expected=ANY)
+
+        assert store.append("order-1", [mine], expected=ANY).repeated
+        store.append("order-1", [large], expected=ANY)
+        for expected in (ANY, EXISTS):
+            for event in (mine, NewEvent.of("Happened", uid=_uid(clock))):
+                with pytest.raises(UidNotSearchable) as caught:
+                    store.append("order-1", [event], expected=expected)
+                assert caught.value.limit == most + 1
+        clock.move(HOUR)
+        assert store.append("order-1", [NewEvent.of("N", uid=_uid(clock))], expected=ANY).version == most + 4
 
     @pytest.mark.parametrize("expected", [ANY, EXISTS, 1])
     def test_uuid7_further_ahead_than_the_allowance_is_refused(

@@ -22,6 +22,8 @@ from eventstore.events import Event
 from eventstore.limits import BAD_LINES_TOLD, SHARDS_MAX, TIMESTAMP_MAX_US
 from eventstore.transfer.equal_times import EqualTimes
 from eventstore.transfer.lines import LastLine, LeftOut, Line, order_fault, read_lines
+from eventstore.transfer.repeated_uids import RepeatedUids
+from eventstore.uids import uid_ahead_s
 
 WINDOW_EVENTS: Final = 10_000
 WINDOW_BYTES: Final = 32 * 1_024 * 1_024
@@ -113,6 +115,7 @@ def check_export(
     excepted: Collection[str] = (),
     latest_us: int = TIMESTAMP_MAX_US,
     equal_timestamps: bool = False,
+    any_uids: bool = False,
     checked: Callable[[int], None] = lambda _events: None,
 ) -> Contents:
     """Read a file and check all of it: each line, each stream's order, the number of events, the checksum.
@@ -122,9 +125,11 @@ def check_export(
         excepted: streams that are not to be imported: whatever is wrong with their lines is passed over.
         latest_us: the highest Timestamp that can be: a later one was stamped by a wrong clock.
         equal_timestamps: any number of events may have one Timestamp, not only `EQUAL_TIMESTAMPS_MAX_KB`.
+        any_uids: take uids that no append takes: a UUIDv7 that is more than `UID_SKEW_S` later than its
+            event's Timestamp, and one that stands twice in a stream.
         checked: is told how many events were checked so far, each 1,000.
 
-    Memory: one line, about 200 bytes a stream, and 1 MB.
+    Memory: one line, about 200 bytes a stream, 8 bytes an event (none with `any_uids`), and 1 MB.
 
     Raises:
         InvalidArgument, NotSynchronous: an argument that can't be used; nothing was read.
@@ -138,11 +143,14 @@ def check_export(
         excepted=dict.fromkeys(excepted, 0),
         latest_us=latest_us,
         times=None if equal_timestamps else EqualTimes(),
+        uids=None if any_uids else RepeatedUids(),
     )
     for line in read_lines(path):
         check.add(line)
         if check.events % 1_000 == 0:
             checked(check.events)
+    for bad in check.uids.lines(read_lines(path), excepted=check.excepted) if check.uids else ():
+        check.refuse(bad.number, bad.reason, bad.stream_id)
     if check.end is None:
         check.bad_count += 1
         check.bad.append(BadLine(check.number + 1, _CUT_OFF))
@@ -166,6 +174,7 @@ class _Check:
     excepted: dict[str, int]
     latest_us: int
     times: EqualTimes | None
+    uids: RepeatedUids | None
     last: dict[str, tuple[int, int]] = field(default_factory=dict)
     """EventId and Timestamp of each stream's last event."""
     events: int = 0
@@ -203,8 +212,17 @@ class _Check:
         fault = order_fault(event, behind=self.last.get(event.stream_id), whole_streams=self.whole_streams)
         self.last[event.stream_id] = event.event_id, event.timestamp_us
         if not fault and event.timestamp_us > self.latest_us:
-            ahead_s = (event.timestamp_us - self.latest_us) / 1_000_000
-            return f"timestampUs: {event.timestamp_us} is {ahead_s:,.0f} s later than can be"
+            late_s = (event.timestamp_us - self.latest_us) / 1_000_000
+            return f"timestampUs: {event.timestamp_us} is {late_s:,.0f} s later than can be"
+        if not fault and self.uids:
+            self.uids.add(event)
+            uid_s = uid_ahead_s(event.uid, timestamp_us=event.timestamp_us)
+            if uid_s:
+                return (
+                    f"eventUid: is a UUIDv7 of {uid_s:,.0f} s after its timestampUs, so that an append to "
+                    "any or exists wouldn't find it, and write it again; give another UUID, or one of "
+                    "that time, or import it with --any-uids"
+                )
         return fault
 
 

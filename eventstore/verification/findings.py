@@ -23,6 +23,8 @@ class Kind(StrEnum):
     """A Timestamp that is not higher than that of an earlier event of the stream."""
     FUTURE_TIMESTAMP = "future-timestamp"
     """A Timestamp ahead of DynamoDB's clock, which all later events of the stream follow."""
+    UID_AHEAD = "uid-ahead"
+    """A UUIDv7 that is further behind its Timestamp than an append takes: none to ANY or EXISTS finds it."""
     MISSING_IN_INDEX = "missing-in-index"
     ONLY_IN_INDEX = "only-in-index"
     INDEX_DIFFERS = "index-differs"

@@ -10,10 +10,11 @@ from typing import Any, Final, Protocol, Self
 from zlib import crc32
 
 from eventstore.errors import InvalidInput, MalformedItem
-from eventstore.events import check_stored
+from eventstore.events import Event, check_stored
 from eventstore.limits import FUTURE_S, TIMESTAMP_MAX_US
 from eventstore.positions import from_us
 from eventstore.stored_items import StoredItem, StoredItems, in_stream_order
+from eventstore.uids import is_uid, uid_ahead_s
 from eventstore.verification.digests import PartDigests
 from eventstore.verification.findings import Finding, Kind, Repair
 
@@ -190,6 +191,8 @@ class SegmentCheck:
             if time_us <= state.timestamp_us:
                 what = f"is {time_us}, not higher than {state.timestamp_us}, that of an earlier event"
                 yield _finding(Kind.TIMESTAMP_ORDER, item, f"Timestamp {what}")
+            else:
+                yield from uid_fault(item, time_us)
             yield from self._future(item, time_us)
             state.timestamp_us = time_us
         state.version = item.event_id
@@ -255,6 +258,15 @@ def check_content(item: StoredItem) -> Iterator[Finding]:
         check_stored(event)
     except InvalidInput as error:
         yield _finding(Kind.MALFORMED, item, str(error))
+
+
+def uid_fault(item: StoredItem, time_us: int) -> Iterator[Finding]:
+    """Yield what keeps an append to ANY or EXISTS from knowing an event again."""
+    uid = item.event.uid if isinstance(item.event, Event) else ""
+    later_s = uid_ahead_s(uid, timestamp_us=time_us) if is_uid(uid) else 0
+    if later_s:
+        what = f"uid is a UUIDv7 of {later_s:,.0f} s after the Timestamp; an append to any or exists doesn't"
+        yield _finding(Kind.UID_AHEAD, item, f"{what} find it")
 
 
 def index_fault(item: StoredItem, *, read_shards: int) -> tuple[Kind, str] | None:

@@ -38,6 +38,7 @@ from eventstore.limits import (
     ITEM_MAX_BYTES,
     TRANSACTION_EVENT_OVERHEAD_BYTES,
     TRANSACTION_MAX_BYTES,
+    UID_SEARCH_MAX_BYTES,
     UID_SEARCH_MAX_EVENTS,
 )
 from eventstore.uids import uuid7
@@ -112,6 +113,20 @@ def test_search_on_a_long_stream_is_bounded_and_for_a_uuid7_of_now_it_is_one_eve
     store.append(long_stream, some(uid=uuid7_text), expected=ANY)
     assert meter.requests == ["Query", "PutItem"]
     assert (meter.items, meter.table_units, meter.index_units) == (1, 2.0, 1.0)
+
+
+def test_search_among_large_events_costs_no_more_than_its_bytes_and_a_query(
+    store: DynamoDBEventStore,
+) -> None:
+    for _ in range(4):
+        store.append("s", some(12, payload='"' + "x" * 300_000 + '"'), expected=ANY)
+    meter = Meter.on(store._client)
+
+    with pytest.raises(UidNotSearchable):
+        store.append("s", some(uid=uuid7_text), expected=ANY)
+
+    page = 1_024 * 1_024
+    assert UID_SEARCH_MAX_BYTES / 4_096 <= meter.table_units <= (UID_SEARCH_MAX_BYTES + page) / 4_096
 
 
 @pytest.mark.parametrize("count", [1, 3])

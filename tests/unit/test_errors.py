@@ -31,6 +31,7 @@ SAMPLES: Final[dict[str, Any]] = {
     "Path": Path("events.ndjson.gz"),
     "Sequence[BadLine]": [BadLine(3, "no JSON"), BadLine(9, "no name")],
     "Sequence[str]": ["GET", "POST"],
+    "datetime | None": datetime(2026, 1, 31, 9, 30, tzinfo=UTC),
     "datetime": datetime(2026, 1, 31, 9, 30, tzinfo=UTC),
     "float": 1.5,
     "int": 7,

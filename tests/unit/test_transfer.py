@@ -9,21 +9,24 @@ import random
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from eventstore import BadExport, Event, FileExists, InvalidInput, MalformedItem, NewEvent, StoreUnavailable
-from eventstore.limits import EQUAL_TIMESTAMPS_MAX_KB, LINE_MAX_BYTES, LINE_SKIPPED_MAX_BYTES
+from eventstore.limits import EQUAL_TIMESTAMPS_MAX_KB, LINE_MAX_BYTES, LINE_SKIPPED_MAX_BYTES, UID_SKEW_S
 from eventstore.transfer import importing
 from eventstore.transfer.equal_times import EqualTimes
 from eventstore.transfer.export import export
 from eventstore.transfer.importing import Imported, check_export, import_events
 from eventstore.transfer.lines import Line, read_lines
+from eventstore.transfer.repeated_uids import RepeatedUids
 from eventstore.transfer.selection import Selection
+from eventstore.uids import uuid7
 from tests.stored_events import MemoryStoredEvents, item
 
 UID = "8f7e1c1e-5f3c-4d6f-9a46-0a2b8f6f3a10"
@@ -31,7 +34,8 @@ SETTLED = "2026-01-01T00:00:00+00:00"
 
 
 def event(stream: str, number: int) -> Event:
-    return Event(stream, number, "Happened", '{"n":1.50}', "{}", UID, 1_700_000_000_000_000 + number)
+    uid = f"{UID[:-8]}{number:08x}"
+    return Event(stream, number, "Happened", '{"n":1.50}', "{}", uid, 1_700_000_000_000_000 + number)
 
 
 def selection(*, end_us: int = 2**62, now_us: int = 2**62) -> Selection:
@@ -249,6 +253,63 @@ def test_one_event_too_many_of_one_timestamp_is_refused_where_it_stands(tmp_path
     )
     assert "--except" not in str(caught.value)
     assert check_export(refused, whole_streams=True, equal_timestamps=True).events == 20_006
+
+
+def bad_lines(path: Path, **options: Any) -> list[tuple[int, str | None, str]]:
+    try:
+        check_export(path, whole_streams=True, **options)
+    except BadExport as error:
+        return [(line.number, line.stream_id, line.reason) for line in error.lines]
+    return []
+
+
+def test_uuid7_of_later_than_its_event_is_refused_as_an_append_does(tmp_path: Path) -> None:
+    """Such as one that a script makes now for events of long ago: an append to any looked behind them."""
+    path, skew_us = tmp_path / "events.gz", round(UID_SKEW_S * 1_000_000)
+    uids = [
+        uuid7(now_us=7_000_000_000_000_000, random_bytes=os.urandom),
+        uuid7(now_us=1_700_000_000_001_000 + skew_us, random_bytes=os.urandom),
+        uuid7(now_us=1_700_000_000_000_000 + skew_us, random_bytes=os.urandom),
+        uuid7(now_us=1_600_000_000_000_000, random_bytes=os.urandom),
+        UID,
+    ]
+    events = [replace(event("s", number), uid=uid) for number, uid in enumerate(uids, start=1)]
+    export(events, path, settled_until=SETTLED)
+
+    (first, second) = bad_lines(path)
+    assert (first[:2], second[:2]) == ((1, "s"), (2, "s"))
+    assert "5,300,000,000 s after its timestampUs" in first[2]
+    assert "--any-uids" in first[2]
+    assert bad_lines(path, any_uids=True) == bad_lines(path, excepted=["s"]) == []
+
+
+def test_uid_that_stands_twice_in_a_stream_is_refused_wherever_its_lines_are(tmp_path: Path) -> None:
+    path = tmp_path / "events.gz"
+    events = [event(stream, number) for number in range(1, 300) for stream in ("a", "b", "c")]
+    for index in (400, 802, 806):  # of b, b and c, whose second events have that uid as well
+        events[index] = replace(events[index], uid=events[3].uid)
+    export(events, path, settled_until=SETTLED)
+
+    found = [line[:2] for line in bad_lines(path)]
+
+    assert found == [(index + 1, events[index].stream_id) for index in (400, 802, 806)]
+    assert "is event 2 of stream 'b', too" in bad_lines(path)[0][2]
+    assert bad_lines(path, any_uids=True) == []
+    assert [line[:2] for line in bad_lines(path, excepted=["b"])] == [(807, "c")]
+
+
+def test_uids_are_compared_in_8_bytes_an_event() -> None:
+    repeated, events = RepeatedUids(), [event("s", number) for number in range(1, 20_001)]
+    tracemalloc.start()
+    try:
+        for one in events:
+            repeated.add(one)
+        size_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert size_bytes < 20_000 * 8 * 1.5
+    assert list(repeated.lines(iter([]), excepted=())) == []
 
 
 def test_events_that_are_left_out_do_not_count_as_equal_ones(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -16,8 +17,10 @@ from hypothesis import strategies as st
 
 from eventstore import BadCheckpoints, Event, MalformedItem, OtherVerification, StoreUnavailable
 from eventstore.adapters.memory_log import MemoryEventLog
+from eventstore.limits import UID_SKEW_S
 from eventstore.log import tranche_of
 from eventstore.stored_items import StoredItem
+from eventstore.uids import uuid7
 from eventstore.verification import difference, naming
 from eventstore.verification.checkpoints import Checkpoints
 from eventstore.verification.difference import Difference
@@ -216,6 +219,17 @@ def test_first_event_of_a_stream_that_is_from_the_future_is_named(tmp_path: Path
     assert (finding["kind"], finding["streamId"], finding["eventId"]) == ("future-timestamp", "a", 3)
     assert "s ahead of DynamoDB's clock" in finding["detail"]
     assert again["repair"] == "no"
+
+
+def test_uuid7_of_later_than_its_event_is_named_unless_an_append_takes_it(tmp_path: Path) -> None:
+    later_us = round(UID_SKEW_S * 1_000_000)
+    uids = [uuid7(now_us=START_US + us, random_bytes=os.urandom) for us in (later_us, 2 * later_us)]
+    events = [replace(event("a", n, at_us=START_US + n), uid=uid) for n, uid in enumerate(uids, start=1)]
+
+    (finding,) = verify(table(*map(item, events)), tmp_path)
+
+    assert (finding["kind"], finding["streamId"], finding["eventId"]) == ("uid-ahead", "a", 2)
+    assert finding["repair"] == "no"
 
 
 def test_items_of_the_stores_own_are_passed_over(tmp_path: Path) -> None:

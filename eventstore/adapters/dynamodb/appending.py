@@ -170,7 +170,7 @@ class EventAppends(EventReads):
     def _find_last(self, wanted: Wanted) -> None:
         stream_id = wanted.append.stream_id
         if wanted.head is None and wanted.has_given_uids:
-            wanted.search(self._backward(stream_id))
+            wanted.search(self._backward(stream_id), size_bytes=event_size_bytes)
         elif wanted.head is None:
             wanted.head = self.head(stream_id)
         else:
@@ -189,15 +189,20 @@ class EventAppends(EventReads):
         return last.event_id
 
     def _backward(self, stream_id: str) -> Iterator[Event]:
-        """Read a stream from its head back, few events at first: mostly the last one tells enough."""
+        """Read a stream from its head back, few events at first: mostly the last one tells enough.
+
+        Of each query no more is asked for than 1 MB ahead of what's looked at.
+        """
         to_version, limit, left = None, 1, UID_SEARCH_MAX_EVENTS
         while left:
-            events = list(self.read_stream(stream_id, to_version=to_version, backward=True, limit=limit))
-            yield from events
-            if len(events) < limit or events[-1].event_id == 1:
+            last_id, found = 1, 0
+            for event in self.read_stream(stream_id, to_version=to_version, backward=True, limit=limit):
+                last_id, found = event.event_id, found + 1
+                yield event
+            if found < limit or last_id == 1:
                 return
             left -= limit
-            to_version, limit = events[-1].event_id - 1, min(8 * limit, left)
+            to_version, limit = last_id - 1, min(8 * limit, left)
 
     def _write(self, events: list[Event]) -> None:
         shards = self._spread()
