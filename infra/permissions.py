@@ -12,8 +12,12 @@ from eventstore.adapters.dynamodb.schema import STORE_STREAM_ID
 
 
 def append(*, table_arn: str) -> list[iam.PolicyStatement]:
-    """Append, read heads and what is in the way, record the shards. Not the index: no append needs it."""
-    return [_allow("Append", table_arn, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query")]
+    """Append, read heads and what is in the way, record the shards. Not the index: no append needs it.
+
+    `Scan` is for the first append of all, which looks whether the table has events already.
+    """
+    actions = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:Scan")
+    return [_allow("Append", table_arn, *actions)]
 
 
 def read(*, table_arn: str, index_arn: str, log_table_arn: str) -> list[iam.PolicyStatement]:

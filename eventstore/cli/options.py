@@ -79,7 +79,9 @@ class Option:
 
 TABLE: Final = Option("table", "EVENTS_TABLE", "the events table")
 READ_SHARDS: Final = Option(
-    "read-shards", "READ_SHARDS", "shards of the time index that are read, where the store doesn't say it"
+    "read-shards",
+    "READ_SHARDS",
+    "shards of the time index that are read, where that's more than the store says",
 )
 WRITE_SHARDS: Final = Option("write-shards", "WRITE_SHARDS", "shards over which new events are spread")
 QUEUE: Final = Option("queue-url", "FAILED_EVENTS_QUEUE_URL", "the queue of failed events")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -94,15 +94,18 @@ def client(of: boto3.Session, service: Any, *, config: Config) -> Any:
         return of.client(service, config=config)
 
 
-def read_shards(options: argparse.Namespace, facts: StoreFacts) -> int:
+def read_shards(options: argparse.Namespace, facts: StoreFacts, *, is_empty: Callable[[], bool]) -> int:
     """Return how many shards are read: as the store itself says, or as told where that is more.
 
+    Args:
+        is_empty: whether the store has no events; only asked where it doesn't say it.
+
     Raises:
-        InvalidInput: neither the store nor the caller says it.
+        StoreItemMissing: it doesn't say it, and has events.
     """
     told = READ_SHARDS.whole(options) if options.read_shards else 1
     shards = facts.read_shards(told)
-    return READ_SHARDS.whole(options) if facts.recorded is None else shards
+    return shards if facts.recorded else facts.read_shards(told, met_events=not is_empty())
 
 
 @contextmanager

@@ -48,7 +48,7 @@ def run_export(options: argparse.Namespace, screen: Screen, _signals: Signals) -
         client = dynamodb(aws)
         facts = StoreFacts(client=client, table_name=table_name)
         table = DynamoDBEventsTable(client=client, table_name=table_name, facts=facts)
-        shards = read_shards(options, facts) if by_time else 0
+        shards = read_shards(options, facts, is_empty=table.is_empty) if by_time else 0
         to_us_ = None if to is None else to_us(to)
         begun_us = clock_.now_us()
         _wait(begun_us if to_us_ is None else min(begun_us, to_us_), clock_, screen)

@@ -15,13 +15,14 @@ from eventstore.adapters.dynamodb.log import DynamoDBEventLog
 from eventstore.cli.exit_codes import ALL_WELL, SOMETHING_LEFT
 from eventstore.cli.options import READ_SHARDS, TABLE
 from eventstore.cli.screen import Bar, Screen
-from eventstore.cli.settings import clock, dynamodb, read_shards, session
+from eventstore.cli.settings import clock, dynamodb, session
 from eventstore.cli.signals import Signals
 from eventstore.errors import InvalidInput
 from eventstore.verification.checkpoints import Checkpoints
-from eventstore.verification.findings import Repair
+from eventstore.verification.findings import Finding, Repair
 from eventstore.verification.log import LogComparison
 from eventstore.verification.mend import IndexMender
+from eventstore.verification.store_item import find_lost
 from eventstore.verification.verify import Verification
 
 
@@ -36,8 +37,8 @@ def run(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
     clock_ = clock(aws, table_name, screen)
     client = dynamodb(aws)
     facts = StoreFacts(client=client, table_name=table_name)
-    shards = _read_shards(options, facts, screen)
     table = DynamoDBEventsTable(client=client, table_name=table_name, facts=facts)
+    shards, known = _read_shards(options, facts, table, screen)
     log = None
     if options.log_table:
         tranches = options.log_tranches
@@ -72,6 +73,7 @@ def run(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
             segments=options.segments,
             mender=mender,
             repair=options.repair,
+            known=known,
             now_us=clock_.now_us,
         )
         output: IO[str] = sys.stdout
@@ -97,11 +99,17 @@ def run(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
     return SOMETHING_LEFT if left else ALL_WELL
 
 
-def _read_shards(options: argparse.Namespace, facts: StoreFacts, screen: Screen) -> int:
-    shards, told, recorded = read_shards(options, facts), options.read_shards, facts.recorded
-    if recorded is None or not told or int(told) == recorded:
-        return shards
-    if int(told) < recorded:
+def _read_shards(
+    options: argparse.Namespace, facts: StoreFacts, table: DynamoDBEventsTable, screen: Screen
+) -> tuple[int, list[Finding]]:
+    """Return how many shards are read, and the finding when the store itself has lost that."""
+    told = READ_SHARDS.whole(options) if options.read_shards else 0
+    shards, recorded = facts.read_shards(max(told, 1)), facts.recorded
+    if recorded is None:
+        return _lost_shards(options, facts, table, screen, told=max(told, 1))
+    if not told or told == recorded:
+        return shards, []
+    if told < recorded:
         screen.say(
             f"The store itself says that it has {recorded} shards, so --read-shards {told} is left out."
         )
@@ -113,7 +121,25 @@ def _read_shards(options: argparse.Namespace, facts: StoreFacts, screen: Screen)
         raise InvalidInput("--read-shards", what)
     else:
         screen.say(f"The store itself says that it has {recorded} shards; {told} are read, as told.")
-    return shards
+    return shards, []
+
+
+def _lost_shards(
+    options: argparse.Namespace, facts: StoreFacts, table: DynamoDBEventsTable, screen: Screen, *, told: int
+) -> tuple[int, list[Finding]]:
+    screen.say(
+        "The store doesn't say how many shards it has; looking for the highest that an event is in ..."
+    )
+    lost = find_lost(table, segments=options.segments)
+    if lost is None:
+        return told, []
+    shards = max(told, lost.written)
+    if facts.read_shards(told) and facts.recorded:  # by a first writer, meanwhile
+        return max(shards, facts.recorded), []
+    if options.repair:
+        facts.restore(shards, written=lost.written)
+        screen.say(f"Written back: {shards} shards are read. Let running writers start anew.")
+    return shards, [lost.finding(Repair.DONE if options.repair else Repair.POSSIBLE, read_shards=shards)]
 
 
 class _Shown:

@@ -53,6 +53,7 @@ Each can be pickled and copied, with its text and its data.
     ├── UnexpectedItem                     DynamoDB answered with an item that was not asked for
     ├── MalformedItem                      an item of the table that is not an event
     ├── MalformedStoreItem                 the store's own item, which says how many shards are read
+    ├── StoreItemMissing                   that item is gone, though there are events
     ├── StoreFormatUnknown                 the store was written by a newer version of this library
     ├── CompressionUnavailable             a payload's codec isn't installed here
     ├── MalformedBlock                     a block of the log that is missing or can't be read
@@ -130,6 +131,7 @@ from eventstore.errors.store import (
     MalformedStoreItem,
     PartlyAppended,
     StoreFormatUnknown,
+    StoreItemMissing,
     StoreUnavailable,
     StreamGap,
     StreamNotFound,
@@ -189,6 +191,7 @@ __all__ = [
     "ReplayOver",
     "ReplayTargetNotAllowed",
     "StoreFormatUnknown",
+    "StoreItemMissing",
     "StoreNotEmpty",
     "StoreUnavailable",
     "StreamGap",

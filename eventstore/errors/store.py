@@ -284,7 +284,22 @@ class MalformedStoreItem(EventStoreError):
     def __init__(self, *, reason: str) -> None:
         super().__init__(
             f"the store's own item ('$store', 0) can't be used: {reason}. Somebody has changed it: put it "
-            "back from a backup, or delete it, and the next writer to start writes it anew from its settings "
-            "(readShards: the most shards that were ever written). Nothing was read or written"
+            "back from a backup; or delete it and run `verify --repair`, which writes it anew by the shards "
+            "that the events are in. Nothing was read or written"
         )
         self.reason = reason
+
+
+class StoreItemMissing(EventStoreError):
+    """The store has events, but its own item, which says how many shards are read, is gone.
+
+    Nothing was written, and nothing more is read: a told number could be too low. Streams can be read.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the store has events, but its own item ('$store', 0), which says how many shards are read, is "
+            "missing. Somebody has deleted it: put it back from a backup; or run `verify --repair`, which "
+            "writes it anew by the shards that the events are in, and then let running writers start anew. "
+            "Nothing was written"
+        )

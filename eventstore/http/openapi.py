@@ -89,6 +89,7 @@ PROBLEMS: Final[dict[str, tuple[type[Exception], ...]]] = {
         domain.UidNotSearchable,
         domain.TimestampOutOfRange,
         domain.ClockSkewed,
+        domain.StoreItemMissing,
     ),
     "readStream": (
         *_ALWAYS,
@@ -107,6 +108,7 @@ PROBLEMS: Final[dict[str, tuple[type[Exception], ...]]] = {
         domain.InvalidPosition,
         domain.MalformedItem,
         domain.ClockSkewed,
+        domain.StoreItemMissing,
         *_ON_THE_STORE,
     ),
     "readLog": (

@@ -301,6 +301,13 @@ PROBLEM_TYPES: Final[dict[type[Exception], ProblemType]] = {
         "Nothing is wrong with the request, and nothing was written: the operator has to put back the item "
         "that `detail` names.",
     ),
+    domain.StoreItemMissing: ProblemType(
+        "store-item-missing",
+        500,
+        "The store's own item is gone",
+        "Nothing is wrong with the request, and nothing was written: the operator has to put back the item "
+        "that `detail` names. Streams can be read.",
+    ),
     domain.StoreFormatUnknown: ProblemType(
         "store-format-unknown",
         500,

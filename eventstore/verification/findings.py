@@ -11,6 +11,8 @@ from typing import Self
 class Kind(StrEnum):
     """What can be wrong."""
 
+    STORE_ITEM_MISSING = "store-item-missing"
+    """The item (`$store`, 0), which says how many shards are read, is gone, though there are events."""
     GAP = "gap"
     """EventIds without items, before an event that is there: lost, or never written by this library."""
     MALFORMED = "malformed"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Final, Protocol
 
@@ -57,6 +57,7 @@ class Verification:
         segments: of the scan, read side by side.
         mender: mends index attributes.
         repair: repair what can be known; gaps and lost items are never invented.
+        known: what was found before; it's written first.
         now_us: DynamoDB's time, by which Timestamps from the future are known.
 
     Raises:
@@ -83,6 +84,7 @@ class Verification:
         segments: int,
         mender: Mender,
         repair: bool = False,
+        known: Sequence[Finding] = (),
         now_us: Callable[[], int] = lambda: time.time_ns() // 1_000,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -101,6 +103,7 @@ class Verification:
         self._segments = segments
         self._mender = mender
         self._repair = repair
+        self._known = tuple(known)
         self._now_us = now_us
         self._sleep = sleep
         self._settled_until_us = checkpoints.settled_until_us
@@ -116,6 +119,9 @@ class Verification:
         check_port(progress, Progress, "progress")
         check_methods(output, ("write", "flush"), "output", give="a file that is open for text")
         counts = Counts()
+        for finding in self._known:
+            output.write(finding.line())
+            _tally(counts, finding)
         with ThreadPoolExecutor(min(_THREADS, max(self._segments, self._read_shards))) as executor:
             progress.phase("Checking the table")
             states = self._check_table(executor, progress)

@@ -25,7 +25,7 @@ from eventstore.positions import from_us
 from eventstore.transfer.export import export
 from eventstore.transfer.importing import check_export
 from tests.cli.conftest import Run
-from tests.tables import Meter, events_table, put_items
+from tests.tables import Meter, begun, events_table, put_items
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -64,8 +64,9 @@ def events(*, streams: int = 40) -> list[Event]:
 
 def fill(client: DynamoDBClient, table: str) -> DynamoDBEventStore:
     items = [item_from_event(event, shard=number % 2) for number, event in enumerate(events())]
+    store = begun(DynamoDBEventStore(client=client, table_name=table, write_shards=2))
     put_items(client, table, items)
-    return DynamoDBEventStore(client=client, table_name=table, write_shards=2)
+    return store
 
 
 @pytest.fixture

@@ -292,13 +292,49 @@ def test_nothing_is_repaired_by_more_shards_than_the_store_says(
     assert run("verify", "--table", filled, "--read-shards", 7, "--settling-s", 0)[:2] == (0, "")
 
 
-def test_store_that_says_nothing_has_to_be_told_its_shards(
+@pytest.mark.parametrize(("told", "shards"), [([], 2), (["--read-shards", 1], 2), (["--read-shards", 7], 7)])
+def test_lost_item_of_the_store_is_found_and_written_back_by_its_events(
+    client: DynamoDBClient, filled: str, run: Run, told: list[object], shards: int
+) -> None:
+    client.delete_item(TableName=filled, Key=key_of("$store", 0))
+    before = items_of(client, filled)
+
+    code, out, err = run("verify", "--table", filled, "--settling-s", 0, *told)
+    (finding,) = map(json.loads, out.splitlines())
+    assert (code, finding["kind"], finding["repair"]) == (1, "store-item-missing", "possible")
+    assert (finding["streamId"], finding["eventId"]) == ("$store", 0)
+    assert "events are in the shards 0 to 1 (event " in finding["detail"]
+    assert items_of(client, filled) == before
+
+    code, out, err = run("verify", "--table", filled, "--settling-s", 0, "--repair", *told)
+    assert (code, json.loads(out)["repair"]) == (0, "done")
+    assert f"{shards} shards are read. Let running writers start anew" in err
+    (item,) = [item for item in items_of(client, filled) if item not in before]
+    numbers = {name: int(item[name]["N"]) for name in ("Format", "ReadShards", "ReadShardsBefore")}
+    assert numbers == {"Format": 1, "ReadShards": shards, "ReadShardsBefore": 2}
+    assert run("verify", "--table", filled, "--settling-s", 0)[:2] == (0, "")
+    store = DynamoDBEventStore(client=client, table_name=filled)
+    assert len(list(store.read_all(unsettled=True))) == len(STREAMS) * EVENTS
+
+
+def test_empty_store_without_an_item_of_its_own_is_whole(
+    client: DynamoDBClient, table: str, run: Run
+) -> None:
+    assert run("verify", "--table", table)[:2] == (0, "")
+    assert items_of(client, table) == []
+
+
+def test_shard_that_no_store_can_have_counts_for_nothing(
     client: DynamoDBClient, filled: str, run: Run
 ) -> None:
     client.delete_item(TableName=filled, Key=key_of("$store", 0))
+    update(client, filled, ("order-3", 2), "SET GSIKey = :shard", shard={"N": "1000"})
 
-    assert "--read-shards: is missing" in run("verify", "--table", filled)[2]
-    assert run("verify", "--table", filled, "--read-shards", 2, "--settling-s", 0)[:2] == (0, "")
+    _, out, _ = run("verify", "--table", filled, "--settling-s", 0)
+
+    found = {line["kind"]: line["detail"] for line in map(json.loads, out.splitlines())}
+    assert {*found} == {"store-item-missing", "unread-shard"}
+    assert "2 to read" in found["store-item-missing"]
 
 
 @pytest.mark.parametrize("repair", [[], ["--repair"]])

@@ -199,8 +199,8 @@ def test_page_of_100_events_at_ten_shards_reads_at_most_twice_as_many(dynamodb_e
             clock.move(timedelta(milliseconds=1))
             appended.append(f"s-{stream}", [KB] * 100, expected=0)
         events = appended.read_all(unsettled=True)
-        put_items(client, table, [item_from_event(event, shard=chance.randrange(10)) for event in events])
         store = begun(DynamoDBEventStore(client=client, table_name=table, write_shards=10))
+        put_items(client, table, [item_from_event(event, shard=chance.randrange(10)) for event in events])
         _read_pages(store, Meter.on(client))
 
 
@@ -221,8 +221,8 @@ def test_page_among_events_of_one_timestamp_reads_them_once_by_few_requests(
     client = dynamodb_client(dynamodb_endpoint)
     with events_table(client) as table:
         events = [Event(f"s-{n:04}", 1, "Happened", "1", "{}", f"{n:036}", 10**15) for n in range(1_500)]
-        put_items(client, table, [item_from_event(event, shard=0) for event in events])
         store = begun(DynamoDBEventStore(client=client, table_name=table))
+        put_items(client, table, [item_from_event(event, shard=0) for event in events])
         meter, after, found = Meter.on(client), None, list[Event]()
         for _ in range(3):
             meter.reset()

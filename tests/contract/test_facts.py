@@ -14,6 +14,7 @@ import pytest
 
 from eventstore import (
     ANY,
+    Append,
     Event,
     EventStoreError,
     InvalidLimit,
@@ -21,6 +22,7 @@ from eventstore import (
     NewEvent,
     Position,
     StoreFormatUnknown,
+    StoreItemMissing,
     StoreUnavailable,
 )
 from eventstore.adapters.dynamodb import facts
@@ -135,14 +137,119 @@ def test_number_that_no_reader_could_read_is_never_recorded(table: Table, shards
     assert table.items() == []
 
 
-def test_store_from_before_is_read_as_told_until_a_writer_records_it(table: Table) -> None:
-    written = append(table.store(3), 60)
-    table.client.delete_item(TableName=table.name, Key=KEY)
-    assert read(table.store(3)) == written
-    assert read(table.store(1)) < written  # nobody can know better
+# --- a number that was lost -------------------------------------------------------------------------
 
-    append(table.store(1, read_shards=3), 1, "new")
-    assert written < read(table.store(1))
+
+def lost(table: Table) -> set[tuple[str, int]]:
+    """Have events in three shards, and the store's own item deleted."""
+    written = append(table.store(3), 60)
+    assert table.shards() == {0, 1, 2}
+    table.client.delete_item(TableName=table.name, Key=KEY)
+    return written
+
+
+@pytest.mark.parametrize("told", [1, 3, 7])
+@pytest.mark.parametrize("options", [{}, {"unsettled": False}, {"limit": 1}])
+def test_reader_who_meets_an_event_without_the_stores_item_refuses(
+    table: Table, told: int, options: dict[str, Any]
+) -> None:
+    lost(table)
+    table.pass_s(3_600)
+    found: list[Event] = []
+
+    with pytest.raises(StoreItemMissing, match="verify --repair"):
+        found += table.store(told).read_all(**{"unsettled": True, **options})
+
+    assert found == []
+    assert len(list(table.store(told).read_stream("s-0"))) == 1
+
+
+def test_writer_who_begins_without_the_stores_item_writes_nothing(table: Table) -> None:
+    lost(table)
+    before = table.items()
+
+    for write in (
+        lambda: table.store().append("new", HAPPENED, expected=0),
+        lambda: table.store().append("s-0", HAPPENED, expected=1),
+        lambda: table.store().append("s-0", HAPPENED, expected=ANY),
+        lambda: table.store().transact([Append.of(name, HAPPENED, ANY) for name in ("a", "b")]),
+        lambda: DynamoDBEventsTable(client=table.client, table_name=table.name).spread(1),
+    ):
+        with pytest.raises(StoreItemMissing):
+            write()
+    assert table.items() == before
+
+
+def test_running_reader_notices_within_its_refresh_that_the_item_is_gone(table: Table) -> None:
+    written = append(table.store(3), 60)
+    reader = table.store(1)
+    assert read(reader) == written
+    table.client.delete_item(TableName=table.name, Key=KEY)
+    table.pass_s(30)
+
+    with pytest.raises(StoreItemMissing):
+        read(reader)
+    with pytest.raises(StoreItemMissing):
+        append(reader, 1, "new")
+
+
+def test_reader_goes_on_where_only_a_replica_lacks_the_item(table: Table, wire: Wire) -> None:
+    written = append(table.store(3), 20)
+    reader, meter = table.store(1), Meter.on(table.client)
+    assert read(reader) == written
+    table.pass_s(30)
+    get = reader._facts._sends
+    late = [{}]
+    reader._facts._sends = lambda call, **request: late.pop() if late else get(call, **request)
+    meter.reset()
+
+    assert read(reader) == written
+    assert (meter.requests.count("GetItem"), late) == (1, [])
+
+
+def test_writer_who_comes_second_knows_the_first_from_a_lost_item(table: Table) -> None:
+    """The first records its number and writes just between the second's two reads."""
+    second = table.store(1)
+    sends, scans = second._facts._sends, 0
+
+    def first_comes_between(call: Any, **request: Any) -> Any:
+        nonlocal scans
+        if "Key" not in request and not scans:
+            scans += 1
+            append(table.store(3), 20, "first")
+        return sends(call, **request)
+
+    second._facts._sends = first_comes_between
+    append(second, 1, "second")
+
+    assert (scans, table.recorded()) == (1, (3, 3))
+    assert len(read(table.store(1))) == 21
+
+
+def test_item_that_is_put_back_is_read_at_once_and_new_shards_wait(table: Table) -> None:
+    written = lost(table)
+    facts.StoreFacts(client=table.client, table_name=table.name, stamp_us=lambda: table.now_us).restore(
+        5, written=3
+    )
+    assert table.recorded() == (5, 3)
+    assert read(table.store(1)) == written
+
+    writer = table.store(5)
+    append(writer, 60, "a")
+    assert table.shards() == {0, 1, 2}
+    table.pass_s(60)
+    append(writer, 60, "b")
+    assert table.shards() == {0, 1, 2, 3, 4}
+
+
+def test_item_that_a_writer_has_recorded_meanwhile_is_only_raised(table: Table) -> None:
+    append(table.store(4), 1)
+    for shards in (3, 6):
+        facts.StoreFacts(client=table.client, table_name=table.name).restore(shards, written=1)
+    assert table.recorded() == (6, 4)
+
+
+# --- the number while it rises ----------------------------------------------------------------------
 
 
 def test_lower_number_of_write_shards_leaves_what_is_read(table: Table) -> None:
@@ -467,8 +574,8 @@ def test_first_writer_of_all_writes_it_once(table: Table) -> None:
 
     store.append("a", HAPPENED, expected=0)
 
-    assert meter.requests == ["GetItem", "PutItem", "PutItem"]
-    # 1 RCU that finds nothing, 1 WCU for the item, 1 for the event.
+    assert meter.requests == ["GetItem", "Scan", "PutItem", "PutItem"]
+    # 1 RCU that finds nothing, 1 WCU for the item, 1 for the event; the engine has an empty scan for nothing.
     assert (meter.table_units, meter.index_units) == (3.0, 1.0)
 
 

@@ -266,12 +266,12 @@ def test_read_that_fails_behind_a_write_says_that_it_may_have_been_done(
 
     def send(request: Any) -> AWSResponse:
         operation = request.headers["X-Amz-Target"].decode().rpartition(".")[2]
-        if operation in {"GetItem", "Query"}:
+        if operation in {"GetItem", "Query", "Scan"}:
             if refused:
                 return answer(request, 503, {})
             is_replay = REPLAY_ID.encode() in request.body
             there = {"Item": item_from_replay(replace(REPLAY, replay_id=REPLAY_ID))} if is_replay else {}
-            return answer(request, 200, {"Items": [], "Count": 0} if operation == "Query" else there)
+            return answer(request, 200, there if operation == "GetItem" else {"Items": [], "Count": 0})
         refused.append(request)
         return refuse_writes("ConditionalCheckFailed")(request)
 
@@ -298,6 +298,8 @@ def test_refusal_for_its_size_alone_is_said_as_such_or_as_unavailable(
         operation = request.headers["X-Amz-Target"].decode().rpartition(".")[2]
         if operation == "GetItem" or b"$store" in request.body:
             return answer(request, 200, {})
+        if b'"Limit": 2' in request.body and operation == "Scan":  # is it empty?
+            return answer(request, 200, {"Items": [], "Count": 0})
         headers = HEADERS if body.startswith(b"{") else {"content-type": "text/html"}
         return answer_text(request, 413, body, headers)
 
@@ -358,6 +360,8 @@ def test_write_refused_after_a_lost_answer_is_said_to_be_in_doubt(
         operation = request.headers["X-Amz-Target"].decode().rpartition(".")[2]
         if operation == "GetItem" or b"$store" in request.body:
             return answer(request, 200, {})
+        if b'"Limit": 2' in request.body and operation == "Scan":  # is it empty?
+            return answer(request, 200, {"Items": [], "Count": 0})
         if not lost:
             lost.append(request)
             raise ReadTimeoutError(endpoint_url="http://d")

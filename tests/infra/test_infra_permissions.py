@@ -38,7 +38,7 @@ def traces_and_log_of(function: str) -> set[tuple[str, str]]:
 
 ALLOWED = {
     "append": {
-        *((f"dynamodb:{action}", TABLE) for action in ("GetItem", "PutItem", "Query")),
+        *((f"dynamodb:{action}", TABLE) for action in ("GetItem", "PutItem", "Query", "Scan")),
         *traces_and_log_of("append"),
     },
     "read": {
@@ -157,6 +157,9 @@ class RecordingClient:
 
     def query(self, **request: Any) -> dict[str, Any]:
         return self._record("Query", request)
+
+    def scan(self, **request: Any) -> dict[str, Any]:
+        return self._record("Scan", request)
 
     def get_item(self, **request: Any) -> dict[str, Any]:
         return self._record("GetItem", request)

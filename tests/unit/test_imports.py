@@ -111,6 +111,7 @@ ANSWERS: Final = {
     "GetItem": {},
     "PutItem": {},
     "Query": {"Items": [], "Count": 0, "ScannedCount": 0},
+    "Scan": {"Items": [], "Count": 0, "ScannedCount": 0},
     "PutEvents": {"FailedEntryCount": 0, "Entries": [{"EventId": "11710aed"}]},
 }
 

@@ -9,7 +9,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
 from eventstore.adapters.dynamodb.compression import Compression, check_compression
-from eventstore.adapters.dynamodb.facts import StoreFacts
+from eventstore.adapters.dynamodb.facts import StoreFacts, has_events
 from eventstore.adapters.dynamodb.items import (
     event_from_item,
     event_of_answer,
@@ -142,17 +142,7 @@ class DynamoDBEventsTable:
 
     def is_empty(self) -> bool:
         """Tell whether the table has no event; see `ImportTarget.is_empty`."""
-        request: dict[str, Any] = {"TableName": self._table_name, "ConsistentRead": True}
-        # Beside the store's own items there are mostly none, or many events.
-        limit = 2
-        while True:
-            answer = send(self._client.scan, **request, Limit=limit)
-            if any(_stored(item).is_events for item in answer["Items"]):
-                return False
-            if "LastEvaluatedKey" not in answer:
-                return True
-            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
-            limit = 1_000
+        return not has_events(self._client, self._table_name)
 
     def time_us(self) -> int | None:
         """Ask what time it is by DynamoDB's own clock; None when its answers don't say.

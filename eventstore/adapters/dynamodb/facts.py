@@ -1,8 +1,10 @@
 """What the store knows about itself: the item (`$store`, 0) of the events table, which `schema` describes.
 
 How many shards of the time index have to be read stands there, and in no reader's settings alone: a reader
-who is told a lower number would pass over events in silence. A writer raises it before it uses more shards
-than it names, and doesn't use them until every reader has seen it (docs/adr/0002-random-shards.md).
+who is told a lower number would pass over events in silence. A writer records it before its first event,
+raises it before it uses more shards than it names, and doesn't use them until every reader has seen it. So a
+store that has events without it has lost it, and no told number takes its place
+(docs/adr/0002-random-shards.md).
 """
 
 from __future__ import annotations
@@ -26,9 +28,15 @@ from eventstore.adapters.dynamodb.schema import (
     STREAM_ID,
 )
 from eventstore.arguments import check_whole
-from eventstore.errors import MalformedStoreItem, StoreFormatUnknown, StoreUnavailable
+from eventstore.errors import MalformedStoreItem, StoreFormatUnknown, StoreItemMissing, StoreUnavailable
 from eventstore.errors.store import write_in_doubt
-from eventstore.limits import FACTS_CLOCKS_S, FACTS_REFRESH_S, FACTS_SPREAD_S, SHARDS_MAX
+from eventstore.limits import (
+    FACTS_CLOCKS_S,
+    FACTS_REFRESH_S,
+    FACTS_SPREAD_S,
+    RESERVED_STREAM_ID_PREFIX,
+    SHARDS_MAX,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -57,7 +65,7 @@ class StoreFacts:
             other is set: how long ago something was is told by both together.
 
     All methods raise `StoreFormatUnknown`, `MalformedStoreItem` and `StoreUnavailable`, before anything else
-    is read or written.
+    is read or written; those about shards `StoreItemMissing` too.
     """
 
     def __init__(
@@ -95,21 +103,27 @@ class StoreFacts:
         if self._looked is None:
             self._read(consistent=True)
 
-    def read_shards(self, told: int, *, fresh: bool = True) -> int:
+    def read_shards(self, told: int, *, fresh: bool = True, met_events: bool = False) -> int:
         """Return how many shards of the time index have to be read now: never fewer than were written.
 
         Args:
-            told: by the caller's settings; it counts where it's higher, or where the store has no item yet.
+            told: by the caller's settings; it counts where it's higher, or where nothing is there yet.
             fresh: a store without an item is asked again now; otherwise when the last answer is old.
+            met_events: the caller has seen an event, so that there has to be an item.
+
+        Raises:
+            StoreItemMissing: there is none.
 
         Consistency: what is older than `FACTS_REFRESH_S` is read again, eventually consistent; the first
-        time, and as long as there's no item, strongly.
+        time, as long as there's no item, and where it seems to have vanished, strongly.
         Cost: 0.5 RCU each `FACTS_REFRESH_S` in which it's asked for; without an item 1 RCU each time.
         """
         copy, looked = self._copy, self._looked
         is_old = looked is None or not self._moment(self._clock_us()).is_within(_REFRESH_US, of=looked)
-        if is_old or (fresh and copy is None):
+        if is_old or (copy is None and (fresh or met_events)):
             copy = self._read(consistent=copy is None)
+        if copy is None and met_events:
+            raise StoreItemMissing
         return max(told, copy.read_shards) if copy else told
 
     def write_shards(self, wanted: int, *, told: int) -> int:
@@ -122,7 +136,13 @@ class StoreFacts:
             wanted: by the writer's settings.
             told: how many shards readers read, by the same settings: at least `wanted`.
 
-        Cost: 1 request and 1 RCU once a process; 1 WCU more when the number is recorded or raised.
+        Raises:
+            StoreItemMissing: it isn't there, though events are.
+
+        Consistency: what was read once is kept as long as the process lives: an item that vanishes later is
+        found by readers and by writers that begin then.
+        Cost: 1 request and 1 RCU once a process; 1 WCU more when the number is recorded or raised. Once in
+        the life of a store, by its first writer, 1 scan of 2 items more, to see that there are no events.
         """
         copy = self._copy
         if copy is None or copy.read_shards < told:
@@ -130,10 +150,31 @@ class StoreFacts:
             copy = self._record(told)
         return copy.usable(wanted, now=self._moment(self._stamp_us()))
 
+    def restore(self, read_shards: int, *, written: int) -> None:
+        """Put a lost item back; one that is there meanwhile is raised where its number is lower.
+
+        Args:
+            read_shards: how many are to be read.
+            written: in so many there are events; those beyond are written when every reader knows of them.
+
+        Cost: 1 request, 1 WCU.
+        """
+        try:
+            self._put(None, read_shards, before=written)
+        except SlotsTaken:
+            with write_in_doubt(_operation(read_shards)):
+                self._read(consistent=True)
+            self._record(read_shards)
+
     def _record(self, read_shards: int) -> _Copy:
         copy = self._copy or self._read(consistent=True)
-        operation = f"record {read_shards} shards"
+        operation = _operation(read_shards)
         for attempt in range(1, _MAX_TRIES + 1):
+            if copy is None and self._has_events():
+                # Recorded between the two reads, by a first writer; or lost.
+                copy = self._read(consistent=True)
+                if copy is None:
+                    raise StoreItemMissing
             if copy and copy.read_shards >= read_shards:
                 return copy
             try:
@@ -147,11 +188,17 @@ class StoreFacts:
         reason = f"other writers were first {_MAX_TRIES} times"
         raise StoreUnavailable(operation=operation, reason=reason)
 
-    def _put(self, copy: _Copy | None, read_shards: int) -> _Copy:
+    def _has_events(self) -> bool:
+        return has_events(self._client, self._table_name, sends=self._sends)
+
+    def _put(self, copy: _Copy | None, read_shards: int, *, before: int | None = None) -> _Copy:
         """Put the item, the first time or in place of `copy`; what a later version has added stays in it."""
         now_us = self._stamp_us()
-        # Who finds no item asks again each time, so a first number needs no time to spread.
-        before = copy.known_to_all(now=self._moment(now_us)) if copy else read_shards
+        if copy:
+            before = copy.known_to_all(now=self._moment(now_us))
+        elif before is None:
+            # Who finds no item asks again each time, so a first number needs no time to spread.
+            before = read_shards
         item = {
             **(copy.item if copy else {**_KEY, FORMAT: {"N": str(FORMAT_VERSION)}}),
             READ_SHARDS: {"N": str(read_shards)},
@@ -181,8 +228,13 @@ class StoreFacts:
         )
         item = answer.get("Item")
         known = self._copy
-        copy = self._keep(item, now) if item else known
-        if not consistent and copy and known and known.read_shards > copy.read_shards:
+        if item is None:
+            if known and not consistent:  # it has vanished, or the replica lags
+                return self._read(consistent=True)
+            self._copy, self._looked = None, now
+            return None
+        copy = self._keep(item, now)
+        if not consistent and known and known.read_shards > copy.read_shards:
             # The number never falls: an eventually consistent read has given an earlier one.
             copy = self._copy = known
         self._looked = now
@@ -197,6 +249,29 @@ class StoreFacts:
             copy = replace(copy, seen=known.seen)
         self._copy = copy
         return copy
+
+
+def has_events(client: DynamoDBClient, table_name: str, *, sends: Callable[..., Any] = send) -> bool:
+    """Tell whether a table has an event; the store's own items are none.
+
+    Consistency: strong. Cost: mostly 1 request for 2 items, 1 RCU for each 4 KB of them.
+    """
+    request: dict[str, Any] = {"TableName": table_name, "ConsistentRead": True}
+    # Beside the store's own items there are mostly none, or many events.
+    limit = 2
+    while True:
+        answer = sends(client.scan, **request, Limit=limit)
+        for item in answer["Items"]:
+            if not item.get(STREAM_ID, {}).get("S", "").startswith(RESERVED_STREAM_ID_PREFIX):
+                return True
+        if "LastEvaluatedKey" not in answer:
+            return False
+        request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+        limit = 1_000
+
+
+def _operation(read_shards: int) -> str:
+    return f"record {read_shards} shards"
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,7 +160,11 @@ class EventReads:
         def joining(reached_us: int | None) -> list[TimeShard]:
             """Make the shards that have to be read as well by now; nothing of theirs is older."""
             # Of settled events none can be in a shard that isn't known when their reading begins.
-            known = self._facts.read_shards(self._read_shards, fresh=unsettled or not shards)
+            known = self._facts.read_shards(
+                self._read_shards,
+                fresh=unsettled or not shards,
+                met_events=any(shard.has_events for shard in shards),
+            )
             joined = [
                 TimeShard(
                     self._query,

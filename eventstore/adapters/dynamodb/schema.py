@@ -15,7 +15,8 @@ GSIKey     N  random 0..N-1; spreads the time index over N partitions
 =========  =  =======================================================================================
 
 And one item of the store's own, `$store` / 0, from which readers and writers take what they must agree about.
-It has neither Timestamp nor GSIKey, so it isn't in the index; whoever reads events passes over it.
+It has neither Timestamp nor GSIKey, so it isn't in the index; whoever reads events passes over it. It's there
+before the first event: where events are without it, it was deleted, and who needs it refuses.
 
 ================  =  ================================================================================
 Format            N  version of the stored items: 1. Who knows only lower ones reads and writes nothing

@@ -27,6 +27,8 @@ class TimeShard:
         self, query: Callable[..., Any], *, table_name: str, shard: int, from_us: int, end_us: int | None
     ) -> None:
         self._query = query
+        self.has_events = False
+        """Whether one was fetched."""
         values = {":shard": {"N": str(shard)}, ":from": {"N": str(from_us)}}
         times = "#time >= :from"
         if end_us is not None:
@@ -55,4 +57,5 @@ class TimeShard:
         key = answer.get("LastEvaluatedKey")
         if key:
             self._request["ExclusiveStartKey"] = key
+        self.has_events = self.has_events or bool(answer["Items"])
         return ShardPage([event_from_item(item) for item in answer["Items"]], more=bool(key))
