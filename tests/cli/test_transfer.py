@@ -330,6 +330,7 @@ def put_events(client: DynamoDBClient, table: str, stream: str, first_us: int, a
         Event(stream, number, "Happened", "1", "{}", str(UUID(int=number)), first_us + us)
         for number, us in enumerate(after_us, start=1)
     ]
+    begun(DynamoDBEventStore(client=client, table_name=table, write_shards=4))
     put_items(client, table, [item_from_event(event, shard=event.event_id % 4) for event in events])
 
 
@@ -554,6 +555,21 @@ def test_time_without_offset_is_refused(table: str, run: Run, tmp_path: Path, ti
     assert code == 2
     assert "--from" in err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("told", [[], ["--read-shards", 1], ["--read-shards", 2]])
+def test_range_of_a_store_that_has_lost_its_item_is_refused_and_the_whole_is_not(
+    client: DynamoDBClient, table: str, run: Run, tmp_path: Path, told: list[object]
+) -> None:
+    fill(client, table)
+    client.delete_item(TableName=table, Key=key_of("$store", 0))
+    path = tmp_path / "range.gz"
+
+    code, _, err = run("export", path, "--table", table, "--from", "1970-01-01T00:00:00Z", *told)
+    assert (code, path.exists()) == (2, False)
+    assert "its own item ('$store', 0)" in err
+
+    assert run("export", path, "--table", table)[0] == 0
 
 
 @pytest.mark.parametrize("options", [[], ["--read-shards", 1]])
