@@ -218,7 +218,9 @@ class EventStore(Protocol):
         Args:
             from_: the first Timestamp to read (aware); None for the beginning.
             to: the first Timestamp to leave out (aware); None for now.
-            after: go on behind this position, whatever the number of shards was when it was given.
+            after: go on behind this position, whatever the number of shards was when it was given. One
+                with a time to come isn't refused, since an event that a wrong clock has stamped has it:
+                nothing is given until then.
             limit: the number of events to read at most; None for all.
             unsettled: also give events younger than the settling time. Others may still appear
                 before them: who stores a checkpoint behind such an event can miss those.
