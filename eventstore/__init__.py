@@ -76,6 +76,7 @@ from eventstore.errors import (
     UnexpectedItem,
     VersionConflict,
     WorkerIdInUse,
+    WorkerRunning,
 )
 from eventstore.events import Event, Head, NewEvent
 from eventstore.execute import Executed, execute
@@ -165,6 +166,7 @@ __all__ = [
     "UnexpectedItem",
     "VersionConflict",
     "WorkerIdInUse",
+    "WorkerRunning",
     "execute",
     "read_log",
 ]

@@ -154,6 +154,8 @@ _PARTIAL: Final = (functools.partial, functools.partialmethod)
 _LAZY: Final[tuple[type, ...]] = (
     *(filter, map, itertools.accumulate, itertools.dropwhile, itertools.filterfalse, itertools.groupby),
     *(itertools.starmap, itertools.takewhile),
+    # These run that of the iterators that they were given.
+    *(enumerate, zip, itertools.chain, itertools.compress, itertools.islice, itertools.zip_longest),
     # What functions return that these decorate: none of their code has run then.
     *(type(contextmanager(_nothing)()), type(asynccontextmanager(_nothing_async)())),
 )
@@ -186,8 +188,8 @@ def _inside(result: Any) -> Iterable[Any]:
 def _is_unfinished(result: object) -> bool:
     if isinstance(result, (Awaitable, Generator, AsyncGenerator, *_LAZY)):
         return True
-    # Of the class, since a mock has every attribute. Futures of all kinds have this one.
-    if hasattr(type(result), "add_done_callback"):
+    # Of the class, since a mock has every attribute. Futures have one of these, Twisted's the latter.
+    if hasattr(type(result), "add_done_callback") or hasattr(type(result), "addCallbacks"):
         return True
     # Whoever has made one has imported its module; nobody else pays for that.
     return any(

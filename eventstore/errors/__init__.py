@@ -42,6 +42,7 @@ Each can be pickled and copied, with its text and its data.
     ├── HandlerFailed                      a subscription stopped at an event that its handler can't handle
     ├── LeaseLost                          a worker no longer holds a tranche's lease; nothing was stored
     ├── WorkerIdInUse                      two workers of a subscription have one id
+    ├── WorkerRunning                      a worker called from two threads, or by its own handler
     ├── MalformedSubscriptionItem          an item of the subscriptions table that can't be used
     ├── TransientError                     it passes by itself; the same again is safe
     │   ├── StoreUnavailable               throttled or unreachable after all tries
@@ -120,6 +121,7 @@ from eventstore.errors.readers import (
     SubscriptionNotFound,
     TranchesChanged,
     WorkerIdInUse,
+    WorkerRunning,
 )
 from eventstore.errors.store import (
     ClockSkewed,
@@ -206,4 +208,5 @@ __all__ = [
     "UnexpectedItem",
     "VersionConflict",
     "WorkerIdInUse",
+    "WorkerRunning",
 ]

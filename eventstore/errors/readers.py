@@ -89,6 +89,18 @@ class WorkerIdInUse(EventStoreError):
         self.worker = worker
 
 
+class WorkerRunning(EventStoreError):
+    """A `Subscription` was called while it's at work, in another thread or by its own handler; it goes on."""
+
+    def __init__(self, *, subscription: str, worker: str) -> None:
+        super().__init__(
+            f"the worker {worker!r} of the subscription {subscription!r} is at work, in another thread or "
+            "around this call; make one by subscribe() for each thread, and end one by stop()"
+        )
+        self.subscription = subscription
+        self.worker = worker
+
+
 class MalformedSubscriptionItem(EventStoreError):
     """An item of the subscriptions table that can't be read: somebody has changed it. Nothing was stored.
 

@@ -11,8 +11,8 @@ from typing import Final
 
 from eventstore.errors import HandlerUnavailable, NotSynchronous, TransientError
 from eventstore.events import Event
-from eventstore.subscriptions.projection import Projection
-from eventstore.subscriptions.terms import Handler, Terms
+from eventstore.subscriptions.projection import CALL, HandlerCall, parked_alone
+from eventstore.subscriptions.terms import Handler, OnFailure, Terms
 from eventstore.synchronous import check_finished
 
 _LOGGER: Final = logging.getLogger("eventstore.subscriptions")
@@ -46,6 +46,7 @@ class Attempts:
         subscription: its name, for errors.
         handler: handles one event, or raises.
         terms: how often an event is given to it, and which errors pass.
+        on_failure: with PARK, no `Projection` may be called.
         sleep, jitter: time and chance.
     """
 
@@ -55,12 +56,14 @@ class Attempts:
         handler: Handler,
         *,
         terms: Terms,
+        on_failure: OnFailure,
         sleep: Callable[[float], object],
         jitter: Callable[[], float],
     ) -> None:
         self._subscription = subscription
         self._handler = handler
         self._terms = terms
+        self._parks_alone = on_failure is OnFailure.PARK
         self._sleep = sleep
         self._jitter = jitter
         # A worker keeps its leases between events and pauses: no pause may be longer than what they last.
@@ -76,13 +79,15 @@ class Attempts:
         Raises:
             TransientError: what the handler needs is away (`Terms.transient`): the event hasn't failed.
             NotSynchronous: the handler returned before its work is done.
+            InvalidSubscription: the handler has called a projection, and `on_failure` is PARK.
         """
         failure = Failure("")
         for attempt in range(1, self._terms.max_tries + 1):
+            call = HandlerCall((event.stream_id, event.event_id), self._parks_alone)
             try:
-                return self._handled(event)
+                return self._handled(event, call)
             except BaseException as error:
-                if not _is_failure(error):
+                if call.is_out_of_order or not _is_failure(error):
                     raise
                 failure = self._failure(event, error)
                 _LOGGER.info("event %s of %s failed: %s", event.event_id, event.stream_id, failure.reason)
@@ -96,13 +101,19 @@ class Attempts:
         """Wait behind so many attempts that failed in a row: 0.1, 0.2, 0.4 ... 5 s at most."""
         self._sleep(min(self._longest_s, 0.1 * 2.0 ** min(attempt - 1, 10)) * self._jitter())
 
-    def _handled(self, event: Event) -> Done:
-        address = event.stream_id, event.event_id
+    def _handled(self, event: Event, call: HandlerCall) -> Done:
+        address = call.address
         is_first, self._may_have_done = self._may_have_done != address, address
-        result = self._handler(event)
+        token = CALL.set(call)
+        try:
+            result = self._handler(event)
+        finally:
+            CALL.reset(token)
+            if call.is_out_of_order:  # whatever the handler makes of it
+                raise parked_alone()
         at = f"event {event.event_id} of stream {event.stream_id!r}"
         check_finished(result, "handler", function=self._handler, at=at)
-        return Done(is_first and result is False and isinstance(self._handler, Projection))
+        return Done(is_first and call.is_repeated)
 
     def _failure(self, event: Event, error: BaseException) -> Failure:
         """Return an error as the event's failure; one that passes is raised."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, assert_never
 
 from eventstore.errors import HandlerFailed, MalformedItem
 from eventstore.events import Event
@@ -138,7 +138,10 @@ class Handling:
             return True
         if self._on_failure is OnFailure.PARK_STREAM:
             held.blocked.setdefault(event.stream_id, event.event_id)
-        return self._park(tranche, event, failure)
+            return self._park(tranche, event, failure)
+        if self._on_failure is OnFailure.PARK:
+            return self._park(tranche, event, failure)
+        assert_never(self._on_failure)
 
     def _park(self, tranche: int, event: Event | MalformedItem, failure: Failure) -> bool:
         """Put an event aside; False when the lease is lost, and nothing was put aside."""

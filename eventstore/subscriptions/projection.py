@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Generic, Protocol, TypeVar
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Final, Generic, Protocol, TypeVar
 
 from eventstore.arguments import check_port
 from eventstore.errors import InvalidSubscription, ReadModelRefused
@@ -38,6 +40,23 @@ class ReadModel(Protocol[Write_contra]):
         ...
 
 
+@dataclass(slots=True)
+class HandlerCall:
+    """One event given to a handler: what projections that it calls, whatever is around them, note."""
+
+    address: tuple[str, int]
+    parks_alone: bool
+    """Later events are handled behind one that has failed, which no projection takes then."""
+    is_repeated: bool = False
+    """A projection had taken the event before."""
+    is_out_of_order: bool = False
+    """A projection was called, though `parks_alone`; it has refused to write."""
+
+
+CALL: Final[ContextVar[HandlerCall | None]] = ContextVar("eventstore.subscriptions.CALL", default=None)
+"""The call of a handler that this thread is in."""
+
+
 class Projection(Generic[Write]):
     """A handler that projects each event into a read model, effectively once and each stream in order.
 
@@ -70,8 +89,13 @@ class Projection(Generic[Write]):
 
         Raises:
             NotSynchronous: `project` returned work that's still to be done; nothing was written.
+            InvalidSubscription: it's called for a subscription with `OnFailure.PARK`.
             And what `ReadModel.write` raises; its cost stands there, too.
         """
+        call = CALL.get()
+        if call and call.parks_alone:
+            call.is_out_of_order = True
+            raise parked_alone()
         at = f"event {event.event_id} of stream {event.stream_id!r}"
         writes: object = self._project(event)
         check_finished(writes, "project", function=self._project, at=at)
@@ -82,4 +106,13 @@ class Projection(Generic[Write]):
             raise ReadModelRefused(stream_id=event.stream_id, event_id=event.event_id, reason=told)
         is_written: object = self._read_model.write(writes, projection=self.name, event=event)
         check_finished(is_written, "read_model.write", function=self._read_model.write, at=at)
+        if call and is_written is False and call.address == (event.stream_id, event.event_id):
+            call.is_repeated = True
         return is_written is not False
+
+
+def parked_alone() -> InvalidSubscription:
+    """Return the error of a projection under `OnFailure.PARK`: what is parked it would take for a repeat."""
+    return InvalidSubscription(
+        "on_failure", "is PARK, but a projection takes no event behind a later one; use PARK_STREAM"
+    )

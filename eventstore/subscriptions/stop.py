@@ -30,6 +30,11 @@ class Stop:
         """Tell whether the end was asked for."""
         return self._asked
 
+    def forget(self) -> None:
+        """Begin again: what was asked for has come about."""
+        self._asked = False
+        self._until_asked.acquire(blocking=False)  # held still, or by the pause that it ended
+
     def pause(self, seconds: float) -> None:
         """Wait for so long, or until the end is asked for."""
         if self._asked:

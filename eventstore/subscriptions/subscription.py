@@ -9,13 +9,14 @@ from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Final
 
-from eventstore.arguments import check_functions, check_is, check_port, check_text
+from eventstore.arguments import check_functions, check_is, check_port
 from eventstore.errors import (
     InvalidSubscription,
     MalformedItem,
     SubscriptionNotFound,
     TranchesChanged,
     TransientError,
+    WorkerRunning,
 )
 from eventstore.events import Event
 from eventstore.log import BlockPosition, EventLog
@@ -25,12 +26,13 @@ from eventstore.subscriptions.handling import Counts, Handling
 from eventstore.subscriptions.held import Held
 from eventstore.subscriptions.identity import Identity
 from eventstore.subscriptions.membership import Membership
-from eventstore.subscriptions.projection import Projection
+from eventstore.subscriptions.projection import Projection, parked_alone
 from eventstore.subscriptions.retry import Retried, retry
 from eventstore.subscriptions.start import From, check_names, check_start, places_at
 from eventstore.subscriptions.stop import Stop
-from eventstore.subscriptions.terms import Handler, OnFailure, Terms, check_subscription_name
+from eventstore.subscriptions.terms import Handler, OnFailure, Terms, check_subscription_name, check_worker_id
 from eventstore.subscriptions.tranche_reader import EventBodies, TrancheReader
+from eventstore.subscriptions.turns import Turn
 from eventstore.synchronous import check_finished, check_synchronous
 
 _LOGGER: Final = logging.getLogger("eventstore.subscriptions")
@@ -40,10 +42,10 @@ _BUSY_POLL_S: Final = 0.1
 class Subscription:
     """One worker of a subscription; made by `subscribe`, which tells what its arguments mean.
 
-    Not for several threads, but for `stop`, which may be called from anywhere. Run more workers in other
-    threads or processes to share the tranches; more workers than tranches are idle, ready to step in. In a
-    forked child it's another worker, which begins anew: what was held stays with the parent, whose threads
-    don't run in the child.
+    Not for several threads (`WorkerRunning`), but for `stop`, which may be called from anywhere. Run more
+    workers in other threads or processes to share the tranches; more workers than tranches are idle, ready to
+    step in. In a forked child it's another worker, which begins anew: what was held stays with the parent,
+    whose threads don't run in the child.
     """
 
     def __init__(
@@ -76,8 +78,11 @@ class Subscription:
         self._terms = terms
         self._monotonic = monotonic
         self._stop = Stop()
+        self._turn = Turn(lambda: WorkerRunning(subscription=self.name, worker=self.worker))
         self._sleep = sleep or self._stop.pause
-        self._attempts = Attempts(self.name, handler, terms=terms, sleep=self._sleep, jitter=jitter)
+        self._attempts = Attempts(
+            self.name, handler, terms=terms, on_failure=on_failure, sleep=self._sleep, jitter=jitter
+        )
         self._held: dict[int, Held] = {}
         self._begun_with: int | None = None
         self._failed_last = -1
@@ -126,6 +131,8 @@ class Subscription:
         Raises:
             HandlerFailed: with `OnFailure.STOP`, after the checkpoints were stored and the leases freed.
             NotSynchronous: the handler returned before its work was done; checkpoints lie before that event.
+            InvalidSubscription: with `OnFailure.PARK`, the handler has called a `Projection`; likewise.
+            WorkerRunning: it's at work, in another thread or around this call.
             WorkerIdInUse: another worker has this one's id.
             SubscriptionNotFound, TranchesChanged, MalformedBlock, PositionNotInLog: it can't be read from
                 where it is, for example since a checkpoint lies behind the end of a log that was restored.
@@ -141,12 +148,16 @@ class Subscription:
         `Terms.poll_s`, which is kept from the beginning where it's lower.
         """
         check_synchronous(until, "until", error=InvalidSubscription)
+        with self._turn.taken():
+            self._run(until)
+
+    def _run(self, until: Callable[[], bool]) -> None:
         failures = 0
         pause_s = self._terms.poll_s
         try:
             while not (self._stop.is_asked() or _is_over(until)):
                 try:
-                    moved = self.step()
+                    moved = self._step()
                     failures = 0
                 except TransientError as error:
                     failures += 1
@@ -157,10 +168,13 @@ class Subscription:
                 if moved < self._terms.page_entries and not _is_over(until):
                     self._sleep(pause_s)
         finally:
-            self.close()
+            self._close()
 
     def stop(self) -> None:
         """Let `run` end after the event that is being handled; from any thread or signal handler.
+
+        It also ends a `run` that only begins afterwards, and a `step` handles nothing any more, until the
+        worker is closed, as `run` does at its end. Then both begin again.
 
         No lock is taken, so it can't wait for what the signal has interrupted.
         """
@@ -177,6 +191,10 @@ class Subscription:
             TransientError: DynamoDB, or what the handler needs, is away; the next step goes on.
             And what `run_forever` raises.
         """
+        with self._turn.taken():
+            return self._step()
+
+    def _step(self) -> int:
         # What is known of a log that isn't begun may change with its first block.
         if self._begun_with != self._log.tranches:
             self._begin(self._checkpoints.read_group(self.name))
@@ -193,16 +211,25 @@ class Subscription:
         return moved
 
     def close(self) -> None:
-        """Store the checkpoints and free the leases, at once. `run` does it; a later `step` begins again.
+        """Store the checkpoints and free the leases, at once. `run` does it; a later one begins again.
 
         What can't be stored since DynamoDB is unreachable is logged: its events are handled again.
+
+        Raises:
+            WorkerRunning: it's at work, in another thread or around this call; end it by `stop`.
         """
+        with self._turn.taken():
+            self._close()
+
+    def _close(self) -> None:
         try:
             self._membership.leave()
         except TransientError as error:
             _LOGGER.warning("subscription %s, worker %s: %s", self.name, self.worker, error)
             self._membership.forget()
             self._held.clear()
+        finally:
+            self._stop.forget()
 
     def retry_parked(self) -> Retried:
         """Try every parked event again, each stream in order; what is handled is parked no more.
@@ -366,8 +393,8 @@ def subscribe(
         streams: only streams whose ids begin so; the same for all workers of a name.
         on_failure: what becomes of an event that fails `Terms.max_tries` times, or isn't readable.
         terms: times and numbers.
-        worker: this worker's id, another one for each; None makes one, in a forked child another one. Of two
-            workers under one id the one that began first ends with `WorkerIdInUse`.
+        worker: this worker's id, up to 200 characters, another one for each; None makes one, in a forked
+            child another one. Of two workers under one id the one that began first ends with `WorkerIdInUse`.
         monotonic, now_us, sleep, jitter: time and chance, to be replaced in tests. Without a `sleep`, pauses
             end when `stop` is called.
 
@@ -388,11 +415,9 @@ def subscribe(
     check_is(on_failure, OnFailure, "on_failure", give="an OnFailure, such as OnFailure.PARK_STREAM")
     check_is(terms, (Terms, type(None)), "terms", give="Terms, such as Terms(lease_s=60)")
     if worker is not None:
-        check_text(worker, "worker")
+        check_worker_id(worker)
     if isinstance(handler, Projection) and on_failure is OnFailure.PARK:
-        raise InvalidSubscription(
-            "on_failure", "is PARK, but a projection takes no event behind a later one; use PARK_STREAM"
-        )
+        raise parked_alone()
     if not isinstance(streams, str):
         raise InvalidSubscription(
             "streams", f"is {streams!r:.80}; it has to be the text that stream ids begin with"

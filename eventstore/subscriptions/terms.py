@@ -7,8 +7,8 @@ from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Final
 
-from eventstore.arguments import check_number, is_whole
-from eventstore.errors import InvalidLimit, InvalidSubscription, InvalidSubscriptionName
+from eventstore.arguments import check_number, check_text, is_whole
+from eventstore.errors import InvalidArgument, InvalidLimit, InvalidSubscription, InvalidSubscriptionName
 from eventstore.events import Event
 from eventstore.subscriptions.transient import is_transient
 from eventstore.synchronous import check_synchronous
@@ -17,6 +17,7 @@ Handler = Callable[[Event], object]
 """Handles one event: returns when it's done, raises when it isn't. So it's no async function or generator."""
 
 SUBSCRIPTION_NAME_MAX_CHARS: Final = 200
+WORKER_ID_MAX_CHARS: Final = 200
 LEASE_MIN_S: Final = 0.1
 
 
@@ -96,3 +97,18 @@ def check_subscription_name(name: str) -> str:
             "without '#'",
         )
     return name
+
+
+def check_worker_id(worker: str) -> None:
+    """Check that a worker's id can be part of a key.
+
+    Raises:
+        InvalidArgument: it isn't 1-200 printable characters.
+    """
+    check_text(worker, "worker")
+    if len(worker) > WORKER_ID_MAX_CHARS or not worker.isprintable():
+        raise InvalidArgument(
+            "worker",
+            f"is {worker!r:.60}, of {len(worker)} characters; it has to be 1 to {WORKER_ID_MAX_CHARS} "
+            "printable ones",
+        )

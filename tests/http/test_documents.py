@@ -49,6 +49,7 @@ ELSEWHERE = {
     domain.SubscriptionNotFound,
     domain.TranchesChanged,
     domain.WorkerIdInUse,
+    domain.WorkerRunning,
 }
 
 

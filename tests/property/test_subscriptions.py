@@ -139,7 +139,8 @@ class World:
             raise Death
         if self.faults and self.random.random() < 0.03 and not self.is_stalled:
             self.stall()
-        self.projection(event)
+        if self.on_failure is not OnFailure.PARK:  # behind a parked event no projection takes an earlier one
+            self.projection(event)
         self.handled.append((event.stream_id, event.event_id))
         if self.chance().startswith("die"):
             raise Death

@@ -259,7 +259,7 @@ def test_everything_public_that_takes_a_port_or_a_function_stands_in_the_table()
     inside = {
         "Attempts", "EventAppends", "EventReads", "Handling", "Membership", "Naming", "PublicationOrder",
         "SegmentCheck", "ServerClock", "StoreFacts", "Subscription", "TimeShard", "TrancheReader",
-        "PublishedStreams", "BusTarget", "FunctionTarget", "QueueTarget",
+        "PublishedStreams", "BusTarget", "FunctionTarget", "QueueTarget", "Turn",
         "ItemParser", "ItemParserFactory", "UnreadAnswer",
     }  # fmt: skip
     takes = {

@@ -37,6 +37,7 @@ def test_public_names_are_pinned() -> None:
         "SubscriptionNotFound", "execute", "read_log",
         "EventUidReused", "HeadNotInStream", "PartlyAppended", "TimestampOutOfRange", "UidNotSearchable",
         "ClockSkewed", "StreamGap", "PositionNotInLog", "UnexpectedItem", "MalformedSubscriptionItem",
+        "WorkerRunning",
     }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import logging
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -14,11 +15,14 @@ from typing import Any, Final
 import pytest
 
 from eventstore import (
+    Event,
+    InvalidArgument,
     LeaseLost,
     StoreUnavailable,
     SubscriptionNotFound,
     TranchesChanged,
     WorkerIdInUse,
+    WorkerRunning,
 )
 from eventstore.adapters.memory_checkpoints import MemoryEventBodies, MemoryReadModel
 from eventstore.adapters.memory_log import MemoryEventLog
@@ -278,3 +282,76 @@ def test_recipe_of_the_documents_ends_the_worker_at_a_signal() -> None:
         sender.join()
         signal.signal(signal.SIGTERM, before)
     assert world.checkpoints.read_group("view").workers == {}
+
+
+# --- one worker in several threads ------------------------------------------------------------------------
+
+
+def test_second_thread_of_one_worker_is_refused_and_each_event_handled_once() -> None:
+    world = World(tranches=1)
+    world.append("a", *["Opened"] * 3)
+    refused: list[type[BaseException]] = []
+
+    def call(method: Callable[[], object]) -> None:
+        try:
+            method()
+        except Exception as error:  # noqa: BLE001 - which one is what's tested
+            refused.append(type(error))
+
+    def handle(event: Event) -> None:
+        for method in (worker.step, worker.run_forever, worker.close):
+            thread = threading.Thread(target=call, args=[method])
+            thread.start()
+            thread.join()
+            call(method)  # out of the handler itself
+        world.handle(event)
+
+    worker = world.worker(handle)
+    worker.run(until=lambda: len(world.seen) >= 3)
+    assert world.seen == [("a", 1), ("a", 2), ("a", 3)]
+    assert refused == [WorkerRunning] * 18
+    worker.step()  # another call, when the first is over
+    worker.close()
+
+
+# --- again behind a stop ----------------------------------------------------------------------------------
+
+
+def test_stop_ends_the_run_that_begins_next_and_then_the_worker_may_run_again() -> None:
+    world = World(tranches=1)
+    world.append("a", "Opened")
+    worker = world.worker()
+    worker.stop()
+    worker.stop()
+    worker.run_forever()
+    assert world.seen == []
+    worker.run(until=lambda: bool(world.seen))
+    assert world.seen == [("a", 1)]
+
+
+def test_step_handles_nothing_behind_a_stop_until_the_worker_is_closed() -> None:
+    world = World(tranches=1)
+    world.append("a", "Opened")
+    worker = world.worker()
+    worker.stop()
+    assert (worker.step(), world.seen) == (0, [])
+    worker.close()
+    assert (worker.step(), world.seen) == (1, [("a", 1)])
+
+
+def test_stop_ends_a_pause_at_once_each_time() -> None:
+    world = World(tranches=1)
+    worker = world.worker(sleep=None, terms=Terms(poll_s=3_600.0, lease_s=36_000.0))
+    for _ in range(3):
+        thread = threading.Thread(target=worker.run_forever)
+        thread.start()
+        worker.stop()
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("worker_id", [b"x", "", "x" * 201, "\ud800", "x\x00y", 5])
+def test_worker_id_that_no_key_can_hold_is_refused_at_once(worker_id: Any) -> None:
+    with pytest.raises(InvalidArgument, match=r"^worker: "):
+        World().worker(worker=worker_id)
+    World().worker(worker="ä" * 200)

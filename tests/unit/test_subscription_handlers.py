@@ -7,6 +7,7 @@ import functools
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, Final
 
 import pytest
@@ -19,7 +20,7 @@ from eventstore import (
     NotSynchronous,
     StoreUnavailable,
 )
-from eventstore.adapters.memory_checkpoints import MemoryReadModel
+from eventstore.adapters.memory_checkpoints import MemoryCheckpoints, MemoryReadModel
 from eventstore.subscriptions import OnFailure, Projection, Terms
 from tests.unit.test_subscriptions import World
 
@@ -309,3 +310,48 @@ def test_parked_events_stay_parked_while_what_the_handler_needs_is_away() -> Non
     with pytest.raises(StoreUnavailable):
         world.worker(away).retry_parked()
     assert parked(world) == [("a", 1)]
+
+
+# --- projections that a handler calls -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["lambda", "method", "asyncio", "swallows"])
+def test_rebuild_by_an_old_projection_is_noticed_whatever_is_around_it(form: str, caplog: Any) -> None:
+    world, read_model = World(tranches=1), MemoryReadModel()
+    world.append("a", *["Opened"] * 5)
+    projection: Projection[Any] = Projection(name="p", project=lambda _: [], read_model=read_model)
+
+    async def project(event: Event) -> None:
+        projection(event)
+
+    handlers: dict[str, Any] = {
+        "lambda": lambda event: projection(event),  # noqa: PLW0108
+        "method": projection.__call__,
+        "asyncio": lambda event: asyncio.run(project(event)),
+        "swallows": lambda event: [projection(event), None][1],
+    }
+    first = world.worker(handlers[form])
+    first.step()
+    assert (first.counts.handled, first.counts.repeated) == (5, 0)
+    world.checkpoints = MemoryCheckpoints()
+    again = world.worker(handlers[form])
+    again.step()
+    assert (again.counts.handled, again.counts.repeated) == (5, 5)
+    assert "give the Projection a new name" in caplog.text
+
+
+def test_projection_called_by_a_handler_that_parks_alone_is_refused_before_it_writes() -> None:
+    world, read_model = World(tranches=1), MemoryReadModel()
+    world.append("a", *["Opened"] * 3)
+    projection: Projection[Any] = Projection(name="p", project=lambda _: [], read_model=read_model)
+
+    def handle(event: Event) -> None:
+        with suppress(InvalidSubscription):
+            projection(event)
+
+    worker = world.worker(handle, on_failure=OnFailure.PARK)
+    with pytest.raises(InvalidSubscription, match="PARK_STREAM"):
+        worker.run_forever()
+    assert (read_model.last, parked(world), world.place()) == ({}, [], (1, 0))
+    world.worker(handle).step()
+    assert read_model.last == {("p", "a"): 3}

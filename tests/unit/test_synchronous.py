@@ -275,3 +275,35 @@ def test_error_names_the_function_where_it_stands() -> None:
     assert name_of(Async()).endswith("test_synchronous.Async.__call__")
     assert name_of(object()) == "an object of builtins.object"
     assert name_of(print) == "builtins.print"
+
+
+class Deferred:
+    """As Twisted has it."""
+
+    def addCallbacks(self, callback: object) -> None: ...  # noqa: N802
+
+
+@pytest.mark.parametrize(
+    "result",
+    [Deferred(), zip([1], [2], strict=True), enumerate([1]), itertools.chain([1]), itertools.islice([1], 1)],
+    ids=lambda result: type(result).__name__,
+)
+def test_deferred_and_iterators_over_what_may_be_unread_are_refused(result: object) -> None:
+    with pytest.raises(NotSynchronous, match=f"returned an? {type(result).__name__}"):
+        check_finished(result, "handler", function=print)
+
+
+class Receipt:
+    """As Celery returns one for a task that it keeps."""
+
+    def get(self) -> None: ...
+
+    def ready(self) -> bool:
+        return False
+
+    def then(self, callback: object) -> None: ...
+
+
+@pytest.mark.parametrize("result", [Receipt(), iter([1]), iter({})], ids=lambda of: type(of).__name__)
+def test_receipts_of_queues_and_iterators_over_values_pass(result: object) -> None:
+    check_finished(result, "handler", function=print)
