@@ -24,6 +24,7 @@ from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.positions import from_us
 from eventstore.transfer.export import export
 from eventstore.transfer.importing import check_export
+from eventstore.uids import uuid7
 from tests.cli.conftest import Run
 from tests.tables import Meter, begun, events_table, put_items
 
@@ -412,6 +413,23 @@ def test_import_of_many_events_of_one_timestamp_has_to_be_asked_for(
     assert DynamoDBEventsTable(client=client, table_name=other).is_empty()
     code, _, err = run("import", path, "--check-only", "--equal-timestamps")
     assert (code, "is whole: 10,001 events in 10,001 streams" in err) == (0, True)
+
+
+def test_import_of_uids_that_no_append_takes_has_to_be_asked_for(
+    client: DynamoDBClient, other: str, run: Run, tmp_path: Path
+) -> None:
+    path, uid = tmp_path / "events.gz", str(UUID(int=1))
+    later = uuid7(now_us=START_US + 60_000_000, random_bytes=os.urandom)
+    uids = [uid, later, uid]
+    events = [Event("s", n, "Happened", "1", "{}", uid, START_US + n) for n, uid in enumerate(uids, start=1)]
+    export(events, path, settled_until="2026-01-01T00:00:00+00:00")
+
+    code, _, err = run("import", path, "--table", other, "--write-shards", 1)
+    assert (code, ":2: eventUid: is a UUIDv7 of 60 s after" in err) == (2, True)
+    assert f":3: eventUid: {uid} is event 1 of stream 's', too" in err
+    assert DynamoDBEventsTable(client=client, table_name=other).is_empty()
+    code, _, err = run("import", path, "--check-only", "--any-uids")
+    assert (code, "is whole: 3 events in 1 streams" in err) == (0, True)
 
 
 @pytest.mark.parametrize(
