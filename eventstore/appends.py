@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from eventstore.arguments import is_whole
+from eventstore.arguments import is_whole, shown
 from eventstore.errors import (
     DuplicateEventUid,
     EmptyAppend,
@@ -137,7 +137,7 @@ def check_versions(*, from_version: int, to_version: int | None, limit: int | No
         if not is_whole(version):
             raise InvalidRange(field, f"has to be a whole number, not {type(version).__name__}")
         if not 1 <= version <= VERSION_MAX:
-            raise InvalidRange(field, f"is {version}; versions run from 1 to {VERSION_MAX}")
+            raise InvalidRange(field, f"is {shown(version)}; versions run from 1 to {VERSION_MAX}")
     if to_version is not None and to_version < from_version:
         raise InvalidRange("from", f"is {from_version}, after to = {to_version}; exchange them")
     check_limit(limit)
@@ -167,14 +167,21 @@ def check_times(
     """
     from_us = 0 if from_ is None else max(0, to_us(from_, field="from"))
     end_us = None if to is None else to_us(to, field="to")
-    if after is not None and not isinstance(after, Position):
-        raise InvalidPosition("after", "has to be a Position; make one of its text by Position.parse")
+    if after is not None:
+        _check_position(after)
     if end_us is not None and end_us < 0:
         raise InvalidRange("to", "is before 1970; no event has such a Timestamp")
     if end_us is not None and end_us < from_us:
         raise InvalidRange("from", "is after to; exchange them")
     check_limit(limit)
     return TimeRange(max(from_us, after.timestamp_us if after else 0), end_us)
+
+
+def _check_position(after: object) -> None:
+    if not isinstance(after, Position):
+        raise InvalidPosition("after", "has to be a Position; make one of its text by Position.parse")
+    if not (is_whole(after.timestamp_us) and isinstance(after.stream_id, str) and is_whole(after.event_id)):
+        raise InvalidPosition("after", f"is {shown(after)}, which no event has; take an event's `position`")
 
 
 def _check_events(append: Append) -> None:
@@ -202,7 +209,7 @@ def _check_expected(append: Append) -> None:
             why = f"is the text {expected!r}; give eventstore.{expected.upper()}"
         raise InvalidExpectedVersion(field, why)
     if not 0 <= expected <= VERSION_MAX - TRANSACTION_MAX_EVENTS:
-        raise InvalidExpectedVersion(field, f"is {expected}; versions run from 0 to {VERSION_MAX}")
+        raise InvalidExpectedVersion(field, f"is {shown(expected)}; versions run from 0 to {VERSION_MAX}")
 
 
 def _check_uids(appends: Sequence[Append]) -> None:

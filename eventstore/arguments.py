@@ -70,6 +70,17 @@ def check_is(given: object, kind: type | tuple[type, ...], field: str, *, give: 
         raise InvalidArgument(field, f"is {_told(given)}; give {give}")
 
 
+def check_flags(**flags: object) -> None:
+    """Check that each of these arguments is True or False: the text "false" would count as true.
+
+    Raises:
+        InvalidArgument: one is neither.
+    """
+    for field, flag in flags.items():
+        if not isinstance(flag, bool):
+            raise InvalidArgument(field, f"is {shown(flag)}; give True or False")
+
+
 def check_text(given: object, field: str) -> None:
     """Check that an argument is a text of at least one character.
 
@@ -77,7 +88,7 @@ def check_text(given: object, field: str) -> None:
         InvalidArgument: it isn't.
     """
     if not isinstance(given, str) or not given:
-        raise InvalidArgument(field, f"is {given!r:.80}; it has to be a text of at least one character")
+        raise InvalidArgument(field, f"is {shown(given)}; it has to be a text of at least one character")
 
 
 def check_texts(given: object, field: str) -> None:
@@ -87,10 +98,10 @@ def check_texts(given: object, field: str) -> None:
         InvalidArgument: it isn't.
     """
     if isinstance(given, str) or not isinstance(given, Collection):
-        raise InvalidArgument(field, f"is {given!r:.80}; give a collection of texts, such as ['a', 'b']")
+        raise InvalidArgument(field, f"is {shown(given)}; give a collection of texts, such as ['a', 'b']")
     for text in given:
         if not isinstance(text, str):
-            raise InvalidArgument(field, f"has {text!r:.80}, which is no text")
+            raise InvalidArgument(field, f"has {shown(text)}, which is no text")
 
 
 def check_whole(given: object, field: str, *, least: int = 1, most: int | None = None) -> None:
@@ -103,7 +114,7 @@ def check_whole(given: object, field: str, *, least: int = 1, most: int | None =
         raise InvalidLimit(field, f"has to be a whole number, not {type(given).__name__}")
     if given < least or (most is not None and given > most):
         bounds = f"at least {least}" if most is None else f"from {least} to {most}"
-        raise InvalidLimit(field, f"is {_written(given)}; it has to be {bounds}")
+        raise InvalidLimit(field, f"is {shown(given)}; it has to be {bounds}")
 
 
 def check_number(given: object, field: str, *, least: float = 0.0, most: float | None = None) -> None:
@@ -118,9 +129,9 @@ def check_number(given: object, field: str, *, least: float = 0.0, most: float |
     is_finite = isinstance(given, int) or isfinite(given)
     if not is_finite or given < least or (most is not None and given > most):
         bounds = f"of at least {least:g}" if most is None else f"from {least:g} to {most:,}"
-        raise InvalidLimit(field, f"is {_written(given)}; it has to be a finite number {bounds}")
+        raise InvalidLimit(field, f"is {shown(given)}; it has to be a finite number {bounds}")
     if isinstance(given, int) and given.bit_length() > _FLOAT_BITS:
-        raise InvalidLimit(field, f"is {_written(given)}; a float has no such number")
+        raise InvalidLimit(field, f"is {shown(given)}; a float has no such number")
 
 
 def is_whole(value: object) -> TypeGuard[int]:
@@ -131,12 +142,18 @@ def is_whole(value: object) -> TypeGuard[int]:
 _FLOAT_BITS: Final = 1_000
 
 
-def _written(number: float) -> str:
-    """Write a number; Python makes no text of an integer with thousands of digits."""
-    is_long = isinstance(number, int) and number.bit_length() > _FLOAT_BITS
-    return "a number of hundreds of digits" if is_long else str(number)
+def shown(given: object) -> str:
+    """Return a value as an error shows it: cut short, whatever its own repr may do."""
+    if isinstance(given, int) and given.bit_length() > _SHOWN_BITS:
+        # Python itself writes none of 4,300 digits or more.
+        return f"a whole number of {given.bit_length():,} bits"
+    try:
+        return f"{given!r:.80}"
+    except Exception:  # noqa: BLE001 - a repr of the user's, or of a list with such a number
+        return _of_kind(given)
 
 
+_SHOWN_BITS: Final = 256
 _NO_PORTS: Final = frozenset({object, Protocol, Generic})
 
 
@@ -197,5 +214,9 @@ def _has(given: object, name: str, member: _Member, field: str) -> bool:
 def _told(given: object) -> str:
     """Return what was given, for an error: short, and without what its own repr may do."""
     if given is None or isinstance(given, (bool, bytes, float, int, str)):
-        return f"{given!r:.80}"
-    return name_of(given) if isfunction(given) else f"a {type(given).__module__}.{type(given).__qualname__}"
+        return shown(given)
+    return name_of(given) if isfunction(given) else _of_kind(given)
+
+
+def _of_kind(given: object) -> str:
+    return f"a {type(given).__module__}.{type(given).__qualname__}"

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from eventstore.arguments import is_whole
+from eventstore.arguments import is_whole, shown
 from eventstore.errors import (
     InvalidEventName,
     InvalidEventUid,
@@ -69,11 +69,16 @@ class NewEvent:
         metadata: dict[str, Any] | None = None,
         uid: str | UUID | None = None,
     ) -> NewEvent:
-        """Make an event from plain Python values: ``NewEvent.of("OrderPlaced", {"total": 12})``."""
+        """Make an event from plain Python values: ``NewEvent.of("OrderPlaced", {"total": 12})``.
+
+        Raises:
+            InvalidJson: a value that JSON doesn't know, or two keys of which JSON makes one name (1 and "1").
+            InvalidEventName, InvalidEventUid: what is wrong and how to mend it.
+        """
         return cls(
             name=name,
             payload=to_json(payload),
-            metadata=to_json(metadata or {}, field="metadata"),
+            metadata="{}" if metadata is None else to_json(metadata, field="metadata"),
             uid=None if uid is None else check_uid(uid, field="eventUid"),
         )
 
@@ -190,24 +195,25 @@ def check_head(head: object, stream_id: str, *, field: str) -> None:
             field, f"is the head of stream {head.stream_id!r}; give this stream's own head"
         )
     if not is_whole(head.version) or not 0 <= head.version <= VERSION_MAX:
-        why = f"is a Head of version {head.version!r}; versions run from 0 to {VERSION_MAX}"
+        why = f"is a Head of version {shown(head.version)}; versions run from 0 to {VERSION_MAX}"
         raise InvalidExpectedVersion(field, why)
     latest_us = TIMESTAMP_MAX_US if head.version else 0
     if not is_whole(head.timestamp_us) or not 0 <= head.timestamp_us <= latest_us:
-        why = f"is a Head of version {head.version} with the Timestamp {head.timestamp_us!r}"
+        why = f"is a Head of version {head.version} with the Timestamp {shown(head.timestamp_us)}"
         raise InvalidExpectedVersion(field, f"{why}, which no event has; take it from a read or an append")
 
 
 def check_limit(limit: int | None) -> None:
-    """Check that a limit, where there is one, is at least 1.
+    """Check that a limit, where there is one, is from 1 to `VERSION_MAX`.
 
     Raises:
-        InvalidLimit: it is lower, or no whole number.
+        InvalidLimit: it isn't, or is no whole number.
     """
     if limit is not None and not is_whole(limit):
         raise InvalidLimit("limit", f"has to be a whole number, not {type(limit).__name__}")
-    if limit is not None and limit < 1:
-        raise InvalidLimit("limit", f"is {limit}; ask for at least 1, or leave it out for all")
+    if limit is not None and not 1 <= limit <= VERSION_MAX:
+        why = f"is {shown(limit)}; ask for 1 to {VERSION_MAX}, or leave it out for all"
+        raise InvalidLimit("limit", why)
 
 
 def check_stored(event: Event) -> None:

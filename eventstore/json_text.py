@@ -24,6 +24,10 @@ class _UnreadableNumber(ValueError):
     pass
 
 
+class _RepeatedName(ValueError):
+    pass
+
+
 def _refuse_constant(name: str) -> None:
     raise _NotANumber(name)
 
@@ -67,6 +71,15 @@ _CHECKER_OF_MEMBERS = json.JSONDecoder(
     parse_constant=_refuse_constant,
     object_pairs_hook=tuple,
 )
+
+
+def _check_names(members: list[tuple[str, Any]]) -> None:
+    if len(dict(members)) < len(members):
+        ((name, count),) = Counter(name for name, _ in members).most_common(1)
+        raise _RepeatedName(f"it has {count} keys that JSON writes as {name[:100]!r}")
+
+
+_CHECKER_OF_NAMES = json.JSONDecoder(parse_float=str, parse_int=str, object_pairs_hook=_check_names)
 _DECODERS: Final = {
     (False, False): _CHECKER,
     (True, False): _CHECKER_OF_MEMBERS,
@@ -168,14 +181,17 @@ def to_json(value: Any, *, field: str = "payload") -> str:
     and give the text.
 
     Raises:
-        InvalidJson: the value has NaN, Infinity, a lone surrogate or a type that JSON does not know.
+        InvalidJson: the value has NaN, Infinity, a lone surrogate, a type that JSON does not know, or a dict
+            with keys of which JSON makes the same name, as of 1 and "1".
     """
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        _CHECKER_OF_NAMES.decode(text)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidJson(
             field, f"can't be written as JSON: {error}. Give plain values, or JSON text"
         ) from error
+    return text
 
 
 def _check_members(value: Any, field: str, *, once: bool) -> None:

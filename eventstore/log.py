@@ -21,9 +21,10 @@ from math import ceil
 from typing import Final, NamedTuple, Protocol
 from zlib import crc32
 
-from eventstore.arguments import check_port, check_whole, is_whole
+from eventstore.arguments import check_port, check_whole, is_whole, shown
 from eventstore.errors import InvalidArgument, InvalidPosition, InvalidRange
 from eventstore.events import Event, check_limit
+from eventstore.limits import VERSION_MAX
 
 _FORMAT: Final = "1"
 _HOW: Final = "is not a position of this log; give one back exactly as a page of the log had it"
@@ -222,7 +223,7 @@ def read_log(
     Consistency: strong in each tranche; see `EventLog.read_tranche`, also for the cost of each tranche.
     """
     check_port(log, EventLog, "log", only=("tranches", "read_tranche"))
-    check_whole(limit, "limit")
+    check_whole(limit, "limit", most=VERSION_MAX)
     number = log.tranches
     if tranches is not None:
         check_tranches(tranches, number=number)
@@ -267,6 +268,9 @@ def check_block(tranche: int, events: Sequence[Event], *, tranches: int) -> None
         InvalidArgument: there are no events, or one of another tranche.
     """
     check_tranche(tranche, tranches=tranches)
+    if not isinstance(events, Sequence):
+        kind = type(events).__name__
+        raise InvalidArgument("events", f"has to be a list of Events in their order, not {kind}")
     if not events:
         raise InvalidArgument("events", "is empty; a block has at least one event")
     for event in events:
@@ -286,15 +290,21 @@ def check_read(
         InvalidRange, InvalidPosition, InvalidLimit: what is wrong and how to mend it.
     """
     check_tranche(tranche, tranches=tranches)
-    if after is not None and not isinstance(after, BlockPosition):
-        raise InvalidPosition("after", f"has to be a BlockPosition, not {type(after).__name__}")
+    if after is not None and not _is_place(after):
+        raise InvalidPosition("after", f"has to be a BlockPosition, not {shown(after)}; take an entry's")
     check_limit(limit)
     return after or BEGINNING
+
+
+def _is_place(given: object) -> bool:
+    return isinstance(given, BlockPosition) and all(map(is_whole, given))
 
 
 def _places(after: object) -> tuple[BlockPosition, ...]:
     if not isinstance(after, LogPosition):
         raise InvalidPosition("after", "has to be a LogPosition; make one of its text by LogPosition.parse")
+    if not isinstance(after.places, tuple) or not all(map(_is_place, after.places)):
+        raise InvalidPosition("after", f"is {shown(after)}; take a page's `position`")
     return after.places
 
 
@@ -305,7 +315,7 @@ def check_tranches(given: Collection[int], *, number: int) -> None:
         InvalidArgument, InvalidRange: it's no collection, or the log doesn't have one.
     """
     if not isinstance(given, Collection):
-        raise InvalidArgument("tranches", f"is {given!r:.80}; give a collection, such as [0]")
+        raise InvalidArgument("tranches", f"is {shown(given)}; give a collection, such as [0]")
     for tranche in given:
         check_tranche(tranche, tranches=number)
 
@@ -317,7 +327,7 @@ def check_tranche(tranche: int, *, tranches: int) -> None:
         InvalidRange: it doesn't.
     """
     if not is_whole(tranche) or not 0 <= tranche < tranches:
-        raise InvalidRange("tranche", f"is {tranche!r:.80}; this log has 0 to {tranches - 1}")
+        raise InvalidRange("tranche", f"is {shown(tranche)}; this log has 0 to {tranches - 1}")
 
 
 def entry_size_bytes(event: Event) -> int:

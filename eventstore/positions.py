@@ -35,8 +35,10 @@ class Position(NamedTuple):
         """Read what `str(position)` wrote.
 
         Raises:
-            InvalidPosition: the text is not a position of this library.
+            InvalidPosition: it's not a position of this library, or no text.
         """
+        if not isinstance(text, str):
+            raise InvalidPosition(field, f"has to be a text, not {type(text).__name__}; {_GIVE}")
         try:
             raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
             form, timestamp_us, event_id, stream_id = raw.split("/", 3)
@@ -51,7 +53,8 @@ class Position(NamedTuple):
         return position
 
 
-_HOW: Final = "is not a position; give one back exactly as it came in `next` or in an event's `position`"
+_GIVE: Final = "give one back exactly as it came in `next` or in an event's `position`"
+_HOW: Final = f"is not a position; {_GIVE}"
 
 
 def to_us(time: datetime, *, field: str = "time") -> int:

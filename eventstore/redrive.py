@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final, Protocol
 
-from eventstore.arguments import check_functions, check_is, check_port
+from eventstore.arguments import check_flags, check_functions, check_is, check_port
 from eventstore.cloudevents import Entry, EntryFormat
 from eventstore.errors import InvalidInput, MalformedItem, NotPublishable
 from eventstore.events import Event
@@ -197,6 +197,7 @@ class Redrive:
         check_is(wanted, Filter, "wanted", give="a Filter; Filter() wants all")
         if progress is not None:
             check_port(progress, Progress, "progress")
+        check_flags(dry_run=dry_run)
         check_functions(ends=ends)
         done = Redriven()
         shown = progress or _NotShown()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Reversible, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -43,15 +43,18 @@ class Append:
 
     @classmethod
     def of(cls, stream_id: str, events: Sequence[NewEvent], expected: Expected) -> Append:
-        """Make it of any sequence of events; one event in place of a sequence counts as a sequence of one.
+        """Make it of events in their order; one event in place of a sequence counts as a sequence of one.
 
         Raises:
-            InvalidArgument: it's neither.
+            InvalidArgument: it's neither; a set, for one, has no order.
         """
         if isinstance(events, NewEvent):
             return cls(stream_id, (events,), expected)
         if not isinstance(events, Iterable) or isinstance(events, str | bytes | Mapping):
             raise InvalidArgument("events", f"has to be a list of NewEvents, not {type(events).__name__}")
+        if isinstance(events, Set) and not isinstance(events, Reversible):
+            kind = type(events).__name__
+            raise InvalidArgument("events", f"is a {kind}, which has no order; give a list of NewEvents")
         return cls(stream_id, tuple(events), expected)
 
 

@@ -20,7 +20,7 @@ from eventstore.appends import (
     has_to_be_read,
     stamp,
 )
-from eventstore.arguments import check_functions, check_number, check_port
+from eventstore.arguments import check_flags, check_functions, check_number, check_port
 from eventstore.errors import ExpectedVersionAhead, HeadNotInStream, InvalidArgument, VersionConflict
 from eventstore.events import Event, Head, NewEvent, check_stream_id
 from eventstore.limits import SETTLING_MAX_S, SETTLING_S
@@ -110,10 +110,11 @@ class MemoryEventStore:
         to_version: int | None = None,
         backward: bool = False,
         limit: int | None = None,
-        consistent: bool = True,  # noqa: ARG002 - memory is never behind
+        consistent: bool = True,
     ) -> Iterator[Event]:
         """Read the events of one stream in order; see `EventStore.read_stream`."""
         check_stream_id(stream_id)
+        check_flags(backward=backward, consistent=consistent)
         check_versions(from_version=from_version, to_version=to_version, limit=limit)
         with self._lock:
             events = self._streams.get(stream_id, [])[from_version - 1 : to_version]
@@ -137,6 +138,7 @@ class MemoryEventStore:
         unsettled: bool = False,
     ) -> AllEvents:
         """Read the events of all streams in time order; see `EventStore.read_all`."""
+        check_flags(unsettled=unsettled)
         asked = check_times(from_=from_, to=to, after=after, limit=limit)
         settled_until_us = self._clock_us() - self._settling_us
         times = asked if unsettled else asked.settled(settled_until_us)

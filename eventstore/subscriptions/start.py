@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import datetime
 from enum import Enum
 
-from eventstore.arguments import check_port
+from eventstore.arguments import check_port, shown
 from eventstore.errors import InvalidRange, InvalidSubscription, PositionNotInLog
 from eventstore.limits import SETTLING_S
 from eventstore.log import BEGINNING, BlockPosition, EventLog
@@ -92,7 +92,7 @@ def check_names(names: Collection[str] | None) -> frozenset[str] | None:
     if names is None:
         return None
     if not isinstance(names, Collection):
-        raise InvalidSubscription("names", f"is {names!r:.80}; give a collection, such as ['OrderPlaced']")
+        raise InvalidSubscription("names", f"is {shown(names)}; give a collection, such as ['OrderPlaced']")
     if isinstance(names, str):
         raise InvalidSubscription("names", f"is one text; give a collection, such as [{names!r}]")
     checked = frozenset(names)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Final
 
-from eventstore.arguments import check_functions, check_is, check_port
+from eventstore.arguments import check_functions, check_is, check_port, shown
 from eventstore.errors import (
     InvalidSubscription,
     MalformedItem,
@@ -420,7 +420,7 @@ def subscribe(
         raise parked_alone()
     if not isinstance(streams, str):
         raise InvalidSubscription(
-            "streams", f"is {streams!r:.80}; it has to be the text that stream ids begin with"
+            "streams", f"is {shown(streams)}; it has to be the text that stream ids begin with"
         )
     return Subscription(
         name,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Final
 
-from eventstore.arguments import check_number, check_text, is_whole
+from eventstore.arguments import check_number, check_text, is_whole, shown
 from eventstore.errors import InvalidArgument, InvalidLimit, InvalidSubscription, InvalidSubscriptionName
 from eventstore.events import Event
 from eventstore.subscriptions.transient import is_transient
@@ -78,7 +78,7 @@ class Terms:
             elif not is_whole(value):
                 raise InvalidLimit(name, f"has to be a whole number, not {type(value).__name__}")
             if value <= 0:
-                raise InvalidLimit(name, f"is {value}; it has to be above 0")
+                raise InvalidLimit(name, f"is {shown(value)}; it has to be above 0")
         if self.lease_s < LEASE_MIN_S:
             raise InvalidLimit("lease_s", f"is {self.lease_s}; it has to be at least {LEASE_MIN_S}")
 
@@ -93,7 +93,7 @@ def check_subscription_name(name: str) -> str:
     if not good or not name.isprintable() or "#" in name:
         raise InvalidSubscriptionName(
             "name",
-            f"is {name!r:.60}; it has to be 1 to {SUBSCRIPTION_NAME_MAX_CHARS} printable ASCII characters, "
+            f"is {shown(name)}; it has to be 1 to {SUBSCRIPTION_NAME_MAX_CHARS} printable ASCII characters, "
             "without '#'",
         )
     return name

@@ -159,12 +159,24 @@ class EventLogContract(ABC):
         with pytest.raises(InvalidRange, match="0 to 2"):
             log.read_tranche(tranche)
 
-    @pytest.mark.parametrize("limit", [0, -1, True, 2.5, "2"])
+    @pytest.mark.parametrize("limit", [0, -1, True, 2.5, "2", 10**30])
     def test_limit_that_is_no_number_from_1_on_is_refused(self, log: EventLog, limit: Any) -> None:
         with pytest.raises(InvalidLimit):
             log.read_tranche(0, limit=limit)
         with pytest.raises(InvalidLimit):
             read_log(log, limit=limit)
+
+    @pytest.mark.parametrize("place", [("1", 0), (1, None), (1.5, 0), (True, 0), (None, None)])
+    def test_place_that_is_no_numbers_is_refused_before_reading(self, log: EventLog, place: Any) -> None:
+        with pytest.raises(InvalidPosition):
+            log.read_tranche(0, after=BlockPosition(*place))
+        with pytest.raises(InvalidPosition):
+            read_log(log, after=LogPosition((BlockPosition(*place),) * TRANCHES))
+
+    def test_set_of_events_is_refused_for_it_has_no_order(self, log: EventLog) -> None:
+        unordered: Any = set(logged_events(stream_in(0), 2))
+        with pytest.raises(InvalidArgument, match=r"^events: "):
+            log.append_block(0, unordered)
 
     def test_end_of_the_log_is_a_position(self, log: EventLog) -> None:
         log.append_block(0, logged_events(stream_in(0), 2))

@@ -14,18 +14,21 @@ from eventstore import (
     EventStore,
     EventTooLarge,
     Head,
+    InvalidArgument,
     InvalidEventUid,
     InvalidExpectedVersion,
     InvalidInput,
     InvalidLimit,
+    InvalidPosition,
     InvalidRange,
     InvalidStreamId,
     NewEvent,
+    Position,
     RepeatedStream,
     TooManyEvents,
     TransactionTooLarge,
 )
-from eventstore.limits import TIMESTAMP_MAX_US
+from eventstore.limits import TIMESTAMP_MAX_US, VERSION_MAX
 from eventstore.testing.clock import FakeClock
 from eventstore.testing.store_contract import HOUR, StoreContract, some_events
 
@@ -180,6 +183,7 @@ class RefusalsContract(StoreContract):
             ("limit", {"limit": True}),
             ("limit", {"limit": 2.5}),
             ("limit", {"limit": "2"}),
+            ("limit", {"limit": 10**30}),
         ]
         for end, arguments in unfit:
             with pytest.raises(InvalidInput) as caught:
@@ -213,6 +217,30 @@ class RefusalsContract(StoreContract):
         assert caught.value.field == "events"
         assert store.head("order-1").version == 0
 
+    def test_set_of_events_is_refused_for_it_has_no_order(self, store: EventStore) -> None:
+        events: list[Any] = [set(some_events(2)), frozenset(some_events(2))]
+        for unordered in events:
+            with pytest.raises(InvalidArgument, match=r"events: .* no order"):
+                store.append("order-1", unordered, expected=0)
+        store.append("order-1", dict.fromkeys(some_events(2)).keys(), expected=0)  # type: ignore[arg-type]
+
+        assert store.head("order-1").version == 2
+
+    def test_flag_that_is_neither_true_nor_false_is_refused(self, store: EventStore) -> None:
+        for flag in ("false", 0, 1, None):
+            unfit: Any = flag
+            for name in ("backward", "consistent"):
+                with pytest.raises(InvalidArgument, match=f"^{name}: "):
+                    store.read_stream("order-1", **{name: unfit})
+            with pytest.raises(InvalidArgument, match=r"^unsettled: "):
+                store.read_all(unsettled=unfit)
+
+    def test_position_of_other_types_is_refused_before_reading(self, store: EventStore) -> None:
+        places: list[Any] = [("1", "s", 1), (1, None, 1), (1, "s", "1"), (1.5, "s", 1), (None, "s", True)]
+        for place in places:
+            with pytest.raises(InvalidPosition):
+                store.read_all(after=Position(*place))
+
     def test_expectation_as_a_text_is_refused_with_what_to_give(self, store: EventStore) -> None:
         for text, name in (("any", "ANY"), ("exists", "EXISTS")):
             with pytest.raises(InvalidExpectedVersion, match=f"give eventstore.{name}"):
@@ -226,7 +254,7 @@ class RefusalsContract(StoreContract):
         assert store.head("order-1").version == 2
 
     def test_unfit_limits_are_refused_before_reading(self, store: EventStore) -> None:
-        for limit in (0, -1):
+        for limit in (0, -1, VERSION_MAX + 1):
             with pytest.raises(InvalidLimit):
                 store.read_stream("order-1", limit=limit)
             with pytest.raises(InvalidLimit):

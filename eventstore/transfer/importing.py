@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
-from eventstore.arguments import check_functions, check_port, check_texts, check_whole
+from eventstore.arguments import check_flags, check_functions, check_port, check_texts, check_whole
 from eventstore.errors import BadExport, BadLine, MalformedItem, StoreNotEmpty, StoreUnavailable
 from eventstore.events import Event
 from eventstore.limits import BAD_LINES_TOLD, SHARDS_MAX, TIMESTAMP_MAX_US
@@ -137,6 +137,7 @@ def check_export(
         OSError: it's no file that can be read twice.
     """
     check_texts(excepted, "excepted")
+    check_flags(whole_streams=whole_streams, equal_timestamps=equal_timestamps)
     check_functions(checked=checked)
     check = _Check(
         whole_streams=whole_streams,
@@ -256,6 +257,7 @@ def import_events(
     file, and the streams that failed.
     """
     check_texts(excepted, "excepted")
+    check_flags(into_existing=into_existing)
     check_port(target, ImportTarget, "target")
     check_whole(write_shards, "write_shards", most=SHARDS_MAX)
     check_whole(parallel, "parallel")

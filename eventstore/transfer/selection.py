@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, Protocol
 
-from eventstore.arguments import check_functions
+from eventstore.arguments import check_flags, check_functions
 from eventstore.errors import MalformedItem
 from eventstore.events import Event
 from eventstore.positions import from_us
@@ -68,6 +68,7 @@ class Selection:
 
     def __post_init__(self) -> None:
         """Check what was given. Raises InvalidArgument, NotSynchronous."""
+        check_flags(whole_streams=self.whole_streams)
         check_functions(now_us=self.now_us)
 
     def of_table(self, table: StoredItems, *, segments: int) -> Iterator[Event]:

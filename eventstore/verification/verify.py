@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Final, Protocol
 
-from eventstore.arguments import check_functions, check_methods, check_port, check_whole
+from eventstore.arguments import check_flags, check_functions, check_methods, check_port, check_whole
 from eventstore.limits import SHARDS_MAX
 from eventstore.stored_items import scan_side_by_side
 from eventstore.verification.checkpoints import Checkpoints
@@ -95,6 +95,7 @@ class Verification:
         check_port(mender, Mender, "mender")
         check_whole(read_shards, "read_shards", most=SHARDS_MAX)
         check_whole(segments, "segments")
+        check_flags(repair=repair)
         check_functions(now_us=now_us, sleep=sleep)
         self._table = table
         self._log = log

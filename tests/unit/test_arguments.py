@@ -22,12 +22,15 @@ from eventstore import (
     Event,
     EventLog,
     EventStore,
+    Head,
     InvalidArgument,
     InvalidInput,
     InvalidLimit,
     InvalidRange,
     LogPosition,
+    NewEvent,
     NotSynchronous,
+    Position,
     execute,
     read_log,
 )
@@ -373,7 +376,7 @@ def test_client_of_something_else_is_refused(given: Any, why: str) -> None:
 # --- numbers, texts and times ----------------------------------------------------------------------------
 
 
-def made_with(name: str, **bad: Any) -> Callable[[], object]:
+def made_with(name: str, /, **bad: Any) -> Callable[[], object]:
     made, good = MADE[name]
     return lambda: made(**(good | bad))
 
@@ -465,6 +468,58 @@ def test_bad_value_is_an_error_of_the_tree_that_names_its_argument(
         call()
     assert isinstance(caught.value, ValueError)
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+FLAGS: Final = [
+    pytest.param(made, good, field, id=f"{name}({field})")
+    for name, (made, good) in MADE.items()
+    for field in {
+        *(
+            of
+            for of, parameter in inspect.signature(made).parameters.items()
+            if parameter.annotation == "bool"
+        ),
+        *(of for of, value in good.items() if isinstance(value, bool)),
+    }
+]
+
+
+@pytest.mark.parametrize("given", ["false", 0, None])
+@pytest.mark.parametrize(("made", "good", "field"), FLAGS)
+def test_what_is_neither_true_nor_false_is_refused_by_name(
+    made: Any, good: Any, field: str, given: Any
+) -> None:
+    with pytest.raises(InvalidArgument, match=f"^{field}: is .*; give True or False"):
+        made(**(good | {field: given}))
+
+
+TOO_LONG_TO_WRITE: Final = 10**5_000
+"""Python raises a ValueError of its own where such a number is written."""
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: STORE.read_stream("s", from_version=TOO_LONG_TO_WRITE),
+        lambda: STORE.read_stream("s", limit=TOO_LONG_TO_WRITE),
+        lambda: STORE.append("s", [NewEvent(name="A")], expected=TOO_LONG_TO_WRITE),
+        lambda: STORE.append("s", [NewEvent(name="A")], expected=Head("s", TOO_LONG_TO_WRITE, 1)),
+        lambda: STORE.read_all(after=Position(TOO_LONG_TO_WRITE, "s", "x")),  # type: ignore[arg-type]
+        lambda: LOG.read_tranche(TOO_LONG_TO_WRITE),
+        lambda: read_log(LOG, limit=TOO_LONG_TO_WRITE),
+        made_with("read_log", tranches=TOO_LONG_TO_WRITE),
+        made_with("Verification", read_shards=TOO_LONG_TO_WRITE),
+        made_with("execute", backoff_s=TOO_LONG_TO_WRITE),
+        made_with("Terms", lease_s=TOO_LONG_TO_WRITE),
+        made_with("Terms", max_starts=-TOO_LONG_TO_WRITE),
+        made_with("subscribe", name=TOO_LONG_TO_WRITE),
+        made_with("check_export", excepted=[TOO_LONG_TO_WRITE]),
+    ],
+)
+def test_number_that_is_too_long_to_write_is_refused_all_the_same(call: Callable[[], object]) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        call()
+    assert len(caught.value.reason) < 300
 
 
 def test_start_at_the_earliest_time_there_is_begins_with_the_first_block() -> None:

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import pickle
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -201,3 +202,31 @@ def test_an_event_made_of_slots_is_one_like_any_other() -> None:
         event.payload = "1"  # type: ignore[misc]
     with pytest.raises(dataclasses.FrozenInstanceError):
         slots.payload = "1"
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        ({1: 1, "1": 2}, "1"),
+        ({None: 1, "null": 2}, "null"),
+        ({True: 1, "true": 2}, "true"),
+        ({False: 1, "false": 2}, "false"),
+        ({1.5: 1, "1.5": 2}, "1.5"),
+        ([{"deep": {"a": [{2: 1, "2": 2}]}}], "2"),
+    ],
+)
+def test_keys_of_which_json_makes_one_name_are_refused(value: object, name: str) -> None:
+    with pytest.raises(InvalidJson, match=f"payload: .* 2 keys that JSON writes as '{name}'"):
+        NewEvent.of("A", value)
+    with pytest.raises(InvalidJson, match=f"metadata: .* 2 keys that JSON writes as '{name}'"):
+        NewEvent.of("A", metadata={"of": value})
+
+
+def test_keys_that_stay_apart_as_json_are_taken() -> None:
+    assert json.loads(NewEvent.of("A", {1: 1, "01": 2, None: 3}).payload) == {"1": 1, "01": 2, "null": 3}
+
+
+@pytest.mark.parametrize("metadata", [[], 0, "", False, [1]])
+def test_metadata_of_plain_values_has_to_be_a_dict(metadata: Any) -> None:
+    with pytest.raises(InvalidJson, match="metadata: has to be a JSON object"):
+        NewEvent.of("A", metadata=metadata)

@@ -1,4 +1,5 @@
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -32,6 +33,12 @@ def test_text_that_is_no_position_is_refused(text: str) -> None:
     with pytest.raises(InvalidPosition) as caught:
         Position.parse(text)
     assert caught.value.field == "after"
+
+
+@pytest.mark.parametrize("text", [None, 5, b"MS8xLzEvYQ", True, ["MS8xLzEvYQ"]])
+def test_what_is_no_text_is_refused_as_a_position(text: Any) -> None:
+    with pytest.raises(InvalidPosition, match="has to be a text"):
+        Position.parse(text)
 
 
 def test_order_is_by_time_then_stream_then_event() -> None:

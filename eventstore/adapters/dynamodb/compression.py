@@ -12,7 +12,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any, Final, Literal
 
-from eventstore.arguments import check_is, check_whole
+from eventstore.arguments import check_is, check_whole, shown
 from eventstore.errors import CompressionUnavailable, InvalidArgument
 from eventstore.limits import COMPRESSION_MIN_BYTES, ITEM_MAX_BYTES
 
@@ -47,7 +47,7 @@ class Compression:
 
     def __post_init__(self) -> None:
         if self.codec not in ("zlib", "zstd"):
-            raise InvalidArgument("codec", f"is {self.codec!r:.80}; it has to be 'zlib' or 'zstd'")
+            raise InvalidArgument("codec", f"is {shown(self.codec)}; it has to be 'zlib' or 'zstd'")
         check_whole(self.min_bytes, "min_bytes", least=0)
         if self.codec == "zstd":
             _zstd()

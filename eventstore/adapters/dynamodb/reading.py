@@ -17,6 +17,7 @@ from eventstore.adapters.dynamodb.schema import EVENT_ID, STREAM_ID, TIMESTAMP
 from eventstore.adapters.dynamodb.stream_query import StreamQuery
 from eventstore.adapters.dynamodb.time_index import TimeShard
 from eventstore.appends import TimeRange, check_times, check_versions
+from eventstore.arguments import check_flags
 from eventstore.events import Event, Head, check_stream_id
 from eventstore.limits import RESERVED_STREAM_ID_PREFIX, VERSION_MAX
 from eventstore.merge import merge
@@ -104,6 +105,7 @@ class EventReads:
     ) -> Iterator[Event]:
         """Read the events of one stream in order; see `EventStore.read_stream`."""
         check_stream_id(stream_id)
+        check_flags(backward=backward, consistent=consistent)
         check_versions(from_version=from_version, to_version=to_version, limit=limit)
         stream = StreamQuery(
             stream_id=stream_id,
@@ -143,6 +145,7 @@ class EventReads:
         unsettled: bool = False,
     ) -> AllEvents:
         """Read the events of all streams in time order; see `EventStore.read_all`."""
+        check_flags(unsettled=unsettled)
         asked = check_times(from_=from_, to=to, after=after, limit=limit)
         settled_until_us = self._now_us() - self._settling_us
         times = asked if unsettled else asked.settled(settled_until_us)
