@@ -53,7 +53,7 @@ class NewEvent:
     uid: str | None = None
 
     def __post_init__(self) -> None:
-        _check_name(self.name)
+        check_event_name(self.name)
         check_json(self.payload, field="payload")
         if self.metadata != "{}":
             check_json(self.metadata, field="metadata", only_object=True)
@@ -182,6 +182,27 @@ def check_stream_id(stream_id: str, *, field: str = "streamId") -> str:
     return stream_id
 
 
+def check_event_name(name: str, *, field: str = "eventName") -> str:
+    """Return a name that is fit to be an event's.
+
+    Raises:
+        InvalidEventName: it has not 1 to `EVENT_NAME_MAX_CHARS` characters, or a control character.
+    """
+    if not isinstance(name, str) or not 1 <= len(name) <= EVENT_NAME_MAX_CHARS:
+        raise InvalidEventName(field, f"has to have 1 to {EVENT_NAME_MAX_CHARS} characters")
+    _check_characters(name, field, InvalidEventName)
+    return name
+
+
+def check_stream_prefix(prefix: str, *, field: str = "streamPrefix") -> str:
+    """Return a text with which stream ids can begin; an empty one is that of all.
+
+    Raises:
+        InvalidStreamId: no stream's id begins so.
+    """
+    return check_stream_id(prefix, field=field) if prefix != "" else prefix
+
+
 def check_head(head: object, stream_id: str, *, field: str) -> None:
     """Check that what is given as a stream's head can be one.
 
@@ -222,19 +243,13 @@ def check_stored(event: Event) -> None:
     Raises:
         InvalidInput: no version of this library has appended it so.
     """
-    _check_name(event.name)
+    check_event_name(event.name)
     check_json(event.payload, field="payload", stored=True)
     if event.metadata != "{}":
         check_json(event.metadata, field="metadata", only_object=True, stored=True)
     if check_uid(event.uid, field="eventUid") != event.uid:
         # Uids are compared as texts: a repeat of this one would not be known.
         raise InvalidEventUid("eventUid", f"is {event.uid}, in capitals; write it in lower case")
-
-
-def _check_name(name: str) -> None:
-    if not isinstance(name, str) or not 1 <= len(name) <= EVENT_NAME_MAX_CHARS:
-        raise InvalidEventName("eventName", f"has to have 1 to {EVENT_NAME_MAX_CHARS} characters")
-    _check_characters(name, "eventName", InvalidEventName)
 
 
 def _check_characters(text: str, field: str, error: type[InvalidInput]) -> None:

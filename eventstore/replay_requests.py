@@ -10,14 +10,14 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Final, Literal
 
-from eventstore.errors import InvalidRange, InvalidReplay
+from eventstore.arguments import is_whole, shown
+from eventstore.errors import InvalidEventName, InvalidRange, InvalidReplay, InvalidStreamId
+from eventstore.events import check_event_name, check_stream_prefix
 from eventstore.limits import (
-    EVENT_NAME_MAX_CHARS,
     IDEMPOTENCY_KEY_MAX_CHARS,
     REPLAY_EVENTS_PER_SECOND_MAX,
     REPLAY_NAMES_MAX,
     REPLAY_NOW_MARGIN_S,
-    STREAM_ID_MAX_BYTES,
 )
 from eventstore.positions import to_us
 from eventstore.setting_rules import TARGET_ARN
@@ -98,23 +98,25 @@ def event_names(names: Sequence[str]) -> tuple[str, ...]:
     if len(names) > REPLAY_NAMES_MAX:
         raise InvalidReplay("names", f"has {len(names)} names; give {REPLAY_NAMES_MAX} at most")
     for index, name in enumerate(names):
-        if not isinstance(name, str) or not 1 <= len(name) <= EVENT_NAME_MAX_CHARS or not _is_unicode(name):
-            why = f"has to be an event's name of 1 to {EVENT_NAME_MAX_CHARS} characters"
-            raise InvalidReplay(f"names[{index}]", why)
+        try:
+            check_event_name(name, field=f"names[{index}]")
+        except InvalidEventName as error:
+            raise InvalidReplay(error.field, f"{error.reason}; no event has such a name") from error
     return tuple(dict.fromkeys(names))
 
 
 def stream_prefix(prefix: str) -> str:
     """Return a prefix of stream ids as it is. Raises InvalidReplay."""
-    if not _is_unicode(prefix) or len(prefix.encode()) > STREAM_ID_MAX_BYTES:
-        raise InvalidReplay("streamPrefix", f"has to be at most {STREAM_ID_MAX_BYTES:,} bytes of UTF-8")
-    return prefix
+    try:
+        return check_stream_prefix(prefix)
+    except InvalidStreamId as error:
+        raise InvalidReplay(error.field, f"{error.reason}; no stream's id begins so") from error
 
 
 def events_per_second(rate: int | None) -> int | None:
     """Return a pace as it is. Raises InvalidReplay."""
-    if rate is not None and not 1 <= rate <= REPLAY_EVENTS_PER_SECOND_MAX:
-        why = f"is {rate}; it has to be a whole number from 1 to {REPLAY_EVENTS_PER_SECOND_MAX:,}"
+    if rate is not None and (not is_whole(rate) or not 1 <= rate <= REPLAY_EVENTS_PER_SECOND_MAX):
+        why = f"is {shown(rate)}; it has to be a whole number from 1 to {REPLAY_EVENTS_PER_SECOND_MAX:,}"
         raise InvalidReplay("eventsPerSecond", why)
     return rate
 
@@ -138,7 +140,3 @@ def digest(request: ReplayRequest) -> str:
         request.events_per_second,
     )
     return sha256(json.dumps(asked).encode()).hexdigest()
-
-
-def _is_unicode(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
 from eventstore.errors import InvalidEventName, InvalidEventUid, InvalidInput, InvalidJson
@@ -22,16 +24,10 @@ values before it, which take up to some forty times as many bytes."""
 
 _BEFORE_CONSTANT: Final = re.compile(rf'(?:[^"NI-]++|-(?!I)|{STRING_PATTERN})*+', re.DOTALL)
 _CONSTANT: Final = re.compile(r"NaN|-?Infinity")
-# Closed arrays and objects of few levels are passed over as strings are, so that most brackets aren't looked
-# at one by one. One that turns out to be deeper, or open, is gone through again: once a level.
-_FLAT: Final = rf'(?:[^][{{}}"]++|{STRING_PATTERN})*+'
-_CLOSED: Final = rf"\[{_FLAT}\]|\{{{_FLAT}\}}"
-_LOW: Final = rf'(?:[^][{{}}"]++|{STRING_PATTERN}|{_CLOSED})*+'
-_WHOLE: Final = rf"{STRING_PATTERN}|\[{_LOW}\]|\{{{_LOW}\}}"
-_UP_TO_BRACKET: Final = re.compile(rf'((?:[^][{{}}"]++|{_WHOLE})*+)([][{{}}]?)', re.DOTALL)
-_NOT_OWN: Final = re.compile(_WHOLE, re.DOTALL)
-_UP_TO_LAST_COMMA: Final = re.compile(rf'(?:(?:[^][{{}}",]++|{_WHOLE})*+,)*+', re.DOTALL)
-_NAME: Final = re.compile(rf"\s*({STRING_PATTERN})\s*:", re.DOTALL)
+_STRING: Final = re.compile(STRING_PATTERN, re.DOTALL)
+_COLON: Final = re.compile(r"\s*:")
+_TOKEN: Final = re.compile(rf"(\[)|(\{{)|([]}}])|(,)|{STRING_PATTERN}", re.DOTALL)
+_OPEN_ARRAY, _OPEN_OBJECT, _CLOSE, _COMMA = range(1, 5)  # groups of it
 _BYTE: Final = re.compile(r"\(byte (\d+)\)")
 
 
@@ -115,42 +111,55 @@ def _fault(body: str, at: int, why: str) -> InvalidInput:
 
 
 def place(text: str, at: int) -> list[str | int]:
-    """Return the names and indexes that lead to a place in a JSON text which is whole up to there."""
-    opened: list[_Opened] = []
-    for part in _UP_TO_BRACKET.finditer(text, 0, at):
-        own, bracket = part.groups()
-        if opened and part[0]:
-            opened[-1].pass_over(own)
-        if bracket in {"[", "{"}:
-            opened.append(_Opened(bracket))
-        elif bracket:
-            opened.pop()
-    return [step for container in opened if (step := container.step()) is not None]
+    """Return the names and indexes that lead to a place in a JSON text which is whole up to there.
+
+    Each bracket, comma and string before it is looked at once, however they're nested.
+    """
+    # Of each level: what its array or object was opened by, the index of its element that is under way, and
+    # how many strings come before that element: in an object, the next string is its name.
+    kinds, indexes, before = [0], [0], [0]
+    level = deepest = strings = 0
+    # No function is called for a token: there may be millions.
+    for token in _TOKEN.finditer(text, 0, at):
+        kind = token.lastindex
+        if kind is None:
+            strings += 1
+        elif kind == _COMMA:
+            indexes[level] += 1
+            before[level] = strings
+        elif kind == _CLOSE:
+            level -= level > 0
+        else:
+            level += 1
+            if level > deepest:
+                deepest = level
+                kinds.append(kind)
+                indexes.append(0)
+                before.append(strings)
+            else:
+                kinds[level], indexes[level], before[level] = kind, 0, strings
+    opened = range(1, level + 1)
+    names = _names(text[:at], [before[of] for of in opened if kinds[of] == _OPEN_OBJECT])
+    steps = [indexes[of] if kinds[of] == _OPEN_ARRAY else next(names, None) for of in opened]
+    return [step for step in steps if step is not None]
 
 
-class _Opened:
-    """An array or object that isn't closed: its elements so far, and the text since the last bracket."""
+def _names(text: str, numbers: list[int]) -> Iterator[str]:
+    """Return some of a text's strings, by their rising numbers, as far as they are names."""
+    strings, number = _STRING.finditer(text), -1
+    for wanted in numbers:
+        found = next(islice(strings, wanted - number - 1, None), None)
+        number = wanted
+        if found and _COLON.match(text, found.end()):
+            yield _read(found[0])
 
-    __slots__ = ("_bracket", "_index", "_text")
 
-    def __init__(self, bracket: str) -> None:
-        self._bracket = bracket
-        self._index = 0
-        self._text = ""
-
-    def pass_over(self, text: str) -> None:
-        """Go on over some text between brackets."""
-        self._text = text
-        if self._bracket == "[":
-            self._index += _NOT_OWN.sub("", text).count(",")
-
-    def step(self) -> str | int | None:
-        """Return the index or name of what is under way; None for a name itself."""
-        if self._bracket == "[":
-            return self._index
-        last_comma = _UP_TO_LAST_COMMA.match(self._text)
-        name = _NAME.match(self._text, last_comma.end() if last_comma else 0)
-        return json.loads(name[1]) if name else None
+def _read(string: str) -> str:
+    try:
+        read: str = json.loads(string)
+    except ValueError:  # a text that's broken as well, elsewhere: shown as it stands there
+        return string[1:-1]
+    return read
 
 
 def too_deep(field: str) -> InvalidJson:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
 import msgspec
+from msgspec import Raw, ValidationError
 
 from eventstore.errors import InvalidLimit, InvalidReplay
 from eventstore.http.app import Handler
 from eventstore.http.envelope import ObjectForm
 from eventstore.http.errors import MalformedJson, WrongType
+from eventstore.http.explain import explain
 from eventstore.http.replay_models import ReplayList, StartReplay, replay_answer
 from eventstore.http.requests import Request
 from eventstore.http.responses import Response, answer
 from eventstore.http.times import parse_time
-from eventstore.limits import REPLAYS_PAGE_MAX
+from eventstore.limits import REPLAY_EVENTS_PER_SECOND_MAX, REPLAYS_PAGE_MAX
 from eventstore.replays import Replay, ReplayRequest, Replays, Started
 
 _REQUEST: Final = ObjectForm(
@@ -23,6 +25,14 @@ _REQUEST: Final = ObjectForm(
     optional=tuple(name for name in StartReplay.__struct_encode_fields__ if name != "target"),
     example='{"target": "arn:aws:sqs:..."}',
 )
+_TEXTS: Final = ("target", "from", "to", "streamPrefix")
+_RATE: Final = (
+    f"has to be a whole number from 1 to {REPLAY_EVENTS_PER_SECOND_MAX:,}; leave it out for no limit"
+)
+
+_text: Final = msgspec.json.Decoder(str).decode
+_texts: Final = msgspec.json.Decoder(list[str]).decode
+_whole: Final = msgspec.json.Decoder(int).decode
 
 
 def replay_handlers(replays: Replays) -> Mapping[str, Handler]:
@@ -63,37 +73,54 @@ def replay_handlers(replays: Replays) -> Mapping[str, Handler]:
 
 
 def _replay_request(body: str) -> ReplayRequest:
-    given = _decode(body)
-    for name in ("target", "from", "to", "streamPrefix"):
-        if not isinstance(given.get(name, ""), str):
-            raise WrongType(name, "has to be a text")
-    names = given.get("names", [])
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise WrongType("names", 'has to be an array of event names, such as ["OrderPaid"]')
-    rate = given.get("eventsPerSecond")
-    if "eventsPerSecond" in given and type(rate) is not int:
-        raise InvalidReplay("eventsPerSecond", "has to be a whole number; leave it out for no limit")
-    until = given.get("to", "now")
+    try:
+        given = _REQUEST.members(body)
+        texts = {name: _string(given[name], name) for name in _TEXTS if name in given}
+        names = _names(given["names"]) if "names" in given else []
+        rate = _rate(given["eventsPerSecond"]) if "eventsPerSecond" in given else None
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
+        fault = explain(body, refused=error)
+        # What is wrong with an event's JSON alone has a name of its own.
+        raise MalformedJson(fault.field, fault.reason) from error
+    until = texts.get("to", "now")
     return ReplayRequest(
-        target=given["target"],
-        from_=parse_time(given["from"], field="from") if "from" in given else None,
+        target=texts["target"],
+        from_=parse_time(texts["from"], field="from") if "from" in texts else None,
         to=None if until == "now" else parse_time(until, field="to"),
         names=names,
-        stream_prefix=given.get("streamPrefix", ""),
+        stream_prefix=texts.get("streamPrefix", ""),
         events_per_second=rate,
     )
+
+
+def _string(text: Raw, name: str) -> str:
+    try:
+        return _text(text)
+    except ValidationError as error:
+        raise WrongType(name, "has to be a text") from error
+
+
+def _names(text: Raw) -> list[str]:
+    try:
+        return _texts(text)
+    except ValidationError as error:
+        why = 'has to be an array of event names, such as ["OrderPaid"]'
+        raise WrongType("names", why) from error
+
+
+def _rate(text: Raw) -> int:
+    # An integer alone: 1.0 isn't one here, though msgspec would take it.
+    try:
+        if bytes(text).lstrip(b"-").isdigit():
+            return _whole(text)
+    except ValidationError as error:
+        raise InvalidReplay("eventsPerSecond", _RATE) from error
+    raise InvalidReplay("eventsPerSecond", _RATE)
 
 
 def _unquoted(key: str) -> str:
     """Return the text of a header that is a structured field's string, or just a text."""
     return key[1:-1] if len(key) > 1 and key[0] == key[-1] == '"' else key
-
-
-def _decode(body: str) -> dict[str, Any]:
-    try:
-        return {name: msgspec.json.decode(text) for name, text in _REQUEST.members(body).items()}
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
-        raise MalformedJson("body", f"is not JSON: {error}") from error
 
 
 def _limit(given: Mapping[str, str]) -> int:

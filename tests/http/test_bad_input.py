@@ -334,6 +334,8 @@ HEAVY = [
     ("NaN behind objects", raw("[" + '{"a":1},' * 180_000 + "NaN]"), "invalid-payload", "events[1].payload[180000]"),
     ("NaN behind strings", raw("[" + '"\\"",' * 240_000 + "NaN]"), "invalid-payload", "events[1].payload[240000]"),
     ("NaN behind names", raw("{" + '"a":1,' * 240_000 + '"n":NaN}'), "invalid-payload", "events[1].payload.n"),
+    ("NaN behind levels", raw("[" + ("[" * 50 + "]" * 50 + ",") * 15_000 + "NaN]"), "invalid-payload", "events[1].payload[15000]"),
+    ("NaN behind objects in objects", raw("[" + ('{"a":' * 50 + "1" + "}" * 50 + ",") * 5_000 + "NaN]"), "invalid-payload", "events[1].payload[5000]"),
     ("half a character", raw('["' + "\\u00e9" * 220_000 + '\\ud800"]'), "invalid-payload", "events[1].payload[0]"),
     ("a text cut off", raw(LISTS)[:-3], "malformed-json", "body"),
     ("a string cut off", raw('"' + '\\"' * 700_000)[:-4], "malformed-json", "body"),
@@ -453,3 +455,10 @@ def test_any_query_is_answered_or_refused(query: str) -> None:
     gateway = Gateway(MemoryEventStore())
     for path in ("/streams/s/events", "/events"):
         assert gateway.send("GET", path, query=query).status in {200, 400}
+
+
+@pytest.mark.parametrize("text", ["]]", "}", '"a":"\\x', '{"\\x":"'], ids=range(4))
+def test_body_that_is_broken_where_nobody_looks_has_a_place_all_the_same(gateway: Gateway, text: str) -> None:
+    """Above the length to which a break is looked for, beside half a character."""
+    answer = gateway.post("order-1", f"{text}\ud800" + "1" * 1_100_000)
+    assert (answer.status, answer.problem) == (400, "malformed-json")

@@ -209,6 +209,11 @@ def test_target_that_is_not_allowed_has_its_own_problem(gateway: Gateway, engine
         ({"target": QUEUE, "eventsPerSecond": True}, "invalid-replay", "eventsPerSecond"),
         ({"target": QUEUE, "eventsPerSecond": None}, "invalid-replay", "eventsPerSecond"),
         ({"target": QUEUE, "eventsPerSecond": 0}, "invalid-replay", "eventsPerSecond"),
+        ({"target": QUEUE, "names": ["A", "a\n"]}, "invalid-replay", "names[1]"),
+        ({"target": QUEUE, "names": ["A" * 257]}, "invalid-replay", "names[0]"),
+        ({"target": QUEUE, "streamPrefix": "a\x07"}, "invalid-replay", "streamPrefix"),
+        ({"target": QUEUE, "streamPrefix": "$"}, "invalid-replay", "streamPrefix"),
+        ({"target": QUEUE, "streamPrefix": "ü" * 513}, "invalid-replay", "streamPrefix"),
     ],
 )
 def test_bad_requests_say_what_and_where(
@@ -216,6 +221,39 @@ def test_bad_requests_say_what_and_where(
 ) -> None:
     answer = start(gateway, body)
     assert (answer.status, answer.problem, answer.json["field"]) == (400, problem, field)
+    assert engine.started == []
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("", ("malformed-json", "body", "is empty")),
+        (" \n", ("malformed-json", "body", "is empty")),
+        ("{", ("malformed-json", "body", "is not JSON")),
+        ('{"target":"\\ud800"}', ("malformed-json", "target", "half of a character")),
+        (
+            '{"target":"q","streamPrefix":"\\udc00"}',
+            ("malformed-json", "streamPrefix", "half of a character"),
+        ),
+        ('{"target":"q","names":["A","\\ud800"]}', ("malformed-json", "names[1]", "half of a character")),
+        ('{"target":"q","names":["\ud800"]}', ("malformed-json", "names[0]", "half of a character")),
+        ('{"target":"q","eventsPerSecond":NaN}', ("malformed-json", "eventsPerSecond", "has NaN")),
+        ('{"target":"q","eventsPerSecond":1e400}', ("invalid-replay", "eventsPerSecond", "from 1 to")),
+        (
+            f'{{"target":"q","eventsPerSecond":{"1" * 5_000}}}',
+            "invalid-replay",
+            "eventsPerSecond",
+            "from 1 to",
+        ),
+        ('{"target":"q","names":' + "[" * 100_000, ("malformed-json", "body", "flatten it")),
+    ],
+)
+def test_bodies_that_are_no_json_are_answered_as_an_appends_are(
+    gateway: Gateway, engine: Engine, body: str, told: tuple[str, str, str]
+) -> None:
+    answer, (problem, field, words) = gateway.send("POST", "/replays", body=body), told
+    assert (answer.status, answer.problem, answer.json["field"]) == (400, problem, field)
+    assert words in answer.json["detail"]
     assert engine.started == []
 
 
