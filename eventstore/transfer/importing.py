@@ -137,7 +137,7 @@ def check_export(
         OSError: it's no file that can be read twice.
     """
     check_texts(excepted, "excepted")
-    check_flags(whole_streams=whole_streams, equal_timestamps=equal_timestamps)
+    check_flags(whole_streams=whole_streams, equal_timestamps=equal_timestamps, any_uids=any_uids)
     check_functions(checked=checked)
     check = _Check(
         whole_streams=whole_streams,

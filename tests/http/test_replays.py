@@ -241,9 +241,7 @@ def test_bad_requests_say_what_and_where(
         ('{"target":"q","eventsPerSecond":1e400}', ("invalid-replay", "eventsPerSecond", "from 1 to")),
         (
             f'{{"target":"q","eventsPerSecond":{"1" * 5_000}}}',
-            "invalid-replay",
-            "eventsPerSecond",
-            "from 1 to",
+            ("invalid-replay", "eventsPerSecond", "from 1 to"),
         ),
         ('{"target":"q","names":' + "[" * 100_000, ("malformed-json", "body", "flatten it")),
     ],
