@@ -88,7 +88,7 @@ BUDGETS: Final = {
         eventstore: replay_requests replays stream_paths
         eventstore.adapters: step_functions
         eventstore.adapters.dynamodb: replay_schema replays
-        eventstore.http: envelope replay_models replays
+        eventstore.http: envelope explain replay_models replays
     """,
 }
 
