@@ -26,6 +26,7 @@ from botocore.httpsession import URLLib3Session
 from botocore.utils import InstanceMetadataFetcher
 
 from eventstore.adapters import forks
+from eventstore.adapters.dynamodb.client import dynamodb_client as stores_client
 from tests.tables import boto3s_client, dynamodb_client, events_table, log_table, subscriptions_table
 
 ROOT = Path(__file__).parents[2]
@@ -36,9 +37,11 @@ PROGRAM = """
     from eventstore.adapters.dynamodb.store import DynamoDBEventStore
     from tests import tables
 
-    endpoint, table, kind, names = sys.argv[1:4] + [sys.argv[4:]]
+    endpoint, table, kind, made = sys.argv[1:]
     client = getattr(tables, kind)(endpoint)
-    store = DynamoDBEventStore(client=client, table_name=table)
+    # In the child: its parent asks something by the client alone, at its start.
+    parents_client = client if made == "before the fork" else getattr(tables, kind)(endpoint)
+    store = DynamoDBEventStore(client=parents_client, table_name=table)
     CHILDREN, ROUNDS = 4, 25
 
     def sockets():
@@ -93,6 +96,9 @@ PROGRAM = """
         if pid == 0:
             code = 1
             try:
+                if made == "in the child":
+                    assert sockets()
+                    store = DynamoDBEventStore(client=client, table_name=table)
                 assert not sockets(), "a child begins without connections"
                 work(number)
                 assert sockets()
@@ -117,10 +123,13 @@ PROGRAM = """
 """
 
 
+@pytest.mark.parametrize("made", ["before the fork", "in the child"])
 @pytest.mark.parametrize("kind", [dynamodb_client, boto3s_client])
-def test_children_read_their_own_streams_and_race_appends(dynamodb_endpoint: str, kind: Any) -> None:
+def test_children_read_their_own_streams_and_race_appends(
+    dynamodb_endpoint: str, kind: Any, made: str
+) -> None:
     with events_table(dynamodb_client(dynamodb_endpoint)) as table:
-        arguments = [dynamodb_endpoint, table, kind.__name__]
+        arguments = [dynamodb_endpoint, table, kind.__name__, made]
         done = subprocess.run(
             [sys.executable, "-W", "ignore", "-c", textwrap.dedent(PROGRAM), *arguments],
             cwd=ROOT, capture_output=True, text=True, check=False,
@@ -256,6 +265,78 @@ def test_locks_that_threads_held_at_the_fork_are_free_in_the_child(dynamodb_endp
     assert all(sock.fileno() == -1 for sock in inherited)
 
 
+@pytest.mark.parametrize("is_held", [False, True], ids=["free", "held in another process"])
+def test_client_that_was_used_before_it_is_given_drops_its_connections(
+    dynamodb_endpoint: str, monkeypatch: pytest.MonkeyPatch, is_held: bool
+) -> None:
+    monkeypatch.setattr(forks, "_clients", {})
+    monkeypatch.setattr(forks, "_PATIENCE_S", 0.01)
+    client: Any = boto3s_client(dynamodb_endpoint)
+    client.list_tables()
+    manager = client._endpoint.http_session._manager
+    (pool,) = manager.pools._container.values()
+    inherited = [one.sock for one in pool.pool.queue if one is not None]
+    assert inherited
+    if is_held:
+        pool.pool.mutex.acquire()
+
+    forks.fork_safe(client)
+
+    assert all(sock.fileno() == -1 for sock in inherited)
+    client.list_tables()
+    own = client._endpoint.http_session._manager
+    assert own is not manager
+    forks.fork_safe(client)
+    assert client._endpoint.http_session._manager is own, "once is enough"
+
+
+def test_client_that_has_no_connection_costs_nothing_when_it_is_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(forks, "_clients", {})
+    client: Any = boto3s_client("http://127.0.0.1:9")
+    manager = client._endpoint.http_session._manager
+
+    forks.fork_safe(client)
+
+    assert client._endpoint.http_session._manager is manager
+
+
+def test_thread_that_uses_the_client_meanwhile_gets_its_answer(
+    dynamodb_endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forks, "_clients", {})
+    client: Any = boto3s_client(dynamodb_endpoint)
+    over = threading.Event()
+    answered: list[Any] = []
+
+    def use() -> None:
+        while not over.is_set():
+            answered.append(client.list_tables())
+
+    threads = [threading.Thread(target=use) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(20):
+        forks._clients.clear()
+        forks.fork_safe(client)
+        count = len(answered)
+        while len(answered) == count and all(thread.is_alive() for thread in threads):
+            over.wait(0.001)
+    assert all(thread.is_alive() for thread in threads), "one has failed"
+    over.set()
+    for thread in threads:
+        thread.join()
+
+
+def test_client_that_is_made_for_a_store_is_known_from_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forks, "_clients", {})
+    keys: Any = {"region_name": "eu-central-1", "aws_access_key_id": "x", "aws_secret_access_key": "x"}
+    client = stores_client(**keys)
+
+    assert [known() for known in forks._clients.values()] == [client]
+
+
 class Metadata(BaseHTTPRequestHandler):
     """The metadata service of a container, which keeps connections open."""
 
@@ -328,10 +409,11 @@ def test_instances_metadata_are_asked_by_another_session_in_a_child() -> None:
     """If this fails, botocore keeps its fetchers otherwise: look at `eventstore.adapters.forks`."""
     fetcher = InstanceMetadataFetcher()
     before = fetcher._session._manager
+    before.connection_from_url("http://127.0.0.1:9")
     credentials = RefreshableCredentials(
         "a", "s", "t", datetime.now(UTC), fetcher.retrieve_iam_role_credentials, "iam-role"
     )
-    forks._free_credentials(credentials)
+    forks._free_credentials(credentials, is_alone=True)
 
     assert fetcher._session._manager is not before
 
@@ -340,8 +422,9 @@ def test_botocores_inside_is_as_the_hook_expects_it() -> None:
     """If this fails, children fall back to `client.close()`: look at `eventstore.adapters.forks`."""
     session = URLLib3Session()
     before = session._manager
+    before.connection_from_url("http://127.0.0.1:9")
 
-    forks._replace_pools(session)
+    forks._replace_pools(session, is_alone=True)
 
     assert session._manager is not before
     assert type(session._manager) is type(before)
@@ -364,7 +447,7 @@ def test_client_whose_inside_is_another_is_closed_by_its_public_method(
     forks.fork_safe(client)
     forks._drop_connections()
 
-    assert closed == [client]
+    assert closed == [client, client], "when it's given, and in the child"
 
 
 def test_client_that_is_gone_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

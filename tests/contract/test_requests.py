@@ -31,9 +31,11 @@ from eventstore import (
     NewEvent,
     StoreUnavailable,
     TransactionTooLarge,
+    UnexpectedItem,
 )
 from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
 from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
+from eventstore.adapters.dynamodb.items import item_from_event
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
 from eventstore.adapters.dynamodb.read_model import DynamoDBReadModel
 from eventstore.adapters.dynamodb.replays import DynamoDBReplays, item_from_replay
@@ -182,6 +184,50 @@ def test_condition_that_fails_is_an_answer_or_an_error_of_the_library(
 
     with suppress(EventStoreError):
         WRITES[write](adapters)
+
+
+def cancelled(count: int) -> bytes:
+    reasons = [{"Code": "ConditionalCheckFailed"}] * count
+    body = {"__type": "dynamodb#TransactionCanceledException", "CancellationReasons": reasons}
+    return json.dumps(body).encode()
+
+
+ANOTHERS = [
+    *((call, b'{"__type":"x#ConditionalCheckFailedException"}') for call in (*READS, "unpark", "project")),
+    *((call, cancelled(2)) for call in (*READS, "append", "renew")),
+    *((call, cancelled(3)) for call in ("append several", "park", "create a replay once")),
+]
+"""Refusals that a call can't get."""
+
+
+@pytest.mark.parametrize(("call", "body"), ANOTHERS)
+def test_refusal_of_another_request_is_unavailable(
+    adapters: Adapters, monkeypatch: pytest.MonkeyPatch, call: str, body: bytes
+) -> None:
+    monkeypatch.setattr(
+        adapters.client._endpoint.http_session, "send", lambda sent: answer_text(sent, 400, body, HEADERS)
+    )
+
+    with pytest.raises(StoreUnavailable):
+        (READS | WRITES)[call](adapters)
+
+
+def test_append_that_is_told_of_another_streams_event_in_its_way_is_an_error(
+    adapters: Adapters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item = item_from_event(EVENT, shard=0, compression=None)
+    item["StreamId"] = {"S": "another"}
+    body = json.dumps({"__type": "x#ConditionalCheckFailedException", "Item": item}).encode()
+
+    def send(request: Any) -> AWSResponse:
+        if b"ConditionExpression" in request.body and b'"EventName"' in request.body:
+            return answer_text(request, 400, body, HEADERS)
+        return answer(request, 200, {})
+
+    monkeypatch.setattr(adapters.client._endpoint.http_session, "send", send)
+
+    with pytest.raises(UnexpectedItem):
+        WRITES["append"](adapters)
 
 
 PORTAL = (200, b"<html>please log in</html>", {"content-type": "text/html"})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
@@ -12,7 +12,7 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 
 from eventstore.adapters.dynamodb.compression import Compression
-from eventstore.adapters.dynamodb.items import event_from_item, item_from_event
+from eventstore.adapters.dynamodb.items import check_address, event_from_item, item_from_event
 from eventstore.adapters.dynamodb.reading import EventReads
 from eventstore.adapters.dynamodb.requests import Busy, RefusedForSize, SlotsTaken, pause_s, send_once
 from eventstore.adapters.dynamodb.schema import STREAM_ID
@@ -249,7 +249,7 @@ class EventAppends(EventReads):
         places = iter(items)
         lost: Wanted | None = None
         for one in wanted:
-            there = [event_from_item(item) for item in islice(places, len(one.uids)) if item]
+            there = list(_in_the_way(one, islice(places, len(one.uids))))
             for event in there:
                 one.look_at(event)
             if isinstance(one.append.expected, Expect):
@@ -313,6 +313,19 @@ def _larger(events: list[Event], *, is_item: bool, limit_bytes: int | None) -> I
     largest = sizes.index(max(sizes))
     too_large = EventTooLarge("payload", size_bytes=sizes[largest], limit_bytes=limit_bytes)
     return too_large.under(f"events[{largest}]")
+
+
+def _in_the_way(wanted: Wanted, items: Iterable[dict[str, Any] | None]) -> Iterator[Event]:
+    """Read the events at an append's places.
+
+    Raises:
+        UnexpectedItem: one of another place.
+    """
+    assert wanted.head is not None
+    for event_id, item in enumerate(items, start=wanted.head.version + 1):
+        if item:
+            check_address(item, (wanted.append.stream_id, event_id))
+            yield event_from_item(item)
 
 
 def _stamped(wanted: Wanted, *, now_us: int) -> tuple[Event, ...]:

@@ -38,6 +38,11 @@ CONDITION_FAILED: Final = "ConditionalCheckFailedException"
 
 _MAX_BARREN: Final = 5
 
+_ABOUT_WRITES: Final = {
+    CONDITION_FAILED: {"ConditionExpression"},
+    TRANSACTION_CANCELED: {"TransactItems"},
+}
+"""Refusals, and what a request has that can get them. Another one has got another request's answer."""
 _PAGE: Final = (("Items", list), ("Count", int))
 _MEMBERS: Final[dict[str, tuple[tuple[str, type], ...]]] = {
     "batch_get_item": (("Responses", dict), ("UnprocessedKeys", dict)),
@@ -155,7 +160,7 @@ def send_once(operation: Callable[..., Any], **request: Any) -> Any:
     try:
         answer = ask(operation, **request)
     except ClientError as error:
-        _raise_refusal(error)
+        _raise_refusal(error, request)
     except NOT_ANSWERED as error:
         raise StoreUnavailable(operation=operation.__name__, reason=str(error)) from error
     fault = foreign(answer)
@@ -190,7 +195,7 @@ def pause_s(attempt: int, *, jitter: float) -> float:
     return REQUEST_PAUSE_S * 2.0 ** (attempt - 1) * jitter
 
 
-def _raise_refusal(error: ClientError) -> NoReturn:
+def _raise_refusal(error: ClientError, request: dict[str, Any]) -> NoReturn:
     code = error.response["Error"].get("Code", "")
     # By its status first: what failed inside of DynamoDB has failed, whatever its body is called.
     if is_passing(error):
@@ -198,10 +203,13 @@ def _raise_refusal(error: ClientError) -> NoReturn:
     if is_too_large(error):
         reason = f"{error}. The request was refused for its size; a proxy on the way takes less than DynamoDB"
         raise RefusedForSize(operation=error.operation_name, reason=reason) from error
+    if code in _ABOUT_WRITES and not _ABOUT_WRITES[code] & request.keys():
+        reason = f"{error}: the answer isn't this request's, which can't be refused so"
+        raise StoreUnavailable(operation=error.operation_name, reason=reason) from error
     if code == CONDITION_FAILED:
         raise SlotsTaken([_item(error.response)]) from error
     if code == TRANSACTION_CANCELED:
-        _raise_cancelled(error)
+        _raise_cancelled(error, len(request["TransactItems"]))
     if code == TRANSACTION_CONFLICT:
         raise Busy(operation=error.operation_name, reason=str(error)) from error
     raise error
@@ -242,8 +250,13 @@ def get_items(
             sleep(0.05 * 2**barren * jitter())
 
 
-def _raise_cancelled(error: ClientError) -> NoReturn:
+def _raise_cancelled(error: ClientError, writes: int) -> NoReturn:
     reasons: Any = error.response.get("CancellationReasons", [])
+    if reasons and len(reasons) != writes:
+        reason = (
+            f"{error}: the answer isn't this request's: it has {len(reasons)} reasons for {writes} writes"
+        )
+        raise StoreUnavailable(operation=error.operation_name, reason=reason) from error
     codes = {reason.get("Code") or NO_REASON if isinstance(reason, dict) else NO_REASON for reason in reasons}
     if codes <= {NO_REASON}:
         # Nothing was written if this is DynamoDB's; but its answers name a reason.
