@@ -39,12 +39,14 @@ def refusal(code: str, status: int, **answer: Any) -> ClientError:
     return ClientError(response, "PutItem")  # type: ignore[arg-type]
 
 
-def store_waits_for(error: Exception) -> bool:
+def store_waits_for(error: Any) -> bool:
     def put_item(**_: Any) -> Any:
         raise error
 
     try:
-        send_once(put_item)
+        # A request that can be refused so: else the answer would be another request's.
+        reasons = getattr(error, "response", {}).get("CancellationReasons", [])
+        send_once(put_item, ConditionExpression="c", TransactItems=[{}] * len(reasons))
     except StoreUnavailable as failed:
         return not isinstance(failed, RefusedForSize)
     except Exception:  # noqa: BLE001 - whatever else it is, the store doesn't wait
