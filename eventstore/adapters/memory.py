@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from bisect import bisect_left, insort
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -12,6 +11,7 @@ from itertools import islice
 from operator import attrgetter
 from typing import NoReturn
 
+from eventstore.adapters.memory_locks import Locked
 from eventstore.appends import (
     check_times,
     check_transaction,
@@ -33,7 +33,7 @@ from eventstore.uids import uuid7
 _position = attrgetter("position")
 
 
-class MemoryEventStore:
+class MemoryEventStore(Locked):
     """An `EventStore` that keeps its events in this process; safe to use from several threads.
 
     Args:
@@ -56,6 +56,7 @@ class MemoryEventStore:
         settling_s: float = SETTLING_S,
         log: EventLog | None = None,
     ) -> None:
+        super().__init__()
         check_functions(clock_us=clock_us, random_bytes=random_bytes)
         check_number(settling_s, "settling_s", most=SETTLING_MAX_S)
         if log is not None:
@@ -66,7 +67,6 @@ class MemoryEventStore:
         self._log = log
         self._streams: dict[str, list[Event]] = {}
         self._by_time: list[Event] = []
-        self._lock = threading.Lock()
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled or copied: a process that gets a copy would append to that alone."""

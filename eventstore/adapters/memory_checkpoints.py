@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from eventstore.adapters.memory_locks import Locked
 from eventstore.arguments import check_port
 from eventstore.errors import LeaseLost, MalformedItem, ReadModelRefused, TranchesChanged
 from eventstore.events import Event
@@ -24,12 +24,12 @@ class _Kept:
     parked: dict[tuple[str, int], ParkedEvent] = field(default_factory=dict)
 
 
-class MemoryCheckpoints:
+class MemoryCheckpoints(Locked):
     """`Checkpoints` in this process; safe to use from several threads."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._kept: defaultdict[str, _Kept] = defaultdict(_Kept)
-        self._lock = threading.Lock()
 
     def read_group(self, subscription: str) -> Group:
         """Read all leases and workers; see `Checkpoints.read_group`."""
@@ -140,13 +140,13 @@ class MemoryEventBodies:
         }
 
 
-class MemoryReadModel:
+class MemoryReadModel(Locked):
     """A `ReadModel` whose writes are functions, called under a lock; `last` is moved after them."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.last: dict[tuple[str, str], int] = {}
         """The last EventId by projection and stream."""
-        self._lock = threading.Lock()
 
     def write(self, writes: Sequence[Callable[[], object]], *, projection: str, event: Event) -> bool:
         """Call the writes unless the event was projected before; see `ReadModel.write`.

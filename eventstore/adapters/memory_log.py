@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
+from eventstore.adapters.memory_locks import Locked
 from eventstore.arguments import check_whole
 from eventstore.errors import PositionNotInLog
 from eventstore.events import Event
@@ -13,7 +13,7 @@ from eventstore.limits import LOG_TRANCHES, LOG_TRANCHES_MAX
 from eventstore.log import BlockPosition, LogEntry, check_block, check_read
 
 
-class MemoryEventLog:
+class MemoryEventLog(Locked):
     """An `EventLog` that keeps its blocks in this process; safe to use from several threads.
 
     Give it to a `MemoryEventStore`, which then logs each append at once, or feed it yourself.
@@ -26,9 +26,9 @@ class MemoryEventLog:
     """
 
     def __init__(self, *, tranches: int = LOG_TRANCHES) -> None:
+        super().__init__()
         check_whole(tranches, "tranches", most=LOG_TRANCHES_MAX)
         self._blocks: list[list[tuple[LogEntry, ...]]] = [[] for _ in range(tranches)]
-        self._lock = threading.Lock()
 
     @property
     def tranches(self) -> int:

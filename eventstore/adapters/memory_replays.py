@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 
+from eventstore.adapters.memory_locks import Locked
 from eventstore.replays import Replay, ReplayStatus
 
 
-class MemoryReplays:
+class MemoryReplays(Locked):
     """A `ReplayStore` that keeps its replays in this process; safe to use from several threads."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._replays: dict[str, Replay] = {}
         self._ids: dict[str, str] = {}
-        self._lock = threading.Lock()
 
     def create(self, replay: Replay) -> Replay:
         """Keep a new replay; see `ReplayStore.create`."""

@@ -1,0 +1,135 @@
+"""What is kept in memory goes on in a forked child, whatever the parent's threads were doing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+BEGIN = """
+    import os, signal, sys, threading, traceback
+    from eventstore import ANY, Append, NewEvent
+    from eventstore.adapters import memory_locks
+    from eventstore.adapters.memory import MemoryEventStore
+    from eventstore.adapters.memory_checkpoints import MemoryCheckpoints, MemoryReadModel
+    from eventstore.adapters.memory_log import MemoryEventLog
+    from eventstore.adapters.memory_replays import MemoryReplays
+
+    def in_child(work, meanwhile=lambda: None):
+        pid = os.fork()
+        if pid == 0:
+            signal.alarm(60)
+            code = 1
+            try:
+                work()
+                code = 0
+            except BaseException:
+                traceback.print_exc()
+            os._exit(code)
+        meanwhile()
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+"""
+
+HELD = """
+    log = MemoryEventLog(tranches=1)
+    store = MemoryEventStore()
+    event = store.append("s", [NewEvent.of("E")], expected=0).events[0]
+    kept = {
+        "store": (store, lambda: store.head("s")),
+        "log": (log, lambda: log.append_block(0, [event])),
+        "checkpoints": (checkpoints := MemoryCheckpoints(), lambda: checkpoints.read_group("view")),
+        "replays": (replays := MemoryReplays(), lambda: replays.get("r")),
+        "read model": (model := MemoryReadModel(), lambda: model.write([], projection="p", event=event)),
+    }
+    memory_locks._PATIENCE_S = 0.01
+    owner, use = kept[sys.argv[1]]
+    held, over = threading.Event(), threading.Event()
+
+    def hold():
+        with owner._lock:
+            held.set()
+            over.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    code = in_child(use)
+    over.set()
+    thread.join()
+    use()
+    assert code == 0, code
+    print("whole")
+"""
+
+BUSY = """
+    def turn():
+        log = MemoryEventLog(tranches=1)
+        store = MemoryEventStore(log=log)
+        begun, over = threading.Event(), threading.Event()
+
+        def append():
+            while not over.is_set():
+                store.transact([Append.of(name, [NewEvent.of("E")] * 20, ANY) for name in ("a", "b")])
+                begun.set()
+
+        def look():
+            counts = [len(list(store.read_stream(name))) for name in ("a", "b")]
+            assert counts[0] == counts[1], counts
+            assert len(list(log.read_tranche(0))) == sum(counts)
+            assert len(list(store.read_all(unsettled=True))) == sum(counts)
+            store.append("a", [NewEvent.of("E")], expected=counts[0])
+
+        threads = [threading.Thread(target=append) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        begun.wait()
+        code = in_child(look, meanwhile=over.set)
+        for thread in threads:
+            thread.join()
+        store.append("a", [NewEvent.of("E")], expected=ANY)
+        return code
+
+    codes = [turn() for _ in range(10)]
+    assert set(codes) == {0}, codes
+    print("whole")
+"""
+
+INSIDE = """
+    model = MemoryReadModel()
+    event = MemoryEventStore().append("s", [NewEvent.of("E")], expected=0).events[0]
+    codes = []
+
+    def write():
+        codes.append(in_child(lambda: model.write([], projection="other", event=event)))
+
+    assert model.write([write], projection="p", event=event)
+    assert not model.write([write], projection="p", event=event)
+    assert codes == [0], codes
+    print("whole")
+"""
+
+
+def run(program: str, *arguments: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(BEGIN) + textwrap.dedent(program), *arguments],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout == "whole\n", done.stderr
+
+
+@pytest.mark.parametrize("kept", ["store", "log", "checkpoints", "replays", "read model"])
+def test_lock_that_a_thread_holds_at_the_fork_is_free_in_the_child(kept: str) -> None:
+    run(HELD, kept)
+
+
+def test_child_finds_what_is_kept_whole_while_threads_append() -> None:
+    run(BUSY)
+
+
+def test_function_that_a_read_model_calls_may_fork() -> None:
+    run(INSIDE)
