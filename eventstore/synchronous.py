@@ -10,21 +10,25 @@ one (`asyncio.run` inside), so what a function wraps isn't looked at; what it re
 from __future__ import annotations
 
 import functools
+import gc
 import inspect
 import itertools
 import sys
+from collections import deque
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
     Awaitable,
     Callable,
+    Collection,
     Coroutine,
     Generator,
-    Iterable,
     Iterator,
+    Mapping,
 )
 from contextlib import asynccontextmanager, contextmanager
-from types import MethodType
+from dataclasses import fields, is_dataclass
+from types import FunctionType, MethodType
 from typing import Any, Final
 
 from eventstore.errors import InvalidInput, NotSynchronous
@@ -80,23 +84,22 @@ def check_finished(
         may_be_function: a function is a value like others here, and not one that somebody forgot to call.
 
     Raises:
-        NotSynchronous: it's a coroutine, a generator, a future, a thread or process that runs or the like, a
-            list, tuple, set or dict that has one among its first `_LOOKED_AT`, or itself a function.
+        NotSynchronous: it's a coroutine, a generator, a future, a thread or process that runs or the like, or
+            itself a function; or it has one of the former inside, as far as `_unfinished` looks.
     """
-    kind = type(result)
-    if result is None or kind in _PLAIN:
+    if type(result) in _PLAIN:
         return
     if not may_be_function and (inspect.isroutine(result) or isinstance(result, _PARTIAL)):
         told = f"returned the function {name_of(result)}{f' for {at}' if at else ''}, which nobody calls"
         raise NotSynchronous(field, f"{name_of(function)} {told}: {REPAIR}")
-    unfinished = [part for part in _inside(result) if type(part) not in _PLAIN and _is_unfinished(part)]
+    unfinished = _unfinished(result)
     if not unfinished:
         return
     for part in unfinished:
         if isinstance(part, (Coroutine, Generator)):
             part.close()  # else it's told to have never been awaited
     what = _article(type(unfinished[0]).__name__)
-    held = f"{_article(kind.__name__)} with {what}" if kind in _CONTAINERS else what
+    held = what if unfinished[0] is result else f"{_article(type(result).__name__)} with {what}"
     told = f"returned {held}{f' for {at}' if at else ''}"
     raise NotSynchronous(field, f"{name_of(function)} {told}: {REPAIR}")
 
@@ -109,10 +112,12 @@ def name_of(function: object) -> str:
     return f"an object of {type(inner).__module__}.{type(inner).__qualname__}"
 
 
-_PLAIN: Final = frozenset({bool, bytes, float, int, str})
-_CONTAINERS: Final = frozenset({dict, frozenset, list, set, tuple})
-_LOOKED_AT: Final = 100
-"""Elements of what is returned (ours): who returns several unfinished ones begins with them."""
+_PLAIN: Final = frozenset({bool, bytes, float, int, str, type(None)})
+_LOOKED_AT: Final = 10_000
+"""Values inside of what is returned, at all depths (ours): up to some 3 µs each."""
+_NO_CONTAINERS: Final = (bytearray, bytes, memoryview, range, str, type)
+_SEEN_THROUGH: Final = frozenset({"builtins", "itertools", "_collections", "collections"})
+"""Modules whose iterators hold what they iterate over; reading it there takes nothing from them."""
 _KINDS: Final[tuple[tuple[str, Callable[[Any], bool]], ...]] = (
     ("an async function", inspect.iscoroutinefunction),
     ("an async generator function", inspect.isasyncgenfunction),
@@ -161,6 +166,9 @@ _LAZY: Final[tuple[type, ...]] = (
 )
 """They run code only when somebody reads or enters them. Other iterators, such as a database's cursor, may be
 what is left of work that's done."""
+_CALLS: Final = type(iter(int, 0))
+"""Regular expressions iterate by it, too, over a method that isn't Python's."""
+_OF_PYTHON: Final = (functools.partial, FunctionType, MethodType)
 
 
 def _parts(function: object) -> list[Any]:
@@ -178,19 +186,58 @@ def _parts(function: object) -> list[Any]:
             return parts
 
 
-def _inside(result: Any) -> Iterable[Any]:
-    """Return what a container holds, as far as it's looked at; anything else as it is."""
-    if type(result) not in _CONTAINERS:
-        return (result,)
-    return itertools.islice(result.values() if isinstance(result, dict) else result, _LOOKED_AT)
+def _unfinished(result: object) -> list[object]:
+    """Return what is unfinished of what is returned, looking at it and `_LOOKED_AT` values inside of it.
+
+    Inside is what a container has (a dict's keys, too), the fields of a dataclass, and what an iterator of
+    Python's own iterates over.
+    """
+    found, waiting, left = [], deque([result]), _LOOKED_AT
+    seen = {id(result): result}  # kept, so that no other object gets its id
+    while waiting:
+        part = waiting.popleft()
+        if _is_unfinished(part):
+            found.append(part)
+            continue
+        for inner in itertools.islice(_parts_of(part), left):
+            left -= 1
+            if type(inner) not in _PLAIN and id(inner) not in seen:
+                seen[id(inner)] = inner
+                waiting.append(inner)
+    return found
+
+
+def _parts_of(whole: Any) -> Iterator[object]:
+    try:
+        if isinstance(whole, _NO_CONTAINERS):
+            return
+        if isinstance(whole, Mapping):
+            yield from itertools.chain.from_iterable(whole.items())
+        elif isinstance(whole, Collection):
+            yield from whole
+        elif type(whole).__module__ in _SEEN_THROUGH and (
+            isinstance(whole, Iterator) or type(whole).__module__ == "itertools"
+        ):  # of the latter, also what copies of an iterator share
+            yield from gc.get_referents(whole)
+        if is_dataclass(whole):
+            yield from [getattr(whole, field.name, None) for field in fields(whole)]
+    except Exception:  # noqa: BLE001 - of a container's own code, which the work isn't to fail by
+        return
 
 
 def _is_unfinished(result: object) -> bool:
+    if isinstance(result, type):
+        return False
     if isinstance(result, (Awaitable, Generator, AsyncGenerator, *_LAZY)):
         return True
     # Of the class, since a mock has every attribute. Futures have one of these, Twisted's the latter.
-    if hasattr(type(result), "add_done_callback") or hasattr(type(result), "addCallbacks"):
+    kind = type(result)
+    if hasattr(kind, "add_done_callback") or hasattr(kind, "addCallbacks"):
         return True
+    if hasattr(kind, "__anext__") and not hasattr(kind, "__iter__"):
+        return True
+    if kind is _CALLS and any(isinstance(part, _OF_PYTHON) for part in gc.get_referents(result)):
+        return True  # of a function of the user's, as iter(function, sentinel) has it
     # Whoever has made one has imported its module; nobody else pays for that.
     return any(
         isinstance(result, getattr(sys.modules.get(module), name, ())) and not has_ended(result)

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 import functools
 import io
 import itertools
 import multiprocessing.pool
+import re
 import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Final
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final, NamedTuple
 from unittest.mock import AsyncMock, MagicMock, Mock, create_autospec
 
 import pytest
 
 from eventstore import InvalidSubscription, NotSynchronous
-from eventstore.synchronous import check_finished, check_synchronous, name_of
+from eventstore.synchronous import _LOOKED_AT, check_finished, check_synchronous, name_of
 
 
 async def later(*_: object) -> None: ...
@@ -62,6 +66,39 @@ class Yields:
 class OwnAwaitable:
     def __await__(self) -> Iterator[None]:
         yield
+
+
+class AsyncOnly:
+    def __aiter__(self) -> AsyncOnly:
+        return self
+
+    async def __anext__(self) -> None: ...
+
+
+class Answer(NamedTuple):
+    status: int
+    body: object
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    what: str
+    how: object
+
+
+class Own(collections.UserList[object]):
+    pass
+
+
+class Failing(Own):
+    def __iter__(self) -> Iterator[object]:
+        raise OSError("not to be read now")
+
+
+def endless() -> list[object]:
+    made: list[object] = []
+    made.extend((made, later()))
+    return made
 
 
 SHOWN: Final[dict[str, Callable[..., object]]] = {
@@ -173,6 +210,36 @@ RETURNED: Final[dict[str, Callable[[], object]]] = {
     "tuple with a coroutine behind what is done": lambda: (1, later()),
     "dict of futures": lambda: {"mail": future()},
     "set of futures": lambda: {future()},
+    "list of pairs": lambda: [("mail", later())],
+    "dict of lists": lambda: {"mail": [later()]},
+    "named tuple": lambda: Answer(200, later()),
+    "dataclass": lambda: Sent("mail", later()),
+    "dataclass in a list in a dict": lambda: {"mail": [Sent("mail", [later()])]},
+    "deque": lambda: collections.deque([later()]),
+    "defaultdict": lambda: collections.defaultdict(None, mail=later()),
+    "OrderedDict": lambda: collections.OrderedDict(mail=later()),
+    "ChainMap": lambda: collections.ChainMap({}, {"mail": later()}),
+    "container of its own class": lambda: Own([later()]),
+    "values of a dict": lambda: [{"mail": later()}.values()],
+    "items of a dict": lambda: [{"mail": later()}.items()],
+    "key of a dict": lambda: {future(): "mail"},
+    "the 101st element": lambda: [*range(100), later()],
+    "the last that is looked at": lambda: [*range(_LOOKED_AT - 1), later()],
+    "chain of maps": lambda: itertools.chain(map(abs, [1])),
+    "chain from an iterable of maps": lambda: itertools.chain.from_iterable([map(abs, [1])]),
+    "iterator of a list": lambda: iter([later()]),
+    "iterator of a list, backwards": lambda: reversed([1, later()]),
+    "iterator of a deque": lambda: iter(collections.deque([later()])),
+    "iterator of a dict's values": lambda: iter({"mail": later()}.values()),
+    "zip": lambda: zip(["mail"], map(abs, [1]), strict=True),
+    "enumerate": lambda: enumerate(map(abs, [1])),
+    "islice": lambda: itertools.islice(map(abs, [1]), 1),
+    "tee": lambda: itertools.tee(map(abs, [1])),
+    "repeat": lambda: itertools.repeat(later()),
+    "calls of a function": lambda: iter(lambda: None, None),
+    "asynchronous iterator": AsyncOnly,
+    "asynchronous iterator in a list": lambda: [AsyncOnly()],
+    "list that has itself": endless,
 }
 
 NOT_CALLED: Final[dict[str, object]] = {
@@ -184,6 +251,14 @@ NOT_CALLED: Final[dict[str, object]] = {
     "builtin": print,
     "method of a class": Async.handle,
 }
+
+
+class Kind(Enum):
+    MAIL = 1
+
+
+LOOP: Final[list[object]] = []
+LOOP.append(LOOP)
 
 DONE: Final[dict[str, object]] = {
     "what subprocess.run returns": subprocess.CompletedProcess(["true"], 0),
@@ -202,6 +277,13 @@ DONE: Final[dict[str, object]] = {
     "magic mock": MagicMock(),
     "object": object(),
     "iterator of a list": iter([1]),
+    "list that has only itself": collections.deque([LOOP]),
+    "container that can't be read": Failing(),
+    "matches of an expression": re.finditer("a", "a"),
+    "dataclass with what is done": Sent("mail", {"at": [1, None]}),
+    "enumeration": Kind,
+    "many": [[number] for number in range(20_000)],
+    "file": io.StringIO("x"),
 }
 
 
