@@ -135,7 +135,7 @@ def digest(request: ReplayRequest) -> str:
         request.target,
         None if request.from_ is None else to_us(request.from_, field="from"),
         None if request.to is None else to_us(request.to, field="to"),
-        event_names(request.names),
+        sorted(event_names(request.names)),  # they are a set
         request.stream_prefix,
         request.events_per_second,
     )

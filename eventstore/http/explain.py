@@ -18,6 +18,7 @@ from eventstore.http.errors import MalformedJson
 from eventstore.json_text import STRING_PATTERN, lone_surrogate, lone_surrogate_at
 from eventstore.limits import JSON_MAX_DEPTH
 
+_BOM: Final = "\ufeff"
 _PARSED_MAX_CHARS: Final = 1_048_576
 """Characters up to which Python's parser is asked, since it says best where a text breaks: it builds all
 values before it, which take up to some forty times as many bytes."""
@@ -53,8 +54,14 @@ def explain(body: str, *, refused: Exception) -> InvalidInput:
     """
     if isinstance(refused, RecursionError):
         return too_deep("body")
-    if not body.strip():
-        return MalformedJson("body", "is empty; it has to be a JSON object")
+    if not body.strip() or body.startswith(_BOM):
+        is_bom = body.startswith(_BOM)
+        why = (
+            "begins with a byte order mark; leave it out"
+            if is_bom
+            else "is empty; it has to be a JSON object"
+        )
+        return MalformedJson("body", why)
     before = _BEFORE_CONSTANT.match(body)
     constant = _CONSTANT.match(body, before.end()) if before else None
     broken = _broken(body, refused, constant)

@@ -302,6 +302,12 @@ WORDS = {
 }
 
 
+def test_body_that_begins_with_a_byte_order_mark_is_told_so(written: Written) -> None:
+    answer = written.gateway.post("order-1", f"\ufeff{one()}")
+    check_told(answer, 400, "malformed-json", "body", "begins with a byte order mark; leave it out")
+    written.check_unchanged()
+
+
 @pytest.mark.parametrize(("header", "words"), WORDS.items())
 def test_condition_that_an_append_does_not_heed_is_refused(written: Written, header: str, words: str) -> None:
     answer = written.gateway.post("order-1", one(), **{header: '"2"'})

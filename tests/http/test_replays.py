@@ -151,6 +151,14 @@ def test_other_request_with_the_same_key_is_refused(
     assert engine.started == [1]
 
 
+def test_names_of_a_repeated_request_may_come_in_another_order(gateway: Gateway, engine: Engine) -> None:
+    first = start_once(gateway, "k", names=["OrderPaid", "OrderPlaced"])
+    again = start_once(gateway, "k", names=["OrderPlaced", "OrderPaid"])
+    assert (first.status, again.status) == (202, 202)
+    assert again.json["replayId"] == first.json["replayId"]
+    assert set(engine.started) == {1}
+
+
 @pytest.mark.parametrize("key", ["", '""', "k" * 256, "schl\u00fcssel", "a\tb"])
 def test_key_that_can_not_be_one_is_refused(gateway: Gateway, engine: Engine, key: str) -> None:
     refused = start_once(gateway, key)
