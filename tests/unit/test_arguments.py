@@ -473,8 +473,10 @@ def test_bad_value_is_an_error_of_the_tree_that_names_its_argument(
 FLAGS: Final = [
     pytest.param(made, good, field, id=f"{name}({field})")
     for name, (made, good) in MADE.items()
-    for field, parameter in inspect.signature(made).parameters.items()
-    if parameter.annotation == "bool" or isinstance(good.get(field), bool)
+    for field, annotation in (
+        {of: parameter.annotation for of, parameter in inspect.signature(made).parameters.items()} | good
+    ).items()
+    if annotation == "bool" or isinstance(annotation, bool)
 ]
 
 
