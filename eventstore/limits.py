@@ -245,6 +245,9 @@ REPLAY_BURST_S: Final = 5.0
 REPLAY_MAX_FAILED_STEPS: Final = 8
 """Steps without progress until a replay counts as failed, with waits of 2, 4, 8 ... 128 s between them."""
 
+REPLAY_REASON_MAX_CHARS: Final = 1_000
+"""Characters that are kept of why a replay couldn't go on (ours)."""
+
 REPLAY_MAX_PAUSE_S: Final = 300
 """Seconds that a replay waits at most for its target, or for events to settle, before it looks again."""
 

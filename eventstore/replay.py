@@ -13,12 +13,13 @@ What holds, and where it's done:
 from __future__ import annotations
 
 import random
+import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass, field, replace
+from itertools import islice, takewhile
 from math import ceil
 from typing import Final, Literal, Protocol
 
@@ -33,6 +34,7 @@ from eventstore.limits import (
     REPLAY_MAX_FAILED_STEPS,
     REPLAY_MAX_PAUSE_S,
     REPLAY_PAGE_EVENTS,
+    REPLAY_REASON_MAX_CHARS,
     REPLAY_RUN_MAX_STEPS,
     REPLAY_STEP_S,
 )
@@ -44,6 +46,8 @@ from eventstore.store import EventStore
 _FIRST_PAUSE_S: Final = 0.1
 _SECOND_US: Final = 1_000_000
 _CAREFUL_EVENTS: Final = 10
+_CREDIT_US: Final = 1_500_000
+"""For how long a pace that wasn't used up is made up for: waits are whole seconds."""
 
 
 class ReplayTarget(Protocol):
@@ -176,8 +180,11 @@ class ReplayStep:
 
         budget = _budget(replay)
         while budget > 0 and in_time():
-            page = self._read(replay, budget)
-            sending = self._send_page(replay, page.events, target, in_time)
+            page = self._read(replay, target, budget)
+            sending = _Sending(page.entries, target)
+            trouble = self._send_entries(sending, in_time)
+            if not sending.queues:
+                trouble = page.trouble
             budget -= sending.sent
             tally.sent += sending.sent
             saved = self._store.save(self._progress(replay, page, sending))
@@ -187,14 +194,13 @@ class ReplayStep:
                 self._release(saved)
                 return NextStep(action="end")
             replay = saved
-            trouble = sending.trouble or (page.trouble if sending.is_whole else None)
             if trouble is not None:
                 return self._stop(replay, trouble)
-            if page.is_last and sending.is_whole:
+            if page.settled_until_us is not None and not sending.queues:
                 return self._at_the_end(replay, page.settled_until_us)
         return self._go_on(replay)
 
-    def _read(self, replay: Replay, budget: int) -> _Page:
+    def _read(self, replay: Replay, target: ReplayTarget, budget: int) -> _Page:
         # Where some are left out, more have to be read than may be sent.
         limit = REPLAY_PAGE_EVENTS if replay.names or replay.stream_prefix else budget
         # What is sent behind an event that isn't taken is sent again: after a failure it's kept little.
@@ -205,57 +211,39 @@ class ReplayStep:
             after=replay.position,
             limit=limit,
         )
-        events: list[Event] = []
-        try:
-            events.extend(found)
-        except MalformedItem as error:
-            return _Page(events, found.settled_until_us, is_last=False, trouble=Refusal(str(error), True))
-        wanted = (index for index, event in enumerate(events) if _is_wanted(replay, event))
-        beyond = next(islice(wanted, budget, None), None)
-        is_last = len(events) < limit and beyond is None
-        return _Page(events[:beyond], found.settled_until_us, is_last=is_last)
-
-    def _send_page(
-        self, replay: Replay, events: Sequence[Event], target: ReplayTarget, in_time: Callable[[], bool]
-    ) -> _Sending:
         entry_format = replace(
             self._format, replay_id=replay.replay_id, max_bytes=min(self._format.max_bytes, target.max_bytes)
         )
-        entries: list[Entry] = []
-        bad: Refusal | None = None
-        for event in events:
-            if _is_wanted(replay, event):
-                try:
-                    entries.append(entry_format.entry(event))
-                except NotPublishable as error:
-                    bad = Refusal(str(error), permanent=True)
-                    break
-        sending = _Sending(entries, target)
-        trouble = self._send_entries(sending, in_time)
-        undone = sending.undone()
-        stopped_at = next((index for index, event in enumerate(events) if _key(event) in undone), None)
-        if stopped_at is None and bad is not None:
-            stopped_at = events.index(event)
-        sending.trouble = trouble or (None if undone else bad)
-        sending.done = len(events) if stopped_at is None else stopped_at
-        sending.is_whole = stopped_at is None
-        return sending
+        page = _Page()
+        try:
+            for event in found:
+                if _is_wanted(replay, event):
+                    if len(page.entries) == budget:
+                        return page
+                    page.entries.append(entry_format.entry(event))
+                page.events.append(event)
+        except (MalformedItem, NotPublishable) as error:
+            page.trouble = Refusal(str(error), permanent=True)
+            return page
+        if len(page.events) < limit:
+            page.settled_until_us = found.settled_until_us
+        return page
 
     def _send_entries(self, sending: _Sending, in_time: Callable[[], bool]) -> Refusal | None:
         """Send until all is done, the time is up (None), or a try too many has failed."""
-        tries: dict[tuple[str, int], int] = {}
+        tries: Counter[tuple[str, int]] = Counter()
         while sending.queues and in_time():
             call = sending.next_call()
-            worst: tuple[bool, int, str] | None = None
+            refused: list[tuple[bool, int, str]] = []
             for entry, refusal in zip(call, sending.target.send(call), strict=True):
                 if refusal is None:
                     sending.finish(entry)
                     continue
-                tries[_key(entry)] = tries.get(_key(entry), 0) + 1
+                tries[_key(entry)] += 1
                 why = f"event {entry.event_id} of stream {entry.stream_id!r} was not taken: {refusal.reason}"
-                worst = max(worst or (False, 0, ""), (refusal.permanent, tries[_key(entry)], why))
-            if worst is not None:
-                permanent, times, why = worst
+                refused.append((refusal.permanent, tries[_key(entry)], why))
+            if refused:
+                permanent, times, why = max(refused)
                 if permanent or times == PUBLISH_MAX_TRIES:
                     return Refusal(why, permanent)
                 self._sleep(_FIRST_PAUSE_S * 2 ** (times - 1) * self._jitter())
@@ -263,12 +251,8 @@ class ReplayStep:
 
     def _progress(self, replay: Replay, page: _Page, sending: _Sending) -> Replay:
         now_us = self._clock_us()
-        done = page.events[: sending.done]
-        paced_us = 0
-        if replay.events_per_second:
-            # A second and a half of credit makes up for waits, which are whole seconds.
-            begin_us = max(replay.paced_until_us, now_us - 3 * _SECOND_US // 2)
-            paced_us = begin_us + ceil(sending.sent * _SECOND_US / replay.events_per_second)
+        undone = sending.undone()
+        done = list(takewhile(lambda event: _key(event) not in undone, page.events))
         return replace(
             replay,
             position=done[-1].position if done else replay.position,
@@ -278,7 +262,7 @@ class ReplayStep:
             sent=replay.sent + sending.sent,
             active_us=replay.active_us + max(0, now_us - replay.updated_us),
             updated_us=now_us,
-            paced_until_us=paced_us,
+            paced_until_us=_paced_until_us(replay, sent=sending.sent, now_us=now_us),
             # Only a position that moves is progress: else one bad stream would have the others sent for ever.
             failed_steps=0 if done else replay.failed_steps,
             reason="" if done else replay.reason,
@@ -287,14 +271,19 @@ class ReplayStep:
     def _stop(self, replay: Replay, trouble: Refusal) -> NextStep:
         """Wait longer with each step that makes no progress; after too many, or in vain, fail."""
         failed_steps = replay.failed_steps + 1
-        saved = self._release(replace(replay, failed_steps=failed_steps, reason=trouble.reason[:1_000]))
+        reason = trouble.reason[:REPLAY_REASON_MAX_CHARS]
+        released = self._release(replace(replay, failed_steps=failed_steps, reason=reason))
+        if released is None:
+            return _wait(1)
         if trouble.permanent or failed_steps >= REPLAY_MAX_FAILED_STEPS:
-            return self._end(saved or replay, ReplayStatus.FAILED)
+            return self._end(released, ReplayStatus.FAILED)
         return _wait(min(2**failed_steps, REPLAY_MAX_PAUSE_S))
 
     def _at_the_end(self, replay: Replay, settled_until_us: int) -> NextStep:
         """Nothing more can be read: through when nothing can still appear, else wait for what settles."""
-        released = self._release(replay) or replay
+        released = self._release(replay)
+        if released is None:
+            return _wait(1)
         if settled_until_us >= replay.to_us:
             return self._end(released, ReplayStatus.COMPLETED)
         return _wait(min(REPLAY_MAX_PAUSE_S, (replay.to_us - settled_until_us) / _SECOND_US))
@@ -323,13 +312,17 @@ class _Tally:
     sent: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Page:
-    events: list[Event]
-    settled_until_us: int
-    is_last: bool
-    """Nothing settled comes behind it."""
+    """What is read, up to the first event that the budget leaves out or that can't be sent."""
+
+    events: list[Event] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+    """Those of the events that are wanted."""
     trouble: Refusal | None = None
+    """Why the event behind the page can't be sent."""
+    settled_until_us: int | None = None
+    """Only where nothing settled comes behind the page."""
 
 
 class _Sending:
@@ -342,10 +335,6 @@ class _Sending:
         for entry in entries:
             self.queues.setdefault(entry.stream_id, deque()).append(entry)
         self.sent = 0
-        self.done = 0
-        """Events of the page, from its first one on, that are sent or not wanted."""
-        self.is_whole = True
-        self.trouble: Refusal | None = None
 
     def next_call(self) -> list[Entry]:
         """Choose the entries of the next call, within the target's limits.
@@ -402,8 +391,16 @@ def _is_wanted(replay: Replay, event: Event) -> bool:
 def _budget(replay: Replay) -> int:
     """Count the events that a step may send at its replay's pace."""
     if replay.events_per_second is None:
-        return 10**9
-    return max(1, round(replay.events_per_second * REPLAY_BURST_S))
+        return sys.maxsize
+    return ceil(replay.events_per_second * REPLAY_BURST_S)
+
+
+def _paced_until_us(replay: Replay, *, sent: int, now_us: int) -> int:
+    """Return when the pace allows the next event, after so many were sent just now."""
+    if replay.events_per_second is None:
+        return 0
+    begin_us = max(replay.paced_until_us, now_us - _CREDIT_US)
+    return begin_us + ceil(sent * _SECOND_US / replay.events_per_second)
 
 
 def _wait(wait_s: float) -> NextStep:

@@ -41,6 +41,7 @@ class Consumer:
     taken: list[Entry] = field(default_factory=list)
 
     def send(self, entries: Sequence[Entry]) -> list[Refusal | None]:
+        assert entries, "a call without entries"
         self.before_call()
         self.calls.append(list(entries))
         results = [self.refuses(entry) for entry in entries]
@@ -108,6 +109,7 @@ class Job:
         self.clock = FakeClock()
         self.events = MemoryEventStore(clock_us=self.clock, settling_s=settling_s)
         self.consumer = Consumer()
+        self.pauses_s: list[float] = []
         self.store: ReplayStore = replays or MemoryReplays()
         self.engine = Engine(self.clock, self.take)
         self.replays = Replays(
@@ -119,13 +121,17 @@ class Job:
         step = ReplayStep(
             store=self.store,
             events=self.events,
-            target=lambda _replay: self.consumer,
+            target=self._target,
             entry_format=EntryFormat(source="shop", api_url="https://api.example.com"),
             clock_us=self.clock,
-            jitter=lambda: 0.0,
-            sleep=lambda _pause_s: None,
+            jitter=lambda: 1.0,
+            sleep=self.pauses_s.append,
         )
         return step.take(replay_id, **options)  # type: ignore[arg-type]
+
+    def _target(self, replay: Replay) -> Consumer:
+        assert replay.target == QUEUE
+        return self.consumer
 
     def append(self, stream_id: str, *names: str) -> None:
         self.events.append(stream_id, [NewEvent.of(name) for name in names or ("E",)], expected=ANY)
