@@ -118,7 +118,7 @@ def test_step_waits_in_whole_seconds_until_the_lease_of_another_is_over(
 
 def test_step_that_another_has_come_before_waits_a_second() -> None:
     job, replay = started()
-    job.store.claim = lambda _replay, *, until_us: None  # type: ignore[method-assign] # noqa: ARG005
+    job.store.claim = lambda _replay, *, until_us: None  # type: ignore[method-assign]
     assert take(job, replay) == WAIT_1
     assert job.consumer.calls == []
 
@@ -183,7 +183,7 @@ def test_step_behind_which_an_execution_would_be_too_long_renews_it(action: str,
 
 def test_step_whose_replay_is_paused_meanwhile_ends_and_gives_its_lease_back() -> None:
     job, replay = started(3)
-    job.consumer.before_call = lambda: job.replays.pause(replay.replay_id) and None
+    job.consumer.before_call = lambda: job.replays.pause(replay.replay_id) and None  # type: ignore[truthy-bool]
     assert take(job, replay) == replace(END, sent=3)
     now = stored(job, replay)
     assert (now.status, now.sent, now.lease_until_us) == ("paused", 3, 0)
@@ -205,7 +205,7 @@ def test_step_that_another_has_followed_neither_stores_nor_ends_anything(
             job.store.claim(stored(job, replay), until_us=job.clock() + 1)
         return save(mine)
 
-    job.store.save = followed  # type: ignore[method-assign]
+    job.store.save = followed  # type: ignore[assignment,method-assign]
     assert take(job, replay) == replace(WAIT_1, sent=0 if refusal else 1)
     now = stored(job, replay)
     assert (now.status, now.failed_steps, now.lease_until_us) == ("running", 0, job.clock() + 1)
@@ -330,7 +330,7 @@ def test_step_waits_only_if_its_pace_holds_back_the_next_event(left_us: int, act
             job.clock.now_us = mine.paced_until_us - left_us
         return save(mine)
 
-    job.store.save = late  # type: ignore[method-assign]
+    job.store.save = late  # type: ignore[assignment,method-assign]
     assert take(job, replay) == NextStep(action=action, wait_s=action == "wait", sent=10)  # type: ignore[arg-type]
 
 
