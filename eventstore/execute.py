@@ -172,7 +172,7 @@ class _Folded(Generic[State]):
         if len(set(uids)) < len(new_events) or len(uids) > TRANSACTION_MAX_EVENTS:
             return None  # no repetition: without uids, or what the append refuses
         hashes = set(map(hash, uids))
-        wanted = Wanted(Append(self.head.stream_id, tuple(new_events), self.head), uids, self.head)
+        wanted = Wanted(Append(self.head.stream_id, tuple(new_events), self.head), uids)
         for event_id in [self._first_id + index for index, uid in enumerate(self._uids) if uid in hashes]:
             if event_id not in wanted.seen:
                 for event in self._read_range(self.head.stream_id, event_id, event_id + len(uids) - 1):

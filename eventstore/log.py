@@ -104,11 +104,12 @@ class LogPosition:
             InvalidPosition: the text is not a position of a log.
         """
         try:
-            raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
+            raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
             form, *places = raw.split("/")
             position = cls(tuple(BlockPosition(*map(int, place.split("."))) for place in places))
         except (binascii.Error, UnicodeError, ValueError, TypeError) as error:
             raise InvalidPosition(field, _HOW) from error
+        # Decoding passes over other characters: only the comparison finds them.
         made_here = form == _FORMAT and str(position) == text
         if (
             not made_here
@@ -238,13 +239,13 @@ def read_log(
     if tranches is not None:
         unread = [tranche for tranche in unread if tranche in tranches]
     entries: list[LogEntry] = []
-    while unread and len(entries) < limit:
+    while unread:
         share = ceil((limit - len(entries)) / len(unread))
         more = []
         for tranche in unread:
             wanted = min(share, limit - len(entries))
             if not wanted:
-                break
+                break  # the page is full; nothing is unread for it
             page = list(log.read_tranche(tranche, after=position.places[tranche], limit=wanted))
             entries += page
             if page:

@@ -419,7 +419,7 @@ def test_answer_that_is_not_one_for_each_entry_is_not_believed() -> None:
             return super().send(entries)[1:]
 
     job, replay = started(1, streams=3)
-    job.consumer = Short()
+    job.consumer = Short(before_call=lambda: job.clock.move(timedelta(seconds=1)))
     with pytest.raises(ValueError, match="shorter"):
         take(job, replay)
     now = stored(job, replay)

@@ -19,21 +19,26 @@ from eventstore import (
     execute,
 )
 from eventstore.adapters.memory import MemoryEventStore
+from eventstore.limits import TRANSACTION_MAX_EVENTS
 
 
 class WatchedStore(MemoryEventStore):
-    """Notes from where streams are read, and lets another writer in before an append."""
+    """Notes what is read of streams, and lets another writer in before an append."""
 
     def __init__(self) -> None:
         super().__init__()
         self.reads: list[int] = []
+        self.ends: list[int | None] = []
+        self.appends = 0
         self.rivals = 0
 
     def read_stream(self, stream_id: str, *, from_version: int = 1, **options):  # type: ignore[no-untyped-def, override]
         self.reads.append(from_version)
+        self.ends.append(options.get("to_version"))
         return super().read_stream(stream_id, from_version=from_version, **options)
 
     def append(self, stream_id, events, *, expected):  # type: ignore[no-untyped-def, override]
+        self.appends += 1
         if self.rivals:
             self.rivals -= 1
             super().append(stream_id, [NewEvent(name="Rival")], expected=self.head(stream_id))
@@ -226,6 +231,31 @@ def test_decision_that_no_append_takes_is_refused_as_by_an_append(
         with pytest.raises(InvalidInput, match=told):
             execute(store, "s", initial=(), fold=names, decide=lambda _, decided=decided: decided)  # type: ignore[misc]
     assert store.head("s").version == 1
+
+
+@pytest.mark.parametrize("count", [1, 3, TRANSACTION_MAX_EVENTS])
+def test_repetition_reads_its_own_events_again_and_writes_nothing(count: int) -> None:
+    store = WatchedStore()
+    store.append("s", [EVENT] * 2, expected=0)
+    events = [NewEvent(name="Happened", uid=str(uuid4())) for _ in range(count)]
+    first = execute(store, "s", initial=(), fold=names, decide=lambda _: events)
+    store.append("s", [EVENT] * 5, expected=first.head)
+    store.reads.clear()
+    store.ends.clear()
+    store.appends = 0
+
+    again = execute(store, "s", initial=(), fold=names, decide=lambda _: events)
+
+    assert (again.repeated, again.events, store.appends) == (True, first.events, 0)
+    assert (store.reads, store.ends) == ([1, 3], [None, 2 + count])
+
+
+def test_decision_that_cannot_be_used_is_told_by_the_name_of_its_function() -> None:
+    def decide_wrongly(_state: object) -> Any:
+        return "Happened"
+
+    with pytest.raises(InvalidDecision, match=r"decide_wrongly returned 'Happened'; return a list"):
+        execute(WatchedStore(), "s", initial=(), fold=names, decide=decide_wrongly)
 
 
 def test_state_may_be_a_function() -> None:

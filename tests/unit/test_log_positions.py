@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
+import re
 from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore import BlockPosition, InvalidPosition, LogPosition
+from eventstore import BlockPosition, Event, InvalidPosition, LogPosition, read_log
+from eventstore.adapters.memory_log import MemoryEventLog
 
 places = st.builds(BlockPosition, st.integers(1, 10**12), st.integers(0, 10_000))
 
@@ -18,6 +20,26 @@ places = st.builds(BlockPosition, st.integers(1, 10**12), st.integers(0, 10_000)
 def test_position_comes_back_from_its_text(found: list[BlockPosition]) -> None:
     position = LogPosition(tuple(found))
     assert LogPosition.parse(str(position)) == position
+
+
+@given(st.lists(places, min_size=1, max_size=9))
+def test_text_of_a_position_can_stand_in_an_address_as_it_is(found: list[BlockPosition]) -> None:
+    assert re.fullmatch("[A-Za-z0-9_-]+", str(LogPosition(tuple(found))))
+
+
+@pytest.mark.parametrize("extra", ["=", "==", "====", " ", "\n", "+", "/", "!", "é", "A"])
+def test_text_with_anything_more_than_a_position_is_refused(extra: str) -> None:
+    for count in range(1, 4):
+        text = str(LogPosition.beginning(count))
+        for changed in (text + extra, extra + text, text[:3] + extra + text[3:]):
+            with pytest.raises(InvalidPosition, match="after: is not a position of this log"):
+                LogPosition.parse(changed)
+
+
+def test_page_of_the_log_has_a_thousand_entries_when_no_other_number_is_asked_for() -> None:
+    log = MemoryEventLog(tranches=1)
+    log.append_block(0, [Event("s", number, "E", "{}", "{}", "uid", number) for number in range(1, 1_002)])
+    assert len(read_log(log).entries) == 1_000
 
 
 @pytest.mark.parametrize(
