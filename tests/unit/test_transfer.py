@@ -424,7 +424,9 @@ def test_whatever_a_table_holds_its_export_is_a_file_that_import_takes(
     tmp_path_factory: pytest.TempPathFactory, of: list[tuple[str, int, int, str, str]]
 ) -> None:
     stored = MemoryStoredEvents()
-    stored.add(*(item(Event(s, n, "Happened", payload, meta, UID, us)) for s, n, us, payload, meta in of))
+    for stream_id, event_id, timestamp_us, payload, metadata in of:
+        uid = f"{UID[:-1]}{event_id}"  # each its own: an import refuses what has that of another
+        stored.add(item(Event(stream_id, event_id, "Happened", payload, metadata, uid, timestamp_us)))
     path = tmp_path_factory.mktemp("any") / "events.gz"
     chosen = selection(end_us=7, now_us=7)
 
