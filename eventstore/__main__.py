@@ -1,11 +1,19 @@
 """`python -m eventstore`: the command line; needs the extra `cli`."""
 
+import importlib
 import sys
 
-from eventstore.cli.main import main
 from eventstore.cli.signals import Signals
+from eventstore.command_line import run_command
+
+
+def _main(signals: Signals) -> int:
+    # Behind the signals' handling: the imports take a moment, in which somebody may end it already.
+    code: int = importlib.import_module("eventstore.cli.main").main(signals=signals)
+    return code
+
 
 if __name__ == "__main__":
-    signals = Signals()
-    signals.install()
-    sys.exit(main(signals=signals))
+    handled = Signals()
+    handled.install()
+    sys.exit(run_command(lambda: _main(handled)))

@@ -14,6 +14,7 @@ from decimal import Decimal
 from functools import partial
 from math import inf, isfinite
 from typing import Final, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from eventstore.limits import (
     LOG_TRANCHES_MAX,
@@ -176,3 +177,13 @@ def partial_batch(value: object) -> Literal["report", "raise"]:
     """Return what a function of the table's stream does about records that it could not take."""
     choices: tuple[Literal["report", "raise"], ...] = ("report", "raise")
     return one_of(value, choices=choices)
+
+
+def is_url(text: str) -> bool:
+    """Say whether a text is an address that something can be reached at by HTTP."""
+    try:
+        address = urlsplit(text)
+        is_whole = address.scheme in {"http", "https"} and bool(address.hostname) and address.port != 0
+    except ValueError:  # its port is none
+        return False
+    return is_whole and text.isprintable() and " " not in text

@@ -7,13 +7,10 @@ done (options, files, permissions, an unreachable service), 130 interrupted, 141
 from __future__ import annotations
 
 import argparse
-import codecs
 import importlib
-import os
 import sys
 from typing import Final
 
-from eventstore.cli.exit_codes import NOBODY_READS, TROUBLE
 from eventstore.cli.options import (
     add_export_options,
     add_import_options,
@@ -21,6 +18,7 @@ from eventstore.cli.options import (
     add_verify_options,
 )
 from eventstore.cli.signals import Signals
+from eventstore.command_line import TROUBLE, run_command
 
 _COMMANDS: Final = {
     "redrive": ("publish parked events again", add_redrive_options),
@@ -38,17 +36,7 @@ def main(arguments: list[str] | None = None, *, signals: Signals | None = None) 
         arguments: those of the process unless given.
         signals: those that are handled; None leaves Python's own handling, in which Ctrl-C raises.
     """
-    _take_any_character()
-    try:
-        try:
-            return _run(arguments, signals or Signals())
-        finally:
-            if sys.stdout is not None:
-                sys.stdout.flush()
-    except BrokenPipeError:
-        # What is still in the buffer would be written at Python's end, and fail once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return NOBODY_READS
+    return run_command(lambda: _run(arguments, signals or Signals()))
 
 
 def _run(arguments: list[str] | None, signals: Signals) -> int:
@@ -74,18 +62,3 @@ def _parser() -> argparse.ArgumentParser:
     for name, (help_, add_options) in _COMMANDS.items():
         add_options(commands.add_parser(name, help=help_, description=f"{help_.capitalize()}."))
     return parser
-
-
-def _take_any_character() -> None:
-    """Let standard output take any character, whatever its encoding: findings are JSON, which has escapes."""
-    codecs.register_error("eventstore.json", _json_escapes)
-    reconfigure = getattr(sys.stdout, "reconfigure", None)  # a replaced standard output may have none
-    if reconfigure is not None:
-        reconfigure(errors="eventstore.json")
-
-
-def _json_escapes(error: UnicodeError) -> tuple[str, int]:
-    assert isinstance(error, UnicodeEncodeError)
-    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
-    escapes = (f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
-    return "".join(escapes), error.end

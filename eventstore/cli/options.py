@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
-from urllib.parse import urlsplit
 
 from eventstore import setting_rules as rules
 from eventstore.errors import InvalidInput
@@ -72,7 +71,7 @@ class Option:
             InvalidInput: it's missing, or no such address.
         """
         text = self.of(options)
-        if not _is_url(text):
+        if not rules.is_url(text):
             raise InvalidInput(f"--{self.name}", f"is {text!r}; it has to begin with https:// and a host")
         return text.rstrip("/")
 
@@ -104,14 +103,6 @@ def ruled(rule: Callable[[object], _Value]) -> Callable[[str], _Value]:
             raise argparse.ArgumentTypeError(str(wrong)) from None
 
     return parse
-
-
-def _is_url(text: str) -> bool:
-    try:
-        address = urlsplit(text)
-        return address.scheme in {"http", "https"} and bool(address.hostname) and text.isprintable()
-    except ValueError:
-        return False
 
 
 def add_redrive_options(parser: argparse.ArgumentParser) -> None:

@@ -6,12 +6,12 @@ import argparse
 
 from eventstore.adapters import eventbridge, sqs_redrive
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.cli.exit_codes import ALL_WELL, SOMETHING_LEFT
 from eventstore.cli.options import API, BUS, QUEUE, TABLE
 from eventstore.cli.screen import Bar, Screen
 from eventstore.cli.settings import client, dynamodb, session
 from eventstore.cli.signals import Signals
 from eventstore.cloudevents import EntryFormat
+from eventstore.command_line import ALL_WELL, SOMETHING_LEFT
 from eventstore.redrive import Filter, Redrive, Redriven
 
 REFUSALS_TOLD = 20

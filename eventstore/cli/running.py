@@ -10,10 +10,10 @@ from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
 from eventstore.cli import redrive, transfer, verify
-from eventstore.cli.exit_codes import INTERRUPTED, TROUBLE
 from eventstore.cli.faults import sentence
 from eventstore.cli.screen import Screen
 from eventstore.cli.signals import Signals
+from eventstore.command_line import INTERRUPTED, TROUBLE
 from eventstore.errors import EventStoreError
 
 _RUN: Final[dict[str, Callable[[argparse.Namespace, Screen, Signals], int]]] = {

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import boto3
 from botocore.config import Config
@@ -19,6 +19,7 @@ from eventstore.adapters.dynamodb.facts import StoreFacts
 from eventstore.cli.options import READ_SHARDS
 from eventstore.cli.screen import Screen
 from eventstore.errors import InvalidInput
+from eventstore.setting_rules import is_url
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -32,6 +33,8 @@ CLIENT_CONFIG: Final = Config(
     tcp_keepalive=True,
 )
 
+
+_ClientT = TypeVar("_ClientT")
 
 _SAME_US: Final = 2_000_000
 
@@ -60,7 +63,7 @@ def dynamodb(of: boto3.Session) -> DynamoDBClient:
         BotoCoreError: no region is set.
     """
     with _settings():
-        return dynamodb_client(of, config=CLIENT_CONFIG)
+        return _usable(dynamodb_client(of, config=CLIENT_CONFIG))
 
 
 def clock(of: boto3.Session, table_name: str, screen: Screen) -> Clock:
@@ -70,7 +73,7 @@ def clock(of: boto3.Session, table_name: str, screen: Screen) -> Clock:
         StoreUnavailable, ClientError: it can't be reached, or there's no such table or permission.
     """
     with _settings():
-        quick = dynamodb_client(of, config=_QUESTION)
+        quick = _usable(dynamodb_client(of, config=_QUESTION))
     asked_us = local_us()
     time_us = DynamoDBEventsTable(client=quick, table_name=table_name).time_us()
     if time_us is None:
@@ -91,7 +94,7 @@ def clock(of: boto3.Session, table_name: str, screen: Screen) -> Clock:
 def client(of: boto3.Session, service: Any, *, config: Config) -> Any:
     """Make another client of a session; raises as `dynamodb`."""
     with _settings():
-        return of.client(service, config=config)
+        return _usable(of.client(service, config=config))
 
 
 def read_shards(options: argparse.Namespace, facts: StoreFacts, *, is_empty: Callable[[], bool]) -> int:
@@ -108,13 +111,23 @@ def read_shards(options: argparse.Namespace, facts: StoreFacts, *, is_empty: Cal
     return shards if facts.recorded else facts.read_shards(told, met_events=not is_empty())
 
 
+def _usable(client: _ClientT) -> _ClientT:
+    url = client.meta.endpoint_url  # type: ignore[attr-defined]
+    if not is_url(url):  # botocore notices it at the first request
+        raise ValueError(f"the endpoint {url} is no address")
+    return client
+
+
 @contextmanager
 def _settings() -> Iterator[None]:
     """Say whose fault it is: botocore reads its settings here, and has a plain ValueError for some."""
     try:
         yield
     except ValueError as error:
-        what = f"{error}. Look at AWS_ENDPOINT_URL (it begins with http:// or https://) and at the profile"
+        what = (
+            f"{error}. Look at AWS_REGION, at AWS_ENDPOINT_URL (it begins with http:// or https://), and at "
+            "the profile and its credential_process"
+        )
         raise InvalidInput("the settings of AWS", f"can't be used: {what}") from error
 
 

@@ -14,11 +14,11 @@ from typing import IO, Final
 from eventstore.adapters.dynamodb.compression import compression_for
 from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
 from eventstore.adapters.dynamodb.facts import StoreFacts
-from eventstore.cli.exit_codes import ALL_WELL, SOMETHING_LEFT
 from eventstore.cli.options import READ_SHARDS, STANDARD_OUTPUT, TABLE, WRITE_SHARDS
 from eventstore.cli.screen import Screen
 from eventstore.cli.settings import Clock, clock, dynamodb, local_us, read_shards, session
 from eventstore.cli.signals import Signals
+from eventstore.command_line import ALL_WELL, SOMETHING_LEFT
 from eventstore.errors import InvalidInput, InvalidRange
 from eventstore.limits import FUTURE_S, SETTLING_S
 from eventstore.positions import from_us, to_us

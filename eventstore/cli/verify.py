@@ -12,11 +12,11 @@ from typing import IO
 from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
 from eventstore.adapters.dynamodb.facts import StoreFacts
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
-from eventstore.cli.exit_codes import ALL_WELL, SOMETHING_LEFT
 from eventstore.cli.options import READ_SHARDS, TABLE
 from eventstore.cli.screen import Bar, Screen
 from eventstore.cli.settings import clock, dynamodb, session
 from eventstore.cli.signals import Signals
+from eventstore.command_line import ALL_WELL, SOMETHING_LEFT
 from eventstore.errors import InvalidInput
 from eventstore.verification.checkpoints import Checkpoints
 from eventstore.verification.findings import Finding, Repair

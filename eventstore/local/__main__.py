@@ -4,42 +4,24 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import io
 import os
 import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import Final
-from urllib.parse import urlsplit
 
+from eventstore.command_line import run_command
 from eventstore.local.processes import FOLDER
-
-_INTERRUPTED: Final = 130
+from eventstore.setting_rules import is_url
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; return the exit code."""
-    for output in (sys.stdout, sys.stderr):
-        if isinstance(output, io.TextIOWrapper):
-            # What a terminal or file can't hold is written as an escape: no command ends for that.
-            output.reconfigure(errors="backslashreplace")
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, _interrupt)
     if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # not under nohup
         signal.signal(signal.SIGHUP, _interrupt)
-    try:
-        try:
-            return _command(_parser().parse_args(arguments))
-        finally:
-            sys.stdout.flush()
-    except KeyboardInterrupt:
-        print("\nInterrupted.", file=sys.stderr)
-        return _INTERRUPTED
-    except BrokenPipeError:
-        # Who read the output has ended, as `head` does. Python would complain once more at its exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    return run_command(lambda: _command(_parser().parse_args(arguments)))
 
 
 def _command(options: argparse.Namespace) -> int:
@@ -95,12 +77,7 @@ def _positive(text: str) -> int:
 
 
 def _url(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or text != text.strip():
+    if not is_url(text):
         raise argparse.ArgumentTypeError(
             f"{text!r} is not the address of an API: give it as http://host:port/path or https://host/path"
         )

@@ -1,6 +1,7 @@
 """`python -m eventstore.plan`: the planner's command line.
 
-Exit codes: 0 planned, 2 an option is wrong.
+Exit codes: 0 planned, 2 an option is wrong or the output can't be written, 130 interrupted, 141 nobody
+reads it.
 """
 
 from __future__ import annotations
@@ -13,11 +14,10 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from eventstore.command_line import TROUBLE, run_command
 from eventstore.errors import InvalidInput
 from eventstore.plan import Assumptions, Prices, Workload, plan_for, quotas_of, report
 from eventstore.plan.parameters import changed, parameters_of
-
-WRONG: Final = 2
 
 _DESCRIPTION: Final = (
     "Plan an event store: shards, capacity units, functions at a time, which limit is met first, and what a "
@@ -30,6 +30,10 @@ _EXAMPLE: Final = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code."""
+    return run_command(lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.names:
@@ -108,7 +112,7 @@ def _prices(file: Path | None, changes: Sequence[str]) -> Prices:
     if file is not None:
         try:
             of_file = json.loads(file.read_text("utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise InvalidInput("--prices", f"{file} can't be read: {error}") from error
         if not isinstance(of_file, dict):
             raise InvalidInput("--prices", f'{file} is no JSON object {{"name": price, ...}}')
@@ -118,7 +122,7 @@ def _prices(file: Path | None, changes: Sequence[str]) -> Prices:
 def _refuse(parser: argparse.ArgumentParser, error: InvalidInput) -> NoReturn:
     names = {name for name, _ in parameters_of(Workload)}
     where = _option(error.field) if error.field in names else error.field
-    parser.exit(WRONG, f"{parser.prog}: error: {where}: {error.reason}\n")
+    parser.exit(TROUBLE, f"{parser.prog}: error: {where}: {error.reason}\n")
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ REDRIVE = ("redrive", "--table", "t", "--bus", "b", "--api-url", "https://a", "-
 def process(
     *arguments: object, environ: dict[str, str] | None = None, before: str = "", **options: Any
 ) -> subprocess.CompletedProcess[str]:
-    code = f"import sys\n{before}\nfrom eventstore.__main__ import main\nsys.exit(main())"
+    code = f"import sys\n{before}\nfrom eventstore.cli.main import main\nsys.exit(main())"
     command = [sys.executable, "-W", "error"]
     command += ["-c", code] if before else ["-m", "eventstore"]
     return subprocess.run(
