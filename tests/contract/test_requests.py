@@ -222,7 +222,8 @@ def test_append_that_is_told_of_another_streams_event_in_its_way_is_an_error(
     def send(request: Any) -> AWSResponse:
         if b"ConditionExpression" in request.body and b'"EventName"' in request.body:
             return answer_text(request, 400, body, HEADERS)
-        return answer(request, 200, {})
+        is_scan = b"DynamoDB_20120810.Scan" in request.headers["X-Amz-Target"]
+        return answer(request, 200, {"Items": [], "Count": 0} if is_scan else {})
 
     monkeypatch.setattr(adapters.client._endpoint.http_session, "send", send)
 
