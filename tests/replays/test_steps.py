@@ -413,6 +413,15 @@ def test_refused_event_is_tried_again_after_growing_pauses() -> None:
     assert job.pauses_s == [0.1, 0.2, 0.4, 0.8]
 
 
+def test_refusal_for_good_decides_beside_one_that_may_pass() -> None:
+    job, replay = started(1, streams=2)
+    permanent = Refusal("Malformed", permanent=True)
+    job.consumer.refuses = lambda entry: permanent if entry.stream_id == "s-1" else PASSING
+    reason = "event 1 of stream 's-1' was not taken: Malformed"
+    assert take(job, replay) == NextStep(action="fail", reason=reason)
+    assert len(job.consumer.calls) == 1
+
+
 def test_answer_that_is_not_one_for_each_entry_is_not_believed() -> None:
     class Short(Consumer):
         def send(self, entries: Sequence[Entry]) -> list[Refusal | None]:
