@@ -112,8 +112,8 @@ def read_shards(options: argparse.Namespace, facts: StoreFacts, *, is_empty: Cal
 
 
 def _usable(client: _ClientT) -> _ClientT:
-    url = client.meta.endpoint_url  # type: ignore[attr-defined]
-    if not is_url(url):  # botocore notices it at the first request
+    url = getattr(getattr(client, "meta", None), "endpoint_url", None)
+    if isinstance(url, str) and not is_url(url):  # botocore notices it at the first request
         raise ValueError(f"the endpoint {url} is no address")
     return client
 
