@@ -238,6 +238,16 @@ def read_log(
     unread = sorted(range(number), key=lambda tranche: position.places[tranche])
     if tranches is not None:
         unread = [tranche for tranche in unread if tranche in tranches]
+    entries, position = _read_on(log, position, unread, limit=limit)
+    if entries and log.tranches != number:  # it was begun while it was read
+        return read_log(log, after=after, limit=limit, tranches=tranches)
+    return LogPage(tuple(entries), position)
+
+
+def _read_on(
+    log: EventLog, position: LogPosition, unread: list[int], *, limit: int
+) -> tuple[list[LogEntry], LogPosition]:
+    """Read tranches from a position on, each its share and what the others leave over."""
     entries: list[LogEntry] = []
     while unread:
         share = ceil((limit - len(entries)) / len(unread))
@@ -253,7 +263,7 @@ def read_log(
             if len(page) == wanted:
                 more.append(tranche)
         unread = more
-    return LogPage(tuple(entries), position)
+    return entries, position
 
 
 def tranche_of(stream_id: str, *, tranches: int) -> int:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore import BlockPosition, Event, InvalidPosition, LogPosition, read_log
+from eventstore import BlockPosition, Event, InvalidPosition, LogEntry, LogPosition, read_log
 from eventstore.adapters.memory_log import MemoryEventLog
+from eventstore.log import tranche_of
 
 places = st.builds(BlockPosition, st.integers(1, 10**12), st.integers(0, 10_000))
 
@@ -56,3 +58,30 @@ def test_text_that_is_no_position_is_refused(raw: str) -> None:
 def test_any_text_is_taken_or_refused_with_words(text: str) -> None:
     with suppress(InvalidPosition):
         assert str(LogPosition.parse(text)) == text
+
+
+class BegunMeanwhile(MemoryEventLog):
+    """A log that says what its reader was told, until somebody begins it while it is read."""
+
+    is_begun = False
+
+    @property
+    def tranches(self) -> int:
+        return super().tranches if self.is_begun else 2
+
+    def read_tranche(
+        self, tranche: int, *, after: BlockPosition | None = None, limit: int | None = None
+    ) -> Iterator[LogEntry]:
+        self.is_begun = True
+        return super().read_tranche(tranche, after=after, limit=limit)
+
+
+def test_page_of_a_log_that_is_begun_while_it_is_read_has_all_of_its_tranches() -> None:
+    log = BegunMeanwhile(tranches=3)
+    log.is_begun = True
+    for number in range(30):
+        event = Event(f"s{number}", 1, "Happened", "1", "{}", "", 1)
+        log.append_block(tranche_of(event.stream_id, tranches=3), [event])
+    log.is_begun = False
+    page = read_log(log)
+    assert (len(page.entries), len(page.position.places)) == (30, 3)
