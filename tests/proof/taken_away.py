@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass, replace
 from typing import Final
 
+from eventstore.errors import PositionNotInLog
 from tests.proof.run import Plan, run
 
 WRITES: Final = Plan(
@@ -41,6 +42,12 @@ def is_reported(endpoint: str, less: Less) -> bool:
     """Tell whether a run reports the breach; the seed first that is known to show it."""
     for each in dict.fromkeys((less.seed, *_SEEDS)):
         random.seed(each)  # botocore's own pauses, where it makes some, come from there
-        if any(one.startswith(less.breach) for one in run(endpoint, each, less.plan).breaches):
+        try:
+            found = run(endpoint, each, less.plan).breaches
+        except (
+            PositionNotInLog
+        ):  # a checkpoint stored ahead, of a block with no entry more: refused by itself
+            continue
+        if any(one.startswith(less.breach) for one in found):
             return True
     return False

@@ -172,7 +172,7 @@ def compares_nothing(_new: NewEvent, _stored: Event) -> None:
     """Take an event for the one that has its uid."""
 
 
-def knows_no_command(_folded: object, _new_events: Sequence[NewEvent]) -> None:
+def knows_no_command(_folded: object, _new_events: Sequence[NewEvent], **_: object) -> None:
     """Take what was decided for new."""
 
 
