@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections import Counter
+from collections.abc import Collection
 from typing import Any, Final
 
 from eventstore.errors import InvalidJson
@@ -77,6 +78,20 @@ def _check_names(members: list[tuple[str, Any]]) -> None:
     if len(dict(members)) < len(members):
         ((name, count),) = Counter(name for name, _ in members).most_common(1)
         raise _RepeatedName(f"it has {count} keys that JSON writes as {name[:100]!r}")
+
+
+def _has_only_texts_as_keys(value: object) -> bool:
+    """Tell whether all names are its own keys as they are, of which no two are equal."""
+    waiting = [value]
+    for one in waiting:
+        if isinstance(one, dict):
+            if not set(map(type, one)) <= {str}:
+                return False
+            inside: Collection[object] = one.values()
+        else:
+            inside = one if isinstance(one, (list, tuple)) else ()
+        waiting += [each for each in inside if isinstance(each, (dict, list, tuple))]
+    return True
 
 
 _CHECKER_OF_NAMES = json.JSONDecoder(parse_float=str, parse_int=str, object_pairs_hook=_check_names)
@@ -186,7 +201,8 @@ def to_json(value: Any, *, field: str = "payload") -> str:
     """
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        _CHECKER_OF_NAMES.decode(text)
+        if not _has_only_texts_as_keys(value):
+            _CHECKER_OF_NAMES.decode(text)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidJson(
             field, f"can't be written as JSON: {error}. Give plain values, or JSON text"

@@ -148,6 +148,7 @@ WORKER = """
     from eventstore.log import tranche_of
     from eventstore.subscriptions import Terms, subscribe
     from tests import tables
+    from tests.forked import in_child
 
     endpoint, events, log_name, subscriptions = sys.argv[1:]
     client = tables.dynamodb_client(endpoint)
@@ -159,18 +160,6 @@ WORKER = """
     def append(stream, expected):
         done = store.append(stream, [NewEvent.of("E")], expected=expected)
         log.append_block(tranche_of(stream, tranches=2), done.events)
-
-    def in_child(work):
-        pid = os.fork()
-        if pid == 0:
-            code = 1
-            try:
-                work()
-                code = 0
-            except BaseException:
-                traceback.print_exc()
-            os._exit(code)
-        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
     def handle(event):
         handled.append((event.stream_id, event.event_id))
@@ -204,14 +193,14 @@ WORKER = """
         worker.close()
 
     append("a", 0)
-    in_child(never_run)
+    assert in_child(never_run) == 0
     append("b", 0), append("c", 0)
     worker.step()
     held = leases()
     assert {lease.owner for lease in held.values()} == {name} == {worker.worker}
     append("a", 1)
-    in_child(inherits)
-    in_child(worker.close)
+    assert in_child(inherits) == 0
+    assert in_child(worker.close) == 0
     assert leases() == held, "a child has touched its parent's leases"
     forks.append(True)
     worker.run(until=lambda: ("a", 2) in handled)

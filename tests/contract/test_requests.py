@@ -157,6 +157,16 @@ def answer_text(request: Any, status: int, body: bytes, headers: dict[str, str])
     return AWSResponse(request.url, status, headers, raw)
 
 
+def as_of_an_empty_store(request: Any) -> AWSResponse | None:
+    """Answer what is asked before a first write: nothing is there, and the store's own item is taken."""
+    operation = request.headers["X-Amz-Target"].decode().rpartition(".")[2]
+    if operation == "GetItem" or b"$store" in request.body:
+        return answer(request, 200, {})
+    if b'"Limit": 2' in request.body and operation == "Scan":  # is it empty?
+        return answer(request, 200, {"Items": [], "Count": 0})
+    return None
+
+
 @pytest.fixture
 def adapters(monkeypatch: pytest.MonkeyPatch) -> Adapters:
     monkeypatch.setattr("time.sleep", pause)
@@ -222,8 +232,7 @@ def test_append_that_is_told_of_another_streams_event_in_its_way_is_an_error(
     def send(request: Any) -> AWSResponse:
         if b"ConditionExpression" in request.body and b'"EventName"' in request.body:
             return answer_text(request, 400, body, HEADERS)
-        is_scan = b"DynamoDB_20120810.Scan" in request.headers["X-Amz-Target"]
-        return answer(request, 200, {"Items": [], "Count": 0} if is_scan else {})
+        return as_of_an_empty_store(request) or answer(request, 200, {})
 
     monkeypatch.setattr(adapters.client._endpoint.http_session, "send", send)
 
@@ -342,11 +351,9 @@ def test_refusal_for_its_size_alone_is_said_as_such_or_as_unavailable(
     either: Adapters, monkeypatch: pytest.MonkeyPatch, body: bytes
 ) -> None:
     def refuse(request: Any) -> AWSResponse:
-        operation = request.headers["X-Amz-Target"].decode().rpartition(".")[2]
-        if operation == "GetItem" or b"$store" in request.body:
-            return answer(request, 200, {})
-        if b'"Limit": 2' in request.body and operation == "Scan":  # is it empty?
-            return answer(request, 200, {"Items": [], "Count": 0})
+        begun = as_of_an_empty_store(request)
+        if begun:
+            return begun
         headers = HEADERS if body.startswith(b"{") else {"content-type": "text/html"}
         return answer_text(request, 413, body, headers)
 
@@ -404,11 +411,9 @@ def test_write_refused_after_a_lost_answer_is_said_to_be_in_doubt(
     lost: list[Any] = []
 
     def send(request: Any) -> AWSResponse:
-        operation = request.headers["X-Amz-Target"].decode().rpartition(".")[2]
-        if operation == "GetItem" or b"$store" in request.body:
-            return answer(request, 200, {})
-        if b'"Limit": 2' in request.body and operation == "Scan":  # is it empty?
-            return answer(request, 200, {"Items": [], "Count": 0})
+        begun = as_of_an_empty_store(request)
+        if begun:
+            return begun
         if not lost:
             lost.append(request)
             raise ReadTimeoutError(endpoint_url="http://d")

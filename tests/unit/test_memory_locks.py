@@ -12,27 +12,17 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 BEGIN = """
-    import os, signal, sys, threading, traceback
+    import os, sys, threading
     from eventstore import ANY, Append, NewEvent
     from eventstore.adapters import memory_locks
     from eventstore.adapters.memory import MemoryEventStore
     from eventstore.adapters.memory_checkpoints import MemoryCheckpoints, MemoryReadModel
     from eventstore.adapters.memory_log import MemoryEventLog
     from eventstore.adapters.memory_replays import MemoryReplays
+    from functools import partial
+    from tests import forked
 
-    def in_child(work, meanwhile=lambda: None):
-        pid = os.fork()
-        if pid == 0:
-            signal.alarm(60)
-            code = 1
-            try:
-                work()
-                code = 0
-            except BaseException:
-                traceback.print_exc()
-            os._exit(code)
-        meanwhile()
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    in_child = partial(forked.in_child, patience_s=60)
 """
 
 HELD = """
