@@ -28,8 +28,10 @@ from tests.simulator.event_source_mapping import (
     Clock,
     EventSourceMapping,
     FunctionError,
+    MaySend,
     Settings,
     Shard,
+    always,
 )
 from tests.simulator.history import History as StreamHistory
 from tests.simulator.history import Ledger, address_of
@@ -37,7 +39,6 @@ from tests.simulator.publication import (
     Bus,
     Crash,
     Faults,
-    _is_near,
     doubled,
     reordered,
     side_by_side,
@@ -50,10 +51,9 @@ if TYPE_CHECKING:
 
 _TRANCHES: Final = 3
 _TIMEOUT_S: Final = 60.0
+# Below the window of 5 s: of one shard's records, and of what waits in the shard beside it.
 _REORDERED_WITHIN_S: Final = 4.9
-# Of records that come by two shards: both together stay below the window of 5 s.
-_REORDERED_BESIDE_S: Final = 2.0
-_SKEW_S: Final = 2.9
+_SKEW_S: Final = 4.9
 
 Process = TypeVar("Process")
 
@@ -76,23 +76,18 @@ class WorldClock(Clock):
         self._world.sleep(pause_s)
 
 
-def _stream(
-    changes: Sequence[Change], world: World, rng: random.Random
-) -> tuple[list[Shard], Callable[..., bool]]:
+def _stream(changes: Sequence[Change], world: World, rng: random.Random) -> tuple[list[Shard], MaySend]:
     """Let records overtake others, come twice, and by several shards: one after or beside the other."""
     is_beside = rng.random() < 0.5
-    within_s = _REORDERED_BESIDE_S if is_beside else _REORDERED_WITHIN_S
-    shuffled = reordered(changes, rng, within_s=within_s, in_order=IMPORTED_INTO)
+    shuffled = reordered(changes, rng, within_s=_REORDERED_WITHIN_S, in_order=IMPORTED_INTO)
     world.faults["stream record overtaken by a later one of its stream"] += _overtaken(shuffled)
     twice = doubled(shuffled, rng)
     world.faults["stream record doubled"] += len(twice) - len(shuffled)
     if is_beside:
         world.faults["streams' records come by two shards"] += 1
-        return side_by_side(twice, rng, in_order=IMPORTED_INTO), lambda record, waiting: _is_near(
-            record, waiting, _SKEW_S
-        )
+        return side_by_side(twice, rng, skew_s=_SKEW_S, in_order=IMPORTED_INTO)
     world.faults["shard split"] += 1
-    return split(twice, rng), lambda _record, _waiting: True
+    return split(twice, rng), always
 
 
 def _overtaken(changes: Sequence[Change]) -> int:

@@ -54,6 +54,15 @@ class Record:
     size_bytes: int
 
 
+MaySend = Callable[[Record, Sequence[Record]], bool]
+"""Whether a record may be sent now: it, and the next record of each other shard that is being read."""
+
+
+def always(_record: Record, _waiting: Sequence[Record]) -> bool:
+    """Hold no record back."""
+    return True
+
+
 @dataclass
 class Shard:
     """A shard: its records by rising sequence number, and the shards that come before it."""
@@ -125,7 +134,7 @@ class EventSourceMapping:
         settings: Settings,
         clock: Clock,
         rng: random.Random,
-        may_send: Callable[[Record, Sequence[Record]], bool] = lambda record, waiting: True,
+        may_send: MaySend = always,
     ) -> None:
         self._pollers = {shard.shard_id: _Poller(shard) for shard in shards}
         self._function = function

@@ -6,7 +6,7 @@ import json
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, overload
 
 from eventstore import Append, Head, NewEvent
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Address = tuple[str, int]
 
 _NOON_US: Final = 1_769_860_800_000_000
+_NOON_S: Final = _NOON_US / 1_000_000
 _STREAMS: Final = 24
 
 
@@ -174,7 +175,11 @@ def address_of(change: Change) -> Address:
     return keys["StreamId"]["S"], int(keys["EventId"]["N"])
 
 
-def time_s(change: Change, *, otherwise_s: float = _NOON_US / 1_000_000) -> float:
+@overload
+def time_s(change: Change, *, otherwise_s: float = _NOON_S) -> float: ...
+@overload
+def time_s(change: Change, *, otherwise_s: None) -> float | None: ...
+def time_s(change: Change, *, otherwise_s: float | None = _NOON_S) -> float | None:
     """Tell the Timestamp of a change's event in seconds; some time for an item that has none."""
     timestamp = change["dynamodb"].get("NewImage", {}).get("Timestamp")
     return int(timestamp["N"]) / 1_000_000 if timestamp else otherwise_s

@@ -13,14 +13,13 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from eventstore import LogEntry
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
 from tests.fake_aws import load_index_function
-from tests.simulator.event_source_mapping import Clock, EventSourceMapping, Settings, Shard
+from tests.simulator.event_source_mapping import Clock, EventSourceMapping, MaySend, Settings, Shard, always
 from tests.simulator.history import Address, History
 from tests.simulator.publication import (
     CachedReads,
     Crash,
     Outages,
     _discarded,
-    _is_near,
     _Lambda,
     pauses_in_virtual_time,
 )
@@ -143,10 +142,10 @@ class LogSimulation:
         faults: LogFaults | None = None,
         settings: Settings | None = None,
         lives: bool = False,
-        skew_s: float | None = None,
+        may_send: MaySend = always,
         **environ: str,
     ) -> LogRun:
-        """Run to the end; `lives` and `skew_s` as of `Simulation.run`."""
+        """Run to the end; `lives` and `may_send` as of `Simulation.run`."""
         rng = random.Random(seed)
         times_s = [record.created_s for shard in shards for record in shard.records]
         clock = Clock(min(times_s) if lives else max(times_s))
@@ -173,7 +172,7 @@ class LogSimulation:
             settings=settings or Settings(batch_size=rng.choice([1, 2, 3, 5, 10, 40])),
             clock=clock,
             rng=rng,
-            may_send=lambda record, waiting: skew_s is None or _is_near(record, waiting, skew_s),
+            may_send=may_send,
         )
         with pauses_in_virtual_time(clock, rng):
             mapping.run()

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import inf
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 from unittest.mock import patch
@@ -20,9 +21,11 @@ from tests.simulator.event_source_mapping import (
     Clock,
     EventSourceMapping,
     FunctionError,
+    MaySend,
     Record,
     Settings,
     Shard,
+    always,
     as_shard,
 )
 from tests.simulator.history import Address, History, Ledger, address_of, time_s
@@ -149,14 +152,14 @@ class Simulation:
         faults: Faults | None = None,
         settings: Settings | None = None,
         lives: bool = False,
-        skew_s: float | None = None,
+        may_send: MaySend = always,
         **environ: str,
     ) -> Run:
         """Run to the end.
 
         Args:
             lives: records come at their time; else all of them are there from the start.
-            skew_s: by how much, in Timestamps, a shard may run ahead of the others.
+            may_send: as of `EventSourceMapping`.
         """
         rng = random.Random(seed)
         faults = faults or Faults()
@@ -187,7 +190,7 @@ class Simulation:
             settings=settings or Settings(batch_size=rng.choice([1, 2, 3, 5, 10, 40])),
             clock=clock,
             rng=rng,
-            may_send=lambda record, waiting: skew_s is None or _is_near(record, waiting, skew_s),
+            may_send=may_send,
         )
         with pauses_in_virtual_time(clock, rng):
             mapping.run()
@@ -283,11 +286,6 @@ def _maybe(rng: random.Random, share: float, operation: str) -> None:
         raise client_error("ThrottlingException", operation)
 
 
-def _is_near(record: Record, waiting: Sequence[Record], skew_s: float) -> bool:
-    behind_s = min((time_s(other.change) for other in waiting), default=time_s(record.change))
-    return time_s(record.change) <= behind_s + skew_s
-
-
 def _discarded(shards: Iterable[Shard], mapping: EventSourceMapping) -> set[Address]:
     records = {shard.shard_id: shard.records for shard in shards}
     return {
@@ -353,10 +351,36 @@ def split(changes: Sequence[Change], rng: random.Random) -> list[Shard]:
 
 
 def side_by_side(
-    changes: Sequence[Change], rng: random.Random, *, in_order: Collection[str] = ()
-) -> list[Shard]:
-    """Two shards without kinship; each stream's events come by both, but for those that keep their order."""
+    changes: Sequence[Change], rng: random.Random, *, skew_s: float = inf, in_order: Collection[str] = ()
+) -> tuple[list[Shard], MaySend]:
+    """Two shards without kinship; each stream's events come by both, but for those that keep their order.
+
+    Args:
+        skew_s: by how much, in Timestamps, a shard may run ahead of whatever waits in the other. Repeats,
+            events of streams in order, and items without a Timestamp hold nothing back and aren't held.
+    """
     halves: tuple[list[Change], list[Change]] = ([], [])
+    times_s: tuple[list[float | None], list[float | None]] = ([], [])
+    seen: set[Address] = set()
     for change in changes:
-        halves[0 if address_of(change)[0] in in_order else rng.randrange(2)].append(change)
-    return [as_shard(f"shard-{n}", half, created_s=time_s) for n, half in enumerate(halves)]
+        address = address_of(change)
+        half = 0 if address[0] in in_order else rng.randrange(2)
+        halves[half].append(change)
+        is_free = address[0] in in_order or address in seen
+        times_s[half].append(None if is_free else time_s(change, otherwise_s=None))
+        seen.add(address)
+    shards = [as_shard(f"shard-{n}", half, created_s=time_s) for n, half in enumerate(halves)]
+    own_s: dict[int, float] = {}
+    waits_s: dict[int, float] = {}
+    for shard, of_shard in zip(shards, times_s, strict=True):
+        earliest_s = inf
+        for record, at_s in zip(reversed(shard.records), reversed(of_shard), strict=True):
+            earliest_s = min(earliest_s, inf if at_s is None else at_s)
+            own_s[id(record)] = -inf if at_s is None else at_s
+            waits_s[id(record)] = earliest_s
+
+    def may_send(record: Record, waiting: Sequence[Record]) -> bool:
+        earliest_s = min((waits_s[id(other)] for other in waiting), default=inf)
+        return own_s[id(record)] <= earliest_s + skew_s
+
+    return shards, may_send
