@@ -11,7 +11,8 @@ from eventstore.subscriptions.checkpoints import Checkpoints, Group, Lease, Park
 from eventstore.subscriptions.projection import Projection, ReadModel
 from eventstore.subscriptions.retry import Retried
 from eventstore.subscriptions.start import From
-from eventstore.subscriptions.subscription import Subscription, subscribe
+from eventstore.subscriptions.subscribing import subscribe
+from eventstore.subscriptions.subscription import Subscription
 from eventstore.subscriptions.terms import Handler, OnFailure, Terms
 from eventstore.subscriptions.tranche_reader import EventBodies
 from eventstore.subscriptions.transient import is_transient

@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import logging
-import random
-import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-from eventstore.arguments import check_functions, check_is, check_port, shown
 from eventstore.errors import (
     InvalidSubscription,
     MalformedItem,
-    SubscriptionNotFound,
-    TranchesChanged,
     TransientError,
     WorkerRunning,
 )
 from eventstore.events import Event
 from eventstore.log import BlockPosition, EventLog
 from eventstore.subscriptions.attempts import Attempts
-from eventstore.subscriptions.checkpoints import Checkpoints, Group, Start
+from eventstore.subscriptions.checkpoints import Checkpoints
 from eventstore.subscriptions.handling import Counts, Handling
 from eventstore.subscriptions.held import Held
+from eventstore.subscriptions.holding import Holding
 from eventstore.subscriptions.identity import Identity
-from eventstore.subscriptions.membership import Membership
-from eventstore.subscriptions.projection import Projection, parked_alone
 from eventstore.subscriptions.retry import Retried, retry
-from eventstore.subscriptions.start import From, check_names, check_start, places_at
+from eventstore.subscriptions.start import From, check_start
 from eventstore.subscriptions.stop import Stop
-from eventstore.subscriptions.terms import Handler, OnFailure, Terms, check_subscription_name, check_worker_id
+from eventstore.subscriptions.terms import Handler, OnFailure, Terms, check_subscription_name
 from eventstore.subscriptions.tranche_reader import EventBodies, TrancheReader
 from eventstore.subscriptions.turns import Turn
 from eventstore.synchronous import check_finished, check_synchronous
@@ -71,36 +65,32 @@ class Subscription:
         self._log = log
         self._bodies = bodies
         self._checkpoints = checkpoints
-        self._from = check_start(from_)
         self._names = names
         self._streams = streams
         self._on_failure = on_failure
         self._terms = terms
-        self._monotonic = monotonic
         self._stop = Stop()
         self._turn = Turn(lambda: WorkerRunning(subscription=self.name, worker=self.worker))
         self._sleep = sleep or self._stop.pause
         self._attempts = Attempts(
             self.name, handler, terms=terms, on_failure=on_failure, sleep=self._sleep, jitter=jitter
         )
-        self._held: dict[int, Held] = {}
-        self._begun_with: int | None = None
         self._failed_last = -1
         self._identity = Identity(worker)
-        self._membership = Membership(
-            subscription=self.name,
+        self._holding = Holding(
+            self.name,
             identity=self._identity,
+            log=log,
             checkpoints=checkpoints,
-            lease_s=terms.lease_s,
+            from_=check_start(from_),
+            on_failure=on_failure,
+            terms=terms,
             monotonic=monotonic,
-            begin=self._begin,
-            place=self._place,
-            lose=lambda tranche: self._held.pop(tranche, None),
         )
         self._handling = Handling(
             self.name,
             attempts=self._attempts,
-            membership=self._membership,
+            membership=self._holding.membership,
             on_failure=on_failure,
             terms=terms,
             still_holds=self._still_holds,
@@ -120,7 +110,7 @@ class Subscription:
     @property
     def tranches(self) -> frozenset[int]:
         """The tranches that this worker reads now."""
-        return frozenset(self._held)
+        return frozenset(self._holding.held)
 
     def run_forever(self) -> None:
         """Handle events until `stop` is called; then store checkpoints and free the leases.
@@ -195,13 +185,9 @@ class Subscription:
             return self._step()
 
     def _step(self) -> int:
-        # What is known of a log that isn't begun may change with its first block.
-        if self._begun_with != self._log.tranches:
-            self._begin(self._checkpoints.read_group(self.name))
-        self._keep_if_due()
-        self._hold_new()
+        self._holding.hold()
         moved = 0
-        for tranche in sorted(self._held, key=lambda of: (of <= self._failed_last, of)):
+        for tranche in sorted(self._holding.held, key=lambda of: (of <= self._failed_last, of)):
             try:
                 moved += self._read_page(tranche)
             except TransientError:
@@ -223,11 +209,10 @@ class Subscription:
 
     def _close(self) -> None:
         try:
-            self._membership.leave()
+            self._holding.leave()
         except TransientError as error:
             _LOGGER.warning("subscription %s, worker %s: %s", self.name, self.worker, error)
-            self._membership.forget()
-            self._held.clear()
+            self._holding.forget()
         finally:
             self._stop.forget()
 
@@ -252,69 +237,15 @@ class Subscription:
             on_failure=self._on_failure,
         )
 
-    def _begin(self, group: Group) -> Group:
-        """Make the leases of tranches that have none: at the first time, and when they were deleted."""
-        tranches = self._log.tranches
-        missing = set(range(tranches)) - group.leases.keys()
-        if group.leases and group.tranches != tranches:
-            raise TranchesChanged(begun_with=group.tranches, given=tranches)
-        if missing:
-            if self._from is From.CHECKPOINT and not group.leases:
-                raise SubscriptionNotFound(name=self.name)
-            if self._begun_with is not None:
-                _LOGGER.warning(
-                    "subscription %s: tranches %s have no leases any more; they are read again from %s",
-                    self.name,
-                    sorted(missing),
-                    "the beginning" if isinstance(self._from, From) else self._from.isoformat(),
-                )
-            self._checkpoints.begin(self.name, places_at(self._log, self._from))
-            group = self._checkpoints.read_group(self.name)
-        self._begun_with = tranches
-        return group
-
-    def _keep_if_due(self) -> None:
-        if not self._membership.due():
-            return
-        self._membership.keep()
-        for tranche, held in self._held.items():
-            held.stored_at, held.unstored = self._monotonic(), 0
-            if held.blocked:
-                held.blocked = self._blocked(tranche)
-
-    def _hold_new(self) -> None:
-        for tranche, lease in self._membership.leases.items():
-            if tranche not in self._held:
-                self._held[tranche] = Held.of(
-                    lease,
-                    now=self._monotonic(),
-                    blocked=self._blocked(tranche),
-                    is_taken_over=tranche in self._membership.taken_over,
-                    suspects=self._terms.checkpoint_events,
-                )
-
-    def _place(self, tranche: int) -> tuple[BlockPosition, Start | None]:
-        of = self._held.get(tranche) or self._membership.leases[tranche]
-        return of.place, of.start
-
-    def _blocked(self, tranche: int) -> dict[str, int]:
-        if self._on_failure is not OnFailure.PARK_STREAM:
-            return {}
-        blocked: dict[str, int] = {}
-        for parked in self._checkpoints.read_parked(self.name, tranche=tranche):
-            blocked.setdefault(parked.stream_id, parked.event_id)
-        return blocked
-
     def _read_page(self, tranche: int) -> int:
-        held = self._held.get(tranche)
+        held = self._holding.held.get(tranche)
         if held is None:
             return 0
         moved = 0
         # Kept only when its page was read to the end: after anything else it begins anew, at the place.
         reader, held.reader = held.reader or self._reader(tranche, held.place), None
         for turn in reader.read():
-            self._keep_if_due()
-            if self._held.get(tranche) is not held or self._stop.is_asked():
+            if not self._still_holds(tranche, held):
                 return moved
             if turn.event is not None and not self._handle(tranche, held, turn.event):
                 return moved
@@ -322,7 +253,7 @@ class Subscription:
             if turn.place is not None:
                 held.move(turn.place)
                 moved += 1
-            if not self._store_if_due(tranche, held):
+            if not self._holding.store_if_due(tranche, held):
                 return moved
         held.reader = reader
         return moved
@@ -338,104 +269,14 @@ class Subscription:
             terms=self._terms,
         )
 
-    def _store_if_due(self, tranche: int, held: Held) -> bool:
-        """Store the checkpoint when it's time; tell whether the tranche is still held."""
-        if self._held.get(tranche) is not held:
-            return False
-        now = self._monotonic()
-        due = held.unstored >= self._terms.checkpoint_events
-        if not due and not (held.unstored and now - held.stored_at >= self._terms.checkpoint_s):
-            return True
-        held.stored_at, held.unstored = now, 0
-        return self._membership.store(tranche)
-
     def _handle(self, tranche: int, held: Held, event: Event | MalformedItem) -> bool:
         return self._handling.handle(tranche, held, event)
 
     def _still_holds(self, tranche: int, held: Held) -> bool:
-        self._keep_if_due()
-        return self._held.get(tranche) is held and not self._stop.is_asked()
+        return self._holding.still_holds(tranche, held) and not self._stop.is_asked()
 
 
 def _is_over(until: Callable[[], bool]) -> bool:
     is_over = until()
     check_finished(is_over, "until", function=until)
     return is_over
-
-
-def subscribe(
-    name: str,
-    handler: Handler,
-    *,
-    log: EventLog,
-    bodies: EventBodies,
-    checkpoints: Checkpoints,
-    from_: From | datetime = From.BEGINNING,
-    names: Collection[str] | None = None,
-    streams: str = "",
-    on_failure: OnFailure = OnFailure.PARK_STREAM,
-    terms: Terms | None = None,
-    worker: str | None = None,
-    monotonic: Callable[[], float] = time.monotonic,
-    now_us: Callable[[], int] = lambda: time.time_ns() // 1_000,
-    sleep: Callable[[float], object] | None = None,
-    jitter: Callable[[], float] = random.random,
-) -> Subscription:
-    """Make a worker of a subscription that handles every event at least once, each stream in order.
-
-    Args:
-        name: the subscription's; workers of one name share its tranches and checkpoints. To read all
-            again, take a new name.
-        handler: handles one event, or raises; a plain function, or a `Projection` (effectively once).
-        log, bodies, checkpoints: the store's log, its events, and where checkpoints are kept.
-        from_: where it begins when it has no checkpoint: see `From`, `places_at`.
-        names: only events of these names; None for all.
-        streams: only streams whose ids begin so; the same for all workers of a name.
-        on_failure: what becomes of an event that fails `Terms.max_tries` times, or isn't readable.
-        terms: times and numbers.
-        worker: this worker's id, up to 200 characters, another one for each; None makes one, in a forked
-            child another one. Of two workers under one id the one that began first ends with `WorkerIdInUse`.
-        monotonic, now_us, sleep, jitter: time and chance, to be replaced in tests. Without a `sleep`, pauses
-            end when `stop` is called.
-
-    Raises:
-        InvalidSubscriptionName, InvalidSubscription, InvalidArgument, NotSynchronous, InvalidRange: at once;
-            nothing is read. Of an object that lacks methods of its port they are named.
-
-    Consistency: strong reads throughout. What was handled since the last checkpoint is handled again when
-    a worker dies; events after that keep their streams' order. Order across streams isn't kept.
-    """
-    check_synchronous(handler, "handler", error=InvalidSubscription)
-    check_port(log, EventLog, "log", only=("tranches", "read_tranche"))
-    check_port(bodies, EventBodies, "bodies")
-    check_port(checkpoints, Checkpoints, "checkpoints")
-    check_functions(monotonic=monotonic, now_us=now_us, jitter=jitter)
-    if sleep is not None:
-        check_synchronous(sleep, "sleep", error=InvalidSubscription)
-    check_is(on_failure, OnFailure, "on_failure", give="an OnFailure, such as OnFailure.PARK_STREAM")
-    check_is(terms, (Terms, type(None)), "terms", give="Terms, such as Terms(lease_s=60)")
-    if worker is not None:
-        check_worker_id(worker)
-    if isinstance(handler, Projection) and on_failure is OnFailure.PARK:
-        raise parked_alone()
-    if not isinstance(streams, str):
-        raise InvalidSubscription(
-            "streams", f"is {shown(streams)}; it has to be the text that stream ids begin with"
-        )
-    return Subscription(
-        name,
-        handler,
-        log=log,
-        bodies=bodies,
-        checkpoints=checkpoints,
-        from_=from_,
-        names=check_names(names),
-        streams=streams,
-        on_failure=on_failure,
-        terms=terms or Terms(),
-        worker=worker,
-        monotonic=monotonic,
-        now_us=now_us,
-        sleep=sleep,
-        jitter=jitter,
-    )

@@ -306,8 +306,8 @@ def test_without_a_defence_the_simulation_finds_the_loss(
             entries = list(self._log.read_tranche(tranche, after=held.place, limit=1))
             if entries:
                 held.place = entries[-1].position
-            self._membership.store(tranche)
-            return self._held.get(tranche) is held and real_handle(self, tranche, held, event)
+            self._holding.membership.store(tranche)
+            return self._holding.held.get(tranche) is held and real_handle(self, tranche, held, event)
 
         monkeypatch.setattr(subscription.Subscription, "_handle", handle_after_the_checkpoint)
     else:

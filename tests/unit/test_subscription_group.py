@@ -102,10 +102,10 @@ def test_former_owner_of_a_lease_that_was_deleted_and_made_again_stores_nothing(
     world.append("a", *["Opened"] * 3)
     zombie, owner = world.worker(worker="z"), world.worker(worker="o")
     zombie.step()
-    lease = zombie._membership.leases[0]
+    lease = zombie._holding.membership.leases[0]
     world.checkpoints._kept["view"].leases.clear()
     owner.step()
-    assert owner._membership.leases[0].fence == lease.fence
+    assert owner._holding.membership.leases[0].fence == lease.fence
     with pytest.raises(LeaseLost) as caught:
         world.checkpoints.renew("view", lease, place=world.place()._replace(entries=3))
     assert caught.value.taken_by == "o"

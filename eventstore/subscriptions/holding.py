@@ -1,0 +1,143 @@
+"""The tranches that a worker holds: begun with the log, kept by their leases, each as far as it's handled."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+from eventstore.errors import SubscriptionNotFound, TranchesChanged
+from eventstore.log import BlockPosition, EventLog
+from eventstore.subscriptions.checkpoints import Checkpoints, Group, Start
+from eventstore.subscriptions.held import Held
+from eventstore.subscriptions.identity import Identity
+from eventstore.subscriptions.membership import Membership
+from eventstore.subscriptions.start import From, places_at
+from eventstore.subscriptions.terms import OnFailure, Terms
+
+_LOGGER: Final = logging.getLogger("eventstore.subscriptions")
+
+
+class Holding:
+    """Keeps what a worker holds.
+
+    Args:
+        from_: where the subscription begins when it has no checkpoint.
+        on_failure: with PARK_STREAM, streams with parked events are known of each held tranche.
+    """
+
+    def __init__(
+        self,
+        subscription: str,
+        *,
+        identity: Identity,
+        log: EventLog,
+        checkpoints: Checkpoints,
+        from_: From | datetime,
+        on_failure: OnFailure,
+        terms: Terms,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._subscription = subscription
+        self._log = log
+        self._checkpoints = checkpoints
+        self._from = from_
+        self._on_failure = on_failure
+        self._terms = terms
+        self._monotonic = monotonic
+        self._begun_with: int | None = None
+        self.held: dict[int, Held] = {}
+        self.membership: Final = Membership(
+            subscription=subscription,
+            identity=identity,
+            checkpoints=checkpoints,
+            lease_s=terms.lease_s,
+            monotonic=monotonic,
+            begin=self._begin,
+            place=self._place,
+            lose=lambda tranche: self.held.pop(tranche, None),
+        )
+
+    def hold(self) -> None:
+        """Begin the subscription if that's to be done, keep the leases, and hold what is new among them."""
+        # What is known of a log that isn't begun may change with its first block.
+        if self._begun_with != self._log.tranches:
+            self._begin(self._checkpoints.read_group(self._subscription))
+        self._keep_if_due()
+        for tranche, lease in self.membership.leases.items():
+            if tranche not in self.held:
+                self.held[tranche] = Held.of(
+                    lease,
+                    now=self._monotonic(),
+                    blocked=self._blocked(tranche),
+                    is_taken_over=tranche in self.membership.taken_over,
+                    suspects=self._terms.checkpoint_events,
+                )
+
+    def still_holds(self, tranche: int, held: Held) -> bool:
+        """Keep the leases when it's time; tell whether a tranche is still held, as it was then."""
+        self._keep_if_due()
+        return self.held.get(tranche) is held
+
+    def store_if_due(self, tranche: int, held: Held) -> bool:
+        """Store the checkpoint when it's time; tell whether the tranche is still held."""
+        if self.held.get(tranche) is not held:
+            return False
+        now = self._monotonic()
+        due = held.unstored >= self._terms.checkpoint_events
+        if not due and not (held.unstored and now - held.stored_at >= self._terms.checkpoint_s):
+            return True
+        held.stored_at, held.unstored = now, 0
+        return self.membership.store(tranche)
+
+    def leave(self) -> None:
+        """Store every checkpoint and free every lease."""
+        self.membership.leave()
+
+    def forget(self) -> None:
+        """Hold nothing any more, without a word to anybody."""
+        self.membership.forget()
+        self.held.clear()
+
+    def _begin(self, group: Group) -> Group:
+        """Make the leases of tranches that have none: at the first time, and when they were deleted."""
+        tranches = self._log.tranches
+        missing = set(range(tranches)) - group.leases.keys()
+        if group.leases and group.tranches != tranches:
+            raise TranchesChanged(begun_with=group.tranches, given=tranches)
+        if missing:
+            if self._from is From.CHECKPOINT and not group.leases:
+                raise SubscriptionNotFound(name=self._subscription)
+            if self._begun_with is not None:
+                _LOGGER.warning(
+                    "subscription %s: tranches %s have no leases any more; they are read again from %s",
+                    self._subscription,
+                    sorted(missing),
+                    "the beginning" if isinstance(self._from, From) else self._from.isoformat(),
+                )
+            self._checkpoints.begin(self._subscription, places_at(self._log, self._from))
+            group = self._checkpoints.read_group(self._subscription)
+        self._begun_with = tranches
+        return group
+
+    def _keep_if_due(self) -> None:
+        if not self.membership.due():
+            return
+        self.membership.keep()
+        for tranche, held in self.held.items():
+            held.stored_at, held.unstored = self._monotonic(), 0
+            if held.blocked:
+                held.blocked = self._blocked(tranche)
+
+    def _place(self, tranche: int) -> tuple[BlockPosition, Start | None]:
+        of = self.held.get(tranche) or self.membership.leases[tranche]
+        return of.place, of.start
+
+    def _blocked(self, tranche: int) -> dict[str, int]:
+        if self._on_failure is not OnFailure.PARK_STREAM:
+            return {}
+        blocked: dict[str, int] = {}
+        for parked in self._checkpoints.read_parked(self._subscription, tranche=tranche):
+            blocked.setdefault(parked.stream_id, parked.event_id)
+        return blocked

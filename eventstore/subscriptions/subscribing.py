@@ -1,0 +1,97 @@
+"""How a worker of a subscription is made."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Collection
+from datetime import datetime
+
+from eventstore.arguments import check_functions, check_is, check_port, shown
+from eventstore.errors import InvalidSubscription
+from eventstore.log import EventLog
+from eventstore.subscriptions.checkpoints import Checkpoints
+from eventstore.subscriptions.projection import Projection, parked_alone
+from eventstore.subscriptions.start import From, check_names
+from eventstore.subscriptions.subscription import Subscription
+from eventstore.subscriptions.terms import Handler, OnFailure, Terms, check_worker_id
+from eventstore.subscriptions.tranche_reader import EventBodies
+from eventstore.synchronous import check_synchronous
+
+
+def subscribe(
+    name: str,
+    handler: Handler,
+    *,
+    log: EventLog,
+    bodies: EventBodies,
+    checkpoints: Checkpoints,
+    from_: From | datetime = From.BEGINNING,
+    names: Collection[str] | None = None,
+    streams: str = "",
+    on_failure: OnFailure = OnFailure.PARK_STREAM,
+    terms: Terms | None = None,
+    worker: str | None = None,
+    monotonic: Callable[[], float] = time.monotonic,
+    now_us: Callable[[], int] = lambda: time.time_ns() // 1_000,
+    sleep: Callable[[float], object] | None = None,
+    jitter: Callable[[], float] = random.random,
+) -> Subscription:
+    """Make a worker of a subscription that handles every event at least once, each stream in order.
+
+    Args:
+        name: the subscription's; workers of one name share its tranches and checkpoints. To read all
+            again, take a new name.
+        handler: handles one event, or raises; a plain function, or a `Projection` (effectively once).
+        log, bodies, checkpoints: the store's log, its events, and where checkpoints are kept.
+        from_: where it begins when it has no checkpoint: see `From`, `places_at`.
+        names: only events of these names; None for all.
+        streams: only streams whose ids begin so; the same for all workers of a name.
+        on_failure: what becomes of an event that fails `Terms.max_tries` times, or isn't readable.
+        terms: times and numbers.
+        worker: this worker's id, up to 200 characters, another one for each; None makes one, in a forked
+            child another one. Of two workers under one id the one that began first ends with `WorkerIdInUse`.
+        monotonic, now_us, sleep, jitter: time and chance, to be replaced in tests. Without a `sleep`, pauses
+            end when `stop` is called.
+
+    Raises:
+        InvalidSubscriptionName, InvalidSubscription, InvalidArgument, NotSynchronous, InvalidRange: at once;
+            nothing is read. Of an object that lacks methods of its port they are named.
+
+    Consistency: strong reads throughout. What was handled since the last checkpoint is handled again when
+    a worker dies; events after that keep their streams' order. Order across streams isn't kept.
+    """
+    check_synchronous(handler, "handler", error=InvalidSubscription)
+    check_port(log, EventLog, "log", only=("tranches", "read_tranche"))
+    check_port(bodies, EventBodies, "bodies")
+    check_port(checkpoints, Checkpoints, "checkpoints")
+    check_functions(monotonic=monotonic, now_us=now_us, jitter=jitter)
+    if sleep is not None:
+        check_synchronous(sleep, "sleep", error=InvalidSubscription)
+    check_is(on_failure, OnFailure, "on_failure", give="an OnFailure, such as OnFailure.PARK_STREAM")
+    check_is(terms, (Terms, type(None)), "terms", give="Terms, such as Terms(lease_s=60)")
+    if worker is not None:
+        check_worker_id(worker)
+    if isinstance(handler, Projection) and on_failure is OnFailure.PARK:
+        raise parked_alone()
+    if not isinstance(streams, str):
+        raise InvalidSubscription(
+            "streams", f"is {shown(streams)}; it has to be the text that stream ids begin with"
+        )
+    return Subscription(
+        name,
+        handler,
+        log=log,
+        bodies=bodies,
+        checkpoints=checkpoints,
+        from_=from_,
+        names=check_names(names),
+        streams=streams,
+        on_failure=on_failure,
+        terms=terms or Terms(),
+        worker=worker,
+        monotonic=monotonic,
+        now_us=now_us,
+        sleep=sleep,
+        jitter=jitter,
+    )
