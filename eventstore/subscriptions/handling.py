@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, assert_never
 
-from eventstore.errors import HandlerFailed, MalformedItem
+from eventstore.errors import HandlerFailed, MalformedItem, TransientError
 from eventstore.events import Event
 from eventstore.subscriptions.attempts import Attempts, Done, Failure, is_interrupt
 from eventstore.subscriptions.checkpoints import ParkedEvent
@@ -85,24 +85,53 @@ class Handling:
                 f"{earlier} workers ended while they handled it: killed, out of memory, by SystemExit, "
                 "or since it took longer than lease_s"
             )
-        if held.suspects or earlier:
-            # What ends a worker at once leaves no other trace.
-            held.suspects = max(0, held.suspects - 1)
-            held.begin(event)
-            if not self._membership.store(tranche):
-                return None
-            held.unstored = 0
+        is_noted = bool(held.suspects or earlier)
+        if is_noted and not self._begin(tranche, held, event):
+            return None
         try:
             outcome = self._attempts.make(event, keep=lambda: self._still_holds(tranche, held))
         except BaseException as error:
             if isinstance(error, Exception) or is_interrupt(error):
                 held.is_first_owner = False
                 held.interrupt()
+                if is_noted and isinstance(error, TransientError):
+                    self._take_back(tranche, event)
             else:
                 held.die(event)
             raise
+        # An event that waits is begun again and again, and still is one.
+        held.suspects = max(0, held.suspects - 1)
         held.end(event)
         return outcome
+
+    def _begin(self, tranche: int, held: Held, event: Event) -> bool:
+        """Store that an event is begun: what ends a worker at once leaves no other trace.
+
+        Returns False when the lease is lost.
+        """
+        held.begin(event)
+        try:
+            is_held = self._membership.store(tranche)
+        except BaseException:
+            held.interrupt()
+            raise
+        held.unstored = 0
+        return is_held
+
+    def _take_back(self, tranche: int, event: Event) -> None:
+        """Store that an event isn't begun: the worker waits now, and if it ends it's not by the event."""
+        if tranche not in self._membership.leases:
+            return
+        try:
+            self._membership.store(tranche)
+        except TransientError as error:
+            _LOGGER.warning(
+                "subscription %s: event %s of %s counts as begun until the next write: %s",
+                self._subscription,
+                event.event_id,
+                event.stream_id,
+                error,
+            )
 
     def _count(self, held: Held, event: Event | MalformedItem, done: Done) -> None:
         self.counts.handled += 1

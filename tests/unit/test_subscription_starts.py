@@ -7,6 +7,7 @@ import logging
 import pickle
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -14,10 +15,11 @@ from eventstore import (
     Event,
     HandlerFailed,
     NewEvent,
+    StoreUnavailable,
 )
 from eventstore.adapters.memory import MemoryEventStore
 from eventstore.adapters.memory_checkpoints import MemoryEventBodies
-from eventstore.subscriptions import OnFailure, Terms
+from eventstore.subscriptions import OnFailure, Subscription, Terms
 from tests.unit.test_subscriptions import World
 
 
@@ -226,6 +228,122 @@ def test_stop_at_an_event_that_ended_workers_gives_it_to_the_next_run() -> None:
         world.worker(terms=terms, on_failure=OnFailure.STOP).run_forever()
     world.worker(terms=terms, on_failure=OnFailure.STOP).step()
     assert ids(world) == [1]
+
+
+def taken_over(world: World, handler: Callable[[Event], object], **options: Any) -> Subscription:
+    """Return a worker that took its tranche from one that's gone, as its handler is called or just before."""
+    worker = world.worker(handler, **options)
+    for _ in range(10):
+        try:
+            worker.step()
+        except StoreUnavailable:
+            return worker
+        world.now_s += 5.0
+    raise AssertionError("nothing was away")
+
+
+def is_away(_event: Event) -> None:
+    raise StoreUnavailable(operation="append", reason="throttled")
+
+
+def test_end_while_what_a_handler_needs_is_away_is_not_counted() -> None:
+    world = World(tranches=1)
+    world.append("a", "Opened")
+    die(world, kills(world, 1, Killed()))
+    for _ in range(5):
+        world.now_s += 60.0
+        taken_over(world, is_away)  # killed in its pause: nothing of it runs any more
+    world.now_s += 60.0
+    taken_over(world, is_away).close()
+    world.worker().step()
+    assert (ids(world), parked(world)) == ([1], [])
+
+
+def test_start_that_could_not_be_stored_is_not_counted() -> None:
+    world = World(tranches=1)
+    world.append("a", "Opened")
+    die(world, kills(world, 1, Killed()))
+    renew = world.checkpoints.renew
+
+    def without_starts(*args: Any, **options: Any) -> Any:
+        if options["start"]:
+            raise StoreUnavailable(operation="renew", reason="throttled")
+        return renew(*args, **options)
+
+    world.now_s += 60.0
+    with patch.object(world.checkpoints, "renew", without_starts):
+        taken_over(world, world.handle).close()
+    assert (ids(world), world.checkpoints.read_group("view").leases[0].start) == ([], None)
+
+
+def test_event_that_is_begun_again_counts_once_among_those_that_are_stored() -> None:
+    world, stored = World(tranches=1), list[int]()
+    world.append("a", *["Opened"] * 4)
+    die(world, kills(world, 1, Killed()))
+    renew, away = world.checkpoints.renew, [3]
+
+    def watched(*args: Any, **options: Any) -> Any:
+        stored.extend([options["start"].event_id] if options["start"] else [])
+        return renew(*args, **options)
+
+    def handle(event: Event) -> None:
+        if away[0]:
+            away[0] -= 1
+            is_away(event)
+        world.handle(event)
+
+    world.now_s += 60.0
+    with patch.object(world.checkpoints, "renew", watched):
+        worker = taken_over(world, handle, terms=Terms(checkpoint_events=2))
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable):
+                worker.step()
+        worker.step()
+    assert (stored, ids(world)) == ([1, 1, 1, 1, 2], [1, 2, 3, 4])
+
+
+def test_start_that_can_not_be_taken_back_is_told_and_hides_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(tranches=1)
+    world.append("a", "Opened")
+    die(world, kills(world, 1, Killed()))
+    renew, is_begun = world.checkpoints.renew, [False]
+
+    def only_starts(*args: Any, **options: Any) -> Any:
+        if is_begun[0]:
+            raise StoreUnavailable(operation="renew", reason="throttled")
+        is_begun[0] = options["start"] is not None
+        return renew(*args, **options)
+
+    world.now_s += 60.0
+    with patch.object(world.checkpoints, "renew", only_starts):
+        worker = taken_over(world, is_away)
+    assert "event 1 of a counts as begun until the next write" in caplog.text
+    worker.close()
+    assert world.checkpoints.read_group("view").leases[0].start is None
+
+
+def test_wait_of_a_worker_whose_lease_was_taken_stores_nothing() -> None:
+    world = World(tranches=1)
+    world.append("a", "Opened")
+    die(world, kills(world, 1, Killed()))
+    checkpoints, join = world.checkpoints, world.checkpoints.join
+
+    def lose(_event: Event) -> None:
+        checkpoints.take("view", checkpoints.read_group("view").leases[0], owner="another")
+        world.now_s += 60.0
+        raise ValueError
+
+    def join_before(*args: Any, **options: Any) -> bool:
+        if checkpoints.read_group("view").leases[0].owner == "another":
+            raise StoreUnavailable(operation="join", reason="throttled")
+        return join(*args, **options)
+
+    world.now_s += 60.0
+    with patch.object(checkpoints, "join", join_before):
+        taken_over(world, lose)
+    start = checkpoints.read_group("view").leases[0].start
+    assert start is not None
+    assert start.count == 1
 
 
 # --- what is kept of a failure ----------------------------------------------------------------------------
