@@ -10,23 +10,22 @@ a value out of range and one that takes a promise back where data is retained ar
 `SettingsError`. This module imports neither the CDK nor boto3.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil
-from typing import Final, Literal, TypeAlias, TypeVar
+from typing import Final, Literal, TypeAlias
 
 from eventstore import limits
 from eventstore import setting_rules as rules
 from eventstore.http.paths import ApiFunction
-from eventstore.plan import Workload, write_shards_for
+from eventstore.plan import Workload, plan_for, write_shards_for
 from infra import synth_rules
+from infra.alarm_settings import AlarmSettings, read_alarms
 from infra.context import Context, SettingsError, SettingsReader
 from infra.synth_rules import RECORD_AGE_MAX_S
 
 __all__ = ["Settings", "SettingsError"]
 
-_Value = TypeVar("_Value")
-_COUNT: Final = synth_rules.number(1, 1_000_000)
+_CONCURRENCY: Final = synth_rules.whole(1, 100_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +92,9 @@ class PublicationSettings:
     partial_batch: Literal["report", "raise"]
     """`report`: AWS's partial batch response. `raise`: fail as a whole, for the local cloud, which takes a
     partial response for success and would lose the records that it reports."""
+    reserved_concurrency: int | None
+    """Calls at a time that Lambda keeps for the publisher, and never exceeds; None: it shares the account's
+    with all other functions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,23 +106,8 @@ class LogSettings:
     batch_size: int
     window_s: int
     """Seconds to gather a batch: larger blocks cost less, and come later."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlarmSettings:
-    """From what value on each alarm rings (None: no such alarm), and who hears it, if anybody."""
-
-    conflict_percent: float | None
-    throttled_requests: float | None
-    function_errors: float | None
-    function_throttles: float | None
-    server_errors: float | None
-    api_throttles: float | None
-    iterator_age_s: float | None
-    silent_minutes: int | None
-    """After how long a consumer of the table's stream is missed that isn't invoked for what is appended."""
-    email: str | None
-    topic_arn: str | None
+    reserved_concurrency: int | None
+    """Calls at a time that Lambda keeps for the indexer, and never exceeds; None: it shares the account's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +192,7 @@ class Settings:
             tranches=_log_tranches(reader, retain_data=retain_data),
             batch_size=reader.required("logBatchSize", synth_rules.whole(1, 10_000)),
             window_s=reader.required("logWindowS", synth_rules.whole(0, 300)),
+            reserved_concurrency=reader.optional("logReservedConcurrency", _CONCURRENCY),
         )
         settings = Settings(
             environment=reader.environment,
@@ -228,16 +216,15 @@ class Settings:
             publication=publication,
             log=log,
             replay_targets=_replay_targets(reader, retain_data=retain_data),
-            alarms=_alarms(reader, publication, log),
+            alarms=read_alarms(
+                reader,
+                windows_s={"publishWindowS": publication.window_s, "logWindowS": log.window_s},
+                max_record_age_s=publication.max_record_age_s,
+            ),
         )
         reader.refuse_unknown_keys()
+        _check_reserved(reader, settings)
         return settings
-
-
-def _unless_off(reader: SettingsReader, key: str, rule: Callable[[object], _Value]) -> _Value | None:
-    """From what value on an alarm rings; None where it's `off`."""
-    value = reader.required(key, synth_rules.or_off(rule))
-    return None if value == "off" else value
 
 
 def _shards(reader: SettingsReader, load: LoadSettings, *, retain_data: bool) -> tuple[int, int]:
@@ -290,6 +277,7 @@ def _publication(reader: SettingsReader, *, retain_data: bool) -> PublicationSet
         max_record_age_s=reader.required("publishMaxRecordAgeS", synth_rules.whole(60, RECORD_AGE_MAX_S)),
         put_events_max_bytes=reader.required("putEventsMaxBytes", rules.put_events_max_bytes),
         partial_batch=reader.required("partialBatch", synth_rules.partial_batch(retain_data=retain_data)),
+        reserved_concurrency=reader.optional("publishReservedConcurrency", _CONCURRENCY),
     )
     least_s = publication.window_s + synth_rules.CONSUMER_TIMEOUT_S
     if publication.max_record_age_s < least_s:
@@ -350,51 +338,21 @@ def _replay_targets(reader: SettingsReader, *, retain_data: bool) -> tuple[str, 
     return targets
 
 
-def _alarms(reader: SettingsReader, publication: PublicationSettings, log: LogSettings) -> AlarmSettings:
-    email, topic_arn = (
-        reader.optional("alarmEmail", synth_rules.email),
-        reader.optional("alarmTopicArn", synth_rules.topic_arn),
-    )
-    if email is not None and topic_arn is not None:
-        raise reader.error("alarmEmail", "and alarmTopicArn are both set; keep one of them")
-    return AlarmSettings(
-        conflict_percent=_unless_off(reader, "alarmConflictPercent", synth_rules.number(1, 100)),
-        throttled_requests=_unless_off(reader, "alarmThrottledRequests", _COUNT),
-        function_errors=_unless_off(reader, "alarmFunctionErrors", _COUNT),
-        function_throttles=_unless_off(reader, "alarmFunctionThrottles", _COUNT),
-        server_errors=_unless_off(reader, "alarmServerErrors", _COUNT),
-        api_throttles=_unless_off(reader, "alarmApiThrottles", _COUNT),
-        iterator_age_s=_iterator_age_s(reader, publication, log),
-        silent_minutes=_unless_off(reader, "alarmSilentMinutes", synth_rules.whole(5, 60)),
-        email=email,
-        topic_arn=topic_arn,
-    )
-
-
-def _iterator_age_s(
-    reader: SettingsReader, publication: PublicationSettings, log: LogSettings
-) -> float | None:
-    """From what age of records on `Late` rings: behind what gathering alone takes, and while it's of use.
-
-    A mapping that has given its records up takes young ones, so the alarm would never hear of the old.
-    """
-    late_s = synth_rules.LATE_RINGS_WITHIN_S
-    age_s = _unless_off(reader, "alarmIteratorAgeS", synth_rules.number(1, RECORD_AGE_MAX_S - late_s))
-    if age_s is None:
-        return None
-    if age_s > publication.max_record_age_s - late_s:
-        raise reader.error(
-            "alarmIteratorAgeS",
-            f"is {age_s:g}, and the alarm may ring {late_s} s after that, when the mapping has given the "
-            f"records up (publishMaxRecordAgeS is {publication.max_record_age_s}): lower it, or set it off, "
-            f"or raise publishMaxRecordAgeS to {ceil(age_s) + late_s}",
-        )
-    windows = {"publishWindowS": publication.window_s, "logWindowS": log.window_s}
-    longest = max(windows, key=lambda of: windows[of])
-    if age_s <= windows[longest]:
-        raise reader.error(
-            "alarmIteratorAgeS",
-            f"is {age_s:g}, and records get as old while their batch is gathered ({longest} is "
-            f"{windows[longest]}): the alarm would ring without trouble. Raise it above that",
-        )
-    return age_s
+def _check_reserved(reader: SettingsReader, settings: Settings) -> None:
+    """A function that may run less often than its mapping calls it would be throttled all the time."""
+    capacity = plan_for(settings.workload).capacity
+    for key, reserved, least in (
+        (
+            "publishReservedConcurrency",
+            settings.publication.reserved_concurrency,
+            capacity.publisher_concurrency_max,
+        ),
+        ("logReservedConcurrency", settings.log.reserved_concurrency, capacity.indexer_concurrency_max),
+    ):
+        if reserved is not None and reserved < least.value:
+            raise reader.error(
+                key,
+                f"is {reserved}, but the mapping calls the function {least.value:g} times at once, by the "
+                f"planner's estimate ({least.formula}): Lambda would throttle it. Raise it to "
+                f"{least.value:g} at least, or leave it out",
+            )

@@ -10,7 +10,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
-from infra.settings import AlarmSettings
+from infra.alarm_settings import AlarmSettings
 from infra.synth_rules import LATE_PERIODS
 
 PERIOD: Final = Duration.minutes(1)

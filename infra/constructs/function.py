@@ -34,6 +34,7 @@ class Function(Construct):
         statements: Sequence[iam.PolicyStatement],
         settings: Settings,
         alarms: Alarms,
+        reserved_concurrency: int | None = None,
     ) -> None:
         super().__init__(scope, id)
         self._name = name
@@ -51,6 +52,7 @@ class Function(Construct):
             architecture=lambda_.Architecture.custom(target.architecture),
             memory_size=memory_mb,
             timeout=Duration.seconds(timeout_s),
+            reserved_concurrent_executions=reserved_concurrency,
             tracing=lambda_.Tracing.ACTIVE,
             log_group=log_group,
             role=self._make_role(statements, log_group=log_group),
@@ -89,14 +91,14 @@ class Function(Construct):
             ),
         )
 
-    def metric(self, name: str, *, statistic: str = "Sum") -> cloudwatch.Metric:
+    def metric(self, name: str, *, statistic: str = "Sum", period: Duration = PERIOD) -> cloudwatch.Metric:
         """A metric that the function itself emits (EMF, dimension `service`)."""
         return cloudwatch.Metric(
             namespace=METRICS_NAMESPACE,
             metric_name=name,
             dimensions_map={"service": self._service},
             statistic=statistic,
-            period=PERIOD,
+            period=period,
         )
 
     def widgets(self) -> list[cloudwatch.IWidget]:

@@ -44,16 +44,18 @@ class Indexer(StreamConsumer):
             batch_size=settings.log.batch_size,
             window_s=settings.log.window_s,
             max_record_age_s=RECORD_AGE_MAX_S,
+            reserved_concurrency=settings.log.reserved_concurrency,
+            handled=("Indexed", "PassedOver"),
             late="The log falls behind: the indexer is too slow, or a record keeps failing.",
-            dropped="The mapping gave up on records: the log lacks events of that time.",
+            dropped="The mapping gave up on records: the log lacks events. `verify --repair` logs them.",
         )
 
     def widgets(self) -> list[cloudwatch.IWidget]:
         return [
             *self._indexer.widgets(),
             cloudwatch.GraphWidget(
-                title="Log: events and blocks, dropped batches",
-                left=[self._indexer.metric("Indexed"), self._indexer.metric("Blocks")],
+                title="Log: events, items passed over, blocks, dropped batches",
+                left=[self._indexer.metric(name) for name in ("Indexed", "PassedOver", "Blocks")],
                 right=[depth(self.dropped_batches)],
             ),
             lag_widget(self._indexer, title="Log: from append to log", lag="IndexLag"),

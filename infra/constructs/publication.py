@@ -53,6 +53,8 @@ class Publication(StreamConsumer):
             batch_size=publication.batch_size,
             window_s=publication.window_s,
             max_record_age_s=publication.max_record_age_s,
+            reserved_concurrency=publication.reserved_concurrency,
+            handled=("Published", "Parked"),
             late="Publication falls behind: the publisher is too slow, or a record keeps failing.",
             dropped="The mapping gave up on records: publish the events of that time from the table.",
         )

@@ -46,13 +46,16 @@ class StreamConsumer(Construct):
         batch_size: int,
         window_s: int,
         max_record_age_s: int,
+        reserved_concurrency: int | None,
+        handled: Sequence[str],
         late: str,
         dropped: str,
     ) -> Function:
         """Makes the function, its mapping and its alarms.
 
         `statements` tells what the function may do; it's given the ARNs of the table, of its stream and of
-        the queue. `late` and `dropped` say what it means that records are old, or were given up.
+        the queue. `handled` are its own metrics that count the events it's done with. `late` and `dropped`
+        say what it means that records are old, or were given up.
         """
         table, stream_arn = self._events_table.table, self._events_table.stream_arn
         consumer = Function(
@@ -74,6 +77,7 @@ class StreamConsumer(Construct):
             ),
             settings=self._settings,
             alarms=self._alarms,
+            reserved_concurrency=reserved_concurrency,
         )
         lambda_.EventSourceMapping(
             self,
@@ -101,7 +105,7 @@ class StreamConsumer(Construct):
             periods=OLD_PERIODS,
             description=late,
         )
-        self._add_silent_alarm(consumer, name=name, window_s=window_s)
+        self._add_silent_alarm(consumer, name=name, window_s=window_s, handled=handled)
         self._alarms.add(
             self.dropped_batches,
             "NotEmpty",
@@ -111,39 +115,40 @@ class StreamConsumer(Construct):
         )
         return consumer
 
-    def _add_silent_alarm(self, consumer: Function, *, name: str, window_s: int) -> None:
-        """A dead man's switch: a consumer that isn't invoked emits nothing by which it would be missed.
+    def _add_silent_alarm(
+        self, consumer: Function, *, name: str, window_s: int, handled: Sequence[str]
+    ) -> None:
+        """A dead man's switch: events are appended, and the consumer is done with none for some minutes.
 
         What the index by time took is what was appended, by whomever: neither an append that is refused nor
-        an item of the store's own gets there. A period's appends are held against the invocations of that
-        period and of the next, for which a batch may be gathered and a metric be late. `x - DIFF(x)` is the
-        value of the period before.
+        an item of the store's own gets there. A period's appends are held against what the consumer counts
+        itself in that period and in the next, for which a batch may be gathered and a metric be late. What
+        it doesn't count is 0, whether it does nothing or isn't called at all.
         """
         minutes = self._alarms.settings.silent_minutes
         if minutes is None:
             return
         period = Duration.minutes(minutes + ceil(window_s / 60))
-        taken, before = "FILL(taken, 0)", "(FILL({0}, 0) - DIFF(FILL({0}, 0)))"
-        appended = f"{before.format('written')} > 0"
-        untaken = f"{taken} + {before.format('taken')} == 0"
+        counts = {f"{of[0].lower()}{of[1:]}": consumer.metric(of, period=period) for of in handled}
+        written = "FILL(written, 0)"
+        # A metric that was never emitted may be no series that FILL could fill; times 0, `written` is one.
+        done = " + ".join([f"0 * {written}", *(f"FILL({count}, 0)" for count in counts)])
         self._alarms.add(
             self,
             "Silent",
             metric=cloudwatch.MathExpression(
-                expression=f"IF({appended} AND {untaken}, 1, 0)",
-                using_metrics={
-                    "written": self._events_table.metric_appended(period=period),
-                    "taken": consumer.function.metric_invocations(period=period),
-                },
-                label="Appended, and not taken",
+                # `x - DIFF(x)` is the value of the period before.
+                expression=f"IF({written} - DIFF({written}) > 0 AND 2 * ({done}) - DIFF({done}) == 0, 1, 0)",
+                using_metrics={"written": self._events_table.metric_appended(period=period), **counts},
+                label="Appended, and not handled",
                 period=period,
             ),
             threshold=1,
             late_periods=2,
             description=(
-                f"Events are appended, but the function {name} isn't invoked for them: its mapping is "
-                "disabled, deleted or not permitted to read the stream, or the function is throttled. "
-                "(`verify --repair` writes without invoking it, too.)"
+                f"Events are appended, but the function {name} is done with none of them: its mapping is "
+                "disabled, deleted or not permitted to read the stream; or Lambda throttles it; or it stops "
+                "at each batch. (`verify --repair` writes what it isn't called for, too.)"
             ),
         )
 

@@ -140,9 +140,15 @@ def _values(
 # --- metric math ----------------------------------------------------------------------------------
 
 
-def evaluate(expression: str, series: Mapping[str, Series], *, period_s: int) -> Series:
-    """The time series that an expression makes of others."""
-    found = _Math(series, period_s).of(_parsed(expression))
+def evaluate(
+    expression: str, series: Mapping[str, Series], *, period_s: int, fills_empty: bool = True
+) -> Series:
+    """The time series that an expression makes of others.
+
+    `fills_empty` is false for a CloudWatch in which a series without one value stays empty in FILL, and is 0
+    beside one that has values.
+    """
+    found = _Math(series, period_s, fills_empty).of(_parsed(expression))
     assert isinstance(found, list), "an alarm needs a time series, and this is a number"
     return found
 
@@ -174,6 +180,7 @@ _OPERATORS: dict[type[ast.AST], Callable[[float, float], float]] = {
 class _Math:
     series: Mapping[str, Series]
     period_s: int
+    fills_empty: bool
 
     def of(self, node: ast.expr) -> Any:  # noqa: PLR0911 - a case for each kind of node
         match node:
@@ -204,7 +211,16 @@ class _Math:
             return float(operation(*sides))
         (length,) = lengths
         rows = zip(*(side if isinstance(side, list) else [side] * length for side in sides), strict=True)
+        if not self.fills_empty:
+            rows = zip(*(self._as_zeros(side, length) for side in sides), strict=True)
         return [self._one(operation, row) for row in rows]
+
+    @staticmethod
+    def _as_zeros(side: Any, length: int) -> Series:
+        """A side as it counts beside one with values: an empty series as zeros."""
+        if not isinstance(side, list):
+            return [side] * length
+        return side if any(value is not None for value in side) else [0.0] * length
 
     @staticmethod
     def _one(operation: Callable[..., float], row: Sequence[float | None]) -> float | None:
@@ -218,7 +234,10 @@ class _Math:
     def _fill(self, node: ast.expr, by: ast.expr) -> Series:
         filled: Series = []
         repeats = isinstance(by, ast.Name) and by.id == "REPEAT"
-        for value in self.of(node):
+        found: Series = self.of(node)
+        if not (self.fills_empty or any(value is not None for value in found)):
+            return found
+        for value in found:
             last = filled[-1] if filled else None
             filled.append(value if value is not None else last if repeats else self.of(by))
         return filled

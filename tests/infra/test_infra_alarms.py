@@ -48,6 +48,8 @@ def each_minute(value: float) -> Values:
 FUNCTIONS = (*("Append", "Read", "PublicationPublisher", "LogIndexer", "ReplaysStep", "ReplaysOperations"),)
 QUEUES = ("PublicationFailedEvents", "PublicationDroppedBatches", "LogDroppedBatches")
 DEPTH = "ApproximateNumberOfMessagesVisible"
+HANDLED = {"Publication": ("published", "parked"), "Log": ("indexed", "passedOver")}
+"""By consumer of the table's stream: what it counts itself of the events that it's done with."""
 
 RINGS: dict[str, list[Case]] = {
     "EventsThrottled": [
@@ -75,15 +77,23 @@ RINGS: dict[str, list[Case]] = {
     "ReplaysFailed": [{"ExecutionsFailed": once(1)}],
     **{
         f"{of}Silent": [
+            # Disabled before anything was ever handled, in the middle of work, and for a while.
             {"written": once(1)},
             {"written": during(40, 100)},
-            {"written": each_minute(10), "taken": {minute: 10 for minute in ALWAYS if minute < AT}},
+            {"written": each_minute(10), done: {minute: 10 for minute in ALWAYS if minute < AT}},
             {
                 "written": each_minute(10),
-                "taken": {minute: 10 for minute in ALWAYS if not AT <= minute < AT + 25},
+                done: {minute: 1 for minute in ALWAYS if not AT <= minute < AT + 25},
+            },
+            # Called, and stopped at each batch: it counts, and counts nothing.
+            {"written": during(40, 100), done: each_minute(0), given_up: each_minute(0)},
+            # An append every quarter of an hour, to a consumer that is throttled to nothing from then on.
+            {
+                "written": {minute: 1 for minute in ALWAYS if minute % 15 == 0},
+                done: {minute: 1 for minute in ALWAYS if minute % 15 == 0 and minute < AT},
             },
         ]
-        for of in ("Publication", "Log")
+        for of, (done, given_up) in HANDLED.items()
     },
 }
 """By alarm of `prod`: histories of its metrics that must ring it."""
@@ -118,16 +128,18 @@ QUIET: dict[str, list[Case]] = {
     **{
         f"{of}Silent": [
             {},
-            {"written": each_minute(10), "taken": each_minute(1)},
-            {"taken": each_minute(1)},
-            *({"written": once(1, at=AT + phase), "taken": once(1, at=AT + phase)} for phase in range(5)),
-            *({"written": once(1, at=AT + phase), "taken": once(1, at=AT + phase + 1)} for phase in range(5)),
+            {"written": each_minute(0), done: each_minute(0)},
+            {"written": each_minute(10), done: each_minute(1)},
+            {"written": each_minute(10), done: each_minute(0), given_up: each_minute(1)},
+            {done: each_minute(1)},
+            *({"written": once(1, at=AT + phase), done: once(1, at=AT + phase)} for phase in range(5)),
+            *({"written": once(1, at=AT + phase), done: once(1, at=AT + phase + 1)} for phase in range(5)),
             {
                 "written": {minute: 1 for minute in ALWAYS if minute % 7 == 0},
-                "taken": {minute: 1 for minute in ALWAYS if minute % 7 == 1},
+                done: {minute: 1 for minute in ALWAYS if minute % 7 == 1},
             },
         ]
-        for of in ("Publication", "Log")
+        for of, (done, given_up) in HANDLED.items()
     },
 }
 """By alarm of `prod`: histories of its metrics that must not ring it."""
@@ -167,8 +179,9 @@ def test_alarm_is_over_when_its_trouble_is(name: str, clockwork: Clockwork, prod
     alarm = alarms_of(prod)[name]
     for case in RINGS[name]:
         passing = {key: {at: of for at, of in values.items() if at < 40} for key, values in case.items()}
-        if "taken" in stats_of(alarm):
-            passing["taken"] = {**passing.get("taken", {}), **dict.fromkeys(range(35, MINUTES), 1)}
+        if name.endswith("Silent"):
+            done, _ = HANDLED[name.removesuffix("Silent")]
+            passing[done] = {**passing.get(done, {}), **dict.fromkeys(range(35, MINUTES), 1)}
         found = run(alarm, passing, dict.fromkeys(passing, 0), clockwork)
         assert found[-1] == "OK", case
 
@@ -192,30 +205,48 @@ def test_a_consumer_that_gathers_its_batches_for_long_is_not_missed(
     alarm = alarms_of(synthesize(environment="prod", alarmIteratorAgeS=301, **{setting: 300}))[
         f"{feature}Silent"
     ]
+    done, _ = HANDLED[feature]
     for clockwork, phase, late_min in itertools.product(CLOCKWORKS, range(0, 10, 3), (0, 3)):
-        case = {"written": once(1, at=AT + phase), "taken": once(1, at=AT + phase + 6)}
-        found = run(alarm, case, {"written": 0, "taken": late_min}, clockwork)
+        case = {"written": once(1, at=AT + phase), done: once(1, at=AT + phase + 6)}
+        found = run(alarm, case, {"written": 0, done: late_min}, clockwork)
         assert "ALARM" not in found
         assert "ALARM" in run(alarm, {"written": case["written"]}, {"written": late_min}, clockwork)
 
 
 def test_the_dead_mans_switch_looks_at_the_index_and_at_its_own_consumer(prod: Synthesized) -> None:
     """The index takes what was appended, by whatever client; the table counts what was refused as well."""
-    consumers = {"Publication": "PublicationPublisherFunction5C053667", "Log": "LogIndexerFunctionB9E1FFAB"}
-    for feature, function in consumers.items():
+    services = {"Publication": "eventstore-prod-publish", "Log": "eventstore-prod-index"}
+    names = {"Publication": {"Published", "Parked"}, "Log": {"Indexed", "PassedOver"}}
+    for feature, service in services.items():
         stats = stats_of(alarms_of(prod)[f"{feature}Silent"])
-        assert {name: of["Metric"]["MetricName"] for name, of in stats.items()} == {
-            "written": "ConsumedWriteCapacityUnits",
-            "taken": "Invocations",
+        written = stats.pop("written")["Metric"]
+        assert (written["Namespace"], written["MetricName"]) == (
+            "AWS/DynamoDB",
+            "ConsumedWriteCapacityUnits",
+        )
+        assert {of["Name"]: prod.resolve(of["Value"]) for of in written["Dimensions"]} == {
+            "GlobalSecondaryIndexName": "ByTime",
+            "TableName": "EventsTable4B7491D3",
         }
-        dimensions = {
-            name: {one["Name"]: prod.resolve(one["Value"]) for one in of["Metric"]["Dimensions"]}
-            for name, of in stats.items()
-        }
-        assert dimensions == {
-            "written": {"GlobalSecondaryIndexName": "ByTime", "TableName": "EventsTable4B7491D3"},
-            "taken": {"FunctionName": function},
-        }
+        assert {of["Metric"]["MetricName"] for of in stats.values()} == names[feature]
+        for of in stats.values():
+            assert of["Metric"]["Namespace"] == "EventStore"
+            assert of["Metric"]["Dimensions"] == [{"Name": "service", "Value": service}]
+
+
+@pytest.mark.parametrize("feature", HANDLED)
+def test_the_dead_mans_switch_rings_for_a_consumer_that_never_counted(
+    feature: str, prod: Synthesized
+) -> None:
+    """Whatever FILL makes of a series without one value: CloudWatch's documentation doesn't say."""
+    (expression,) = (
+        of["Expression"] for of in alarms_of(prod)[f"{feature}Silent"]["Metrics"] if "Expression" in of
+    )
+    series: dict[str, Series] = {"written": [None, 3, None, None]} | {
+        name: [None] * 4 for name in HANDLED[feature]
+    }
+    for fills_empty in (True, False):
+        assert evaluate(expression, series, period_s=300, fills_empty=fills_empty)[2] == 1
 
 
 def test_alarms_on_dynamodb_leave_nothing_missing(prod: Synthesized) -> None:

@@ -299,6 +299,17 @@ def test_an_environment_whose_name_cannot_name_stacks_is_refused() -> None:
         Settings.from_context(of_cdk_json | {"environment": "none"})
 
 
+@pytest.mark.parametrize("key", ["publishReservedConcurrency", "logReservedConcurrency"])
+def test_concurrency_below_what_the_mapping_calls_at_once_is_refused(key: str) -> None:
+    """4,000 events a second fill 4 shards of the table's stream, and the mapping calls once for each."""
+    with pytest.raises(SettingsError, match=rf"{key} .* is 3, .* 4 times at once.*4 stream shards") as no:
+        settings(environment="prod", **{key: 3})
+    assert "Raise it to 4 at least, or leave it out. Set it" in str(no.value)
+    assert settings(environment="prod", **{key: "4"})
+    with pytest.raises(SettingsError, match=rf"{key} .* is 4, .* 10 times at once"):
+        settings(environment="prod", eventsPerSecond=10_000, readShards=13, retainData=False, **{key: 4})
+
+
 def test_an_alarm_can_be_off() -> None:
     assert settings(alarmConflictPercent="off").alarms.conflict_percent is None
 
@@ -357,6 +368,8 @@ def test_an_alarm_can_be_off() -> None:
         ({"corsOrigins": "*", "corsHeaders": "x mine"}, "corsHeaders .* has 'x mine'"),
         ({"corsOrigins": "*", "corsMethods": "DELETE"}, "corsMethods .* each must be one of: GET,"),
         ({"alarmSilentMinutes": 4}, "alarmSilentMinutes .* from 5 to 60"),
+        ({"publishReservedConcurrency": 0}, "publishReservedConcurrency .* from 1 to 100,000"),
+        ({"logReservedConcurrency": "none"}, "logReservedConcurrency .* is 'none'; .* a whole number"),
         ({"alarmEmail": "a@b.c, d@e.f"}, "alarmEmail .* one e-mail address"),
         ({"alarmTopicArn": "arn:aws:sns:eu-west-1:123456789012:a.fifo"}, "alarmTopicArn .* standard"),
         ({"alarmConflictPercent": 101}, "alarmConflictPercent .* from 1 to 100"),

@@ -29,6 +29,7 @@ EMF_METRICS = {
     "Parked",
     "PublicationLag",
     "Indexed",
+    "PassedOver",
     "Blocks",
     "IndexLag",
     "Replayed",
@@ -279,6 +280,22 @@ def test_mapping_keeps_order_and_loses_no_record(app: Synthesized, function: str
     }
 
 
+def test_no_function_has_concurrency_reserved_unless_it_is_asked_for(app: Synthesized) -> None:
+    """It would be taken from the account's, for all other functions, too."""
+    assert not any("ReservedConcurrentExecutions" in of for of in app.properties("AWS::Lambda::Function"))
+
+
+def test_reserved_concurrency_is_that_of_publisher_and_indexer(
+    synthesize: Callable[..., Synthesized],
+) -> None:
+    app = synthesize(environment="prod", publishReservedConcurrency=20, logReservedConcurrency=5)
+    assert {
+        name: of["Properties"]["ReservedConcurrentExecutions"]
+        for name, of in app.resources("AWS::Lambda::Function").items()
+        if "ReservedConcurrentExecutions" in of["Properties"]
+    } == {"PublicationPublisherFunction5C053667": 20, "LogIndexerFunctionB9E1FFAB": 5}
+
+
 def test_publication_and_log_do_not_share_a_mapping(app: Synthesized) -> None:
     """Two: as many functions as a table's stream takes."""
     assert len(app.properties("AWS::Lambda::EventSourceMapping")) == 2
@@ -476,7 +493,7 @@ def test_every_feature_has_its_alarms(prod: Synthesized) -> None:
     """What rings each of them: test_infra_alarms.py."""
     table = "AWS/DynamoDB/ReadThrottleEvents Sum + AWS/DynamoDB/WriteThrottleEvents Sum"
     messages = "AWS/SQS/ApproximateNumberOfMessagesVisible Maximum"
-    silent = "AWS/DynamoDB/ConsumedWriteCapacityUnits Sum + AWS/Lambda/Invocations Sum"
+    appended = "AWS/DynamoDB/ConsumedWriteCapacityUnits Sum"
     of_functions = (
         "Append",
         "Read",
@@ -499,7 +516,8 @@ def test_every_feature_has_its_alarms(prod: Synthesized) -> None:
         "HttpServerErrors": ("AWS/ApiGateway/5xx Sum", 5),
         "HttpThrottled": ("EventStore/ThrottledRequests Sum", 10),
         **{f"{of}Late": ("AWS/Lambda/IteratorAge Maximum", 60_000) for of in ("Publication", "Log")},
-        **{f"{of}Silent": (silent, 1) for of in ("Publication", "Log")},
+        "PublicationSilent": (f"{appended} + EventStore/Published Sum + EventStore/Parked Sum", 1),
+        "LogSilent": (f"{appended} + EventStore/Indexed Sum + EventStore/PassedOver Sum", 1),
         **{
             f"{of}NotEmpty": (messages, 1)
             for of in ("PublicationFailedEvents", "PublicationDroppedBatches", "LogDroppedBatches")

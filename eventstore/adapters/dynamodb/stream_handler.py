@@ -51,8 +51,8 @@ def index_handler(
     """Make the index function's handler: a batch of the table's stream in, a partial batch response out.
 
     It stops, and answers, as the publish function's does. Each invocation makes one line of metrics (Indexed,
-    Blocks, and IndexLag of its slowest event), and a line in the log for each item that is no event and for
-    the stop.
+    PassedOver, Blocks, and IndexLag of its slowest event), and a line in the log for each item that is no
+    event (passed over) and for the stop.
     """
 
     @logger.inject_lambda_context
@@ -97,6 +97,7 @@ def _count(metrics: Metrics, done: Publication) -> None:
 
 def _count_indexed(metrics: Metrics, done: Indexed) -> None:
     metrics.add_metric(name="Indexed", unit="Count", value=done.logged)
+    metrics.add_metric(name="PassedOver", unit="Count", value=len(done.passed_over))
     metrics.add_metric(name="Blocks", unit="Count", value=done.blocks)
     if done.max_lag_us is not None:
         metrics.add_metric(name="IndexLag", unit="Milliseconds", value=done.max_lag_us / 1_000)
