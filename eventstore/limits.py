@@ -222,6 +222,17 @@ INDEX_RESERVE_S: Final = 2 * REQUEST_MAX_S
 """Seconds before the function's deadline at which a batch stops being logged: what a read and a write take
 at most."""
 
+# --- subscriptions (ours) --------------------------------------------------------------------------
+
+SUBSCRIPTION_PAGE_MAX_ENTRIES: Final = 10_000
+"""Entries of the log that a worker reads at a time. It holds them all, about 3 MB, and while it reads them it
+handles nothing, keeps no lease and sees no `stop`. So many mostly fill one query (DynamoDB: 1 MB); more would
+save nothing."""
+
+WARM_UP_MAX_BLOCKS: Final = 1_000
+"""Blocks before the checkpoint that a worker reads again when it takes a tranche: up to 64 MB, which is 64
+queries (DynamoDB: 1 MB each), while it keeps no lease either."""
+
 # --- replay jobs (ours unless a service is named) --------------------------------------------------
 
 REPLAY_PAGE_EVENTS: Final = 500

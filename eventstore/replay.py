@@ -15,13 +15,13 @@ from __future__ import annotations
 import random
 import sys
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Collection, Sequence
+from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import islice, takewhile
+from itertools import takewhile
 from math import ceil
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 from eventstore.arguments import check_functions, check_port
 from eventstore.cloudevents import Entry, EntryFormat
@@ -40,6 +40,7 @@ from eventstore.limits import (
 )
 from eventstore.positions import from_us
 from eventstore.publish import Refusal
+from eventstore.replay_calls import ReplayTarget, Sending, address_of
 from eventstore.replays import Replay, ReplayStatus, ReplayStore
 from eventstore.store import EventStore
 
@@ -48,23 +49,6 @@ _SECOND_US: Final = 1_000_000
 _CAREFUL_EVENTS: Final = 10
 _CREDIT_US: Final = 1_500_000
 """For how long a pace that wasn't used up is made up for: waits are whole seconds."""
-
-
-class ReplayTarget(Protocol):
-    """The one consumer of a replay."""
-
-    max_entries: int
-    """Entries of one call."""
-    max_bytes: int
-    """Bytes of all entries of one call, as `Entry.size_bytes` counts them; the call stays below it."""
-    all_or_nothing: bool
-    """A call is taken or refused as a whole, and its entries are seen in their order."""
-    reserve_s: float
-    """Seconds that one call takes at most."""
-
-    def send(self, entries: Sequence[Entry]) -> Sequence[Refusal | None]:
-        """Send entries; return for each, in their order, None or why it wasn't taken."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +165,7 @@ class ReplayStep:
         budget = _budget(replay)
         while budget > 0 and in_time():
             page = self._read(replay, target, budget)
-            sending = _Sending(page.entries, target)
+            sending = Sending(page.entries, target)
             trouble = self._send_entries(sending, in_time)
             if not sending.queues:
                 trouble = page.trouble
@@ -229,7 +213,7 @@ class ReplayStep:
             page.settled_until_us = found.settled_until_us
         return page
 
-    def _send_entries(self, sending: _Sending, in_time: Callable[[], bool]) -> Refusal | None:
+    def _send_entries(self, sending: Sending, in_time: Callable[[], bool]) -> Refusal | None:
         """Send until all is done, the time is up (None), or a try too many has failed."""
         tries: Counter[tuple[str, int]] = Counter()
         while sending.queues and in_time():
@@ -239,9 +223,9 @@ class ReplayStep:
                 if refusal is None:
                     sending.finish(entry)
                     continue
-                tries[_key(entry)] += 1
+                tries[address_of(entry)] += 1
                 why = f"event {entry.event_id} of stream {entry.stream_id!r} was not taken: {refusal.reason}"
-                refused.append((refusal.permanent, tries[_key(entry)], why))
+                refused.append((refusal.permanent, tries[address_of(entry)], why))
             if refused:
                 permanent, times, why = max(refused)
                 if permanent or times == PUBLISH_MAX_TRIES:
@@ -249,10 +233,10 @@ class ReplayStep:
                 self._sleep(_FIRST_PAUSE_S * 2 ** (times - 1) * self._jitter())
         return None
 
-    def _progress(self, replay: Replay, page: _Page, sending: _Sending) -> Replay:
+    def _progress(self, replay: Replay, page: _Page, sending: Sending) -> Replay:
         now_us = self._clock_us()
         undone = sending.undone()
-        done = list(takewhile(lambda event: _key(event) not in undone, page.events))
+        done = list(takewhile(lambda event: address_of(event) not in undone, page.events))
         return replace(
             replay,
             position=done[-1].position if done else replay.position,
@@ -323,63 +307,6 @@ class _Page:
     """Why the event behind the page can't be sent."""
     settled_until_us: int | None = None
     """Only where nothing settled comes behind the page."""
-
-
-class _Sending:
-    """The entries of a page on their way to the target."""
-
-    def __init__(self, entries: Sequence[Entry], target: ReplayTarget) -> None:
-        self.target = target
-        self.queues: dict[str, deque[Entry]] = {}
-        self._places = {_key(entry): place for place, entry in enumerate(entries)}
-        for entry in entries:
-            self.queues.setdefault(entry.stream_id, deque()).append(entry)
-        self.sent = 0
-
-    def next_call(self) -> list[Entry]:
-        """Choose the entries of the next call, within the target's limits.
-
-        Of each stream its next event; those whose rest is as long as the calls that are left come first,
-        which makes the fewest calls there can be. A target that is all or nothing gets what comes next.
-        """
-        if self.target.all_or_nothing:
-            waiting = [entry for queue in self.queues.values() for entry in queue]
-            return self._within_limits(sorted(waiting, key=self._place), skips=False)
-        lengths = [len(queue) for queue in self.queues.values()]
-        calls_left = max(ceil(sum(lengths) / self.target.max_entries), *lengths)
-        by_urgency = sorted(
-            self.queues.values(), key=lambda queue: (len(queue) < calls_left, self._place(queue[0]))
-        )
-        call = self._within_limits([queue[0] for queue in by_urgency], skips=True)
-        return sorted(call, key=self._place)
-
-    def finish(self, entry: Entry) -> None:
-        queue = self.queues[entry.stream_id]
-        queue.popleft()
-        if not queue:
-            del self.queues[entry.stream_id]
-        self.sent += 1
-
-    def undone(self) -> Collection[tuple[str, int]]:
-        return {_key(entry) for queue in self.queues.values() for entry in queue}
-
-    def _within_limits(self, entries: Sequence[Entry], *, skips: bool) -> list[Entry]:
-        call: list[Entry] = []
-        size_bytes = 0
-        for entry in entries:
-            if size_bytes + entry.size_bytes < self.target.max_bytes:
-                call.append(entry)
-                size_bytes += entry.size_bytes
-            elif not skips:
-                break
-        return list(islice(call, self.target.max_entries))
-
-    def _place(self, entry: Entry) -> int:
-        return self._places[_key(entry)]
-
-
-def _key(event: Event | Entry) -> tuple[str, int]:
-    return event.stream_id, event.event_id
 
 
 def _is_wanted(replay: Replay, event: Event) -> bool:

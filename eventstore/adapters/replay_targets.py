@@ -29,7 +29,7 @@ from eventstore.limits import (
     SQS_BATCH_MAX_ENTRIES,
 )
 from eventstore.publish import Refusal
-from eventstore.replay import ReplayTarget
+from eventstore.replay_calls import ReplayTarget
 from eventstore.replays import Replay, Target
 
 if TYPE_CHECKING:

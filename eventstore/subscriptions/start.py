@@ -102,3 +102,12 @@ def check_names(names: Collection[str] | None) -> frozenset[str] | None:
     if not checked:
         raise InvalidSubscription("names", "is empty, so that no event would be handled; None is for all")
     return checked
+
+
+def check_streams(prefix: str) -> str:
+    """Return the text that the ids of the streams to handle begin with; "" for all."""
+    if not isinstance(prefix, str):
+        raise InvalidSubscription(
+            "streams", f"is {shown(prefix)}; it has to be the text that stream ids begin with"
+        )
+    return prefix

@@ -7,16 +7,12 @@ import time
 from collections.abc import Callable, Collection
 from datetime import datetime
 
-from eventstore.arguments import check_functions, check_is, check_port, shown
-from eventstore.errors import InvalidSubscription
 from eventstore.log import EventLog
 from eventstore.subscriptions.checkpoints import Checkpoints
-from eventstore.subscriptions.projection import Projection, parked_alone
-from eventstore.subscriptions.start import From, check_names
+from eventstore.subscriptions.start import From
 from eventstore.subscriptions.subscription import Subscription
-from eventstore.subscriptions.terms import Handler, OnFailure, Terms, check_worker_id
+from eventstore.subscriptions.terms import Handler, OnFailure, Terms
 from eventstore.subscriptions.tranche_reader import EventBodies
-from eventstore.synchronous import check_synchronous
 
 
 def subscribe(
@@ -61,23 +57,6 @@ def subscribe(
     Consistency: strong reads throughout. What was handled since the last checkpoint is handled again when
     a worker dies; events after that keep their streams' order. Order across streams isn't kept.
     """
-    check_synchronous(handler, "handler", error=InvalidSubscription)
-    check_port(log, EventLog, "log", only=("tranches", "read_tranche"))
-    check_port(bodies, EventBodies, "bodies")
-    check_port(checkpoints, Checkpoints, "checkpoints")
-    check_functions(monotonic=monotonic, now_us=now_us, jitter=jitter)
-    if sleep is not None:
-        check_synchronous(sleep, "sleep", error=InvalidSubscription)
-    check_is(on_failure, OnFailure, "on_failure", give="an OnFailure, such as OnFailure.PARK_STREAM")
-    check_is(terms, (Terms, type(None)), "terms", give="Terms, such as Terms(lease_s=60)")
-    if worker is not None:
-        check_worker_id(worker)
-    if isinstance(handler, Projection) and on_failure is OnFailure.PARK:
-        raise parked_alone()
-    if not isinstance(streams, str):
-        raise InvalidSubscription(
-            "streams", f"is {shown(streams)}; it has to be the text that stream ids begin with"
-        )
     return Subscription(
         name,
         handler,
@@ -85,10 +64,10 @@ def subscribe(
         bodies=bodies,
         checkpoints=checkpoints,
         from_=from_,
-        names=check_names(names),
+        names=names,
         streams=streams,
         on_failure=on_failure,
-        terms=terms or Terms(),
+        terms=Terms() if terms is None else terms,
         worker=worker,
         monotonic=monotonic,
         now_us=now_us,

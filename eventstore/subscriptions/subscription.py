@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Final
 
-from eventstore.errors import (
-    InvalidSubscription,
-    MalformedItem,
-    TransientError,
-    WorkerRunning,
-)
+from eventstore.arguments import check_functions, check_is, check_port
+from eventstore.errors import InvalidSubscription, MalformedItem, TransientError, WorkerRunning
 from eventstore.events import Event
 from eventstore.log import BlockPosition, EventLog
 from eventstore.subscriptions.attempts import Attempts
@@ -21,10 +17,11 @@ from eventstore.subscriptions.handling import Counts, Handling
 from eventstore.subscriptions.held import Held
 from eventstore.subscriptions.holding import Holding
 from eventstore.subscriptions.identity import Identity
+from eventstore.subscriptions.projection import Projection, parked_alone
 from eventstore.subscriptions.retry import Retried, retry
-from eventstore.subscriptions.start import From, check_start
+from eventstore.subscriptions.start import From, check_names, check_start, check_streams
 from eventstore.subscriptions.stop import Stop
-from eventstore.subscriptions.terms import Handler, OnFailure, Terms, check_subscription_name
+from eventstore.subscriptions.terms import Handler, OnFailure, Terms, check_subscription_name, check_worker_id
 from eventstore.subscriptions.tranche_reader import EventBodies, TrancheReader
 from eventstore.subscriptions.turns import Turn
 from eventstore.synchronous import check_finished, check_synchronous
@@ -40,6 +37,10 @@ class Subscription:
     workers in other threads or processes to share the tranches; more workers than tranches are idle, ready to
     step in. In a forked child it's another worker, which begins anew: what was held stays with the parent,
     whose threads don't run in the child.
+
+    Raises:
+        InvalidSubscriptionName, InvalidSubscription, InvalidArgument, NotSynchronous, InvalidRange: an
+            argument is wrong; nothing is read.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Subscription:
         bodies: EventBodies,
         checkpoints: Checkpoints,
         from_: From | datetime,
-        names: frozenset[str] | None,
+        names: Collection[str] | None,
         streams: str,
         on_failure: OnFailure,
         terms: Terms,
@@ -61,12 +62,25 @@ class Subscription:
         sleep: Callable[[float], object] | None,
         jitter: Callable[[], float],
     ) -> None:
+        check_synchronous(handler, "handler", error=InvalidSubscription)
+        check_port(log, EventLog, "log", only=("tranches", "read_tranche"))
+        check_port(bodies, EventBodies, "bodies")
+        check_port(checkpoints, Checkpoints, "checkpoints")
+        check_functions(monotonic=monotonic, now_us=now_us, jitter=jitter)
+        if sleep is not None:
+            check_synchronous(sleep, "sleep", error=InvalidSubscription)
+        check_is(on_failure, OnFailure, "on_failure", give="an OnFailure, such as OnFailure.PARK_STREAM")
+        check_is(terms, Terms, "terms", give="Terms, such as Terms(lease_s=60)")
+        if worker is not None:
+            check_worker_id(worker)
+        if isinstance(handler, Projection) and on_failure is OnFailure.PARK:
+            raise parked_alone()
         self.name = check_subscription_name(name)
         self._log = log
         self._bodies = bodies
         self._checkpoints = checkpoints
-        self._names = names
-        self._streams = streams
+        self._names = check_names(names)
+        self._streams = check_streams(streams)
         self._on_failure = on_failure
         self._terms = terms
         self._stop = Stop()

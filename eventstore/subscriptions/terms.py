@@ -7,9 +7,10 @@ from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Final
 
-from eventstore.arguments import check_number, check_text, is_whole, shown
+from eventstore.arguments import check_number, check_text, check_whole, shown
 from eventstore.errors import InvalidArgument, InvalidLimit, InvalidSubscription, InvalidSubscriptionName
 from eventstore.events import Event
+from eventstore.limits import SUBSCRIPTION_PAGE_MAX_ENTRIES, WARM_UP_MAX_BLOCKS
 from eventstore.subscriptions.transient import is_transient
 from eventstore.synchronous import check_synchronous
 
@@ -19,6 +20,7 @@ Handler = Callable[[Event], object]
 SUBSCRIPTION_NAME_MAX_CHARS: Final = 200
 WORKER_ID_MAX_CHARS: Final = 200
 LEASE_MIN_S: Final = 0.1
+_MOST: Final = {"page_entries": SUBSCRIPTION_PAGE_MAX_ENTRIES, "warm_up_blocks": WARM_UP_MAX_BLOCKS}
 
 
 class OnFailure(Enum):
@@ -39,7 +41,7 @@ class Terms:
     """Times and numbers of a subscription; all of its workers have to have the same `lease_s`.
 
     Raises:
-        InvalidLimit: one of them is no number, not whole, not above 0, or `lease_s` below 0.1.
+        InvalidLimit: one of them is no number, not whole, not above 0, or beyond its bound.
         InvalidSubscription, NotSynchronous: `transient` is no plain function.
     """
 
@@ -51,7 +53,8 @@ class Terms:
     checkpoint_s: float = 5.0
     """... or so many seconds: what was handled since is handled again when a worker dies."""
     page_entries: int = 500
-    """Entries of the log that are read at a time, of one tranche after the other."""
+    """Entries of the log that are read at a time, of one tranche after the other; at most 10,000
+    (`limits.SUBSCRIPTION_PAGE_MAX_ENTRIES`)."""
     poll_s: float = 0.5
     """Seconds between looks for news, at most; while events come, it's looked every 0.1 s."""
     max_tries: int = 5
@@ -66,7 +69,8 @@ class Terms:
     """Streams of a tranche whose last EventId is remembered, about 20 MB."""
     warm_up_blocks: int = 16
     """Blocks before the checkpoint that are read again, when a tranche is taken, for the streams' last
-    EventIds: a hole or a repeat across the checkpoint is known by them."""
+    EventIds: a hole or a repeat across the checkpoint is known by them. At most 1,000
+    (`limits.WARM_UP_MAX_BLOCKS`)."""
 
     def __post_init__(self) -> None:
         check_synchronous(self.transient, "transient", error=InvalidSubscription)
@@ -75,10 +79,10 @@ class Terms:
             # Bounds are numbers of seconds, or of things: these are whole.
             if name.endswith("_s"):
                 check_number(value, name)
-            elif not is_whole(value):
-                raise InvalidLimit(name, f"has to be a whole number, not {type(value).__name__}")
-            if value <= 0:
-                raise InvalidLimit(name, f"is {shown(value)}; it has to be above 0")
+                if value == 0:
+                    raise InvalidLimit(name, "is 0; it has to be above 0")
+            else:
+                check_whole(value, name, most=_MOST.get(name))
         if self.lease_s < LEASE_MIN_S:
             raise InvalidLimit("lease_s", f"is {self.lease_s}; it has to be at least {LEASE_MIN_S}")
 

@@ -133,10 +133,10 @@ CASES = {
         by=reads_nothing_back,
     ),
     "replay sends one event of a stream at a time": Less(
-        REPLAYS, "order: a replay job", 2, replaced="eventstore.replay._Sending", by=SendsAsRead
+        REPLAYS, "order: a replay job", 2, replaced="eventstore.replay.Sending", by=SendsAsRead
     ),
     "replay stays before what was not taken": Less(
-        REPLAYS, "lost: a replay job", 1, replaced="eventstore.replay._Sending", by=PassesOverUntaken
+        REPLAYS, "lost: a replay job", 1, replaced="eventstore.replay.Sending", by=PassesOverUntaken
     ),
     "replay keeps its pace": Less(
         replace(LONG_REPLAYS, replay_pace=2),

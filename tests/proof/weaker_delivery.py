@@ -17,7 +17,7 @@ from eventstore.adapters.dynamodb.requests import send
 from eventstore.cloudevents import Entry
 from eventstore.index import Indexer
 from eventstore.log import BlockPosition
-from eventstore.replay import _Sending
+from eventstore.replay_calls import Sending
 from eventstore.replays import Replay, ReplayStatus
 from eventstore.subscriptions.checkpoints import Lease, ParkedEvent
 from eventstore.subscriptions.tranche_reader import TrancheReader
@@ -136,7 +136,7 @@ class ReplaysWithoutFence(DynamoDBReplays):
         return super().save(replace(replay, fence=newest.fence) if newest else replay)
 
 
-class SendsAsRead(_Sending):
+class SendsAsRead(Sending):
     """Puts several events of a stream into a call that may be taken in part."""
 
     def next_call(self) -> list[Entry]:
@@ -149,7 +149,7 @@ class SendsAsRead(_Sending):
         super().finish(entry)
 
 
-class PassesOverUntaken(_Sending):
+class PassesOverUntaken(Sending):
     """Stores its position behind events that weren't taken."""
 
     def undone(self) -> Collection[tuple[str, int]]:

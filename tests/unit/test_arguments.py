@@ -61,7 +61,7 @@ from eventstore.publish import EventBus, FailedEvents, Publisher
 from eventstore.redrive import Filter, ParkedEvents, Progress, Redrive
 from eventstore.replay import ReplayStep
 from eventstore.replays import ReplayEngine, Replays
-from eventstore.subscriptions import OnFailure, Projection, Terms, subscribe
+from eventstore.subscriptions import OnFailure, Projection, Subscription, Terms, subscribe
 from eventstore.subscriptions.projection import ReadModel
 from eventstore.subscriptions.start import From, places_at
 from eventstore.subscriptions.tranche_reader import EventBodies
@@ -108,6 +108,10 @@ PUBLISHER: Final[dict[str, Any]] = {
 STEP: Final[dict[str, Any]] = {
     "store": MemoryReplays(), "events": STORE, "target": lambda _: fake(EventBus), "entry_format": FORMAT,
 }  # fmt: skip
+SUBSCRIPTION: Final[dict[str, Any]] = {
+    "name": "view", "handler": print, "log": LOG, "bodies": MemoryEventBodies(STORE),
+    "checkpoints": MemoryCheckpoints(),
+}  # fmt: skip
 MADE: Final[dict[str, tuple[Callable[..., Any], dict[str, Any]]]] = {
     "DynamoDBCheckpoints": (DynamoDBCheckpoints, TABLE),
     "DynamoDBEventBodies": (DynamoDBEventBodies, TABLE),
@@ -149,11 +153,13 @@ MADE: Final[dict[str, tuple[Callable[..., Any], dict[str, Any]]]] = {
     "Selection": (Selection, {"end_us": 1, "now_us": lambda: 1, "whole_streams": True}),
     "Projection": (Projection, {"name": "p", "project": lambda _: [], "read_model": MemoryReadModel()}),
     "Terms": (Terms, {}),
-    "subscribe": (
-        subscribe,
-        {
-            "name": "view", "handler": print, "log": LOG, "bodies": MemoryEventBodies(STORE),
-            "checkpoints": MemoryCheckpoints(),
+    "subscribe": (subscribe, SUBSCRIPTION),
+    "Subscription": (
+        Subscription,
+        SUBSCRIPTION | {
+            "from_": From.BEGINNING, "names": None, "streams": "", "on_failure": OnFailure.STOP,
+            "terms": Terms(), "worker": None, "monotonic": lambda: 1.0, "now_us": lambda: 1,
+            "sleep": None, "jitter": lambda: 1.0,
         },
     ),
     "execute": (
@@ -260,9 +266,9 @@ def test_function_that_is_later_or_none_is_refused_at_once(
 def test_everything_public_that_takes_a_port_or_a_function_stands_in_the_table() -> None:
     # What only this library makes, of arguments that it has checked.
     inside = {
-        "Attempts", "EventAppends", "EventReads", "Handling", "Holding", "Membership", "Naming", "PublicationOrder",
-        "SegmentCheck", "ServerClock", "StoreFacts", "Subscription", "TimeShard", "TrancheReader",
-        "PublishedStreams", "BusTarget", "FunctionTarget", "QueueTarget", "Turn",
+        "Attempts", "EventAppends", "EventReads", "Handling", "Holding", "Membership", "Naming",
+        "PublicationOrder", "SegmentCheck", "Sending", "ServerClock", "StoreFacts", "TimeShard",
+        "TrancheReader", "PublishedStreams", "BusTarget", "FunctionTarget", "QueueTarget", "Turn",
         "ItemParser", "ItemParserFactory", "UnreadAnswer",
     }  # fmt: skip
     takes = {
@@ -390,6 +396,17 @@ def log_with(**bad: Any) -> Callable[[], object]:
 
 
 NAN: Final = float("nan")
+WRONG_SUBSCRIPTIONS: Final[list[tuple[dict[str, Any], type[InvalidInput], str]]] = [
+    ({"from_": datetime(2026, 1, 1)}, InvalidRange, "from_: has no time zone"),  # noqa: DTZ001
+    ({"on_failure": "park"}, InvalidArgument, "on_failure: .*OnFailure"),
+    ({"terms": {"lease_s": 5}}, InvalidArgument, "terms: .*Terms"),
+    ({"worker": 7}, InvalidArgument, "worker: "),
+    ({"worker": ""}, InvalidArgument, "worker: "),
+    ({"names": 7}, InvalidInput, "names: "),
+    ({"names": "OrderPlaced"}, InvalidInput, "names: is one text"),
+    ({"streams": None}, InvalidInput, "streams: "),
+    ({"handler": 7}, InvalidInput, "handler: "),
+]  # fmt: skip
 REFUSED: Final[list[tuple[Callable[[], object], type[InvalidInput], str]]] = [
     *(
         (made_with("execute", max_tries=bad), InvalidLimit, "max_tries: ")
@@ -436,14 +453,15 @@ REFUSED: Final[list[tuple[Callable[[], object], type[InvalidInput], str]]] = [
     (lambda: list(LOG.read_tranche(0, after=(1, 0))), InvalidInput, "after: "),  # type: ignore[arg-type]
     (made_with("places_at", from_="beginning"), InvalidRange, "from_: "),
     (made_with("places_at", from_=datetime(2026, 1, 1)), InvalidRange, "from_: has no time zone"),  # noqa: DTZ001
-    (made_with("subscribe", from_=datetime(2026, 1, 1)), InvalidRange, "from_: has no time zone"),  # noqa: DTZ001
-    (made_with("subscribe", on_failure="park"), InvalidArgument, "on_failure: .*OnFailure"),
-    (made_with("subscribe", terms={"lease_s": 5}), InvalidArgument, "terms: .*Terms"),
-    (made_with("subscribe", worker=7), InvalidArgument, "worker: "),
-    (made_with("subscribe", worker=""), InvalidArgument, "worker: "),
-    (made_with("subscribe", names=7), InvalidInput, "names: "),
+    *(
+        (made_with(made, **bad), error, words)
+        for made in ("subscribe", "Subscription")
+        for bad, error, words in WRONG_SUBSCRIPTIONS
+    ),
     *((made_with("Terms", lease_s=bad), InvalidLimit, "lease_s: ") for bad in ("30", None, NAN, -1)),
     *((made_with("Terms", max_tries=bad), InvalidLimit, "max_tries: ") for bad in ("5", 1.5, True, 0)),
+    (made_with("Terms", page_entries=10_001), InvalidLimit, "page_entries: is 10001; .* from 1 to 10000"),
+    (made_with("Terms", warm_up_blocks=1_001), InvalidLimit, "warm_up_blocks: is 1001; .* from 1 to 1000"),
     (made_with("Publisher", reorder_window_s=-1), InvalidLimit, "reorder_window_s: "),
     (made_with("Indexer", reorder_window_s=None), InvalidLimit, "reorder_window_s: "),
     # One text would be a list of letters, and a '*' among them a target of any name.
