@@ -164,6 +164,10 @@ FUTURE_S: Final = CLOCK_TOLERANCE_S + 3.5
 """Seconds by which a Timestamp has to be ahead of DynamoDB's clock to count as one from the future (ours):
 verify finds it, import refuses it. DynamoDB's answers have whole seconds, and a moment has passed since."""
 
+TIME_PAGE_MAX_CHARS: Final = 1_024 * 1_024
+"""Characters of payloads, unpacked, after which a page of one shard of the time index ends (ours: DynamoDB
+ends it after 1 MB of what is stored, and that may unpack to many times as much)."""
+
 # --- EventBridge (User Guide, "Quotas" and "PutEvents") -------------------------------------------
 
 PUT_EVENTS_MAX_ENTRIES: Final = 10
@@ -238,14 +242,30 @@ queries (DynamoDB: 1 MB each), while it keeps no lease either."""
 REPLAY_PAGE_EVENTS: Final = 500
 """Events that are read and sent before a replay's position is stored: as many may be sent again."""
 
+REPLAY_PAGE_BYTES: Final = 32 * 1_024 * 1_024
+"""Memory of the entries of one such page: a page of large events ends there, and an event of 400 KB may take
+1.6 MB, since Python gives each character of a text four bytes where one of them needs so many."""
+
 REPLAY_STEP_S: Final = 60.0
 """Seconds for which one step of a replay sends before it ends and the next begins."""
+
+REPLAY_SHARD_MB: Final = 8
+"""MB of memory that a step needs at most for each shard of the time index: a page of 1 MB as it comes, and
+its events with up to four bytes a character."""
+
+
+def replay_memory_mb(shards: int) -> int:
+    """Return the MB of memory of the step's function: 512 for Python, a page of entries and the calls made of
+    it, and `REPLAY_SHARD_MB` for each shard; never below 1,024, which is more CPU, too.
+    """
+    return max(1_024, 512 + REPLAY_SHARD_MB * shards)
+
 
 REPLAY_CALL_S: Final = 65.0
 """Seconds that one call to a replay's target takes at most: a function may work for 60."""
 
 REPLAY_TIMEOUT_S: Final = ceil(REPLAY_STEP_S + REPLAY_CALL_S + 2 * REQUEST_MAX_S)
-"""Seconds that a step may take: `REPLAY_STEP_S`, a last call, a read and a write."""
+"""Seconds that a step may take: its first read, `REPLAY_STEP_S`, a last call, and its last write."""
 
 REPLAY_LEASE_S: Final = REPLAY_TIMEOUT_S + 15.0
 """Seconds for which a step keeps others out, unless it ends before: longer than it can last."""
@@ -254,7 +274,8 @@ REPLAY_BURST_S: Final = 5.0
 """Seconds' worth of events that a step of a replay with a pace sends at once, before it waits."""
 
 REPLAY_MAX_FAILED_STEPS: Final = 8
-"""Steps without progress until a replay counts as failed, with waits of 2, 4, 8 ... 128 s between them."""
+"""Steps without progress until a replay counts as failed, with waits of 2, 4, 8 ... 128 s between them. One
+that has died counts as well; the next waits for its lease."""
 
 REPLAY_REASON_MAX_CHARS: Final = 1_000
 """Characters that are kept of why a replay couldn't go on (ours)."""

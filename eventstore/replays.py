@@ -98,7 +98,7 @@ class Replay:
     paced_until_us: int = 0
     """When its pace allows the next event."""
     failed_steps: int = 0
-    """Steps without progress since the last one that made some."""
+    """Steps that have begun since the last one that made progress."""
 
     run: int = 1
     """Raised by each resume: a step of an earlier run does nothing."""
@@ -148,7 +148,7 @@ class ReplayStore(Protocol):
         ...
 
     def claim(self, replay: Replay, *, until_us: int) -> Replay | None:
-        """Begin a step: raise the fence, and keep others out until then.
+        """Begin a step: raise the fence, count one more step without progress, keep others out until then.
 
         Returns None, and changes nothing, unless the replay is running and nobody began a step, or resumed
         it, since it was read.

@@ -43,7 +43,8 @@ class MemoryReplays(Locked):
                 return None
             if (there.fence, there.run) != (replay.fence, replay.run):
                 return None
-            return self._keep(replace(there, fence=there.fence + 1, lease_until_us=until_us))
+            begun, failed_steps = there.fence + 1, there.failed_steps + 1
+            return self._keep(replace(there, fence=begun, failed_steps=failed_steps, lease_until_us=until_us))
 
     def save(self, replay: Replay) -> Replay | None:
         """Store how far a replay is; see `ReplayStore.save`."""

@@ -10,7 +10,7 @@ from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from eventstore.adapters.dynamodb import replay_schema as schema
-from eventstore.limits import REPLAY_TIMEOUT_S
+from eventstore.limits import REPLAY_TIMEOUT_S, replay_memory_mb
 from infra import permissions
 from infra.constructs.alarms import PERIOD, Alarms
 from infra.constructs.events_table import EventsTable
@@ -51,7 +51,7 @@ class Replays(Construct):
             "Step",
             name="replay",
             description="Sends a piece of the history to the consumer of a replay.",
-            memory_mb=1_024,
+            memory_mb=replay_memory_mb(settings.read_shards),
             timeout_s=REPLAY_TIMEOUT_S,
             variables={
                 "EVENTS_TABLE": events.table_name,

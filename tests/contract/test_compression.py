@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import pytest
 
@@ -64,6 +65,17 @@ def test_every_reader_reads_both_kinds(mixed: tuple[DynamoDBClient, str]) -> Non
     assert [item.event for item in items.read_items("s", from_version=1)] == stream
     assert [item.event for item in items.read_index(0, from_us=0, end_us=1 << 60)] == stream
     assert [items.get(*address) for address in addresses] == stream
+
+
+@pytest.mark.parametrize("limit", [None, 4, 9])
+def test_one_answer_of_compressed_payloads_makes_several_pages(
+    mixed: tuple[DynamoDBClient, str], limit: int | None
+) -> None:
+    client, table = mixed
+    store = DynamoDBEventStore(client=client, table_name=table, settling_s=0)
+    with patch("eventstore.adapters.dynamodb.time_index.TIME_PAGE_MAX_CHARS", 2_500):
+        events = list(store.read_all(unsettled=True, limit=limit))
+    assert [event.payload for event in events] == PAYLOADS[:limit]
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)

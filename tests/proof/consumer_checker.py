@@ -2,14 +2,14 @@
 
 A breach begins with its kind, as in `checker`, or with `fence` (a write of a former owner that was taken),
 `pace` (sent faster than asked for), `pause` (sent after it was told to be paused or cancelled), `stuck` (an
-event that ends one worker after the other).
+event that ends one worker after the other, a replay that neither gets on nor fails).
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import takewhile
+from itertools import groupby, takewhile
 from json import loads
 
 from eventstore.cloudevents import Entry
@@ -174,6 +174,14 @@ def breaches_of_pauses(job: Job) -> Iterator[str]:
         for call in job.calls:
             if stored.get(call.fence, end) < call.moment < end:
                 yield f"pause: step {call.fence} went on though the replay was held"
+
+
+def breaches_of_steps(job: Job, *, most: int) -> Iterator[str]:
+    """Check that no run of a replay began steps for ever that never got on: it has failed long before."""
+    for (run, position), steps in groupby(job.steps):
+        count = sum(1 for _ in steps)
+        if count > most:
+            yield f"stuck: run {run} of the replay began {count} steps in a row at {position}"
 
 
 def _rests(asked: Sequence[Asked]) -> Iterator[tuple[int, int]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from eventstore import Appended, Event, VersionConflict
+from eventstore.positions import Position
 from eventstore.store import Append
 from tests.simulator.history import Address
 
@@ -126,6 +127,8 @@ class Job:
     """To pause, to resume, to cancel."""
     progress: list[tuple[int, int]] = field(default_factory=list)
     """At which time, in microseconds, it was stored how many messages were sent."""
+    steps: list[tuple[int, Position | None]] = field(default_factory=list)
+    """Of each step that began: which run it was of, and how far the replay was."""
 
 
 @dataclass

@@ -13,6 +13,7 @@ from eventstore.adapters.dynamodb.replays import DynamoDBReplays
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.cloudevents import Entry, EntryFormat
 from eventstore.errors import ReplayOver
+from eventstore.limits import REPLAY_MAX_FAILED_STEPS
 from eventstore.positions import from_us
 from eventstore.publish import Refusal
 from eventstore.replay import ReplayStep
@@ -23,6 +24,7 @@ from tests.proof.consumer_checker import (
     breaches_of_messages,
     breaches_of_pace,
     breaches_of_pauses,
+    breaches_of_steps,
     wanted,
 )
 from tests.proof.history import Asked, Call, Deliveries, Job
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
 _PAGE_EVENTS: Final = 12
 _STEP_TIMEOUT_S: Final = 150.0
 _STALL_S: Final = 200.0
+_SLOW_S: Final = 20.0
+_TROUBLE_S: Final = 4_000.0
 _MARGIN_US: Final = 1_000_000
 """By how much a writer's clock may be ahead for its event to be written before "now"."""
 
@@ -50,9 +54,15 @@ _MARGIN_US: Final = 1_000_000
 class Target(Consumer):
     """The one consumer of a replay: takes a part of a call, and its caller stalls or is killed beside it."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, trouble: str) -> None:
         super().__init__(max_entries=5, all_or_nothing=world.chance(0.3), refuses=self._perhaps)
-        self._world = world
+        self._world, self._trouble = world, trouble
+        self._ends_us = world.now_us + round(_TROUBLE_S * 1_000_000)
+
+    @property
+    def trouble(self) -> str:
+        """What goes wrong with each call, for a long time."""
+        return self._trouble if self._world.now_us < self._ends_us else ""
 
     def _perhaps(self, _entry: Entry) -> Refusal | None:
         if not self._world.chance(0.12):
@@ -77,6 +87,13 @@ class Caller:
             self._world.faults["replay's step stalled past its lease"] += 1
             self._world.sleep(_STALL_S)
         self._perhaps_die("before")
+        if self._target.trouble == "deadly":
+            self._world.faults["replay's step killed by whatever it sends"] += 1
+            raise Killed
+        if self._target.trouble == "slow":
+            self._world.faults["replay's target took its time to refuse"] += 1
+            self._world.sleep(_SLOW_S)
+            return [Refusal("TooSlow", permanent=False)] * len(entries)
         results = self._target.send(entries)
         self._perhaps_die("after")
         return results
@@ -93,6 +110,12 @@ class WatchedReplays(Watched):
     def __init__(self, port: Any, world: World, job: Job) -> None:
         super().__init__(port, world, job.fenced)
         self._job = job
+
+    def claim(self, replay: Replay, *, until_us: int) -> Replay | None:
+        claimed: Replay | None = self.__getattr__("claim")(replay, until_us=until_us)
+        if claimed is not None:
+            self._job.steps.append((claimed.run, claimed.position))
+        return claimed
 
     def save(self, replay: Replay) -> Replay | None:
         saved: Replay | None = self.__getattr__("save")(replay)
@@ -113,6 +136,8 @@ class Draw:
     request: ReplayRequest
     pauses: int
     is_cancelled: bool
+    trouble: str = ""
+    """What goes wrong with its target for a long time, if anything does."""
 
 
 def draw(world: World, *, pace: int | None, times_us: list[int] | None = None) -> Draw:
@@ -133,7 +158,8 @@ def draw(world: World, *, pace: int | None, times_us: list[int] | None = None) -
         stream_prefix=rng.choice(PREFIXES) if by_stream else "",
         events_per_second=rng.choice([None, None, 2, 5]) if pace is None else pace,
     )
-    return Draw(request, rng.choice([0, 1, 1, 2, 3]), is_cancelled=world.chance(0.1))
+    trouble = rng.choice(["", "slow", "deadly"]) if times_us else ""
+    return Draw(request, rng.choice([0, 1, 1, 2, 3]), is_cancelled=world.chance(0.1), trouble=trouble)
 
 
 class ReplayJob:
@@ -150,7 +176,7 @@ class ReplayJob:
         drawn: Draw,
     ) -> None:
         self.replay: Replay | None = None
-        self.target = Target(world)
+        self.target = Target(world, drawn.trouble)
         self.job = Job()
         self._asked_us = 0
         self._world, self._plan, self._client, self._events = world, plan, client, events
@@ -200,6 +226,7 @@ class ReplayJob:
             *breaches_of_messages(self.target.taken, table, replay_id=self.replay.replay_id),
             *breaches_of_fences(self.job.fenced),
             *breaches_of_pauses(self.job),
+            *breaches_of_steps(self.job, most=2 * REPLAY_MAX_FAILED_STEPS),
             *breaches_of_pace(
                 self.job,
                 events_per_second=self._draw.request.events_per_second,

@@ -11,6 +11,7 @@ import pytest
 
 from eventstore import ANY, EXISTS, Appended, Event, ExpectedVersionAhead, Head, NewEvent, VersionConflict
 from eventstore.cloudevents import Entry, EntryFormat
+from eventstore.positions import Position
 from eventstore.store import Append
 from eventstore.subscriptions import OnFailure
 from tests.proof.checker import breaches_of_appends, breaches_of_deliveries, breaches_of_tranche
@@ -21,6 +22,7 @@ from tests.proof.consumer_checker import (
     breaches_of_messages,
     breaches_of_pace,
     breaches_of_pauses,
+    breaches_of_steps,
     breaches_of_view,
     wanted,
 )
@@ -485,3 +487,12 @@ STEP_BEGINS, STEP_STORES = Fenced("r", 2, True, 20, 21), Fenced("r", 1, False, 1
 )
 def test_pauses_of_a_replay(job: Job, breaches: list[str]) -> None:
     assert list(breaches_of_pauses(job)) == breaches
+
+
+def test_steps_of_a_replay_that_never_gets_on() -> None:
+    here, there = Position(1, "s", 1), Position(2, "s", 2)
+    job = Job(steps=[(1, None)] * 3 + [(1, here)] * 4 + [(2, here)] * 3 + [(2, there)])
+    assert list(breaches_of_steps(job, most=4)) == []
+    assert list(breaches_of_steps(job, most=3)) == [
+        f"stuck: run 1 of the replay began 4 steps in a row at {here}"
+    ]

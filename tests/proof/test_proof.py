@@ -157,7 +157,9 @@ FAULTS = {
         "replay paused",
         "replay's step killed after a call of its target",
         "replay's step killed before a call of its target",
+        "replay's step killed by whatever it sends",
         "replay's step stalled past its lease",
+        "replay's target took its time to refuse",
     },
     "restores": {
         "head from before a restore refused",

@@ -11,7 +11,7 @@ from eventstore import Event
 from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
 from eventstore.adapters.dynamodb.read_model import DynamoDBReadModel
-from eventstore.adapters.dynamodb.replay_schema import FENCE, STATUS
+from eventstore.adapters.dynamodb.replay_schema import FAILED_STEPS, FENCE, STATUS
 from eventstore.adapters.dynamodb.replays import DynamoDBReplays
 from eventstore.adapters.dynamodb.requests import send
 from eventstore.cloudevents import Entry
@@ -134,6 +134,15 @@ class ReplaysWithoutFence(DynamoDBReplays):
     def save(self, replay: Replay) -> Replay | None:
         newest = self.get(replay.replay_id)
         return super().save(replace(replay, fence=newest.fence) if newest else replay)
+
+
+class CountsNoSteps(DynamoDBReplays):
+    """Takes a step for one that has failed only when it comes as far as saying so."""
+
+    def _update(self, replay_id: str, attributes: Any, *, unless_changed: Any) -> Replay | None:
+        if FENCE in attributes:
+            attributes = {name: value for name, value in attributes.items() if name != FAILED_STEPS}
+        return super()._update(replay_id, attributes, unless_changed=unless_changed)
 
 
 class SendsAsRead(Sending):

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-import pytest
+import random
+from datetime import timedelta
+from itertools import count
+from typing import Any
+from unittest.mock import patch
 
-from eventstore import StoreUnavailable
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eventstore import ANY, NewEvent, StoreUnavailable
 from eventstore.adapters.memory_replays import MemoryReplays
-from eventstore.limits import REPLAY_LEASE_S
+from eventstore.limits import (
+    PUBLISH_MAX_TRIES,
+    REPLAY_LEASE_S,
+    REPLAY_MAX_FAILED_STEPS,
+    REPLAY_PAGE_EVENTS,
+)
+from eventstore.publish import Refusal
 from eventstore.replays import Replay
-from tests.replays.jobs import Job
+from eventstore.store import AllEvents
+from tests.replays.jobs import Consumer, Job, Killed
 
 
 class FailingReplays(MemoryReplays):
@@ -82,3 +97,146 @@ def test_step_that_fails_after_another_has_followed_leaves_the_other_its_lease()
     with pytest.raises(StoreUnavailable):
         job.take(replay.replay_id, run=1, steps=1, remaining_time_s=lambda: 150.0)
     assert job.store.get(replay.replay_id) == claimed[0]
+
+
+# --- steps that make no progress are counted, whatever they die of ----------------------------------------
+
+
+def begun_steps(job: Job) -> list[Replay]:
+    """What each step that begins from now on has claimed."""
+    begun: list[Replay] = []
+    claim = job.store.claim
+
+    def noted(replay: Replay, *, until_us: int) -> Replay | None:
+        claimed = claim(replay, until_us=until_us)
+        begun.extend([claimed] if claimed else [])
+        return claimed
+
+    job.store.claim = noted  # type: ignore[method-assign]
+    return begun
+
+
+def die() -> None:
+    raise Killed
+
+
+@pytest.mark.parametrize("call_s", [1, 15, 40, 65])
+def test_target_that_takes_its_time_to_fail_fails_the_replay(call_s: int) -> None:
+    job = Job(settling_s=0)
+    job.append("s", "E", "E")
+    steps = begun_steps(job)
+    job.consumer.refuses = lambda _entry: Refusal("TooSlow", permanent=False)
+    job.consumer.before_call = lambda: job.clock.move(timedelta(seconds=call_s))
+    failed = job.run()
+    assert (failed.status, len(steps)) == ("failed", REPLAY_MAX_FAILED_STEPS)
+    assert failed.reason == "event 1 of stream 's' was not taken: TooSlow"
+    assert len(job.consumer.calls) <= REPLAY_MAX_FAILED_STEPS * PUBLISH_MAX_TRIES
+
+
+def test_steps_that_die_without_an_answer_fail_the_replay() -> None:
+    job = Job(settling_s=0)
+    job.append("s", "E", "E")
+    steps = begun_steps(job)
+    job.consumer.before_call = die
+    failed = job.run()
+    assert (failed.status, len(steps)) == ("failed", REPLAY_MAX_FAILED_STEPS + 1)
+    assert "ended without an answer" in failed.reason
+    assert failed.lease_until_us == 0
+
+    job.consumer.before_call = lambda: None
+    job.replays.resume(failed.replay_id)
+    job.engine.run()
+    assert job.replays.get(failed.replay_id).status == "completed"
+    assert job.consumer.addresses == [("s", 1), ("s", 2)]
+
+
+def test_steps_that_raise_fail_the_replay_with_what_they_raised() -> None:
+    job = Job(settling_s=0)
+    job.append("s")
+    replay = job.start()
+
+    def unavailable() -> None:
+        raise StoreUnavailable(operation="Query", reason="throttled")
+
+    job.consumer.before_call = unavailable
+    for steps in range(REPLAY_MAX_FAILED_STEPS):
+        with pytest.raises(StoreUnavailable):
+            job.take(replay.replay_id, run=1, steps=steps + 1, remaining_time_s=lambda: 150.0)
+    last = job.take(replay.replay_id, run=1, steps=9, remaining_time_s=lambda: 150.0)
+    assert last.action == "fail"
+    assert last.reason.startswith("its step failed: StoreUnavailable: ")
+    assert "throttled" in last.reason
+
+
+def test_step_that_dies_behind_a_page_is_followed_by_a_careful_one() -> None:
+    job = Job(settling_s=0)
+    job.fill(streams=1, events=REPLAY_PAGE_EVENTS + 30)
+    replay = job.start()
+    deaths = iter([False] * REPLAY_PAGE_EVENTS + [True])
+    job.consumer.before_call = lambda: die() if next(deaths, False) else None
+    with pytest.raises(Killed):
+        job.take(replay.replay_id, run=1, steps=1, remaining_time_s=lambda: 150.0)
+    assert job.replays.get(replay.replay_id).failed_steps == 0
+    job.clock.move(timedelta(seconds=REPLAY_LEASE_S))
+    limits: list[int] = []
+    read_all = job.events.read_all
+
+    def noted(**options: Any) -> AllEvents:
+        limits.append(options["limit"])
+        return read_all(**options)
+
+    job.events.read_all = noted  # type: ignore[method-assign]
+    job.engine.run()
+    assert limits[:2] == [10, REPLAY_PAGE_EVENTS]
+    assert job.replays.get(replay.replay_id).status == "completed"
+
+
+def test_failure_is_told_again_when_its_answer_got_lost() -> None:
+    job = Job(settling_s=0)
+    job.append("s")
+    replay = job.start()
+    job.consumer.refuses = lambda _entry: Refusal("Malformed", permanent=True)
+    answers = [job.take(replay.replay_id, run=1, steps=1, remaining_time_s=lambda: 150.0) for _ in range(2)]
+    assert answers[0] == answers[1]
+    assert answers[0].action == "fail"
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    sizes=st.lists(st.integers(0, 900), min_size=1, max_size=12),
+    turns=st.integers(0, 2**32),
+    call_s=st.sampled_from([20, 31, 61]),
+)
+def test_target_that_is_slow_to_take_gets_on_with_each_step(
+    sizes: list[int], turns: int, call_s: int
+) -> None:
+    """Whatever fits beside what into a call: the earliest event is in it."""
+    job = Job(settling_s=0)
+    chance = random.Random(turns)
+    for size in sizes:
+        stream_id = f"s-{chance.randrange(4)}"
+        job.events.append(stream_id, [NewEvent.of("E", {"data": "x" * size})], expected=ANY)
+        job.clock.move(timedelta(milliseconds=1))
+    job.consumer = Consumer(max_bytes=1_500, before_call=lambda: job.clock.move(timedelta(seconds=call_s)))
+    steps = begun_steps(job)
+    assert job.run().status == "completed"
+    assert max(step.failed_steps for step in steps) == 1
+    assert len(set(job.consumer.addresses)) == len(sizes)
+
+
+# --- what a page holds ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("request_", [{}, {"names": ["E"]}, {"events_per_second": 1}])
+@patch("eventstore.replay.REPLAY_PAGE_BYTES", 5_000)
+def test_page_that_its_bytes_cut_is_not_the_end(request_: dict[str, Any]) -> None:
+    job = Job(settling_s=0)
+    for number in range(12):
+        job.events.append(f"s-{number}", [NewEvent.of("E", {"data": "x" * 2_000})], expected=ANY)
+        job.clock.move(timedelta(milliseconds=1))
+    saves = count()
+    save = job.store.save
+    job.store.save = lambda replay: save(replay) if next(saves) >= 0 else None  # type: ignore[method-assign]
+    done = job.run(**request_)
+    assert (done.status, done.sent) == ("completed", 12)
+    assert next(saves) >= 12 / 3

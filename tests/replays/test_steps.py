@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from itertools import chain, repeat
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from eventstore.limits import (
     REPLAY_REASON_MAX_CHARS,
     REPLAY_RUN_MAX_STEPS,
     REPLAY_STEP_S,
+    REQUEST_MAX_S,
 )
 from eventstore.publish import Refusal
 from eventstore.replay import NextStep
@@ -63,6 +65,12 @@ def reads_of(job: Job) -> list[int]:
 
     job.events.read_all = noted  # type: ignore[method-assign]
     return limits
+
+
+def reads_only() -> Callable[[], float]:
+    """Time to read an event and to find that there's no other, but for no call."""
+    times = chain([TIMEOUT_S], repeat(0.0))
+    return lambda: next(times)
 
 
 def put_unreadable_item_at_the_end(job: Job) -> None:
@@ -157,25 +165,28 @@ def test_step_sends_until_its_time_is_up_and_the_next_goes_on() -> None:
     assert job.consumer.addresses == [("s-0", number) for number in range(1, 7)]
 
 
-@pytest.mark.parametrize(("remaining_time_s", "sent"), [(9.99, 0), (10.0, 3)])
-def test_no_call_begins_that_the_time_may_not_be_enough_for(remaining_time_s: float, sent: int) -> None:
+@pytest.mark.parametrize(("short_s", "sent"), [(0.01, 0), (0.0, 3)])
+def test_no_call_begins_that_the_time_may_not_be_enough_for(short_s: float, sent: int) -> None:
+    """Behind the call the step has to store how far it is."""
     job, replay = started(3)
     job.consumer.reserve_s = 10.0
+    remaining_time_s = 10.0 + REQUEST_MAX_S - short_s
     following = take(job, replay, remaining_time_s=lambda: remaining_time_s)
-    assert (following.action, following.sent) == ("wait" if sent else "step", sent)
-    assert len(job.consumer.calls) == sent
+    assert (len(job.consumer.calls), following.sent) == (sent, sent)
+    assert stored(job, replay).failed_steps == (0 if sent else 1)
 
 
 @pytest.mark.parametrize("steps", [REPLAY_RUN_MAX_STEPS - 1, REPLAY_RUN_MAX_STEPS, REPLAY_RUN_MAX_STEPS + 1])
 @pytest.mark.parametrize("action", ["step", "wait", "end", "fail"])
 def test_step_behind_which_an_execution_would_be_too_long_renews_it(action: str, steps: int) -> None:
-    job, replay = started(1)
+    job, replay = started(2)
     if action == "end":
         job.clock.move(timedelta(seconds=1))
     if action == "fail":
         job.consumer.refuses = lambda _entry: Refusal("Malformed", permanent=True)
-    remaining_time_s = 0.0 if action == "step" else TIMEOUT_S
-    following = take(job, replay, steps=steps, remaining_time_s=lambda: remaining_time_s)
+    if action == "step":
+        job.consumer.before_call = lambda: job.clock.move(timedelta(seconds=REPLAY_STEP_S))
+    following = take(job, replay, steps=steps)
     renews = action in {"step", "wait"} and steps >= REPLAY_RUN_MAX_STEPS
     assert following.action == ("renew" if renews else action)
     assert following.wait_s == (action == "wait")
@@ -194,10 +205,11 @@ def test_step_whose_replay_is_paused_meanwhile_ends_and_gives_its_lease_back() -
 def test_step_that_another_has_followed_neither_stores_nor_ends_anything(
     outdated_at: int, refusal: Refusal | None
 ) -> None:
-    """Whether it finds out when it stores its position, or when it gives its lease back."""
-    job, replay = started()
+    """Whether it finds out when it stores its position, or when it ends."""
+    job, replay = started(REPLAY_PAGE_EVENTS + 1)
     job.clock.move(timedelta(seconds=2))
-    job.consumer.refuses = lambda _entry: refusal
+    last_of_page = REPLAY_PAGE_EVENTS * (outdated_at - 1)
+    job.consumer.refuses = lambda entry: refusal if entry.event_id > last_of_page else None
     save, saves = job.store.save, iter(range(1, 9))
 
     def followed(mine: Replay) -> Replay | None:
@@ -206,10 +218,11 @@ def test_step_that_another_has_followed_neither_stores_nor_ends_anything(
         return save(mine)
 
     job.store.save = followed  # type: ignore[assignment,method-assign]
-    assert take(job, replay) == replace(WAIT_1, sent=0 if refusal else 1)
+    sent = last_of_page if refusal else min(REPLAY_PAGE_EVENTS + 1, last_of_page + REPLAY_PAGE_EVENTS)
+    assert take(job, replay) == replace(WAIT_1, sent=sent)
     now = stored(job, replay)
-    assert (now.status, now.failed_steps, now.lease_until_us) == ("running", 0, job.clock() + 1)
-    assert now.sent == (1 if outdated_at == 2 and not refusal else 0)
+    assert (now.status, now.lease_until_us, now.sent) == ("running", job.clock() + 1, last_of_page)
+    assert (now.fence, now.failed_steps) == (2, 3 - outdated_at)
 
 
 # --- what it reads -----------------------------------------------------------------------------------
@@ -272,10 +285,11 @@ def test_step_that_takes_something_forgets_the_failures_before_it() -> None:
     failed = stored(job, replay)
     assert (failed.failed_steps, failed.reason, failed.lease_until_us) == (1, reason, 0)
 
-    # The next has time to read, but for no call: that is no progress.
-    times = iter([TIMEOUT_S, 0.0, 0.0])
-    assert take(job, replay, remaining_time_s=lambda: next(times)) == NextStep(action="step")
-    assert (stored(job, replay).failed_steps, stored(job, replay).reason) == (1, reason)
+    # The next has time to read, but for no call: it fails too.
+    job.clock.move(timedelta(seconds=2))
+    assert take(job, replay, remaining_time_s=reads_only()) == NextStep(action="wait", wait_s=4)
+    assert stored(job, replay).failed_steps == 2
+    assert "no time" in stored(job, replay).reason
 
     job.consumer.refuses = lambda _entry: None
     assert take(job, replay).sent == 3
@@ -398,8 +412,7 @@ def test_what_precedes_an_event_that_cannot_be_sent_is_sent_before_the_replay_fa
     assert stored(job, replay).reason == "event 2 of stream 's' was not taken: Throttled"
 
     job.consumer.refuses = lambda _entry: None
-    times = iter([TIMEOUT_S, 0.0, 0.0])  # time to read it, but for no call
-    assert take(job, replay, remaining_time_s=lambda: next(times)) == NextStep(action="step")
+    assert take(job, replay, remaining_time_s=reads_only()).action == "wait"
     following = take(job, replay)
     assert (following.action, following.sent) == ("fail", 1)
     assert job.consumer.addresses == [("s", 1), ("s", 2)]

@@ -78,7 +78,7 @@ def test_replays_without_a_key_are_all_kept(store: ReplayStore) -> None:
 def test_claim_is_won_once(store: ReplayStore) -> None:
     store.create(replay())
     won = store.claim(replay(), until_us=7)
-    assert won == replace(replay(), fence=1, lease_until_us=7)
+    assert won == replace(replay(), fence=1, failed_steps=1, lease_until_us=7)
     assert store.get(ID % 1) == won
     assert store.claim(replay(), until_us=9) is None
     assert store.get(ID % 1) == won

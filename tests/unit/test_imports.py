@@ -80,7 +80,8 @@ BUDGETS: Final = {
         eventstore.adapters.dynamodb: log log_schema stream_handler stream_records
     """,
     "replay": f"""{POWERTOOLS}{DOMAIN}{EVENTS_TABLE}
-        eventstore: cloudevents publication_order publish replay replay_calls replay_requests replays stream_paths
+        eventstore: cloudevents publication_order publish replay replay_calls replay_requests replays
+        eventstore: stream_paths
         eventstore.adapters: eventbridge replay_handler replay_targets
         eventstore.adapters.dynamodb: replay_schema replays
     """,

@@ -25,7 +25,7 @@ FirstUs          N  the Timestamp of its first event; left out before
 ActiveUs         N  for how long it has been running
 UpdatedUs        N  when ActiveUs was counted last
 PacedUntilUs     N  when its pace allows the next event
-FailedSteps      N  steps without progress
+FailedSteps      N  steps that have begun since the last one that made progress
 Run              N  raised by each resume
 Fence            N  raised by each step
 LeaseUntilUs     N  until when no other step begins
@@ -55,6 +55,7 @@ KEY_OF: Final = "KeyOf"
 STATUS: Final = "ReplayStatus"
 REASON: Final = "Reason"
 RUN: Final = "Run"
+FAILED_STEPS: Final = "FailedSteps"
 FENCE: Final = "Fence"
 LEASE_UNTIL_US: Final = "LeaseUntilUs"
 RUNNING: Final = "running"

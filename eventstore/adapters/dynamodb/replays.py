@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from eventstore.adapters.dynamodb.replay_schema import (
+    FAILED_STEPS,
     FENCE,
     KEY,
     KEY_OF,
@@ -39,7 +40,7 @@ _NUMBERS: Final = {
     "ActiveUs": "active_us",
     "UpdatedUs": "updated_us",
     "PacedUntilUs": "paced_until_us",
-    "FailedSteps": "failed_steps",
+    FAILED_STEPS: "failed_steps",
     RUN: "run",
     FENCE: "fence",
     LEASE_UNTIL_US: "lease_until_us",
@@ -53,10 +54,10 @@ _TEXTS: Final = {
     REASON: "reason",
 }
 _SAVED: Final = (
-    *("Position", "Sent", "FirstUs", "ActiveUs", "UpdatedUs", "PacedUntilUs", "FailedSteps", REASON),
+    *("Position", "Sent", "FirstUs", "ActiveUs", "UpdatedUs", "PacedUntilUs", FAILED_STEPS, REASON),
     LEASE_UNTIL_US,
 )
-_CHANGED: Final = (STATUS, REASON, RUN, "EndedUs", "UpdatedUs", "FailedSteps")
+_CHANGED: Final = (STATUS, REASON, RUN, "EndedUs", "UpdatedUs", FAILED_STEPS)
 
 _OPERATIONS: Final = ("get_item", "put_item", "query", "transact_write_items", "update_item")
 
@@ -126,7 +127,11 @@ class DynamoDBReplays:
         """Begin a step; see `ReplayStore.claim`. Raises StoreUnavailable."""
         return self._update(
             replay.replay_id,
-            {FENCE: {"N": str(replay.fence + 1)}, LEASE_UNTIL_US: {"N": str(until_us)}},
+            {
+                FENCE: {"N": str(replay.fence + 1)},
+                FAILED_STEPS: {"N": str(replay.failed_steps + 1)},
+                LEASE_UNTIL_US: {"N": str(until_us)},
+            },
             unless_changed={
                 FENCE: {"N": str(replay.fence)},
                 RUN: {"N": str(replay.run)},
