@@ -27,10 +27,11 @@ class Held:
     """Nobody has handled anything of it for this subscription, and nothing has failed since."""
     reader: TrancheReader | None = None
     unstored: int = 0
-    _earlier: Start | None = field(init=False)
+    ended: Start | None = field(init=False)
+    """The event that workers have ended within, perhaps this one: what is stored when the lease is freed."""
 
     def __post_init__(self) -> None:
-        self._earlier = self.start
+        self.ended = self.start
 
     @classmethod
     def of(
@@ -48,7 +49,7 @@ class Held:
 
     def starts_of(self, event: Event) -> int:
         """Return how many workers have begun this event and ended within it."""
-        earlier = self._earlier
+        earlier = self.ended
         if earlier is None or (earlier.stream_id, earlier.event_id) != (event.stream_id, event.event_id):
             return 0
         return earlier.count
@@ -59,21 +60,21 @@ class Held:
 
     def end(self, event: Event | MalformedItem) -> None:
         """Forget the starts of an event whose handling has ended; those of a later one of the hole stay."""
-        earlier = self._earlier
+        earlier = self.ended
         if earlier and (earlier.stream_id, earlier.event_id) == (event.stream_id, event.event_id):
-            self._earlier = None
-        self.start = self._earlier
+            self.ended = None
+        self.start = self.ended
 
     def interrupt(self) -> None:
         """Take the begin back: the handling ended, but not the event's."""
-        self.start = self._earlier
+        self.start = self.ended
 
     def die(self, event: Event) -> None:
         """Note that an event ends this worker."""
         self.begin(event)
-        self._earlier = self.start
+        self.ended = self.start
 
     def move(self, place: BlockPosition) -> None:
         """Go on behind what is handled, skipped or parked."""
         self.place = place
-        self.start = self._earlier = None
+        self.start = self.ended = None

@@ -130,9 +130,12 @@ class Holding:
             if held.blocked:
                 held.blocked = self._blocked(tranche)
 
-    def _place(self, tranche: int) -> tuple[BlockPosition, Start | None]:
-        of = self.held.get(tranche) or self.membership.leases[tranche]
-        return of.place, of.start
+    def _place(self, tranche: int, is_freed: bool) -> tuple[BlockPosition, Start | None]:
+        held = self.held.get(tranche)
+        if held is None:
+            lease = self.membership.leases[tranche]
+            return lease.place, lease.start
+        return held.place, held.ended if is_freed else held.start
 
     def _blocked(self, tranche: int) -> dict[str, int]:
         if self._on_failure is not OnFailure.PARK_STREAM:

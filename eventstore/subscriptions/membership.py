@@ -27,7 +27,8 @@ class Membership:
         session: this worker's, which tells it apart from another one of its id.
         begin: makes the leases of tranches that have none, and returns the group; called with what was read.
         lose: is called with a tranche whose lease was taken by another worker, or given up.
-        place: tells how far a held tranche is handled, and which event was begun there, to be stored.
+        place: tells how far a tranche is handled, and which event was begun there, to be stored; or, of one
+            that is freed, which event has ended workers.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class Membership:
         lease_s: float,
         monotonic: Callable[[], float],
         begin: Callable[[Group], Group],
-        place: Callable[[int], tuple[BlockPosition, Start | None]],
+        place: Callable[[int, bool], tuple[BlockPosition, Start | None]],
         lose: Callable[[int], object],
     ) -> None:
         self._subscription = subscription
@@ -94,7 +95,7 @@ class Membership:
         if self._leave_to_parent():
             return False
         try:
-            place, start = self._place(tranche)
+            place, start = self._place(tranche, False)
             self.leases[tranche] = self._checkpoints.renew(
                 self._subscription, self.leases[tranche], place=place, start=start
             )
@@ -118,7 +119,7 @@ class Membership:
 
     def release(self, tranche: int) -> None:
         """Store the checkpoint and free the lease; nothing is stored when it was taken meanwhile."""
-        place, start = self._place(tranche)
+        place, start = self._place(tranche, True)
         try:
             self._checkpoints.release(self._subscription, self.leases[tranche], place=place, start=start)
         except LeaseLost as lost:

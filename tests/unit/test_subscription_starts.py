@@ -19,6 +19,7 @@ from eventstore import (
 )
 from eventstore.adapters.memory import MemoryEventStore
 from eventstore.adapters.memory_checkpoints import MemoryEventBodies
+from eventstore.log import tranche_of
 from eventstore.subscriptions import OnFailure, Subscription, Terms
 from tests.unit.test_subscriptions import World
 
@@ -346,6 +347,29 @@ def test_wait_of_a_worker_whose_lease_was_taken_stores_nothing() -> None:
     start = checkpoints.read_group("view").leases[0].start
     assert start is not None
     assert start.count == 1
+
+
+def test_tranche_that_moves_between_tries_of_an_event_counts_none() -> None:
+    world = World(tranches=2)
+    stream_id = next(name for name in "abcdefgh" if tranche_of(name, tranches=2) == 1)
+    world.append(stream_id, "Opened")
+
+    def kill(_event: Event) -> None:
+        raise Killed
+
+    def share(_event: Event) -> None:
+        world.checkpoints.join("view", "zoe", session="s", is_first=True)
+        world.now_s += 6.0
+        raise ValueError
+
+    die(world, kill)
+    world.now_s += 60.0
+    worker = world.worker(share, worker="bob")
+    for _ in range(6):
+        worker.step()
+        world.now_s += 5.0
+    lease = world.checkpoints.read_group("view").leases[1]
+    assert (worker.tranches, lease.owner, lease.start) == ({0}, None, None)
 
 
 # --- what is kept of a failure ----------------------------------------------------------------------------
