@@ -1,8 +1,9 @@
 """The checker of subscriptions and replay jobs: tells what each must not do, by what it promises.
 
 A breach begins with its kind, as in `checker`, or with `fence` (a write of a former owner that was taken),
-`pace` (sent faster than asked for), `pause` (sent after it was told to be paused or cancelled), `stuck` (an
-event that ends one worker after the other, a replay that neither gets on nor fails).
+`pace` (sent faster than asked for), `pause` (sent after it was told to be paused or cancelled), `start` (an
+event told to have ended a worker, which it hasn't), `stuck` (an event that ends one worker after the other, a
+replay that neither gets on nor fails).
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from json import loads
 from eventstore.cloudevents import Entry
 from eventstore.subscriptions import OnFailure
 from tests.proof.checker import Table
-from tests.proof.history import Asked, Attempt, Fenced, Job
+from tests.proof.history import Asked, Attempt, Fenced, Job, Told
+from tests.proof.starts import Ends
 from tests.simulator.history import Address
 
 _CREDIT_S = 1.5
@@ -70,7 +72,7 @@ def breaches_of_fences(writes: Sequence[Fenced]) -> Iterator[str]:
 
 
 def breaches_of_attempts(
-    attempts: Sequence[Attempt],
+    told: Sequence[Told],
     table: Table,
     *,
     on_failure: OnFailure,
@@ -80,41 +82,42 @@ def breaches_of_attempts(
     """Check how a handler that may fail was called: what, in which order, and what was given up.
 
     An event is given up by a process whose tries at it all failed, as many as it may make; or since
-    `max_starts` processes ended within it, one of them perhaps before its handler was called. With SKIP and
-    PARK it lets later events of its stream through; with STOP and PARK_STREAM they wait until it's handled.
-    In the end every event was handled, with SKIP but for those that were given up.
+    `max_starts` processes ended within it (see `Ends`). With SKIP and PARK it lets later events of its stream
+    through; with STOP and PARK_STREAM they wait until it's handled. In the end every event was handled, with
+    SKIP but for those that were given up.
 
     Args:
+        told: the handler's calls, in order among what the workers' leases have told.
         table: what it has to be called with, and nothing else.
     """
     name = f"a handler with {on_failure.name}"
     waits = on_failure in {OnFailure.STOP, OnFailure.PARK_STREAM}
     numbers = {stream_id: [event.event_id for event in events] for stream_id, events in table.items()}
-    done: dict[str, set[int]] = defaultdict(set)
-    given_up: dict[str, set[int]] = defaultdict(set)
+    done, given_up = set[Address](), set[Address]()
     failed = Counter[tuple[str, Address]]()
-    ends: dict[Address, set[str]] = defaultdict(set)
-    for attempt in attempts:
-        stream_id, event_id = attempt.address
+    ends = Ends(max_starts)
+    for one in told:
+        if not isinstance(one, Attempt):
+            given_up.update(ends.given_up(one))
+            continue
+        stream_id, event_id = one.address
         if event_id not in numbers.get(stream_id, ()):
-            yield f"invented: {name} was given {attempt.address}"
+            yield f"invented: {name} was given {one.address}"
             continue
-        passed = done[stream_id] if waits else done[stream_id] | given_up[stream_id]
+        passed = done if waits else done | given_up
         earlier = takewhile(event_id.__gt__, numbers[stream_id])
-        if any(number not in passed for number in earlier):
+        if any((stream_id, number) not in passed for number in earlier):
             yield f"order: {name} was given {stream_id}/{event_id} out of turn"
-        if attempt.is_handled:
-            done[stream_id].add(event_id)
+        if one.is_handled:
+            done.add(one.address)
             continue
-        failed[attempt.worker, attempt.address] += 1
-        ends[attempt.address].add(attempt.worker)
-        is_tried = failed[attempt.worker, attempt.address] >= max_tries
-        if is_tried or len(ends[attempt.address]) >= max_starts - 1:
-            given_up[stream_id].add(event_id)
+        failed[one.worker, one.address] += not one.ends_worker
+        if failed[one.worker, one.address] >= max_tries:
+            given_up.add(one.address)
+    passed = done | given_up if on_failure is OnFailure.SKIP else done
     for stream_id, those in numbers.items():
-        may_miss = given_up[stream_id] if on_failure is OnFailure.SKIP else set()
         for event_id in those:
-            if event_id not in done[stream_id] | may_miss:
+            if (stream_id, event_id) not in passed:
                 yield f"lost: {name} never handled {stream_id}/{event_id}"
 
 

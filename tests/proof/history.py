@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from eventstore import Appended, Event, VersionConflict
 from eventstore.positions import Position
 from eventstore.store import Append
+from eventstore.subscriptions import Start
 from tests.simulator.history import Address
 
 
@@ -95,6 +96,31 @@ class Attempt:
     worker: str
     address: Address
     is_handled: bool
+    ends_worker: bool = False
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A lease as its new owner found it: with the event that workers have ended within, if there's one."""
+
+    tranche: int
+    fence: int
+    start: Start | None
+
+
+@dataclass(frozen=True)
+class Begun:
+    """An event that a lease's owner has asked to store as begun, whatever became of that."""
+
+    worker: str
+    tranche: int
+    fence: int
+    address: Address
+    is_freed: bool
+    """The lease was to be freed with it."""
+
+
+Told = Attempt | Taken | Begun
 
 
 @dataclass(frozen=True)

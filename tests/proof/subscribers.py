@@ -27,8 +27,9 @@ from tests.proof.consumer_checker import (
     breaches_of_view,
     wanted,
 )
-from tests.proof.history import Attempt, Deliveries, Fenced
+from tests.proof.history import Attempt, Deliveries, Fenced, Told
 from tests.proof.service import NAMES
+from tests.proof.starts import NotedStarts, breaches_of_starts
 from tests.proof.watched import Watched
 from tests.proof.wire import wired_client
 from tests.proof.world import Killed, World
@@ -152,6 +153,8 @@ class Group:
     ) -> None:
         self.name, self.on_failure, self.names, self.prefix = name, on_failure, names, prefix
         self.fenced: list[Fenced] = []
+        self.told: list[Told] = []
+        """What leases and the handler tell, in order."""
         self.max_starts = 1_000  # where it's chance that kills, not an event
         self.repaired_after_s = _LEASE_S  # after the log's end
         self._world, self._plan, self._tables, self._feed = world, plan, tables, feed
@@ -240,7 +243,9 @@ class Group:
             partial(self._call, client=client, worker=worker),
             log=new_log(world, client, self._tables.log),
             bodies=DynamoDBEventBodies(client=client, table_name=self._tables.events, **options),
-            checkpoints=Watched(kept, world, self.fenced, stall_s=0.0 if is_last else _LEASE_S),
+            checkpoints=Watched(
+                NotedStarts(kept, worker, self.told), world, self.fenced, stall_s=0.0 if is_last else _LEASE_S
+            ),
             names=self.names or None,
             streams=self.prefix,
             on_failure=self.on_failure,
@@ -334,7 +339,6 @@ class Failing(Group):
             prefix=rng.choice(PREFIXES) if world.chance(0.5) else "",
         )
         self.wanted = wanted(table, names=self.names, prefix=self.prefix)
-        self.attempts: list[Attempt] = []
         addresses = [(event.stream_id, event.event_id) for those in self.wanted.values() for event in those]
         self._bad: set[Address] = {address for address in addresses if rng.random() < 0.1}
         self._flaky = {one: rng.randrange(1, _MAX_TRIES) for one in addresses if rng.random() < 0.2}
@@ -363,7 +367,7 @@ class Failing(Group):
         if address in self._deadly and not self._is_mended():
             self._end(address, worker)
         fails = self._flaky.get(address, 0) > 0 or (address in self._bad and not self._is_mended())
-        self.attempts.append(Attempt(worker, address, is_handled=not fails))
+        self.told.append(Attempt(worker, address, is_handled=not fails))
         if fails:
             self._world.faults["event refused by a handler"] += 1
             self._flaky[address] = self._flaky.get(address, 0) - 1
@@ -371,11 +375,15 @@ class Failing(Group):
         if not is_last:
             self._perhaps_die()
 
+    def attempts(self) -> list[Attempt]:
+        """Return the calls of the handler."""
+        return [one for one in self.told if isinstance(one, Attempt)]
+
     def ends(self) -> list[Attempt]:
         """Return the workers' calls with events that end them."""
         return [
             one
-            for one in self.attempts
+            for one in self.attempts()
             if one.address in self._deadly and not (one.is_handled or one.worker.startswith(RETRIER))
         ]
 
@@ -395,9 +403,11 @@ class Failing(Group):
 
     def _end(self, address: Address, worker: str) -> None:
         """End the worker's process with an event, or cancel what it waits for."""
-        self.attempts.append(Attempt(worker, address, is_handled=False))
+        end = _ENDS[self._deadly[address]]
+        ends_worker = not isinstance(end, asyncio.CancelledError)
+        self.told.append(Attempt(worker, address, is_handled=False, ends_worker=ends_worker))
         self._world.faults[self._deadly[address]] += 1
-        raise _ENDS[self._deadly[address]]
+        raise end
 
 
 def new_log(world: World, client: DynamoDBClient, table_name: str) -> DynamoDBEventLog:
@@ -435,15 +445,15 @@ def subscribe_to(endpoint: str, table_name: str, table: Table, *, plan: Plan, re
     report.checked["requests"] += wire.requests
     for group in groups:
         report.checked["writes under a fence"] += len(group.fenced)
-        report.breaches += breaches_of_fences(group.fenced)
+        report.breaches += [*breaches_of_fences(group.fenced), *breaches_of_starts(group.told)]
     if plan.has_projection:
         report.check(projecting.deliveries, table)
         report.breaches += breaches_of_view(view, table)
     name = f"a handler with {failing.on_failure.name}"
     if plan.has_failing_handler:
-        report.checked[f"calls of {name}"] += len(failing.attempts)
+        report.checked[f"calls of {name}"] += len(failing.attempts())
         report.breaches += breaches_of_attempts(
-            failing.attempts,
+            failing.told,
             failing.wanted,
             on_failure=failing.on_failure,
             max_tries=_MAX_TRIES,

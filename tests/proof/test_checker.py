@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from eventstore import ANY, EXISTS, Appended, Event, ExpectedVersionAhead, Head,
 from eventstore.cloudevents import Entry, EntryFormat
 from eventstore.positions import Position
 from eventstore.store import Append
-from eventstore.subscriptions import OnFailure
+from eventstore.subscriptions import OnFailure, Start
 from tests.proof.checker import breaches_of_appends, breaches_of_deliveries, breaches_of_tranche
 from tests.proof.consumer_checker import (
     breaches_of_attempts,
@@ -29,6 +30,7 @@ from tests.proof.consumer_checker import (
 from tests.proof.history import (
     Asked,
     Attempt,
+    Begun,
     Call,
     Deliveries,
     Fenced,
@@ -37,8 +39,11 @@ from tests.proof.history import (
     Known,
     Operation,
     Read,
+    Taken,
+    Told,
     Try,
 )
+from tests.proof.starts import breaches_of_starts
 
 A, B, C = "a", "b", "c"
 
@@ -407,14 +412,51 @@ def test_events_that_end_workers_for_ever() -> None:
     assert list(breaches_of_ends(ends, max_starts=2)) == ["stuck: a/1 has ended 5 workers"]
 
 
-def test_event_given_up_since_workers_ended_within_it() -> None:
-    ends = [*calls(1, -2), *calls(-2, worker="v"), *calls(3, worker="u")]
+def owner(fence: int, *, ended: int = 0, begins: int | None = 2, is_freed: bool = False) -> list[Told]:
+    """An owner of `a`'s lease that finds so many ends within event 2, and begins an event or none."""
+    taken = Taken(0, fence, Start(A, 2, ended) if ended else None)
+    return [taken, *([Begun(f"w-{fence}", 0, fence, (A, begins), is_freed)] if begins else [])]
+
+
+@pytest.mark.parametrize(
+    ("owners", "is_given_up"),
+    [
+        ([owner(1), owner(2, ended=1), owner(3, ended=2)], True),
+        ([owner(1), owner(2, ended=1), owner(4, ended=2)], True),  # 3 didn't learn that it has the lease
+        ([owner(1), owner(2, ended=1), owner(3, ended=1), owner(4, ended=2)], True),  # 2 has taken it back
+        ([owner(1), owner(2, ended=1)], False),
+        ([owner(1), owner(2, ended=1), owner(3, ended=1)], False),
+        ([owner(1), owner(2, ended=1), owner(3), owner(4, ended=1)], False),  # 2 was done with it
+        # What is counted is an owner's own begin, whatever a lease tells.
+        ([owner(1), owner(2, ended=1, begins=None), owner(3, ended=2)], False),
+        ([owner(1), owner(2, ended=1, begins=3), owner(3, ended=2)], False),
+        ([owner(1), owner(2, ended=2)], False),
+    ],
+)
+def test_event_given_up_since_workers_ended_within_it(owners: list[list[Told]], is_given_up: bool) -> None:
+    told = [*calls(1), *chain.from_iterable(owners), *calls(3)]
     table = {A: Case().table[A]}
-    for max_starts, kinds in ((3, []), (4, ["lost", "order"])):
-        found = breaches_of_attempts(
-            ends, table, on_failure=OnFailure.SKIP, max_tries=9, max_starts=max_starts
-        )
-        assert sorted({one.partition(":")[0] for one in found}) == kinds
+    found = breaches_of_attempts(told, table, on_failure=OnFailure.SKIP, max_tries=1, max_starts=2)
+    kinds = sorted({one.partition(":")[0] for one in found})
+    assert kinds == ([] if is_given_up else ["lost", "order"])
+
+
+def test_call_that_ends_its_worker_is_no_try_that_failed() -> None:
+    told = [*calls(1), Attempt("w", (A, 2), is_handled=False, ends_worker=True), *calls(3, 2)]
+    table = {A: Case().table[A]}
+    found = breaches_of_attempts(told, table, on_failure=OnFailure.SKIP, max_tries=1)
+    assert list(found) == ["order: a handler with SKIP was given a/3 out of turn"]
+
+
+def test_lease_freed_with_an_event_as_begun_that_did_not_end_its_worker() -> None:
+    freed = owner(1, is_freed=True)
+    end = Attempt("w-1", (A, 2), is_handled=False, ends_worker=True)
+    assert list(breaches_of_starts([end, *freed])) == []
+    assert list(breaches_of_starts(owner(1))) == []
+    for before in ([], [replace(end, worker="w-2")], [replace(end, ends_worker=False)]):
+        assert list(breaches_of_starts([*before, *freed])) == [
+            "start: w-1 has freed a/2 as begun, which didn't end it"
+        ]
 
 
 def entry(one: Event, **format_: Any) -> Entry:

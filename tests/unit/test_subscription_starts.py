@@ -303,9 +303,7 @@ def test_event_that_is_begun_again_counts_once_among_those_that_are_stored() -> 
     assert (stored, ids(world)) == ([1, 1, 1, 1, 2], [1, 2, 3, 4])
 
 
-def test_start_that_can_not_be_taken_back_is_told_and_hides_no_error(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_start_that_is_not_taken_back_is_told_and_hides_no_error(caplog: pytest.LogCaptureFixture) -> None:
     world = World(tranches=1)
     world.append("a", "Opened")
     die(world, kills(world, 1, Killed()))
