@@ -359,7 +359,8 @@ class Failing(Group):
         return self._feed.has_ended_for(self.repaired_after_s)
 
     def _handle(self, event: Event, *, client: DynamoDBClient, worker: str, is_last: bool) -> None:
-        self._world.step()
+        world = self._world
+        world.step()
         if not is_last:
             self._perhaps_stall()
         self._perhaps_be_away()
@@ -369,8 +370,9 @@ class Failing(Group):
         fails = self._flaky.get(address, 0) > 0 or (address in self._bad and not self._is_mended())
         self.told.append(Attempt(worker, address, is_handled=not fails))
         if fails:
-            self._world.faults["event refused by a handler"] += 1
+            world.faults["event refused by a handler"] += 1
             self._flaky[address] = self._flaky.get(address, 0) - 1
+            world.sleep(world.rng.random() * _LEASE_S / 2)  # leases are kept between tries, and move
             raise EventRefused
         if not is_last:
             self._perhaps_die()

@@ -26,6 +26,7 @@ from tests.proof.weaker_delivery import (
     WithoutLastEventId,
     counts_no_starts,
     fetches_no_holes,
+    frees_as_begun,
     has_no_pace,
     reads_nothing_back,
     takes_all_for_done,
@@ -121,6 +122,13 @@ CASES = {
         2,
         replaced="eventstore.subscriptions.held.Held.starts_of",
         by=counts_no_starts,
+    ),
+    "workers that free an event are not counted": Less(
+        replace(FAILS, on_failure=OnFailure.PARK_STREAM, has_deadly_events=False),
+        "start: ",
+        5,
+        replaced="eventstore.subscriptions.holding.Holding._place",
+        by=frees_as_begun,
     ),
     "what is not done yet is refused": Less(
         PROJECTS,

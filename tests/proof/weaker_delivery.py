@@ -19,7 +19,8 @@ from eventstore.index import Indexer
 from eventstore.log import BlockPosition
 from eventstore.replay_calls import Sending
 from eventstore.replays import Replay, ReplayStatus
-from eventstore.subscriptions.checkpoints import Lease, ParkedEvent
+from eventstore.subscriptions.checkpoints import Lease, ParkedEvent, Start
+from eventstore.subscriptions.holding import Holding
 from eventstore.subscriptions.tranche_reader import TrancheReader
 
 
@@ -116,6 +117,12 @@ def reads_nothing_back(reader: TrancheReader) -> None:
 def counts_no_starts(_held: object, _event: Event) -> int:
     """Take each event for one that has never been begun."""
     return 0
+
+
+def frees_as_begun(holding: Holding, tranche: int, _is_freed: bool) -> tuple[BlockPosition, Start | None]:
+    """Free a tranche with the event that is at hand, as though it had ended the worker."""
+    of = holding.held.get(tranche) or holding.membership.leases[tranche]
+    return of.place, of.start
 
 
 def takes_all_for_done(result: object, *_: object, **__: object) -> None:
