@@ -125,9 +125,9 @@ class EventStore(Protocol):
                 order; nothing was written.
             EventUidReused: all are stored, one with another name, payload or metadata; nothing was written.
             StreamGap: the event at the version was deleted by hand, and later ones are there, or one of the
-                last events that were read; nothing was written. That of the version is all that's read, and
-                with a Head or version 0 nothing is: a deleted event before or behind it isn't noticed here,
-                but by the next load of the stream, `EventStore.head` and ``verify``.
+                last events that were read, at each of several reads; nothing was written. That of the version
+                is all that's read, and with a Head or version 0 nothing is: a deleted event before or behind
+                it isn't noticed here, but by the next load of the stream, `EventStore.head` and ``verify``.
             HeadNotInStream: a Head that is further ahead than clocks may differ isn't an event of the stream:
                 it's another store's, or one from before a restore; nothing was written.
             UidNotSearchable: `ANY` or `EXISTS` with uids of your own that aren't among the last

@@ -22,7 +22,9 @@ class HalfVisible:
     Args:
         send: sends a request to the engine.
         hides: which of a transaction's addresses are hidden, when it has been written.
-        queries: from how many queries. GetItem sees all: it is serializable.
+        queries: from how many queries.
+        items: hide them from GetItem as well, as long. It's serializable toward transactions, not toward
+            queries: it may come before one of which a query has shown a part.
     """
 
     def __init__(
@@ -31,10 +33,12 @@ class HalfVisible:
         *,
         hides: Callable[[list[Address]], Collection[Address]],
         queries: float,
+        items: bool = False,
     ) -> None:
         self._send = send
         self._hides = hides
         self._queries = queries
+        self._items = items
         self._hidden: Collection[Address] = ()
         self.left: float = 0
         """From how many queries more something is hidden."""
@@ -43,11 +47,16 @@ class HalfVisible:
 
     @classmethod
     def on(
-        cls, client: Any, *, hides: Callable[[list[Address]], Collection[Address]], queries: float
+        cls,
+        client: Any,
+        *,
+        hides: Callable[[list[Address]], Collection[Address]],
+        queries: float,
+        items: bool = False,
     ) -> HalfVisible:
         """Put it between a client and its engine."""
         session = client._endpoint.http_session
-        half = cls(session.send, hides=hides, queries=queries)
+        half = cls(session.send, hides=hides, queries=queries, items=items)
         session.send = half.send
         return half
 
@@ -64,6 +73,9 @@ class HalfVisible:
         elif operation == "Query" and self.left > 0:
             self.left -= 1
             return self._without_hidden(request, answer)
+        elif operation == "GetItem" and self._items and self.left > 0:
+            is_hidden = _address(json.loads(request.body)["Key"]) in self._hidden
+            return _answer(request, {}) if is_hidden else answer
         return answer
 
     def _without_hidden(self, request: Any, answer: Any) -> Any:
@@ -72,11 +84,14 @@ class HalfVisible:
         if len(seen) == len(told["Items"]):
             return answer
         self.met += 1
-        told = {**told, "Items": seen, "Count": len(seen)}
-        raw = io.BytesIO(json.dumps(told).encode())
-        raw.stream = lambda: iter([raw.getvalue()])  # type: ignore[attr-defined]
-        headers = {"content-type": "application/x-amz-json-1.0", "x-amzn-requestid": "half"}
-        return AWSResponse(request.url, 200, headers, raw)
+        return _answer(request, {**told, "Items": seen, "Count": len(seen)})
+
+
+def _answer(request: Any, told: dict[str, Any]) -> AWSResponse:
+    raw = io.BytesIO(json.dumps(told).encode())
+    raw.stream = lambda: iter([raw.getvalue()])  # type: ignore[attr-defined]
+    headers = {"content-type": "application/x-amz-json-1.0", "x-amzn-requestid": "half"}
+    return AWSResponse(request.url, 200, headers, raw)
 
 
 def _address(item: Any) -> Address:

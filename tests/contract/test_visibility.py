@@ -44,7 +44,7 @@ def table(dynamodb_endpoint: str) -> Iterator[tuple[str, str]]:
 
 
 def half_visible(
-    table: tuple[str, str], hidden: tuple[int, ...], *, queries: float
+    table: tuple[str, str], hidden: tuple[int, ...], *, queries: float, items: bool = False
 ) -> tuple[DynamoDBEventStore, HalfVisible]:
     client = dynamodb_client(table[0])
     pauses: list[float] = []
@@ -55,7 +55,7 @@ def half_visible(
     def hides(addresses: list[Address]) -> set[Address]:
         return {address for address in addresses if address[1] in hidden}
 
-    half = HalfVisible.on(client, hides=hides, queries=queries)
+    half = HalfVisible.on(client, hides=hides, queries=queries, items=items)
     store.append("s", [NewEvent.of("Part")] * (AFTER - BEFORE), expected=BEFORE)
     return store, half
 
@@ -209,7 +209,19 @@ def test_append_at_a_version_whose_event_was_deleted_is_refused_as_a_gap(
         store.append("s", [NewEvent.of("Next")], expected=expected)
 
     assert (caught.value.first_missing, caught.value.last_missing) == (expected, expected)
-    assert meter.requests == ["GetItem", "Query", "GetItem"]
+    assert meter.requests == ["GetItem", *["Query"] * 9]
+
+
+@pytest.mark.parametrize("hidden", [hidden for hidden in HIDDEN if AFTER not in hidden])
+def test_version_that_becomes_visible_behind_later_ones_is_no_gap(
+    table: tuple[str, str], hidden: tuple[int, ...]
+) -> None:
+    store, half = half_visible(table, hidden, queries=4, items=True)
+
+    with pytest.raises(VersionConflict) as caught:
+        store.append("s", [NewEvent.of("Next")], expected=hidden[0])
+
+    assert (caught.value.expected, caught.value.actual, half.left) == (hidden[0], AFTER, 0)
 
 
 @pytest.mark.parametrize("others", [1, 2])

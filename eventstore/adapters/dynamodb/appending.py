@@ -155,8 +155,10 @@ class EventAppends(EventReads):
         event, actual = self.event_at(stream_id, expected), 0
         if event is None:
             actual = self._look_at_last(wanted)
-            # Later ones are there: it was deleted, or written between the two reads.
-            event = self.event_at(stream_id, expected) if actual >= expected else None
+            if actual >= expected and not wanted.seen:
+                # Later ones are there: it was deleted, written between the two reads, or is becoming visible.
+                # That's waited for, as by every read of a stream.
+                event = next(self.read_stream(stream_id, from_version=expected, limit=1), None)
         if event is not None:
             wanted.head = event.head
             wanted.look_at(event)
