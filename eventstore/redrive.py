@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from eventstore.arguments import check_flags, check_functions, check_is, check_port
 from eventstore.cloudevents import Entry, EntryFormat
 from eventstore.errors import InvalidInput, MalformedItem, NotPublishable
-from eventstore.events import Event
+from eventstore.events import Event, check_event_name, check_stream_prefix
 from eventstore.publication_order import StreamReader, StreamRecord
 from eventstore.publish import EventBus, FailedEvent, Publisher, Refusal
 from eventstore.synchronous import check_finished
@@ -90,11 +90,22 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Which parked events are meant; each None means all."""
+    """Which parked events are meant; each None means all.
+
+    Raises:
+        InvalidStreamId, InvalidEventName: no stream's id begins so, or no event has such a name.
+    """
 
     stream_prefix: str | None = None
     event_name: str | None = None
     reason_contains: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check what was given: what no event can have would leave every message where it is."""
+        if self.stream_prefix is not None:
+            check_stream_prefix(self.stream_prefix, field="stream_prefix")
+        if self.event_name is not None:
+            check_event_name(self.event_name, field="event_name")
 
     def wants(self, failed: FailedEvent) -> bool:
         """Tell whether a parked event is meant, as far as its message tells."""

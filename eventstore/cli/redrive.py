@@ -12,6 +12,7 @@ from eventstore.cli.settings import client, dynamodb, session
 from eventstore.cli.signals import Signals
 from eventstore.cloudevents import EntryFormat
 from eventstore.command_line import ALL_WELL, SOMETHING_LEFT
+from eventstore.events import check_event_name, check_stream_prefix
 from eventstore.redrive import Filter, Redrive, Redriven
 
 REFUSALS_TOLD = 20
@@ -20,6 +21,11 @@ REFUSALS_TOLD = 20
 def run(options: argparse.Namespace, screen: Screen, signals: Signals) -> int:
     """Redrive; return 0 when all that was meant is published, 1 when some of it still isn't."""
     table_name, queue_url, bus_name = TABLE.of(options), QUEUE.url(options), BUS.of(options)
+    wanted = Filter(
+        stream_prefix=check_stream_prefix(options.stream_prefix or "", field="--stream-prefix"),
+        event_name=_event_name(options.event_name),
+        reason_contains=options.reason_contains,
+    )
     entry_format = EntryFormat(
         source=options.event_source, api_url=API.url(options), max_bytes=options.put_events_max_bytes
     )
@@ -35,11 +41,6 @@ def run(options: argparse.Namespace, screen: Screen, signals: Signals) -> int:
         ),
         entry_format=entry_format,
     )
-    wanted = Filter(
-        stream_prefix=options.stream_prefix,
-        event_name=options.event_name,
-        reason_contains=options.reason_contains,
-    )
     with (
         signals.noted(lambda: screen.say("Ending: the messages are being made visible again ...")) as asked,
         screen.bar("Receiving", unit="messages") as bar,
@@ -47,6 +48,10 @@ def run(options: argparse.Namespace, screen: Screen, signals: Signals) -> int:
         done = redrive.run(wanted=wanted, dry_run=options.dry_run, progress=_Shown(bar), ends=asked)
         _tell(done, screen, dry_run=options.dry_run)
     return ALL_WELL if done.is_complete else SOMETHING_LEFT
+
+
+def _event_name(name: str | None) -> str | None:
+    return None if name is None else check_event_name(name, field="--event-name")
 
 
 class _Shown:

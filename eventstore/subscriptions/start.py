@@ -8,7 +8,14 @@ from datetime import datetime
 from enum import Enum
 
 from eventstore.arguments import check_port, shown
-from eventstore.errors import InvalidRange, InvalidSubscription, PositionNotInLog
+from eventstore.errors import (
+    InvalidEventName,
+    InvalidRange,
+    InvalidStreamId,
+    InvalidSubscription,
+    PositionNotInLog,
+)
+from eventstore.events import check_event_name, check_stream_prefix
 from eventstore.limits import SETTLING_S
 from eventstore.log import BEGINNING, BlockPosition, EventLog
 from eventstore.positions import to_us
@@ -99,6 +106,11 @@ def check_names(names: Collection[str] | None) -> frozenset[str] | None:
     for name in checked:
         if not isinstance(name, str):
             raise InvalidSubscription("names", f"has {name!r:.80}, which is no text; event names are")
+        try:
+            check_event_name(name)
+        except InvalidEventName as error:
+            told = f"has {shown(name)}, which is no event's name: it {error.reason}"
+            raise InvalidSubscription("names", told) from error
     if not checked:
         raise InvalidSubscription("names", "is empty, so that no event would be handled; None is for all")
     return checked
@@ -110,4 +122,8 @@ def check_streams(prefix: str) -> str:
         raise InvalidSubscription(
             "streams", f"is {shown(prefix)}; it has to be the text that stream ids begin with"
         )
-    return prefix
+    try:
+        return check_stream_prefix(prefix)
+    except InvalidStreamId as error:
+        told = f"is {shown(prefix)}; no stream's id begins so: it {error.reason}"
+        raise InvalidSubscription("streams", told) from error

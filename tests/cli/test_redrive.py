@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -248,3 +249,21 @@ def test_command_publishes_from_the_table_and_says_what_it_did(
     detail = json.loads(bus.calls[0][0]["Detail"])
     assert (detail["id"], detail["data"]) == (f"order-1/{placed[0].event_id}", {"total": 1})
     assert run("redrive", "--table", table)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "given", "why"),
+    [
+        ("--event-name", "", "--event-name: has to have 1 to 256 characters"),
+        ("--event-name", "A\x07", "--event-name: .*control character"),
+        ("--stream-prefix", "$store", "--stream-prefix: begins with .* reserved"),
+        ("--stream-prefix", "s" * 1_025, "--stream-prefix: has 1,025 bytes"),
+    ],
+)
+def test_choice_that_no_event_can_meet_is_refused_by_its_option(
+    run: Run, option: str, given: str, why: str
+) -> None:
+    needed = ["--table", "t", "--queue-url", QUEUE_URL, "--bus", "b", "--api-url", "https://api.example"]
+    code, _, err = run("redrive", *needed, option, given)
+    assert code == 2
+    assert re.search(why, " ".join(err.split()))

@@ -405,6 +405,9 @@ WRONG_SUBSCRIPTIONS: Final[list[tuple[dict[str, Any], type[InvalidInput], str]]]
     ({"names": 7}, InvalidInput, "names: "),
     ({"names": "OrderPlaced"}, InvalidInput, "names: is one text"),
     ({"streams": None}, InvalidInput, "streams: "),
+    ({"names": ["A\x07"]}, InvalidInput, "names: has .*no event's name.* control character"),
+    ({"names": [""]}, InvalidInput, "names: has ''.* 1 to 256 characters"),
+    ({"streams": "$store"}, InvalidInput, "streams: is '\\$store'; no stream's id begins so.* reserved"),
     ({"handler": 7}, InvalidInput, "handler: "),
 ]  # fmt: skip
 REFUSED: Final[list[tuple[Callable[[], object], type[InvalidInput], str]]] = [
@@ -468,6 +471,8 @@ REFUSED: Final[list[tuple[Callable[[], object], type[InvalidInput], str]]] = [
     (made_with("Replays", allowed_targets="arn:aws:sqs:*"), InvalidArgument, "allowed_targets: "),
     (made_with("Replays", allowed_targets=[None]), InvalidArgument, "allowed_targets: "),
     (made_with("Redrive.run", wanted=None), InvalidArgument, "wanted: .*Filter"),
+    (lambda: Filter(event_name=""), InvalidInput, "event_name: has to have 1 to 256 characters"),
+    (lambda: Filter(stream_prefix="$s"), InvalidInput, "stream_prefix: begins with .*reserved"),
     (made_with("Verification", segments=0), InvalidLimit, "segments: "),
     (made_with("Verification", read_shards="1"), InvalidLimit, "read_shards: "),
     (made_with("import_events", parallel=0), InvalidLimit, "parallel: "),
