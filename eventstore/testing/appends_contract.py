@@ -38,7 +38,7 @@ class AppendsContract(StoreContract):
         appended = store.append("order-1", some_events(), expected=0)
 
         assert appended.version == 1
-        assert not appended.repeated
+        assert appended.repeated is False
         assert list(store.read_stream("order-1")) == list(appended.events)
 
     def test_append_keeps_payload_metadata_and_name_exactly(self, store: EventStore) -> None:

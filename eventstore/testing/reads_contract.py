@@ -101,6 +101,7 @@ class ReadsContract(StoreContract):
         clock.move(HOUR)
 
         events = store.read_all(from_=from_us(times[1]), to=from_us(times[3]))
+        assert list(store.read_all(from_=from_us(times[1]), to=from_us(times[1]))) == []
 
         assert [event.timestamp_us for event in events] == times[1:3]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -250,6 +251,15 @@ def test_item_that_a_writer_has_recorded_meanwhile_is_only_raised(table: Table) 
 
 
 # --- the number while it rises ----------------------------------------------------------------------
+
+
+def test_settled_read_that_begins_after_the_first_events_reads_all_shards(table: Table) -> None:
+    reader = table.store(1, settling_s=0)
+    assert read(reader, unsettled=False) == set()
+    written = append(table.store(8, random_shard=lambda shards: shards - 1), 2)
+    table.pass_s(20)  # less than what a copy may be old
+
+    assert read(reader, unsettled=False) == written
 
 
 def test_lower_number_of_write_shards_leaves_what_is_read(table: Table) -> None:
@@ -664,3 +674,18 @@ def test_readers_copy_gets_old_by_either_of_its_clocks(table: Table, how: str) -
         clocks.off_s = -29.0
     clocks.pass_s(31, asleep=how == "it sleeps")
     assert reader.read_shards(1) == 5
+
+
+def test_stores_copy_gets_old_though_its_wall_clock_is_set_back(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed_s = 0.0
+    append(table.store(1), 1)
+    reader = DynamoDBEventStore(client=table.client, table_name=table.name, write_shards=1)
+    monkeypatch.setattr(reader._server_clock, "_monotonic_s", lambda: time.monotonic() + passed_s)
+    reader._facts.read_shards(1)
+    append(table.store(5), 1)
+
+    passed_s = 31.0
+
+    assert reader._facts.read_shards(1) == 5

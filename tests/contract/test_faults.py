@@ -54,7 +54,7 @@ def test_append_whose_answer_got_lost_is_written_once(
     appended = store.append("s", [NewEvent(name="Happened")] * count, expected=expected)
 
     assert not wire.faults
-    assert not appended.repeated
+    assert appended.repeated is False
     assert tuple(store.read_stream("s")) == appended.events
     assert appended.version == count
 
@@ -208,6 +208,16 @@ def test_append_in_the_way_of_another_transaction_is_tried_again(
 
     assert store.append("s", [NewEvent(name="Happened")] * count, expected=0).version == count
     assert not wire.faults
+
+
+def test_try_in_the_way_of_another_transaction_is_sent_again_without_a_read(
+    store: DynamoDBEventStore, wire: Wire
+) -> None:
+    wire.faults = ["", "TransactionConflictException", "TransactionConflictException"]
+
+    assert store.append("s", [NewEvent(name="Happened")], expected=ANY).version == 1
+
+    assert wire.sent == 1 + 3
 
 
 @pytest.mark.parametrize("expected", [ANY, EXISTS])

@@ -278,6 +278,21 @@ def test_writer_that_always_comes_second_gives_up_as_unavailable(store: DynamoDB
     assert store.head("s").version == APPEND_MAX_TRIES
 
 
+def test_pauses_between_tries_double_up_to_200_ms_times_chance(store: DynamoDBEventStore) -> None:
+    pauses: list[float] = []
+    unlucky = Overtaken(
+        client=store._client,
+        table_name=store._table_name,
+        sleep=pauses.append,
+        jitter=lambda: 0.5,
+        overtakes=6,
+    )
+
+    unlucky.append("s", some(), expected=ANY)
+
+    assert pauses == pytest.approx([0.01, 0.02, 0.04, 0.08, 0.1, 0.1])
+
+
 def test_further_tries_read_only_what_is_new(store: DynamoDBEventStore) -> None:
     store.append("s", some(50), expected=0)
     unlucky = Overtaken(client=store._client, table_name=store._table_name, sleep=lambda _: None, overtakes=5)
