@@ -6,8 +6,9 @@ order is persisted, the same for every reader, and nothing ever appears before w
 there's no order.
 
 An entry can stand in the log twice, since what feeds it is delivered at least once. The first entries of a
-stream's events are in the stream's order and without holes; a reader drops an entry whose EventId isn't above
-the last one it has seen of that stream.
+stream's events are in the stream's order and without holes, but for what failed: an entry that an outage has
+lost is logged late, behind later ones. So a reader drops an entry only when it knows that this very event is
+handled, and takes one that's further on for a sign that all before it is there.
 """
 
 from __future__ import annotations
@@ -204,10 +205,10 @@ def read_log(
     """Read what comes next in the log, from every tranche its share.
 
     Each event's entry comes at least once, and some come twice: what feeds the log is delivered at least
-    once. So the number of entries is not the number of events. Keep the highest EventId that was handled of
-    each stream, and drop an entry that isn't above it; no event is lost by that, since the first entries of a
-    stream are in its order and without holes. Nothing is dropped here: a page knows nothing of the pages
-    before it, so a reader has to do it anyway. `eventstore.subscriptions` does it for you.
+    once. So the number of entries is not the number of events. Keep of each stream up to which EventId all
+    is handled. An entry that isn't above it is a repeat; for one that is, read the stream from there up to
+    it, since an entry can be missing, or come late, behind a later one. Nothing is dropped here: a page knows
+    nothing of the pages before it. `eventstore.subscriptions` does all this for you.
 
     Args:
         after: go on behind this position; None for the beginning.

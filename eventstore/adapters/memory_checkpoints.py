@@ -37,7 +37,7 @@ class MemoryCheckpoints(Locked):
             kept = self._kept[subscription]
             return Group(dict(kept.leases), dict(kept.workers), kept.tranches if kept.leases else 0)
 
-    def begin(self, subscription: str, places: Sequence[BlockPosition]) -> None:
+    def begin(self, subscription: str, places: Sequence[BlockPosition], *, since_us: int = 0) -> None:
         """Make the free leases of a subscription; see `Checkpoints.begin`."""
         with self._lock:
             kept = self._kept[subscription]
@@ -45,7 +45,10 @@ class MemoryCheckpoints(Locked):
                 raise TranchesChanged(begun_with=kept.tranches, given=len(places))
             kept.tranches = len(places)
             for tranche, place in enumerate(places):
-                kept.leases.setdefault(tranche, Lease(tranche, place, owner=None, fence=0, counter=0))
+                lease = Lease(
+                    tranche, place, None, fence=0, counter=0, horizon_us=since_us, since_us=since_us
+                )
+                kept.leases.setdefault(tranche, lease)
 
     def take(self, subscription: str, lease: Lease, *, owner: str) -> Lease | None:
         """Make a worker the owner of a lease; see `Checkpoints.take`."""
@@ -60,24 +63,32 @@ class MemoryCheckpoints(Locked):
             return leases[lease.tranche]
 
     def renew(
-        self, subscription: str, lease: Lease, *, place: BlockPosition, start: Start | None = None
+        self,
+        subscription: str,
+        lease: Lease,
+        *,
+        place: BlockPosition,
+        start: Start | None = None,
+        horizon_us: int | None = None,
     ) -> Lease:
         """Raise a lease's counter and store its checkpoint; see `Checkpoints.renew`."""
         with self._lock:
             there = self._fenced(subscription, lease)
-            renewed = replace(there, place=place, counter=there.counter + 1, start=start)
-            self._kept[subscription].leases[lease.tranche] = renewed
-            return renewed
+            return self._move(subscription, there, place, start, horizon_us)
 
     def release(
-        self, subscription: str, lease: Lease, *, place: BlockPosition, start: Start | None = None
+        self,
+        subscription: str,
+        lease: Lease,
+        *,
+        place: BlockPosition,
+        start: Start | None = None,
+        horizon_us: int | None = None,
     ) -> None:
         """Store the checkpoint a last time and free the lease; see `Checkpoints.release`."""
         with self._lock:
-            there = self._fenced(subscription, lease)
-            self._kept[subscription].leases[lease.tranche] = replace(
-                there, place=place, owner=None, counter=there.counter + 1, start=start
-            )
+            there = replace(self._fenced(subscription, lease), owner=None)
+            self._move(subscription, there, place, start, horizon_us)
 
     def join(self, subscription: str, worker: str, *, session: str, is_first: bool) -> bool:
         """Raise a worker's counter; see `Checkpoints.join`."""
@@ -114,6 +125,24 @@ class MemoryCheckpoints(Locked):
         with self._lock:
             self._kept[subscription].parked.pop((parked.stream_id, parked.event_id), None)
 
+    def _move(
+        self,
+        subscription: str,
+        lease: Lease,
+        place: BlockPosition,
+        start: Start | None,
+        horizon_us: int | None,
+    ) -> Lease:
+        moved = replace(
+            lease,
+            place=place,
+            counter=lease.counter + 1,
+            start=start,
+            horizon_us=lease.horizon_us if horizon_us is None else horizon_us,
+        )
+        self._kept[subscription].leases[lease.tranche] = moved
+        return moved
+
     def _fenced(self, subscription: str, lease: Lease) -> Lease:
         there = self._kept[subscription].leases.get(lease.tranche)
         if there is None or (there.owner, there.fence) != (lease.owner, lease.fence):
@@ -148,8 +177,10 @@ class MemoryReadModel(Locked):
         self.last: dict[tuple[str, str], int] = {}
         """The last EventId by projection and stream."""
 
-    def write(self, writes: Sequence[Callable[[], object]], *, projection: str, event: Event) -> bool:
-        """Call the writes unless the event was projected before; see `ReadModel.write`.
+    def write(
+        self, writes: Sequence[Callable[[], object]], *, projection: str, event: Event, after: int
+    ) -> int | None:
+        """Call the writes if it's the event's turn; see `ReadModel.write`.
 
         A write that raises leaves those before it done: memory has no transactions.
         """
@@ -159,9 +190,10 @@ class MemoryReadModel(Locked):
             )
         key = projection, event.stream_id
         with self._lock:
-            if self.last.get(key, 0) >= event.event_id:
-                return False
+            last = self.last.get(key, 0)
+            if not after <= last < event.event_id:
+                return last
             for write in writes:
                 write()
             self.last[key] = event.event_id
-            return True
+            return None

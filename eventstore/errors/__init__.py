@@ -50,6 +50,7 @@ Each can be pickled and copied, with its text and its data.
     │   ├── FailedEventsUnavailable        the queue of failed events could not be reached
     │   └── HandlerUnavailable             what a subscription's handler needs is away; the event comes again
     ├── ReadModelRefused                   a projection's writes can't be done; nothing was written
+    ├── EventsMissing                      a projection was given an event before earlier ones of its stream
     ├── StreamGap                          EventIds of a stream are missing
     ├── UnexpectedItem                     DynamoDB answered with an item that was not asked for
     ├── MalformedItem                      an item of the table that is not an event
@@ -108,6 +109,7 @@ from eventstore.errors.operations import (
     StoreNotEmpty,
 )
 from eventstore.errors.readers import (
+    EventsMissing,
     HandlerFailed,
     HandlerUnavailable,
     IndexingStopped,
@@ -154,6 +156,7 @@ __all__ = [
     "EventStoreError",
     "EventTooLarge",
     "EventUidReused",
+    "EventsMissing",
     "ExpectedVersionAhead",
     "FailedEventsUnavailable",
     "FileExists",

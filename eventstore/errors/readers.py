@@ -128,6 +128,24 @@ class ReadModelRefused(EventStoreError):
         self.reason = reason
 
 
+class EventsMissing(EventStoreError):
+    """A projection was given an event before earlier ones of its stream; nothing was written.
+
+    In a worker it's dealt with: the handler is given what is missing first. `last_event_id` is where the
+    projection stands in the stream.
+    """
+
+    def __init__(self, *, projection: str, stream_id: str, event_id: int, last_event_id: int) -> None:
+        super().__init__(
+            f"the projection {projection!r} is at event {last_event_id} of stream {stream_id!r} and can't "
+            f"take event {event_id}; give it those between first, or let a subscription's worker call it"
+        )
+        self.projection = projection
+        self.stream_id = stream_id
+        self.event_id = event_id
+        self.last_event_id = last_event_id
+
+
 class MalformedBlock(EventStoreError):
     """A block of the log that is missing or can't be read: somebody has changed the log's table."""
 

@@ -63,13 +63,15 @@ while `next` is set: go on until it is null.
 
 _LOG: Final = """\
 The log is the order in which events were put down once and for all. It has each event's address: read the \
-stream for the event. Each stream's entries come in order, and nothing is ever logged before what was read; \
-streams have no order among each other. An event is logged shortly after its append.
+stream for the event. Each stream's entries come in order, but for those logged late after a failure, and \
+nothing is ever logged before what was read; streams have no order among each other. An event is logged \
+shortly after its append.
 
 To follow: handle a page's entries, store its `checkpoint`, ask with `after` = that; when `next` is null, \
-wait a little before asking again. An entry can come twice, in one page or in two: keep the highest eventId \
-that you have handled of each stream, and drop an entry that is not above it. So the number of entries is \
-not the number of events. A checkpoint stays valid whatever is deployed.
+wait a little before asking again. Keep with the checkpoint, of each stream, up to which eventId all is \
+handled. An entry that is not above it is a repeat: drop it. For one that is, read the stream from there up \
+to the entry's eventId and handle all of it: an entry can be missing, or come late, behind a later one. So \
+the number of entries is not the number of events. A checkpoint stays valid whatever is deployed.
 """
 
 

@@ -327,8 +327,8 @@ PROBLEM_TYPES: Final[dict[type[Exception], ProblemType]] = {
         410,
         "The position lies behind the log's end",
         "The log's table was restored or rebuilt since the position was given, or is another one. Drop the "
-        "position and read the log from its beginning; drop each entry whose `eventId` isn't above the last "
-        "one that was handled of its stream.",
+        "position and read the log from its beginning; drop each entry whose `eventId` isn't above the one "
+        "up to which all of its stream is handled.",
     ),
     domain.StoreUnavailable: ProblemType(
         "unavailable",

@@ -39,6 +39,13 @@ class Done:
     """It's known that a projection had taken it before, and not by an earlier try of this worker."""
 
 
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """A projection that the handler calls hasn't taken the events behind this EventId, and not this one."""
+
+    last: int
+
+
 class Attempts:
     """Calls a handler, again after it has raised.
 
@@ -70,10 +77,11 @@ class Attempts:
         self._longest_s = min(_BACKOFF_MAX_S, terms.lease_s / 6)
         self._may_have_done: tuple[str, int] | None = None
 
-    def make(self, event: Event, *, keep: Callable[[], bool]) -> Done | Failure:
+    def make(self, event: Event, *, after: int, keep: Callable[[], bool]) -> Done | Failure | Behind:
         """Try an event until it's handled, or return why it isn't.
 
         Args:
+            after: see `HandlerCall`.
             keep: asked after each pause; False ends the attempts.
 
         Raises:
@@ -83,10 +91,14 @@ class Attempts:
         """
         failure = Failure("")
         for attempt in range(1, self._terms.max_tries + 1):
-            call = HandlerCall((event.stream_id, event.event_id), self._parks_alone)
+            call = HandlerCall((event.stream_id, event.event_id), self._parks_alone, after)
             try:
-                return self._handled(event, call)
+                done = self._handled(event, call)
+                return done if call.behind is None else Behind(call.behind)
             except BaseException as error:
+                # Whatever the handler makes of it: it's no failure of the event.
+                if call.behind is not None and isinstance(error, Exception):
+                    return Behind(call.behind)
                 if call.is_out_of_order or not _is_failure(error):
                     raise
                 failure = self._failure(event, error)

@@ -38,6 +38,11 @@ class Lease:
     """Rises with each write: who sees it rest for long enough knows that the owner is gone."""
     start: Start | None = None
     """The event behind the checkpoint that workers have begun to handle and not ended; None mostly."""
+    horizon_us: int = 0
+    """As `Turn.horizon_us`: an event that's younger, and in none of the blocks that are read back before the
+    checkpoint, was never read."""
+    since_us: int = 0
+    """Older events aren't asked for; 0 for a subscription that began at the beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +83,13 @@ class Checkpoints(Protocol):
         """
         ...
 
-    def begin(self, subscription: str, places: Sequence[BlockPosition]) -> None:
+    def begin(self, subscription: str, places: Sequence[BlockPosition], *, since_us: int = 0) -> None:
         """Make the free leases of a subscription, one a tranche at these places; those there stay.
 
         So a lease that was deleted is made again.
+
+        Args:
+            since_us: kept with each new lease, also as its `horizon_us`.
 
         Raises:
             TranchesChanged: it was begun on a log with another number of tranches.
@@ -99,12 +107,19 @@ class Checkpoints(Protocol):
         ...
 
     def renew(
-        self, subscription: str, lease: Lease, *, place: BlockPosition, start: Start | None = None
+        self,
+        subscription: str,
+        lease: Lease,
+        *,
+        place: BlockPosition,
+        start: Start | None = None,
+        horizon_us: int | None = None,
     ) -> Lease:
         """Raise a lease's counter and store its checkpoint; returns the lease as it is now.
 
         Args:
             start: kept with the lease until the next write; None forgets an earlier one.
+            horizon_us: that of the place; None leaves it as it is.
 
         Raises:
             LeaseLost: it has another owner now, or none, or was deleted; nothing was stored.
@@ -114,7 +129,13 @@ class Checkpoints(Protocol):
         ...
 
     def release(
-        self, subscription: str, lease: Lease, *, place: BlockPosition, start: Start | None = None
+        self,
+        subscription: str,
+        lease: Lease,
+        *,
+        place: BlockPosition,
+        start: Start | None = None,
+        horizon_us: int | None = None,
     ) -> None:
         """Store the checkpoint a last time and free the lease; otherwise as `renew`."""
         ...

@@ -9,10 +9,11 @@ from typing import Final, assert_never
 
 from eventstore.errors import HandlerFailed, MalformedItem, TransientError
 from eventstore.events import Event
-from eventstore.subscriptions.attempts import Attempts, Done, Failure, is_interrupt
+from eventstore.subscriptions.attempts import Attempts, Behind, Done, Failure, is_interrupt
 from eventstore.subscriptions.checkpoints import ParkedEvent
 from eventstore.subscriptions.held import Held
 from eventstore.subscriptions.membership import Membership
+from eventstore.subscriptions.missing import MissingEvents
 from eventstore.subscriptions.terms import OnFailure, Terms
 
 _LOGGER: Final = logging.getLogger("eventstore.subscriptions")
@@ -33,6 +34,7 @@ class Handling:
     """Gives events to a handler, and does with those that fail what `OnFailure` says.
 
     Args:
+        missing: reads what a projection misses.
         still_holds: keeps the worker's leases, and tells whether a tranche is still to be gone on with.
         now_us: microseconds since 1970, UTC.
     """
@@ -42,6 +44,7 @@ class Handling:
         subscription: str,
         *,
         attempts: Attempts,
+        missing: MissingEvents,
         membership: Membership,
         on_failure: OnFailure,
         terms: Terms,
@@ -50,6 +53,7 @@ class Handling:
     ) -> None:
         self._subscription = subscription
         self._attempts = attempts
+        self._missing = missing
         self._membership = membership
         self._on_failure = on_failure
         self._terms = terms
@@ -59,15 +63,27 @@ class Handling:
         self._is_repetition_told = False
         self.counts = Counts()
 
-    def handle(self, tranche: int, held: Held, event: Event | MalformedItem) -> bool:
-        """Handle an event, or decide what becomes of it; False when it's left for the next owner or run."""
+    def handle(self, tranche: int, held: Held, event: Event | MalformedItem, *, after: int) -> bool:
+        """Handle an event, or decide what becomes of it; False when it's left for the next owner or run.
+
+        Args:
+            after: all events of its stream behind this EventId are handled, or not asked for.
+        """
+        # Parked is not handled: a projection has to have taken it meanwhile.
+        return self._handle(tranche, held, event, max(after, held.parked.get(event.stream_id, 0)))
+
+    def _handle(self, tranche: int, held: Held, event: Event | MalformedItem, after: int) -> bool:
         first = held.blocked.get(event.stream_id)
         if first is not None and event.event_id > first:
             behind = f"behind event {first} of its stream, which is parked"
-            return self._park(tranche, event, Failure(behind))
-        outcome = self._try(tranche, held, event) if isinstance(event, Event) else Failure(str(event))
+            return self._park(tranche, held, event, Failure(behind))
+        outcome: Done | Failure | Behind | None = Failure(str(event))
+        if isinstance(event, Event):
+            outcome = self._try(tranche, held, event, after)
         if outcome is None:
             return False
+        if isinstance(outcome, Behind):
+            return self._catch_up(tranche, held, event, outcome.last)
         if isinstance(outcome, Done):
             self._count(held, event, outcome)
             return True
@@ -77,7 +93,15 @@ class Handling:
         held.end(event)
         return is_given_up
 
-    def _try(self, tranche: int, held: Held, event: Event) -> Done | Failure | None:
+    def _catch_up(self, tranche: int, held: Held, event: Event | MalformedItem, last: int) -> bool:
+        """Handle what a projection misses before an event, and then the event."""
+        missing = self._missing.between(event.stream_id, last, event.event_id, since_us=held.since_us)
+        for earlier in missing:
+            if not self._still_holds(tranche, held) or not self._handle(tranche, held, earlier, last):
+                return False
+        return self._handle(tranche, held, event, last)
+
+    def _try(self, tranche: int, held: Held, event: Event, after: int) -> Done | Failure | Behind | None:
         """Give an event to the handler; None when its lease is lost, and it wasn't."""
         earlier = held.starts_of(event)
         if earlier >= self._terms.max_starts:
@@ -89,7 +113,7 @@ class Handling:
         if is_noted and not self._begin(tranche, held, event):
             return None
         try:
-            outcome = self._attempts.make(event, keep=lambda: self._still_holds(tranche, held))
+            outcome = self._attempts.make(event, after=after, keep=lambda: self._still_holds(tranche, held))
         except BaseException as error:
             if isinstance(error, Exception) or is_interrupt(error):
                 held.is_first_owner = False
@@ -99,6 +123,9 @@ class Handling:
             else:
                 held.die(event)
             raise
+        if isinstance(outcome, Behind):
+            held.interrupt()
+            return outcome
         # An event that waits is begun again and again, and still is one.
         held.suspects = max(0, held.suspects - 1)
         held.end(event)
@@ -167,18 +194,19 @@ class Handling:
             return True
         if self._on_failure is OnFailure.PARK_STREAM:
             held.blocked.setdefault(event.stream_id, event.event_id)
-            return self._park(tranche, event, failure)
+            return self._park(tranche, held, event, failure)
         if self._on_failure is OnFailure.PARK:
-            return self._park(tranche, event, failure)
+            return self._park(tranche, held, event, failure)
         assert_never(self._on_failure)
 
-    def _park(self, tranche: int, event: Event | MalformedItem, failure: Failure) -> bool:
+    def _park(self, tranche: int, held: Held, event: Event | MalformedItem, failure: Failure) -> bool:
         """Put an event aside; False when the lease is lost, and nothing was put aside."""
         parked = ParkedEvent(
             tranche, event.stream_id, event.event_id, failure.reason, self._now_us(), failure.traceback
         )
         if not self._membership.park(parked):
             return False
+        held.parked[event.stream_id] = event.event_id
         self.counts.parked += 1
         self._tell("parked", event, failure)
         return True

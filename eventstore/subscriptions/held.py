@@ -23,10 +23,16 @@ class Held:
     """What is stored with the place: the event that's begun there, if its starts are counted."""
     suspects: int
     """So many events are still to be stored before they're begun: the last owner may have died of one."""
+    horizon_us: int
+    """Goes with the place, as `Turn.horizon_us`."""
+    since_us: int
+    """As the lease's."""
     is_first_owner: bool
     """Nobody has handled anything of it for this subscription, and nothing has failed since."""
     reader: TrancheReader | None = None
     unstored: int = 0
+    parked: dict[str, int] = field(default_factory=dict)
+    """Of streams of which this worker has parked events the last one."""
     ended: Start | None = field(init=False)
     """The event that workers have ended within, perhaps this one: what is stored when the lease is freed."""
 
@@ -44,6 +50,8 @@ class Held:
             blocked=blocked,
             start=lease.start,
             suspects=suspects if is_taken_over else 0,
+            horizon_us=lease.horizon_us,
+            since_us=lease.since_us,
             is_first_owner=lease.fence == 1,
         )
 
@@ -74,7 +82,7 @@ class Held:
         self.begin(event)
         self.ended = self.start
 
-    def move(self, place: BlockPosition) -> None:
+    def move(self, place: BlockPosition, horizon_us: int) -> None:
         """Go on behind what is handled, skipped or parked."""
-        self.place = place
+        self.place, self.horizon_us = place, horizon_us
         self.start = self.ended = None

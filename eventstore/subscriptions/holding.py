@@ -8,12 +8,12 @@ from datetime import datetime
 from typing import Final
 
 from eventstore.errors import SubscriptionNotFound, TranchesChanged
-from eventstore.log import BlockPosition, EventLog
-from eventstore.subscriptions.checkpoints import Checkpoints, Group, Start
+from eventstore.log import EventLog
+from eventstore.subscriptions.checkpoints import Checkpoints, Group
 from eventstore.subscriptions.held import Held
 from eventstore.subscriptions.identity import Identity
-from eventstore.subscriptions.membership import Membership
-from eventstore.subscriptions.start import From, places_at
+from eventstore.subscriptions.membership import Membership, Progress
+from eventstore.subscriptions.start import From, cut_us, places_at
 from eventstore.subscriptions.terms import OnFailure, Terms
 
 _LOGGER: Final = logging.getLogger("eventstore.subscriptions")
@@ -55,7 +55,7 @@ class Holding:
             lease_s=terms.lease_s,
             monotonic=monotonic,
             begin=self._begin,
-            place=self._place,
+            progress=self._progress,
             lose=lambda tranche: self.held.pop(tranche, None),
         )
 
@@ -116,7 +116,9 @@ class Holding:
                     sorted(missing),
                     "the beginning" if isinstance(self._from, From) else self._from.isoformat(),
                 )
-            self._checkpoints.begin(self._subscription, places_at(self._log, self._from))
+            self._checkpoints.begin(
+                self._subscription, places_at(self._log, self._from), since_us=cut_us(self._from)
+            )
             group = self._checkpoints.read_group(self._subscription)
         self._begun_with = tranches
         return group
@@ -130,12 +132,12 @@ class Holding:
             if held.blocked:
                 held.blocked = self._blocked(tranche)
 
-    def _place(self, tranche: int, is_freed: bool) -> tuple[BlockPosition, Start | None]:
+    def _progress(self, tranche: int, is_freed: bool) -> Progress:
         held = self.held.get(tranche)
         if held is None:
             lease = self.membership.leases[tranche]
-            return lease.place, lease.start
-        return held.place, held.ended if is_freed else held.start
+            return Progress(lease.place, lease.start, lease.horizon_us)
+        return Progress(held.place, held.ended if is_freed else held.start, held.horizon_us)
 
     def _blocked(self, tranche: int) -> dict[str, int]:
         if self._on_failure is not OnFailure.PARK_STREAM:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Hashable
-from typing import Final
+from typing import Final, NamedTuple
 
 from eventstore.errors import LeaseLost, WorkerIdInUse
 from eventstore.log import BlockPosition
@@ -20,6 +20,15 @@ from eventstore.subscriptions.identity import Identity
 _LOGGER: Final = logging.getLogger("eventstore.subscriptions")
 
 
+class Progress(NamedTuple):
+    """How far a held tranche is handled, to be stored with its lease."""
+
+    place: BlockPosition
+    start: Start | None
+    """The event that's begun there; of a lease that is freed, the one that has ended workers."""
+    horizon_us: int
+
+
 class Membership:
     """Keeps the leases of one worker.
 
@@ -27,8 +36,7 @@ class Membership:
         session: this worker's, which tells it apart from another one of its id.
         begin: makes the leases of tranches that have none, and returns the group; called with what was read.
         lose: is called with a tranche whose lease was taken by another worker, or given up.
-        place: tells how far a tranche is handled, and which event was begun there, to be stored; or, of one
-            that is freed, which event has ended workers.
+        progress: tells how far a held tranche is handled, to be stored; also with one that is freed.
     """
 
     def __init__(
@@ -40,7 +48,7 @@ class Membership:
         lease_s: float,
         monotonic: Callable[[], float],
         begin: Callable[[Group], Group],
-        place: Callable[[int, bool], tuple[BlockPosition, Start | None]],
+        progress: Callable[[int, bool], Progress],
         lose: Callable[[int], object],
     ) -> None:
         self._subscription = subscription
@@ -51,7 +59,7 @@ class Membership:
         self._dead_after_s = lease_s * 2 / 3
         self._monotonic = monotonic
         self._begin = begin
-        self._place = place
+        self._progress = progress
         self._lose = lose
         self._kept_at: float | None = None
         self._seen: dict[Hashable, tuple[object, float]] = {}
@@ -95,9 +103,8 @@ class Membership:
         if self._leave_to_parent():
             return False
         try:
-            place, start = self._place(tranche, False)
             self.leases[tranche] = self._checkpoints.renew(
-                self._subscription, self.leases[tranche], place=place, start=start
+                self._subscription, self.leases[tranche], **self._progress(tranche, False)._asdict()
             )
         except LeaseLost as lost:
             _LOGGER.warning("%s", lost)
@@ -119,9 +126,10 @@ class Membership:
 
     def release(self, tranche: int) -> None:
         """Store the checkpoint and free the lease; nothing is stored when it was taken meanwhile."""
-        place, start = self._place(tranche, True)
         try:
-            self._checkpoints.release(self._subscription, self.leases[tranche], place=place, start=start)
+            self._checkpoints.release(
+                self._subscription, self.leases[tranche], **self._progress(tranche, True)._asdict()
+            )
         except LeaseLost as lost:
             # Free already: by a first try whose answer got lost.
             if lost.taken_by != "":

@@ -7,8 +7,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
-from eventstore.arguments import check_port
-from eventstore.errors import InvalidSubscription, ReadModelRefused
+from eventstore.arguments import check_port, is_whole
+from eventstore.errors import EventsMissing, InvalidSubscription, ReadModelRefused
 from eventstore.events import Event
 from eventstore.subscriptions.terms import check_subscription_name
 from eventstore.synchronous import check_finished, check_synchronous, name_of
@@ -20,15 +20,22 @@ Write_contra = TypeVar("Write_contra", contravariant=True)
 class ReadModel(Protocol[Write_contra]):
     """Where a projection writes."""
 
-    def write(self, writes: Sequence[Write_contra], *, projection: str, event: Event) -> bool:
-        """Write all of it together with the stream's last EventId, or nothing.
+    def write(
+        self, writes: Sequence[Write_contra], *, projection: str, event: Event, after: int
+    ) -> int | None:
+        """Write all of it together with the stream's last EventId if it's the event's turn, or nothing.
+
+        It's its turn while the last EventId is `after` or higher, and lower than its own. A stream of which
+        nothing was written has 0.
 
         Args:
             writes: what to write, at most 99; none just moves the last EventId.
             projection: under which name the last EventIds are kept.
+            after: the stream's events behind this one and before `event` aren't to be written.
 
         Returns:
-            False when this event or a later one of its stream was written before: then nothing was written.
+            None when it was written. Else the last EventId: the event's or a higher one when it was written
+            before, one below `after` when earlier events are still to be written.
 
         Raises:
             ReadModelRefused: a write can't be done, or its own condition failed; nothing was written.
@@ -47,8 +54,13 @@ class HandlerCall:
     address: tuple[str, int]
     parks_alone: bool
     """Later events are handled behind one that has failed, which no projection takes then."""
+    after: int
+    """All events of its stream behind this EventId and before its own were given to the handler, or aren't
+    asked for."""
     is_repeated: bool = False
     """A projection had taken the event before."""
+    behind: int | None = None
+    """The lowest EventId at which a projection stands that was called and misses events between."""
     is_out_of_order: bool = False
     """A projection was called, though `parks_alone`; it has refused to write."""
 
@@ -66,8 +78,11 @@ class Projection(Generic[Write]):
             what it writes then is thrown away, so it should do nothing but return its writes.
         read_model: where they are written.
 
-    The last EventId of the event's stream is written in the same transaction, under the condition that it's
-    lower: a repeat, and a worker that goes on after it has lost its lease, change nothing.
+    The last EventId of the event's stream is written in the same transaction, under the condition that it was
+    the one before, or that none between is asked for. So a repeat, and a worker that goes on after it has
+    lost its lease, change nothing, and an event that comes too early is refused: a worker then gives its
+    handler what is missing first, whatever the log's order. Called without a worker, or in another thread
+    than its handler's, a projection takes a stream's events one after the other, and none may be left out.
 
     Raises:
         InvalidSubscriptionName: the name isn't fit for one.
@@ -88,6 +103,7 @@ class Projection(Generic[Write]):
         """Project one event; False when it, or a later one of its stream, was projected before.
 
         Raises:
+            EventsMissing: it isn't the event's turn yet; nothing was written. A worker deals with it.
             NotSynchronous: `project` returned work that's still to be done; nothing was written.
             InvalidSubscription: it's called for a subscription with `OnFailure.PARK`.
             And what `ReadModel.write` raises; its cost stands there, too.
@@ -104,11 +120,27 @@ class Projection(Generic[Write]):
                 f"{name_of(self._project)} returned {writes!r:.80}; return a list of writes, empty for none"
             )
             raise ReadModelRefused(stream_id=event.stream_id, event_id=event.event_id, reason=told)
-        is_written: object = self._read_model.write(writes, projection=self.name, event=event)
-        check_finished(is_written, "read_model.write", function=self._read_model.write, at=at)
-        if call and is_written is False and call.address == (event.stream_id, event.event_id):
-            call.is_repeated = True
-        return is_written is not False
+        is_calls_own = call is not None and call.address == (event.stream_id, event.event_id)
+        after = call.after if call and is_calls_own else event.event_id - 1
+        last: object = self._read_model.write(writes, projection=self.name, event=event, after=after)
+        check_finished(last, "read_model.write", function=self._read_model.write, at=at)
+        if last is None:
+            return True
+        if not is_whole(last):
+            told = f"{name_of(self._read_model.write)} returned {last!r:.80}; return None or the last EventId"
+            raise ReadModelRefused(stream_id=event.stream_id, event_id=event.event_id, reason=told)
+        if last >= event.event_id:
+            if call and is_calls_own:
+                call.is_repeated = True
+            return False
+        if last >= after:
+            told = f"{name_of(self._read_model.write)} returned {last}, which isn't in the event's way"
+            raise ReadModelRefused(stream_id=event.stream_id, event_id=event.event_id, reason=told)
+        if call and is_calls_own:
+            call.behind = last if call.behind is None else min(last, call.behind)
+        raise EventsMissing(
+            projection=self.name, stream_id=event.stream_id, event_id=event.event_id, last_event_id=last
+        )
 
 
 def parked_alone() -> InvalidSubscription:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from eventstore.errors import MalformedItem
 from eventstore.events import Event
-from eventstore.subscriptions.attempts import Attempts, Done, Failure
+from eventstore.subscriptions.attempts import Attempts, Behind, Done, Failure
 from eventstore.subscriptions.checkpoints import Checkpoints
+from eventstore.subscriptions.missing import MissingEvents
 from eventstore.subscriptions.terms import OnFailure
 from eventstore.subscriptions.tranche_reader import EventBodies
 
@@ -24,10 +26,12 @@ def retry(
     *,
     checkpoints: Checkpoints,
     bodies: EventBodies,
+    missing: MissingEvents,
     attempts: Attempts,
     on_failure: OnFailure,
 ) -> Retried:
     """Try every parked event again; see `Subscription.retry_parked`."""
+    tries = _Tries(subscription, checkpoints=checkpoints, missing=missing, attempts=attempts)
     handled = still_parked = 0
     behind: set[str] = set()
     for parked in checkpoints.read_parked(subscription):
@@ -38,7 +42,7 @@ def retry(
         event = bodies.read_events([address]).get(address)
         outcome: Done | Failure = Failure("the item is missing or damaged")
         if isinstance(event, Event):
-            outcome = attempts.make(event, keep=lambda: True)
+            outcome = tries.make(event, after=event.event_id - 1)
         if isinstance(outcome, Failure):
             still_parked += 1
             if on_failure is not OnFailure.PARK:
@@ -47,3 +51,33 @@ def retry(
             checkpoints.unpark(subscription, parked)
             handled += 1
     return Retried(handled, still_parked)
+
+
+class _Tries:
+    """Tries events, what a projection misses before them first."""
+
+    def __init__(
+        self, subscription: str, *, checkpoints: Checkpoints, missing: MissingEvents, attempts: Attempts
+    ) -> None:
+        self._subscription = subscription
+        self._checkpoints = checkpoints
+        self._missing = missing
+        self._attempts = attempts
+
+    def make(self, event: Event, *, after: int) -> Done | Failure:
+        outcome = self._attempts.make(event, after=after, keep=lambda: True)
+        if not isinstance(outcome, Behind):
+            return outcome
+        last = outcome.last
+        since_us = self._since_us()
+        for earlier in self._missing.between(event.stream_id, last, event.event_id, since_us=since_us):
+            if isinstance(earlier, MalformedItem):
+                return Failure(str(earlier))
+            done = self.make(earlier, after=last)
+            if isinstance(done, Failure):
+                return done
+        return self.make(event, after=last)
+
+    def _since_us(self) -> int:
+        leases = self._checkpoints.read_group(self._subscription).leases.values()
+        return max((lease.since_us for lease in leases), default=0)

@@ -61,32 +61,38 @@ def places_at(log: EventLog, from_: From | datetime) -> list[BlockPosition]:
     from_ = check_start(from_)
     if isinstance(from_, From):
         return [BEGINNING] * log.tranches
-    cut_us = to_us(from_, field="from_") - round(SETTLING_S * 1_000_000)
-    return [_first_block(log, tranche, cut_us) for tranche in range(log.tranches)]
+    return [_first_block(log, tranche, cut_us(from_)) for tranche in range(log.tranches)]
 
 
-def _first_block(log: EventLog, tranche: int, cut_us: int) -> BlockPosition:
+def cut_us(from_: From | datetime) -> int:
+    """Return the Timestamp of which older events aren't asked for: a time less the settling time; else 0."""
+    if isinstance(from_, From):
+        return 0
+    return max(0, to_us(from_, field="from_") - round(SETTLING_S * 1_000_000))
+
+
+def _first_block(log: EventLog, tranche: int, since_us: int) -> BlockPosition:
     """Search the first block that isn't wholly before `cut_us`: blocks 1 ... `low` are, `high` isn't."""
     low, high = 0, 1
-    while not _reaches(log, tranche, high, cut_us):
+    while not _reaches(log, tranche, high, since_us):
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        if _reaches(log, tranche, middle, cut_us):
+        if _reaches(log, tranche, middle, since_us):
             high = middle
         else:
             low = middle
     return BlockPosition(max(1, high - 1), 0)
 
 
-def _reaches(log: EventLog, tranche: int, block: int, cut_us: int) -> bool:
+def _reaches(log: EventLog, tranche: int, block: int, since_us: int) -> bool:
     """Tell whether a block isn't there (yet), or holds an event of the time or younger."""
     there = False
     with suppress(PositionNotInLog):  # not there by far
         for entry in log.read_tranche(tranche, after=BlockPosition(block, 0), limit=10_000):
             if entry.block != block:
                 break
-            if entry.timestamp_us >= cut_us:
+            if entry.timestamp_us >= since_us:
                 return True
             there = True
             if entry.ends_block:

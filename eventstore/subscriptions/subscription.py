@@ -10,13 +10,14 @@ from typing import Final
 from eventstore.arguments import check_functions, check_is, check_port
 from eventstore.errors import InvalidSubscription, MalformedItem, TransientError, WorkerRunning
 from eventstore.events import Event
-from eventstore.log import BlockPosition, EventLog
+from eventstore.log import EventLog
 from eventstore.subscriptions.attempts import Attempts
 from eventstore.subscriptions.checkpoints import Checkpoints
 from eventstore.subscriptions.handling import Counts, Handling
 from eventstore.subscriptions.held import Held
 from eventstore.subscriptions.holding import Holding
 from eventstore.subscriptions.identity import Identity
+from eventstore.subscriptions.missing import MissingEvents
 from eventstore.subscriptions.projection import Projection, parked_alone
 from eventstore.subscriptions.retry import Retried, retry
 from eventstore.subscriptions.start import From, check_names, check_start, check_streams
@@ -89,6 +90,7 @@ class Subscription:
         self._attempts = Attempts(
             self.name, handler, terms=terms, on_failure=on_failure, sleep=self._sleep, jitter=jitter
         )
+        self._missing = MissingEvents(bodies=bodies, names=self._names)
         self._failed_last = -1
         self._identity = Identity(worker)
         self._holding = Holding(
@@ -104,6 +106,7 @@ class Subscription:
         self._handling = Handling(
             self.name,
             attempts=self._attempts,
+            missing=self._missing,
             membership=self._holding.membership,
             on_failure=on_failure,
             terms=terms,
@@ -247,6 +250,7 @@ class Subscription:
             self.name,
             checkpoints=self._checkpoints,
             bodies=self._bodies,
+            missing=self._missing,
             attempts=self._attempts,
             on_failure=self._on_failure,
         )
@@ -257,34 +261,36 @@ class Subscription:
             return 0
         moved = 0
         # Kept only when its page was read to the end: after anything else it begins anew, at the place.
-        reader, held.reader = held.reader or self._reader(tranche, held.place), None
+        reader, held.reader = held.reader or self._reader(tranche, held), None
         for turn in reader.read():
             if not self._still_holds(tranche, held):
                 return moved
-            if turn.event is not None and not self._handle(tranche, held, turn.event):
+            if turn.event is not None and not self._handle(tranche, held, turn.event, turn.after):
                 return moved
             held.unstored += turn.event is not None
             if turn.place is not None:
-                held.move(turn.place)
+                held.move(turn.place, turn.horizon_us)
                 moved += 1
             if not self._holding.store_if_due(tranche, held):
                 return moved
         held.reader = reader
         return moved
 
-    def _reader(self, tranche: int, place: BlockPosition) -> TrancheReader:
+    def _reader(self, tranche: int, held: Held) -> TrancheReader:
         return TrancheReader(
             log=self._log,
             bodies=self._bodies,
             tranche=tranche,
-            place=place,
+            place=held.place,
+            horizon_us=held.horizon_us,
+            since_us=held.since_us,
             names=self._names,
             streams=self._streams,
             terms=self._terms,
         )
 
-    def _handle(self, tranche: int, held: Held, event: Event | MalformedItem) -> bool:
-        return self._handling.handle(tranche, held, event)
+    def _handle(self, tranche: int, held: Held, event: Event | MalformedItem, after: int) -> bool:
+        return self._handling.handle(tranche, held, event, after=after)
 
     def _still_holds(self, tranche: int, held: Held) -> bool:
         return self._holding.still_holds(tranche, held) and not self._stop.is_asked()

@@ -1,17 +1,17 @@
-"""A tranche of the log as events: each stream in order, without holes or repeats."""
+"""A tranche of the log as events: each stream in order, without holes or known repeats."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from eventstore.errors import MalformedItem, PositionNotInLog
 from eventstore.events import Event
 from eventstore.limits import READ_MAX_ADDRESSES
 from eventstore.log import BlockPosition, EventLog, LogEntry
+from eventstore.subscriptions.known import Known, KnownStreams
 from eventstore.subscriptions.terms import Terms
 
 
@@ -40,20 +40,31 @@ class Turn:
     """None for nothing to handle."""
     place: BlockPosition | None
     """The checkpoint when it's handled; None inside of a hole, where there's none."""
+    after: int
+    """All events of its stream behind this EventId and before its own are handled or not asked for."""
+    horizon_us: int
+    """To be stored with the place: no younger event stands in the log before what is read back of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
     address: tuple[str, int] | None
     place: BlockPosition | None
+    after: int = 0
+    horizon_us: int = 0
 
 
 class TrancheReader:
     """Reads a tranche behind a place, and goes on where it was.
 
-    What it remembers are the last EventIds of streams since `Terms.warm_up_blocks` before the place. A
-    stream that's unknown begins with 1 if nothing was passed over since the tranche's beginning; else the
-    log, which has every stream's first entries without holes, is believed.
+    What it knows of a stream is what it has read itself, from `Terms.warm_up_blocks` before the place on: an
+    event is dropped only when it's known. One that's unknown and younger than all that stands further before
+    was never read by anybody, so it's a hole, and filled; an older one is taken for handled until the log
+    brings it.
+
+    Args:
+        horizon_us: as it was stored with the place; see `Turn`.
+        since_us: older events aren't asked for, as the subscription begins with this time.
     """
 
     def __init__(
@@ -63,6 +74,8 @@ class TrancheReader:
         bodies: EventBodies,
         tranche: int,
         place: BlockPosition,
+        horizon_us: int = 0,
+        since_us: int = 0,
         names: Collection[str] | None,
         streams: str,
         terms: Terms,
@@ -74,8 +87,15 @@ class TrancheReader:
         self._streams = streams
         self._terms = terms
         self._place = place
-        self._last: OrderedDict[str, int] = OrderedDict()
-        self._knows_all = False
+        self._read_from = max(1, place.block - terms.warm_up_blocks)
+        # From the tranche's beginning on nothing is unknown but what isn't in the log, or not asked for.
+        self._known = KnownStreams(
+            most=terms.streams_remembered, horizon_us=since_us if self._read_from == 1 else horizon_us
+        )
+        self._stored_us = self._highest_us = horizon_us
+        self._highest_of: dict[int, int] = {}
+        """The highest Timestamp up to the end of each of the last blocks."""
+        self._times: dict[tuple[str, int], int | None] = {}
         self._warm_up()
 
     def read(self) -> Iterator[Turn]:
@@ -84,14 +104,20 @@ class TrancheReader:
         Raises:
             PositionNotInLog: the place lies behind the log's end; see `EventLog.read_tranche`.
 
-        Cost: that of `EventLog.read_tranche` and, for each 100 wanted events, of `read_events`.
+        Cost: that of `EventLog.read_tranche` and, for each 100 wanted events, of `read_events`. For a stream
+        that it meets for the first time behind its beginning, the event before is read, too; those of a page
+        together.
         """
-        entries = self._log.read_tranche(self._tranche, after=self._place, limit=self._terms.page_entries)
+        entries = list(
+            self._log.read_tranche(self._tranche, after=self._place, limit=self._terms.page_entries)
+        )
+        self._times = self._look_before(entries)
         steps: list[_Step] = []
         wanted = 0
-        for entry in list(entries):
+        for entry in entries:
+            horizon_us = self._reach(entry)
             for step in self._steps(entry):
-                steps.append(step)
+                steps.append(replace(step, horizon_us=horizon_us))
                 wanted += step.address is not None
                 if wanted == READ_MAX_ADDRESSES:
                     yield from self._turns(steps)
@@ -104,46 +130,103 @@ class TrancheReader:
         if not stream_id.startswith(self._streams):
             yield _Step(None, entry.position)
             return
-        last = self._last.get(stream_id, 0 if self._knows_all else event_id - 1)
-        if event_id <= last:
+        known = self._known.of(stream_id)
+        if known.has(event_id):
             yield _Step(None, entry.position)
             return
-        for missing in range(last + 1, event_id):
-            yield _Step((stream_id, missing), None)
-        wanted = self._names is None or entry.name in self._names
-        yield _Step((stream_id, event_id) if wanted else None, entry.position)
-        self._remember(stream_id, event_id)
+        is_wanted = self._is_asked_for(entry)
+        is_hole = event_id > known.last + 1 and self._known.is_certain_behind(known)
+        if event_id > known.last and (is_wanted or is_hole):
+            for missing in self._holes(known, entry):
+                yield _Step((stream_id, missing), None, known.lowest_before(missing) - 1)
+                known.add(missing)
+            known.is_settled = True
+        after = known.lowest_before(event_id) - 1
+        yield _Step((stream_id, event_id) if is_wanted else None, entry.position, after)
+        known.add(event_id, entry.timestamp_us)
+        self._known.note(stream_id, known)
+
+    def _holes(self, known: Known, entry: LogEntry) -> Iterator[int]:
+        """Tell which events before a stream's newest entry nobody has read."""
+        first = self._known.first_unhandled(
+            known,
+            entry.event_id,
+            entry.timestamp_us,
+            is_younger=lambda event_id: self._is_younger(entry.stream_id, event_id),
+        )
+        for gap in known.unknown(first, entry.event_id):
+            yield from gap
+
+    def _is_younger(self, stream_id: str, event_id: int) -> bool:
+        address = stream_id, event_id
+        if address not in self._times:
+            self._times |= self._read_times([address])
+        timestamp_us = self._times[address]
+        # A damaged event tells no time, so it isn't known to be handled.
+        return timestamp_us is None or timestamp_us > self._known.horizon_us
+
+    def _look_before(self, entries: Sequence[LogEntry]) -> dict[tuple[str, int], int | None]:
+        """Read at once the times that are mostly asked for: of what precedes a stream's first entry."""
+        before: dict[str, int] = {}
+        horizon_us = self._known.horizon_us
+        for entry in entries if horizon_us else ():
+            is_asked_for = entry.stream_id.startswith(self._streams) and self._is_asked_for(entry)
+            if is_asked_for and entry.timestamp_us > horizon_us and entry.stream_id not in before:
+                known = self._known.of(entry.stream_id)
+                before[entry.stream_id] = 0 if known.ranges else entry.event_id - 1
+        addresses = [address for address in before.items() if address[1]]
+        times: dict[tuple[str, int], int | None] = {}
+        for first in range(0, len(addresses), READ_MAX_ADDRESSES):
+            times |= self._read_times(addresses[first : first + READ_MAX_ADDRESSES])
+        return times
+
+    def _read_times(self, addresses: list[tuple[str, int]]) -> dict[tuple[str, int], int | None]:
+        """Read events' Timestamps: 0 for one that isn't there, None for a damaged one."""
+        found = self._bodies.read_events(addresses)
+        times: dict[tuple[str, int], int | None] = dict.fromkeys(addresses, 0)
+        for address, event in found.items():
+            times[address] = event.timestamp_us if isinstance(event, Event) else None
+        return times
 
     def _turns(self, steps: list[_Step]) -> Iterator[Turn]:
         addresses = [step.address for step in steps if step.address]
         found = self._bodies.read_events(addresses) if addresses else {}
         for step in steps:
             if not step.address:
-                yield Turn(None, step.place)
+                yield Turn(None, step.place, step.after, step.horizon_us)
                 continue
-            event = found.get(step.address) or _missing(*step.address)
+            event = found.get(step.address) or missing_item(*step.address)
             # The names of a hole's events are known only now.
-            wanted = isinstance(event, MalformedItem) or self._names is None or event.name in self._names
-            yield Turn(event if wanted else None, step.place)
+            wanted = isinstance(event, MalformedItem) or self._is_asked_for(event)
+            yield Turn(event if wanted else None, step.place, step.after, step.horizon_us)
+
+    def _is_asked_for(self, one: LogEntry | Event) -> bool:
+        return self._names is None or one.name in self._names
 
     def _warm_up(self) -> None:
-        first = max(1, self._place.block - self._terms.warm_up_blocks)
-        self._knows_all = first == 1
         with suppress(PositionNotInLog):  # the reading behind the place says it, with the place itself
-            for entry in self._log.read_tranche(self._tranche, after=BlockPosition(first, 0)):
+            for entry in self._log.read_tranche(self._tranche, after=BlockPosition(self._read_from, 0)):
                 if entry.position > self._place:
                     return
+                self._reach(entry)
                 if entry.stream_id.startswith(self._streams):
-                    self._remember(entry.stream_id, max(entry.event_id, self._last.get(entry.stream_id, 0)))
+                    known = self._known.of(entry.stream_id)
+                    known.add(entry.event_id, entry.timestamp_us)
+                    # Who handled it has looked what was missing before it.
+                    known.is_settled |= self._is_asked_for(entry)
+                    self._known.note(entry.stream_id, known)
 
-    def _remember(self, stream_id: str, event_id: int) -> None:
-        self._last[stream_id] = event_id
-        self._last.move_to_end(stream_id)
-        if len(self._last) > self._terms.streams_remembered:
-            self._last.popitem(last=False)
-            self._knows_all = False
+    def _reach(self, entry: LogEntry) -> int:
+        """Note how young the log is at an entry; return the horizon of whoever begins behind it."""
+        if entry.block not in self._highest_of:
+            self._highest_of.pop(entry.block - self._terms.warm_up_blocks - 2, None)
+        self._highest_us = max(self._highest_us, entry.timestamp_us)
+        self._highest_of[entry.block] = self._highest_us
+        before = entry.position.block - self._terms.warm_up_blocks - 1
+        return self._highest_of.get(before, self._stored_us)
 
 
-def _missing(stream_id: str, event_id: int) -> MalformedItem:
+def missing_item(stream_id: str, event_id: int) -> MalformedItem:
+    """Return what stands for an event that has no item."""
     reason = "the log leads to it, but the events table has no such item"
     return MalformedItem(stream_id=stream_id, event_id=event_id, reason=reason)

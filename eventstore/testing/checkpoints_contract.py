@@ -111,6 +111,24 @@ class CheckpointsContract(ABC):
         assert checkpoints.renew(NAME, again, place=BlockPosition(3, 3)).start is None
         assert checkpoints.read_group(NAME).leases[0].start is None
 
+    def test_horizon_is_kept_with_the_checkpoint_and_stays_when_none_is_given(
+        self, checkpoints: Checkpoints
+    ) -> None:
+        lease = taken(checkpoints)
+        assert (lease.horizon_us, lease.since_us) == (0, 0)
+        renewed = checkpoints.renew(NAME, lease, place=BlockPosition(3, 2), horizon_us=7)
+        assert checkpoints.renew(NAME, renewed, place=BlockPosition(3, 3)).horizon_us == 7
+        checkpoints.release(NAME, renewed, place=BlockPosition(4, 0), horizon_us=9)
+        assert taken(checkpoints, owner="b").horizon_us == 9
+
+    def test_time_that_a_subscription_begins_with_is_kept(self, checkpoints: Checkpoints) -> None:
+        checkpoints.begin(NAME + "-2", [START], since_us=10**15)
+        lease = checkpoints.read_group(NAME + "-2").leases[0]
+        assert (lease.since_us, lease.horizon_us) == (10**15, 10**15)
+        ours = checkpoints.take(NAME + "-2", lease, owner="a")
+        assert ours
+        assert checkpoints.renew(NAME + "-2", ours, place=START, horizon_us=5).since_us == 10**15
+
     def test_one_of_many_takes_a_lease(self, checkpoints: Checkpoints) -> None:
         lease = checkpoints.read_group(NAME).leases[0]
         with ThreadPoolExecutor(8) as threads:

@@ -13,9 +13,11 @@ import pytest
 
 from eventstore import Event, NewEvent, StoreUnavailable
 from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
+from eventstore.adapters.dynamodb.client import dynamodb_client as library_client
 from eventstore.adapters.dynamodb.event_bodies import DynamoDBEventBodies
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore.adapters.memory_log import MemoryEventLog
 from eventstore.log import tranche_of
 from eventstore.subscriptions import subscribe
 from tests.tables import dynamodb_client, events_table, log_table, subscriptions_table
@@ -55,7 +57,7 @@ def _signals() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_signals")
 def test_the_documents_python_runs(scope: dict[str, Any]) -> None:
-    subscribing, waiting, projecting, passing = re.findall(
+    subscribing, waiting, projecting, passing, following = re.findall(
         r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL
     )
     mails = []
@@ -82,6 +84,18 @@ def test_the_documents_python_runs(scope: dict[str, Any]) -> None:
     assert not told["terms"].transient(ValueError())
 
     client = boto3.client("dynamodb")
+    handled: list[tuple[str, int]] = []
+    told = {"handle": lambda event: handled.append((event.stream_id, event.event_id))}
+    exec(following, told)
+    store = DynamoDBEventStore(client=library_client(), table_name=scope["EVENTS_TABLE"])
+    log = MemoryEventLog(tranches=1)
+    first, second = store.read_stream("order-1")
+    position, done = None, dict[str, int]()
+    for event in (second, first, second):
+        log.append_block(0, [event])
+        position = told["follow"](log, store, position, done)
+    assert (handled, done) == ([("order-1", 1), ("order-1", 2)], {"order-1": 2})
+
     ports = {
         "client": client,
         "log": DynamoDBEventLog(client=client, table_name=scope["LOG_TABLE"]),

@@ -95,7 +95,7 @@ WRITES: dict[str, Callable[[Adapters], object]] = {
     "park": lambda on: on.checkpoints.park("view", LEASE, PARKED),
     "unpark": lambda on: on.checkpoints.unpark("view", PARKED),
     "project": lambda on: on.read_model.write(
-        [{"Put": {"TableName": "t", "Item": {}}}], projection="p", event=EVENT
+        [{"Put": {"TableName": "t", "Item": {}}}], projection="p", event=EVENT, after=0
     ),
     "create a replay": lambda on: on.replays.create(REPLAY),
     "create a replay once": lambda on: on.replays.create(replace(REPLAY, request_key="k")),

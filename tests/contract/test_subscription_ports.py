@@ -290,7 +290,7 @@ def test_taking_a_lease_whose_answer_got_lost_takes_it(tables: Tables, wire: Wir
 def test_projection_whose_answer_got_lost_is_written_once(tables: Tables, wire: Wire) -> None:
     (event,) = tables.append("a", 1)
     wire.faults = ["lost answer"]
-    tables.read_model.write([tables.count_in("x")], projection="p", event=event)
+    tables.read_model.write([tables.count_in("x")], projection="p", event=event, after=0)
 
     assert tables.row("x")["Seen"] == {"N": "1"}
 
@@ -298,8 +298,52 @@ def test_projection_whose_answer_got_lost_is_written_once(tables: Tables, wire: 
 def test_projection_that_meets_another_transaction_is_tried_again(tables: Tables, wire: Wire) -> None:
     (event,) = tables.append("a", 1)
     wire.faults = ["TransactionCanceledException"] * 2
-    assert tables.read_model.write([], projection="p", event=event)
-    assert not tables.read_model.write([], projection="p", event=event)
+    assert tables.read_model.write([], projection="p", event=event, after=0) is None
+    assert tables.read_model.write([], projection="p", event=event, after=0) == 1
+
+
+def test_write_of_a_projection_waits_for_its_turn(tables: Tables) -> None:
+    first, second, third = tables.append("a", 3)
+    write = tables.count_in("x")
+
+    def tried(event: Event, after: int) -> int | None:
+        return tables.read_model.write([write], projection="p", event=event, after=after)
+
+    assert tried(second, 1) == 0
+    assert tried(first, 0) is None
+    assert tried(third, 2) == 1
+    assert tried(third, 1) is None
+    assert [tried(event, 0) for event in (first, second, third)] == [3, 3, 3]
+    assert tables.row("x")["Seen"] == {"N": "2"}
+
+
+def test_write_of_a_projection_whose_turn_it_is_says_when_its_own_condition_failed(tables: Tables) -> None:
+    first, second = tables.append("a", 2)
+    refused = tables.count_in("x")
+    refused["Update"]["ConditionExpression"] = "attribute_exists(Seen)"
+    assert tables.read_model.write([], projection="p", event=first, after=0) is None
+    with pytest.raises(ReadModelRefused, match="a condition of its own writes failed"):
+        tables.read_model.write([refused], projection="p", event=second, after=1)
+    # Not its turn: that is what counts, whatever its writes' own conditions say.
+    assert tables.read_model.write([refused], projection="p", event=first, after=0) == 1
+    assert tables.read_model.write([refused], projection="q", event=second, after=1) == 0
+
+
+def test_projection_on_dynamodb_is_exact_on_a_log_in_the_wrong_order(tables: Tables) -> None:
+    new = [NewEvent.of("Happened", number) for number in range(4)]
+    events = tables.store.append("a", new, expected=0).events
+    for number in (3, 0, 2, 1):
+        tables.log.append_block(tranche_of("a", tranches=2), [events[number]])
+    rows: list[int] = []
+
+    def project(event: Event) -> list[dict[str, Any]]:
+        rows.append(event.event_id)
+        return [tables.count_in("rows")]
+
+    worker = tables.subscribe(Projection(name="rows", project=project, read_model=tables.read_model))
+    worker.step()
+    worker.close()
+    assert (rows, tables.row("rows")["Seen"]) == ([1, 2, 3, 4], {"N": "4"})
 
 
 def test_refused_write_of_a_projection_moves_nothing(tables: Tables) -> None:
@@ -307,13 +351,14 @@ def test_refused_write_of_a_projection_moves_nothing(tables: Tables) -> None:
     refused = tables.count_in("x")
     refused["Update"]["ConditionExpression"] = "attribute_exists(Seen)"
     with pytest.raises(ReadModelRefused, match="a condition of its own writes failed") as caught:
-        tables.read_model.write([refused], projection="p", event=event)
+        tables.read_model.write([refused], projection="p", event=event, after=0)
     assert (caught.value.stream_id, caught.value.event_id) == ("a", 1)
+    writes = [tables.count_in(f"{n}") for n in range(100)]
     with pytest.raises(ReadModelRefused, match="100 writes"):
-        tables.read_model.write([tables.count_in(f"{n}") for n in range(100)], projection="p", event=event)
+        tables.read_model.write(writes, projection="p", event=event, after=0)
 
     assert tables.row("x") == {}
-    assert tables.read_model.write([tables.count_in("x")], projection="p", event=event)
+    assert tables.read_model.write([tables.count_in("x")], projection="p", event=event, after=0) is None
 
 
 # --- what it costs ------------------------------------------------------------------------------------
@@ -365,7 +410,7 @@ def test_keeping_the_group_costs_a_write_for_each_lease_and_one_more_and_a_query
 def test_projecting_an_event_is_one_transaction(tables: Tables) -> None:
     (event,) = tables.append("a", 1)
     meter = Meter.on(tables.client)
-    tables.read_model.write([tables.count_in("x")], projection="p", event=event)
+    tables.read_model.write([tables.count_in("x")], projection="p", event=event, after=0)
     assert meter.requests == ["TransactWriteItems"]
 
 

@@ -42,6 +42,7 @@ ELSEWHERE = {
     domain.OtherVerification,
     domain.BadCheckpoints,
     domain.PublicationStopped,
+    domain.EventsMissing,
     domain.ReadModelRefused,
     domain.RepeatedStream,
     domain.StoreNotEmpty,

@@ -22,6 +22,7 @@ from tests.proof.weaker_delivery import (
     ReportsNoFailures,
     SendsAsRead,
     StoresAhead,
+    WaitsForNoTurn,
     WithoutFence,
     WithoutLastEventId,
     counts_no_starts,
@@ -44,6 +45,7 @@ from tests.simulator.test_defences import (
 
 PROJECTS = replace(SUBSCRIBES, has_failing_handler=False)
 FAILS = replace(SUBSCRIBES, has_projection=False)
+HANDLES = replace(FAILS, on_failure=OnFailure.PARK_STREAM, has_deadly_events=False)
 LONG_REPLAYS = replace(REPLAYS, appends=24)
 
 CASES = {
@@ -110,7 +112,14 @@ CASES = {
         by=WithoutReadBack,
     ),
     "subscription fetches holes": Less(
-        PROJECTS,
+        HANDLES,
+        "lost: a handler with PARK_STREAM",
+        1,
+        replaced="eventstore.subscriptions.tranche_reader.TrancheReader._steps",
+        by=fetches_no_holes,
+    ),
+    "projection waits for an event's turn": Less(
+        replace(PROJECTS, read_model_type=WaitsForNoTurn),
         "lost: a subscription",
         1,
         replaced="eventstore.subscriptions.tranche_reader.TrancheReader._steps",
@@ -138,8 +147,8 @@ CASES = {
         by=takes_all_for_done,
     ),
     "subscription reads back before its checkpoint": Less(
-        PROJECTS,
-        "lost: a subscription",
+        HANDLES,
+        "lost: a handler with PARK_STREAM",
         1,
         replaced="eventstore.subscriptions.tranche_reader.TrancheReader._warm_up",
         by=reads_nothing_back,

@@ -63,10 +63,18 @@ def _without_fence(condition: str) -> str:
 class WithoutLastEventId(DynamoDBReadModel):
     """Writes an event whether or not it, or a later one of its stream, was written before."""
 
-    def _move_last(self, projection: str, event: Event) -> dict[str, Any]:
+    def _move_last(self, projection: str, event: Event, after: int) -> dict[str, Any]:
         conditions = {"ConditionExpression", "ReturnValuesOnConditionCheckFailure"}
-        update = super()._move_last(projection, event)
+        # DynamoDB takes no value that no expression has.
+        update = super()._move_last(projection, event, 0)
         return {name: value for name, value in update.items() if name not in conditions}
+
+
+class WaitsForNoTurn(DynamoDBReadModel):
+    """Writes every event that's later than the last of its stream, whatever was left out."""
+
+    def _move_last(self, projection: str, event: Event, after: int) -> dict[str, Any]:
+        return super()._move_last(projection, event, 0)
 
 
 class StoresAhead(DynamoDBCheckpoints):

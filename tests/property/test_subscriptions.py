@@ -82,11 +82,17 @@ class WatchedCheckpoints(MemoryCheckpoints):
         return ours
 
     def renew(
-        self, subscription: str, lease: Lease, *, place: BlockPosition, start: Start | None = None
+        self,
+        subscription: str,
+        lease: Lease,
+        *,
+        place: BlockPosition,
+        start: Start | None = None,
+        horizon_us: int | None = None,
     ) -> Lease:
         before = self.read_group(subscription).leases[lease.tranche].place
         try:
-            renewed = super().renew(subscription, lease, place=place, start=start)
+            renewed = super().renew(subscription, lease, place=place, start=start, horizon_us=horizon_us)
         except LeaseLost:
             self.refused += 1
             raise
@@ -172,6 +178,7 @@ class World:
                 page_entries=7,
                 max_tries=2,
                 max_starts=self.max_starts,
+                warm_up_blocks=5,
             ),
             worker=f"worker-{self.born}",
             on_failure=self.on_failure,
@@ -183,7 +190,7 @@ class World:
         )
 
     def append(self) -> None:
-        """Append to a stream; the log gets it at once, doubled, or not at all until its next event."""
+        """Append to a stream; the log gets it at once, doubled, late, backwards, or only its last event."""
         stream = f"s-{self.random.randrange(9)}"
         new = [
             NewEvent.of(self.random.choice(NAMES), self.random.randrange(99))
@@ -193,10 +200,15 @@ class World:
         tranche = tranche_of(stream, tranches=TRANCHES)
         if self.random.random() < 0.2:
             events = events[-1:]  # a hole
+        if self.random.random() < 0.2:
+            events.reverse()
         self.log.append_block(tranche, events)
         if self.random.random() < 0.2:
             everything = list(self.store.read_stream(stream))
             self.log.append_block(tranche, everything[self.random.randrange(len(everything)) :])
+        if self.random.random() < 0.2:
+            everything = list(self.store.read_stream(stream))
+            self.log.append_block(tranche, self.random.sample(everything, 1))  # late, or once more
 
     def turn(self) -> None:
         """Let one thing happen."""
@@ -301,13 +313,13 @@ def test_without_a_defence_the_simulation_finds_the_loss(
     elif defence == "order of checkpoint":
         real_handle = subscription.Subscription._handle
 
-        def handle_after_the_checkpoint(self: Any, tranche: int, held: Any, event: Any) -> bool:
+        def handle_after_the_checkpoint(self: Any, tranche: int, held: Any, *event: Any) -> bool:
             # The checkpoint behind the whole page, before any of it is handled.
             entries = list(self._log.read_tranche(tranche, after=held.place, limit=1))
             if entries:
                 held.place = entries[-1].position
             self._holding.membership.store(tranche)
-            return self._holding.held.get(tranche) is held and real_handle(self, tranche, held, event)
+            return self._holding.held.get(tranche) is held and real_handle(self, tranche, held, *event)
 
         monkeypatch.setattr(subscription.Subscription, "_handle", handle_after_the_checkpoint)
     else:

@@ -37,6 +37,7 @@ SAMPLES: Final[dict[str, Any]] = {
     "int": 7,
     "int | None": None,
     "int | str": "exists",
+    "bool": False,
     "list[dict[str, Any] | None]": [{"EventId": {"N": "1"}}, None],
     "object": ("a message", 1),
     "str | None": None,

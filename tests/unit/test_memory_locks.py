@@ -34,7 +34,9 @@ HELD = """
         "log": (log, lambda: log.append_block(0, [event])),
         "checkpoints": (checkpoints := MemoryCheckpoints(), lambda: checkpoints.read_group("view")),
         "replays": (replays := MemoryReplays(), lambda: replays.get("r")),
-        "read model": (model := MemoryReadModel(), lambda: model.write([], projection="p", event=event)),
+        "read model": (
+            model := MemoryReadModel(), lambda: model.write([], projection="p", event=event, after=0)
+        ),
     }
     memory_locks._PATIENCE_S = 0.01
     owner, use = kept[sys.argv[1]]
@@ -95,10 +97,10 @@ INSIDE = """
     codes = []
 
     def write():
-        codes.append(in_child(lambda: model.write([], projection="other", event=event)))
+        codes.append(in_child(lambda: model.write([], projection="other", event=event, after=0)))
 
-    assert model.write([write], projection="p", event=event)
-    assert not model.write([write], projection="p", event=event)
+    assert model.write([write], projection="p", event=event, after=0) is None
+    assert model.write([write], projection="p", event=event, after=0) == 1
     assert codes == [0], codes
     print("whole")
 """

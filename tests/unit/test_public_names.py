@@ -19,7 +19,8 @@ def test_public_names_are_pinned() -> None:
     assert set(eventstore.__all__) == {
         "ANY", "EXISTS", "AllEvents", "Append", "Appended", "BadCheckpoints", "BadExport", "BlockPosition",
         "CompressionUnavailable", "DuplicateEventUid",
-        "EmptyAppend", "Event", "EventLog", "EventStore", "EventStoreError", "EventTooLarge", "Executed",
+        "EmptyAppend", "Event", "EventLog", "EventStore", "EventStoreError", "EventTooLarge", "EventsMissing",
+        "Executed",
         "Expect", "Expected", "ExpectedVersionAhead", "FailedEventsUnavailable", "FileExists", "Head",
         "IndexingStopped",
         "InvalidArgument",

@@ -24,6 +24,7 @@ _NAMES: Final = {
     "#checkpoint": schema.CHECKPOINT,
     "#counter": schema.COUNTER,
     "#fence": schema.FENCE,
+    "#horizon": schema.HORIZON,
     "#item": schema.ITEM,
     "#owner": schema.OWNER,
     "#event": schema.STARTED_EVENT,
@@ -82,7 +83,7 @@ class DynamoDBCheckpoints:
                 workers[worker] = counter
         return Group(leases, workers, tranches)
 
-    def begin(self, subscription: str, places: Sequence[BlockPosition]) -> None:
+    def begin(self, subscription: str, places: Sequence[BlockPosition], *, since_us: int = 0) -> None:
         """Make the free leases of a subscription; see `Checkpoints.begin`."""
         for tranche, place in enumerate(places):
             item = {
@@ -92,6 +93,8 @@ class DynamoDBCheckpoints:
                 schema.CHECKPOINT: items.place_text(place),
                 schema.FENCE: {"N": "0"},
                 schema.COUNTER: {"N": "0"},
+                schema.HORIZON: {"N": str(since_us)},
+                schema.SINCE: {"N": str(since_us)},
             }
             try:
                 self._send(
@@ -123,16 +126,28 @@ class DynamoDBCheckpoints:
         return items.lease_of(answer["Attributes"])
 
     def renew(
-        self, subscription: str, lease: Lease, *, place: BlockPosition, start: Start | None = None
+        self,
+        subscription: str,
+        lease: Lease,
+        *,
+        place: BlockPosition,
+        start: Start | None = None,
+        horizon_us: int | None = None,
     ) -> Lease:
         """Raise a lease's counter and store its checkpoint; see `Checkpoints.renew`."""
-        return self._move(subscription, lease, place, start, removed=())
+        return self._move(subscription, lease, place, start, horizon_us, removed=())
 
     def release(
-        self, subscription: str, lease: Lease, *, place: BlockPosition, start: Start | None = None
+        self,
+        subscription: str,
+        lease: Lease,
+        *,
+        place: BlockPosition,
+        start: Start | None = None,
+        horizon_us: int | None = None,
     ) -> None:
         """Store the checkpoint a last time and free the lease; see `Checkpoints.release`."""
-        self._move(subscription, lease, place, start, removed=("#owner",))
+        self._move(subscription, lease, place, start, horizon_us, removed=("#owner",))
 
     def join(self, subscription: str, worker: str, *, session: str, is_first: bool) -> bool:
         """Raise a worker's counter; see `Checkpoints.join`."""
@@ -207,6 +222,7 @@ class DynamoDBCheckpoints:
         lease: Lease,
         place: BlockPosition,
         start: Start | None,
+        horizon_us: int | None,
         *,
         removed: tuple[str, ...],
     ) -> Lease:
@@ -220,6 +236,9 @@ class DynamoDBCheckpoints:
             }
         else:
             removed = (*removed, "#stream", "#event", "#starts")
+        if horizon_us is not None:
+            set_also += ", #horizon = :horizon"
+            values[":horizon"] = {"N": str(horizon_us)}
         try:
             answer = self._update(
                 subscription,

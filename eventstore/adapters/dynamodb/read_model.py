@@ -56,19 +56,20 @@ class DynamoDBReadModel:
         self._jitter = jitter
         self._sleep = sleep
 
-    def write(self, writes: Sequence[Mapping[str, Any]], *, projection: str, event: Event) -> bool:
+    def write(
+        self, writes: Sequence[Mapping[str, Any]], *, projection: str, event: Event, after: int
+    ) -> int | None:
         """Write all of it together with the stream's last EventId; see `ReadModel.write`."""
         if len(writes) > _MAX_WRITES:
             raise _refused(event, f"it makes {len(writes)} writes; a transaction has room for {_MAX_WRITES}")
-        transaction = [{"Update": self._move_last(projection, event)}, *writes]
+        transaction = [{"Update": self._move_last(projection, event, after)}, *writes]
         for attempt in range(_MAX_TRIES):
             try:
                 send(self._client.transact_write_items, TransactItems=transaction)
-                return True
+                return None
             except SlotsTaken as taken:
-                if taken.items[0]:
-                    _check_last(taken.items[0], event)
-                    return False
+                if taken.is_first:
+                    return _last_in_the_way(taken.items[0], event, after)
                 raise _refused(event, "a condition of its own writes failed") from taken
             except Busy:
                 self._sleep(min(0.5, 0.02 * 2**attempt) * self._jitter())
@@ -80,7 +81,13 @@ class DynamoDBReadModel:
                 raise _refused(event, str(error)) from error
         raise StoreUnavailable(operation="project", reason=f"its items were busy {_MAX_TRIES} times")
 
-    def _move_last(self, projection: str, event: Event) -> dict[str, Any]:
+    def _move_last(self, projection: str, event: Event, after: int) -> dict[str, Any]:
+        is_turn, values = f"{schema.EVENT_ID} < :event", {":event": {"N": str(event.event_id)}}
+        if after:
+            is_turn += f" AND {schema.EVENT_ID} >= :after"
+            values[":after"] = {"N": str(after)}
+        else:
+            is_turn += f" OR attribute_not_exists({schema.EVENT_ID})"
         return {
             "TableName": self._table_name,
             "Key": {
@@ -88,19 +95,24 @@ class DynamoDBReadModel:
                 schema.ITEM: {"S": schema.LAST_ITEM},
             },
             "UpdateExpression": f"SET {schema.EVENT_ID} = :event",
-            "ConditionExpression": f"attribute_not_exists({schema.EVENT_ID}) OR {schema.EVENT_ID} < :event",
-            "ExpressionAttributeValues": {":event": {"N": str(event.event_id)}},
+            "ConditionExpression": is_turn,
+            "ExpressionAttributeValues": values,
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
 
 
-def _check_last(item: Mapping[str, Any], event: Event) -> None:
-    """Refuse what is in the way of an event and is no later EventId: the event would be lost by it."""
+def _last_in_the_way(item: Mapping[str, Any] | None, event: Event, after: int) -> int:
+    """Return the last EventId that's in the way; what is no later or earlier one would lose the event."""
+    if not item:
+        if not after:
+            raise _refused(event, "the stream's last EventId was in its way, and isn't there")
+        return 0
     last = items.last_of(item)
-    if last < event.event_id:
+    if after <= last < event.event_id:
         raise items.malformed(
             item, f"its {schema.EVENT_ID} is {last}, and was in the way of {event.event_id}", items.OF_A_LAST
         )
+    return last
 
 
 def _refused(event: Event, reason: str) -> ReadModelRefused:

@@ -96,9 +96,11 @@ class SlotsTaken(PicklableError):
     They stand in the order of the events; None where the place was free or the engine didn't say.
     """
 
-    def __init__(self, items: list[dict[str, Any] | None]) -> None:
+    def __init__(self, items: list[dict[str, Any] | None], *, is_first: bool = True) -> None:
         super().__init__()
         self.items = items
+        self.is_first = is_first
+        """The first write's condition is among those that failed, whether or not there's an item."""
 
 
 class Busy(StoreUnavailable):
@@ -263,7 +265,8 @@ def _raise_cancelled(error: ClientError, writes: int) -> NoReturn:
         reason = f"{error}: the answer is cut off or not DynamoDB's: it has no reason for the cancellation"
         raise StoreUnavailable(operation=error.operation_name, reason=reason) from error
     if "ConditionalCheckFailed" in codes:
-        raise SlotsTaken([_item(reason) for reason in reasons]) from error
+        is_first = isinstance(reasons[0], dict) and reasons[0].get("Code") == "ConditionalCheckFailed"
+        raise SlotsTaken([_item(reason) for reason in reasons], is_first=is_first) from error
     if codes & PASSING_REASONS and codes <= PASSING_REASONS | {NO_REASON}:
         reason = ", ".join(sorted(codes & PASSING_REASONS))
         raise Busy(operation=error.operation_name, reason=reason) from error

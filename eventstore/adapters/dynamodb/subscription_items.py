@@ -93,6 +93,8 @@ def lease_of(item: Mapping[str, Any]) -> Lease:
         fence=_whole(item, schema.FENCE, OF_A_LEASE),
         counter=_whole(item, schema.COUNTER, OF_A_LEASE),
         start=_start_of(item) if item.keys() & _STARTED else None,
+        horizon_us=_whole(item, schema.HORIZON, OF_A_LEASE),
+        since_us=_whole(item, schema.SINCE, OF_A_LEASE),
     )
 
 

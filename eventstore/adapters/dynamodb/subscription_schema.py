@@ -20,6 +20,9 @@ Counter       N  rises with each write
 StartedStream S  with StartedEvent the event that workers have begun to handle and not ended; absent mostly
 StartedEvent  N
 Starts        N  how many of them
+Horizon       N  microseconds since 1970 UTC: no event is younger that stands further before the checkpoint
+                 than is read back, so an unknown younger one was never read
+Since         N  microseconds since 1970 UTC: older events aren't asked for; 0 for all
 ============  =  ====================================================================================
 
 ``group#worker#<id>``: a worker of the group, with its Counter, and its Session (S), which tells apart workers
@@ -54,6 +57,8 @@ STARTED_STREAM: Final = "StartedStream"
 STARTED_EVENT: Final = "StartedEvent"
 STARTS: Final = "Starts"
 SESSION: Final = "Session"
+HORIZON: Final = "Horizon"
+SINCE: Final = "Since"
 
 STREAM_ID: Final = "StreamId"
 EVENT_ID: Final = "EventId"
