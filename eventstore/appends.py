@@ -74,11 +74,14 @@ def check_transaction(appends: Sequence[Append]) -> None:
     _check_sizes(appends)
 
 
-def stamp(append: Append, *, head: Head, now_us: int, uids: Sequence[str]) -> tuple[Event, ...]:
+def stamp(
+    append: Append, *, head: Head, now_us: int, uids: Sequence[str], written_us: int | None = None
+) -> tuple[Event, ...]:
     """Give new events their places behind a head: EventIds without gaps, Timestamps that only rise.
 
     Args:
         now_us: the writer's clock, read once for all streams of a transaction.
+        written_us: what time it is as far as more is known than the writer's clock.
 
     Raises:
         InvalidEventUid: a UUIDv7 that is too far ahead of the writer's clock.
@@ -92,6 +95,8 @@ def stamp(append: Append, *, head: Head, now_us: int, uids: Sequence[str]) -> tu
     last_us = first_us + len(append.events) - 1
     if last_us > TIMESTAMP_MAX_US:
         raise TimestampOutOfRange(stream_id=append.stream_id, timestamp_us=last_us)
+    now_us = now_us if written_us is None else written_us
+    says_when = abs(first_us - now_us) <= _TOLERANCE_US
     stamped = []
     for index, event in enumerate(append.events):
         slots = EventSlots()
@@ -102,8 +107,14 @@ def stamp(append: Append, *, head: Head, now_us: int, uids: Sequence[str]) -> tu
         slots.metadata = event.metadata
         slots.uid = uids[index]
         slots.timestamp_us = first_us + index
+        slots.written_us = None if says_when else now_us
         stamped.append(slots.freeze())
     return tuple(stamped)
+
+
+def written_us_of(one: Event | Head) -> int:
+    """Return when an event, or a head's last one, was written, in microseconds."""
+    return one.timestamp_us if one.written_us is None else one.written_us
 
 
 def has_to_be_read(head: Head, *, now_us: int) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -98,6 +98,9 @@ class Event:
     uid: str
     timestamp_us: int
     """Microseconds since 1970, UTC; strictly increasing inside a stream."""
+    written_us: int | None = field(default=None, compare=False)
+    """When it was written, where its Timestamp doesn't say so: it was imported, or stands behind a Timestamp
+    that was ahead."""
 
     @property
     def position(self) -> Position:
@@ -107,7 +110,7 @@ class Event:
     @property
     def head(self) -> Head:
         """The head of its stream at the moment of this event: expect it to append without a read."""
-        return Head(self.stream_id, self.event_id, self.timestamp_us)
+        return Head(self.stream_id, self.event_id, self.timestamp_us, self.written_us)
 
     @property
     def time(self) -> datetime:
@@ -137,6 +140,7 @@ class EventSlots:
     metadata: str
     uid: str
     timestamp_us: int
+    written_us: int | None
 
     def freeze(self) -> Event:
         """Become an event, which nobody can change any more; call it when all slots are filled."""
@@ -159,6 +163,8 @@ class Head:
     """The last EventId; 0 for a stream without events."""
     timestamp_us: int
     """The last event's Timestamp; 0 for a stream without events."""
+    written_us: int | None = field(default=None, compare=False)
+    """As of the last event: see `Event.written_us`."""
 
 
 def check_stream_id(stream_id: str, *, field: str = "streamId") -> str:

@@ -19,9 +19,11 @@ from dataclasses import dataclass, field
 from eventstore.arguments import check_functions, check_port
 from eventstore.errors import IndexingStopped, MalformedItem, StoreUnavailable
 from eventstore.events import Event
+from eventstore.journal import Journal, NoJournal
 from eventstore.limits import INDEX_RESERVE_S, LOG_BLOCK_MAX_BYTES, REORDER_WINDOW_S
 from eventstore.log import EventLog, entry_size_bytes, tranche_of
 from eventstore.publication_order import (
+    Missing,
     Plan,
     PublicationOrder,
     PublishedStreams,
@@ -46,6 +48,10 @@ class Indexed:
     """The longest time from an event's Timestamp to its entry; None when none was logged."""
     stopped: IndexingStopped | None
     """Set when a rest of the batch has to be tried again, from its sequence number on."""
+    missing: tuple[Missing, ...] = ()
+    """Events before the batch's that weren't logged by this process, and are deleted."""
+    unjournaled: str | None = None
+    """Why the journal wasn't read or written, if so: events may be logged twice."""
 
 
 class Indexer:
@@ -56,8 +62,9 @@ class Indexer:
     Args:
         reader: reads events back from the table, strongly consistent.
         log: takes the blocks.
-        reorder_window_s: by how much the Timestamps of two events of one stream may differ whose records
-            arrive in the wrong order. 0 trusts the table's stream from batch to batch and spares the reads.
+        journal: what all processes have logged lately; None where there's only this one.
+        reorder_window_s: how long after a later record of one stream an earlier one may still come, by the
+            times at which DynamoDB made them. 0 trusts the table's stream from batch to batch.
         clock_us: tells the time, to be replaced in tests.
 
     Raises:
@@ -69,6 +76,7 @@ class Indexer:
         *,
         reader: StreamReader,
         log: EventLog,
+        journal: Journal | None = None,
         reorder_window_s: float = REORDER_WINDOW_S,
         clock_us: Callable[[], int] = lambda: time.time_ns() // 1_000,
     ) -> None:
@@ -78,7 +86,11 @@ class Indexer:
         self._clock_us = clock_us
         self._logged = PublishedStreams()
         self._order = PublicationOrder(
-            reader=reader, published=self._logged, window_us=window_us(reorder_window_s)
+            reader=reader,
+            published=self._logged,
+            window_us=window_us(reorder_window_s),
+            journal=NoJournal() if journal is None else journal,
+            clock_us=clock_us,
         )
 
     def index(self, records: Sequence[StreamRecord], *, remaining_time_s: Callable[[], float]) -> Indexed:
@@ -119,12 +131,15 @@ class Indexer:
             if failed:
                 trouble = Trouble(block[0].stream_id, block[0].event_id, failed)
                 break
+        unjournaled = self._order.journal({stream_id for stream_id, _ in batch.done - plan.done})
         return Indexed(
             logged=batch.logged,
             blocks=batch.blocks,
             passed_over=tuple(batch.passed_over),
             max_lag_us=batch.max_lag_us,
             stopped=_stopped(records, batch, trouble) if trouble else None,
+            missing=tuple(plan.missing),
+            unjournaled=unjournaled or plan.unjournaled,
         )
 
     def _append(self, tranche: int, block: Sequence[Event | MalformedItem], batch: _Batch) -> str | None:

@@ -36,7 +36,7 @@ VERSION_MAX: Final = 10**15
 ITEM_MAX_BYTES: Final = 400 * 1_024
 """Bytes of one item, attribute names included (DynamoDB: 400 KB)."""
 
-EVENT_OVERHEAD_BYTES: Final = 128
+EVENT_OVERHEAD_BYTES: Final = 168
 """Bytes of an event's item besides the stream id, name, payload and metadata: attribute names, uid
 and numbers (ours, rounded up; a test holds it against DynamoDB's own count)."""
 
@@ -187,26 +187,53 @@ bit). An event with a larger one goes out by reference."""
 
 # --- publication (ours) ---------------------------------------------------------------------------
 
-REORDER_WINDOW_S: Final = 5.0
-"""Seconds by which the Timestamps of two events of one stream may differ while the table's stream still
-delivers the later one first. Two such records part company inside DynamoDB's replication to the stream,
-mostly below a second, or where a partition has just been split; five leave room. The Timestamps are
-compared, never the clock, so a backlog of hours changes nothing."""
+REORDER_WINDOW_S: Final = 30.0
+"""Seconds between the making of two records of one stream within which the table's stream may still deliver
+the later one first (ours): they part company inside DynamoDB's replication to the stream, mostly below a
+second, or where a partition has just been split. DynamoDB's own times of the records are compared, never the
+clock, so a backlog of hours changes nothing."""
+
+WRITTEN_LATE_S: Final = 2 * CLOCK_TOLERANCE_S + CONNECT_TIMEOUT_S + READ_TIMEOUT_S + 1.0
+"""Seconds by which a record can be made after its event was written as the event says (9.5): the writer's
+clock may be behind, a Timestamp says the time to within the same tolerance, the request may take until its
+time-outs, and DynamoDB tells the time of a record in whole seconds."""
 
 READ_BACK_MAX_EVENTS: Final = 1_000
-"""Events of one hole that are read back whole. A wider one comes from a record that was repeated long
-after its time; of it, only what lies within the reorder window is published again."""
+"""Events that are read back before one. A wider hole inside a batch comes from a record that was repeated
+long after its time; of it, only what lies within the reorder window is published again."""
+
+NOT_YET_VISIBLE_S: Final = 60.0
+"""Seconds after the making of a record for which an earlier event that isn't there counts as not yet visible
+(ours): a transaction is complete when its writer is answered, within `REQUEST_MAX_S`. Later it counts as
+deleted."""
 
 STREAMS_REMEMBERED: Final = 10_000
 """Streams whose published events a publisher remembers, about 2 MB of memory."""
+
+JOURNAL_S: Final = 120.0
+"""Seconds back to which a publisher or indexer looks into the journal (ours): the reorder window three times.
+What others did before counts as unknown, which costs a read and a repeat."""
+
+JOURNAL_OVERLAP_S: Final = 1.0
+"""Seconds of the journal that are read again each time (ours): the clocks of two functions, and the time that
+a write takes, may differ by so much. What is missed for it costs a read and a repeat."""
+
+JOURNAL_STREAMS_PER_UNIT: Final = 100
+"""Streams that one write unit tells the journal of (ours: 9 bytes each, and the rest of an item)."""
+
+JOURNAL_MAX_PAGES: Final = 8
+"""Pages of 1 MB of the journal that are read at once, at most (ours): of more, the rest counts as unknown."""
+
+JOURNAL_KEPT_S: Final = 3_600
+"""Seconds after which DynamoDB may delete what stands in the journal (ours)."""
 
 PUBLISH_MAX_TRIES: Final = 5
 """Tries of one event before its batch stops and is left to the stream's own retry; with pauses of up
 to 0.1, 0.2, 0.4 and 0.8 s between them."""
 
-PUBLISH_RESERVE_S: Final = REQUEST_MAX_S
-"""Seconds before the function's deadline at which a batch stops: what one read takes at most, and one call to
-EventBridge or SQS takes less. Give the function several times as much."""
+PUBLISH_RESERVE_S: Final = REQUEST_MAX_S + CONNECT_TIMEOUT_S + READ_TIMEOUT_S
+"""Seconds before the function's deadline at which a batch stops: what one read takes at most (one call to
+EventBridge or SQS takes less), and a write to the journal. Give the function several times as much."""
 
 # --- the log (ours) -------------------------------------------------------------------------------
 
@@ -222,9 +249,9 @@ LOG_BLOCK_MAX_BYTES: Final = 64 * 1_024
 """Bytes of the entries of one block, far below an item's 400 KB: a reader who goes on inside of a block
 reads all of it again."""
 
-INDEX_RESERVE_S: Final = 2 * REQUEST_MAX_S
+INDEX_RESERVE_S: Final = 2 * REQUEST_MAX_S + CONNECT_TIMEOUT_S + READ_TIMEOUT_S
 """Seconds before the function's deadline at which a batch stops being logged: what a read and a write take
-at most."""
+at most, and a write to the journal."""
 
 # --- subscriptions (ours) --------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ from eventstore.arguments import check_functions, check_port
 from eventstore.cloudevents import Entry, EntryFormat
 from eventstore.errors import FailedEventsUnavailable, MalformedItem, NotPublishable, PublicationStopped
 from eventstore.events import Event
+from eventstore.journal import Journal, NoJournal
 from eventstore.limits import (
     PUBLISH_MAX_TRIES,
     PUBLISH_RESERVE_S,
@@ -34,6 +35,7 @@ from eventstore.limits import (
     REORDER_WINDOW_S,
 )
 from eventstore.publication_order import (
+    Missing,
     PublicationOrder,
     PublishedStreams,
     StreamReader,
@@ -93,6 +95,10 @@ class Publication:
     """The longest time from an event's Timestamp to its publication; None when none was published."""
     stopped: PublicationStopped | None
     """Set when a rest of the batch has to be tried again, from its sequence number on."""
+    missing: tuple[Missing, ...] = ()
+    """Events before the batch's that weren't published by this process, and are deleted."""
+    unjournaled: str | None = None
+    """Why the journal wasn't read or written, if so: events may be published twice."""
 
 
 class Publisher:
@@ -105,8 +111,9 @@ class Publisher:
         bus: takes the entries.
         failed_events: takes the addresses of events that can't be published.
         entry_format: writes events as entries; its byte limit is also that of one call.
-        reorder_window_s: by how much the Timestamps of two events of one stream may differ whose records
-            arrive in the wrong order. 0 trusts the table's stream from batch to batch and spares the reads.
+        journal: what all processes have published lately; None where there's only this one.
+        reorder_window_s: how long after a later record of one stream an earlier one may still come, by the
+            times at which DynamoDB made them. 0 trusts the table's stream from batch to batch.
         clock_us, jitter, sleep: time and chance, to be replaced in tests.
 
     Raises:
@@ -120,6 +127,7 @@ class Publisher:
         bus: EventBus,
         failed_events: FailedEvents,
         entry_format: EntryFormat,
+        journal: Journal | None = None,
         reorder_window_s: float = REORDER_WINDOW_S,
         clock_us: Callable[[], int] = lambda: time.time_ns() // 1_000,
         jitter: Callable[[], float] = random.random,
@@ -137,7 +145,11 @@ class Publisher:
         self._sleep = sleep
         self._published = PublishedStreams()
         self._order = PublicationOrder(
-            reader=reader, published=self._published, window_us=window_us(reorder_window_s)
+            reader=reader,
+            published=self._published,
+            window_us=window_us(reorder_window_s),
+            journal=NoJournal() if journal is None else journal,
+            clock_us=clock_us,
         )
 
     def publish(
@@ -164,11 +176,14 @@ class Publisher:
         }
         batch = _Batch(_Queues(queues), set(plan.done))
         trouble = self._send_all(batch, remaining_time_s) or plan.trouble
+        unjournaled = self._order.journal({stream_id for stream_id, _ in batch.done - plan.done})
         return Publication(
             published=batch.published,
             parked=tuple(batch.parked),
             max_lag_us=batch.max_lag_us,
             stopped=_stopped(records, batch, trouble) if trouble else None,
+            missing=tuple(plan.missing),
+            unjournaled=unjournaled or plan.unjournaled,
         )
 
     def _work(self, event: Event | MalformedItem) -> Entry | FailedEvent:

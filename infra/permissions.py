@@ -34,6 +34,7 @@ def publish(
     *,
     table_arn: str,
     stream_arn: str,
+    journal_table_arn: str,
     bus_arn: str,
     failed_events_queue_arn: str,
     dropped_batches_queue_arn: str,
@@ -43,6 +44,7 @@ def publish(
         _read_stream_records(stream_arn),
         _read_facts(table_arn),
         _allow("ReadEvents", table_arn, "dynamodb:BatchGetItem", "dynamodb:Query"),
+        _allow("Journal", journal_table_arn, "dynamodb:PutItem", "dynamodb:Query"),
         _allow("Publish", bus_arn, "events:PutEvents"),
         _allow("Park", failed_events_queue_arn, "sqs:SendMessage"),
         _allow("NameDroppedBatches", dropped_batches_queue_arn, "sqs:SendMessage"),
@@ -50,13 +52,19 @@ def publish(
 
 
 def index(
-    *, table_arn: str, stream_arn: str, log_table_arn: str, dropped_batches_queue_arn: str
+    *,
+    table_arn: str,
+    stream_arn: str,
+    journal_table_arn: str,
+    log_table_arn: str,
+    dropped_batches_queue_arn: str,
 ) -> list[iam.PolicyStatement]:
     """Take the records of one stream, read events again, find the log's last blocks, and put blocks."""
     return [
         _read_stream_records(stream_arn),
         _read_facts(table_arn),
         _allow("ReadEvents", table_arn, "dynamodb:BatchGetItem", "dynamodb:Query"),
+        _allow("Journal", journal_table_arn, "dynamodb:PutItem", "dynamodb:Query"),
         _allow("WriteBlocks", log_table_arn, "dynamodb:PutItem", "dynamodb:Query"),
         _allow("NameDroppedBatches", dropped_batches_queue_arn, "sqs:SendMessage"),
     ]

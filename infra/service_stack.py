@@ -6,6 +6,7 @@ from constructs import Construct
 
 from infra.constructs.http_api import HttpApi
 from infra.constructs.indexer import Indexer
+from infra.constructs.journal_table import JournalTable
 from infra.constructs.publication import Publication
 from infra.constructs.replays import Replays
 from infra.constructs.streams import AppendFunction, ReadFunction
@@ -32,19 +33,27 @@ class ServiceStack(Stack):
             alarms=alarms,
         )
         replays.send_references_to(api.url)
+        journal = JournalTable(self, "Journal", alarms=alarms)
         publication = Publication(
             self,
             "Publication",
             events_table=table,
+            journal_table=journal,
             bus=data.bus,
             api_url=api.url,
             settings=settings,
             alarms=alarms,
         )
         indexer = Indexer(
-            self, "Log", events_table=table, log_table=data.log_table, settings=settings, alarms=alarms
+            self,
+            "Log",
+            events_table=table,
+            journal_table=journal,
+            log_table=data.log_table,
+            settings=settings,
+            alarms=alarms,
         )
-        tables = (table, data.log_table, data.subscriptions_table)
+        tables = (table, data.log_table, data.subscriptions_table, journal)
         features = (api, append, read, publication, indexer, replays, *tables)
         cloudwatch.Dashboard(self, "Dashboard", widgets=[feature.widgets() for feature in features])
         CfnOutput(self, "ApiUrl", value=api.url)

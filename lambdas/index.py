@@ -9,6 +9,7 @@ import os
 from aws_lambda_powertools import Logger, Metrics
 
 from eventstore.adapters.dynamodb.client import dynamodb_client
+from eventstore.adapters.dynamodb.journal import DynamoDBJournal
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.adapters.dynamodb.stream_handler import index_handler
@@ -19,6 +20,7 @@ settings = IndexSettings.from_environ(os.environ)
 client = dynamodb_client()
 indexer = Indexer(
     reader=DynamoDBEventStore(client=client, table_name=settings.events_table),
+    journal=DynamoDBJournal(client=client, table_name=settings.journal_table, consumer="index"),
     log=DynamoDBEventLog(client=client, table_name=settings.log_table, tranches=settings.log_tranches),
 )
 handler = index_handler(

@@ -11,6 +11,7 @@ from aws_lambda_powertools import Logger, Metrics
 
 from eventstore.adapters import eventbridge, sqs
 from eventstore.adapters.dynamodb.client import CLIENT_CONFIG
+from eventstore.adapters.dynamodb.journal import DynamoDBJournal
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.adapters.dynamodb.stream_handler import stream_handler
 from eventstore.cloudevents import EntryFormat
@@ -18,10 +19,10 @@ from eventstore.publish import Publisher
 from settings import PublishSettings
 
 settings = PublishSettings.from_environ(os.environ)
+client = boto3.client("dynamodb", config=CLIENT_CONFIG)
 publisher = Publisher(
-    reader=DynamoDBEventStore(
-        client=boto3.client("dynamodb", config=CLIENT_CONFIG), table_name=settings.events_table
-    ),
+    reader=DynamoDBEventStore(client=client, table_name=settings.events_table),
+    journal=DynamoDBJournal(client=client, table_name=settings.journal_table, consumer="publish"),
     bus=eventbridge.EventBridgeBus(
         client=boto3.client("events", config=eventbridge.CLIENT_CONFIG), bus_name=settings.event_bus
     ),

@@ -64,6 +64,7 @@ _VARIABLES: Final[Mapping[str, Callable[[_Variables], Any]]] = {
     "event_source": lambda of: of.read("EVENT_SOURCE", rules.event_source, "eventstore"),
     "events_table": lambda of: of.read("EVENTS_TABLE", _name),
     "failed_events_queue_url": lambda of: of.read("FAILED_EVENTS_QUEUE_URL", _url),
+    "journal_table": lambda of: of.read("JOURNAL_TABLE", _name),
     "log_table": lambda of: of.read("LOG_TABLE", _name),
     "log_tranches": lambda of: of.read("LOG_TRANCHES", rules.log_tranches),
     "machine_arn": lambda of: of.read("REPLAY_MACHINE", _name),
@@ -129,11 +130,12 @@ class ReadSettings(_Settings):
 class PublishSettings(_Settings):
     """What the publish function needs.
 
-    EVENTS_TABLE, EVENT_BUS, FAILED_EVENTS_QUEUE_URL and API_URL; when they aren't the default:
+    EVENTS_TABLE, JOURNAL_TABLE, EVENT_BUS, FAILED_EVENTS_QUEUE_URL and API_URL; when they aren't the default:
     EVENT_SOURCE (eventstore), PUT_EVENTS_MAX_BYTES, PARTIAL_BATCH (report).
     """
 
     events_table: str
+    journal_table: str
     event_bus: str
     failed_events_queue_url: str
     api_url: str
@@ -145,9 +147,12 @@ class PublishSettings(_Settings):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexSettings(_Settings):
-    """What the index function needs: EVENTS_TABLE, LOG_TABLE, LOG_TRANCHES; PARTIAL_BATCH (report)."""
+    """What the index function needs: EVENTS_TABLE, JOURNAL_TABLE, LOG_TABLE, LOG_TRANCHES; PARTIAL_BATCH
+    (report).
+    """
 
     events_table: str
+    journal_table: str
     log_table: str
     log_tranches: int
     raises_when_stopped: bool

@@ -24,6 +24,7 @@ _INT64: Final = 2**63
 ENVIRON: Final = {
     "AWS_DEFAULT_REGION": "eu-central-1",
     "EVENTS_TABLE": "events",
+    "JOURNAL_TABLE": "journal",
     "EVENT_BUS": "events-bus",
     "FAILED_EVENTS_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/failed",
     "API_URL": "https://api.example.com",
@@ -127,21 +128,33 @@ def load_publish_function(
     dynamodb: Any,
     sleep: Callable[[float], None] = lambda pause_s: None,
     jitter: Callable[[], float] = lambda: 1.0,
+    clock_us: Callable[[], int] | None = None,
     **environ: str,
 ) -> ModuleType:
     """Start an execution environment of the publish function: its real module, on these clients."""
     module = _load("publish", {"events": events, "sqs": sqs, "dynamodb": dynamodb}, environ)
     module.publisher._sleep, module.publisher._jitter = sleep, jitter
+    _set_clock(module.publisher, clock_us)
     return module
 
 
 def load_index_function(
-    *, dynamodb: Any, sleep: Callable[[float], None] = lambda pause_s: None, **environ: str
+    *,
+    dynamodb: Any,
+    sleep: Callable[[float], None] = lambda pause_s: None,
+    clock_us: Callable[[], int] | None = None,
+    **environ: str,
 ) -> ModuleType:
     """Start an execution environment of the index function: its real module, on this client."""
     module = _load("index", {"dynamodb": dynamodb}, environ)
     module.indexer._log._sleep = sleep
+    _set_clock(module.indexer, clock_us)
     return module
+
+
+def _set_clock(consumer: Any, clock_us: Callable[[], int] | None) -> None:
+    if clock_us is not None:
+        consumer._clock_us = consumer._order._clock_us = consumer._order._journal._clock_us = clock_us
 
 
 def _load(name: str, clients: Mapping[str, Any], environ: Mapping[str, str]) -> ModuleType:

@@ -17,7 +17,13 @@ from botocore.session import get_session
 from urllib3.util import Timeout
 
 from eventstore.adapters.dynamodb import client as store_client
-from eventstore.adapters.dynamodb import log_schema, replay_schema, schema, subscription_schema
+from eventstore.adapters.dynamodb import (
+    journal_schema,
+    log_schema,
+    replay_schema,
+    schema,
+    subscription_schema,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -139,6 +145,11 @@ def put_items(client: DynamoDBClient, table_name: str, items: Sequence[Mapping[s
 def log_table(client: DynamoDBClient) -> AbstractContextManager[str]:
     """Have an empty log's table for a while."""
     return _keyed_table(client, "log", "N", log_schema.TRANCHE, log_schema.BLOCK)
+
+
+def journal_table(client: DynamoDBClient) -> AbstractContextManager[str]:
+    """Have an empty journal's table for a while."""
+    return _keyed_table(client, "journal", "S", journal_schema.CONSUMER, journal_schema.WRITTEN_AT)
 
 
 def subscriptions_table(client: DynamoDBClient) -> AbstractContextManager[str]:

@@ -22,6 +22,7 @@ _ENVIRON: Final = {
     "POWERTOOLS_SERVICE_NAME": "bench",
     "POWERTOOLS_METRICS_NAMESPACE": "EventStore",
     "EVENTS_TABLE": "events",
+    "JOURNAL_TABLE": "journal",
     "LOG_TABLE": "log",
     "LOG_TRANCHES": "4",
     "REPLAYS_TABLE": "replays",

@@ -19,6 +19,7 @@ from eventstore.appends import (
     event_size_bytes,
     has_to_be_read,
     stamp,
+    written_us_of,
 )
 from eventstore.arguments import check_flags, check_functions, check_number, check_port
 from eventstore.errors import ExpectedVersionAhead, HeadNotInStream, InvalidArgument, VersionConflict
@@ -121,9 +122,9 @@ class MemoryEventStore(Locked):
         return islice(reversed(events) if backward else iter(events), limit)
 
     def read_times(self, addresses: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
-        """Read the Timestamps of events by their addresses; see `publication_order.StreamReader`."""
+        """Tell when events were written, by their addresses; see `publication_order.StreamReader`."""
         return {
-            (stream_id, event_id): event.timestamp_us
+            (stream_id, event_id): written_us_of(event)
             for stream_id, event_id in addresses
             for event in self.read_stream(stream_id, from_version=event_id, to_version=event_id)
         }

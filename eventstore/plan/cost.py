@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from math import ceil
 from typing import Final
 
+from eventstore.limits import JOURNAL_STREAMS_PER_UNIT
 from eventstore.plan.capacity import (
     READ_UNIT_KB,
     SECONDS_PER_MONTH,
@@ -92,6 +93,11 @@ def _writes(month: _Month, prices: Prices) -> Iterator[Figure]:
         f"${prices.write_units:g} / 1,000,000"
     )
     yield Figure("log_writes", "Writes, log and checkpoints", value, "USD", formula)
+    batches = month.publishes + month.indexings
+    units = ceil(max(month.publish_records, month.index_records) / JOURNAL_STREAMS_PER_UNIT)
+    formula = f"{n(batches)} batches x {units} WCU x ${prices.write_units:g} / 1,000,000"
+    value = batches * units / _MILLION * prices.write_units
+    yield Figure("journal_writes", "Writes, journal", value, "USD", formula)
 
 
 def _reads(month: _Month, prices: Prices) -> Iterator[Figure]:

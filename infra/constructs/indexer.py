@@ -8,6 +8,7 @@ from constructs import Construct
 from infra import permissions
 from infra.constructs.alarms import Alarms
 from infra.constructs.events_table import EventsTable
+from infra.constructs.journal_table import JournalTable
 from infra.constructs.log_table import LogTable
 from infra.constructs.queues import depth
 from infra.constructs.stream_consumer import StreamConsumer, lag_widget
@@ -27,6 +28,7 @@ class Indexer(StreamConsumer):
         id: str,
         *,
         events_table: EventsTable,
+        journal_table: JournalTable,
         log_table: LogTable,
         settings: Settings,
         alarms: Alarms,
@@ -37,10 +39,15 @@ class Indexer(StreamConsumer):
             name="index",
             description="Logs the events of the table's stream.",
             variables={
+                "JOURNAL_TABLE": journal_table.table.table_name,
                 "LOG_TABLE": log_table.table.table_name,
                 **settings.variables("LOG_TRANCHES"),
             },
-            statements=partial(permissions.index, log_table_arn=log_table.table.table_arn),
+            statements=partial(
+                permissions.index,
+                journal_table_arn=journal_table.table.table_arn,
+                log_table_arn=log_table.table.table_arn,
+            ),
             batch_size=settings.log.batch_size,
             window_s=settings.log.window_s,
             max_record_age_s=RECORD_AGE_MAX_S,

@@ -9,6 +9,7 @@ from constructs import Construct
 from infra import permissions
 from infra.constructs.alarms import Alarms
 from infra.constructs.events_table import EventsTable
+from infra.constructs.journal_table import JournalTable
 from infra.constructs.queues import depth, make_queue
 from infra.constructs.stream_consumer import StreamConsumer, lag_widget
 from infra.settings import Settings
@@ -27,6 +28,7 @@ class Publication(StreamConsumer):
         id: str,
         *,
         events_table: EventsTable,
+        journal_table: JournalTable,
         bus: events.IEventBus,
         api_url: str,
         settings: Settings,
@@ -40,6 +42,7 @@ class Publication(StreamConsumer):
             name="publish",
             description="Publishes the events of the table's stream on the bus.",
             variables={
+                "JOURNAL_TABLE": journal_table.table.table_name,
                 "EVENT_BUS": bus.event_bus_name,
                 "FAILED_EVENTS_QUEUE_URL": self.failed_events.queue_url,
                 "API_URL": api_url,
@@ -47,6 +50,7 @@ class Publication(StreamConsumer):
             },
             statements=partial(
                 permissions.publish,
+                journal_table_arn=journal_table.table.table_arn,
                 bus_arn=bus.event_bus_arn,
                 failed_events_queue_arn=self.failed_events.queue_arn,
             ),

@@ -24,9 +24,15 @@ def attribute(key: Key) -> dynamodb.Attribute:
 
 
 def make_table(
-    scope: Construct, *, partition_key: Key, sort_key: Key, retain_data: bool, **more: Any
+    scope: Construct,
+    *,
+    partition_key: Key,
+    sort_key: Key,
+    retain_data: bool,
+    is_restorable: bool = True,
+    **more: Any,
 ) -> dynamodb.TableV2:
-    """The scope's own table: on demand, encrypted, restorable, and retained where data is.
+    """The scope's own table: on demand, encrypted, restorable where that is of use, retained where data is.
 
     `TableV2`, since it is the one that the CDK and DynamoDB develop further; in one Region it costs and
     behaves as `Table` does.
@@ -39,7 +45,7 @@ def make_table(
         billing=dynamodb.Billing.on_demand(),
         encryption=dynamodb.TableEncryptionV2.aws_managed_key(),
         point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
-            point_in_time_recovery_enabled=True
+            point_in_time_recovery_enabled=is_restorable
         ),
         deletion_protection=retain_data,
         removal_policy=RemovalPolicy.RETAIN if retain_data else RemovalPolicy.DESTROY,
@@ -74,7 +80,8 @@ def table_throttles(table: dynamodb.TableV2) -> dict[str, cloudwatch.IMetric]:
 class WatchedTable(Construct):
     """A table with two keys, an alarm for when it's throttled, and widgets.
 
-    `name` begins the titles of its widgets; `throttled` says what the alarm means, and what to do.
+    `name` begins the titles of its widgets; `throttled` says what the alarm means, and what to do; the rest
+    is what `make_table` takes.
     """
 
     def __init__(
@@ -88,10 +95,13 @@ class WatchedTable(Construct):
         throttled: str,
         retain_data: bool,
         alarms: Alarms,
+        **more: Any,
     ) -> None:
         super().__init__(scope, id)
         self._name = name
-        self.table = make_table(self, partition_key=partition_key, sort_key=sort_key, retain_data=retain_data)
+        self.table = make_table(
+            self, partition_key=partition_key, sort_key=sort_key, retain_data=retain_data, **more
+        )
         add_throttle_alarm(self, throttles=table_throttles(self.table), description=throttled, alarms=alarms)
 
     def widgets(self) -> list[cloudwatch.IWidget]:

@@ -44,8 +44,8 @@ def _order(lines: int) -> str:
 
 
 ORDER_4_KB = _order(46)
-KB = NewEvent(name="Happened", payload='"' + "x" * 860 + '"')
-assert EVENT_OVERHEAD_BYTES + 880 < 1_024
+KB = NewEvent(name="Happened", payload='"' + "x" * 820 + '"')
+assert EVENT_OVERHEAD_BYTES + 840 < 1_024
 
 
 @pytest.fixture

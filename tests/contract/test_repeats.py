@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -310,11 +310,11 @@ class Overtaken(DynamoDBEventStore):
         super().__init__(**options)
         self.overtakes = overtakes
 
-    def _write(self, events: list[Event]) -> None:
+    def _write(self, events: list[Event], previous_us: Mapping[tuple[str, int], int]) -> None:
         if self.overtakes:
             self.overtakes -= 1
-            super()._write([replace(events[0], uid=str(uuid4()))])
-        super()._write(events)
+            super()._write([replace(events[0], uid=str(uuid4()))], previous_us)
+        super()._write(events, previous_us)
 
 
 # --- sizes ---------------------------------------------------------------------------------------------

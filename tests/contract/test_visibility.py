@@ -27,7 +27,9 @@ from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
 from eventstore.adapters.dynamodb.replays import DynamoDBReplays, item_from_replay
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.publication_order import PublicationOrder
+from eventstore.journal import NoJournal
+from eventstore.limits import NOT_YET_VISIBLE_S
+from eventstore.publication_order import Missing, PublicationOrder, PublishedStreams, StreamRecord
 from eventstore.replays import Replay
 from tests.half_visible import Address, HalfVisible
 from tests.tables import Meter, boto3s_client, dynamodb_client, events_table
@@ -264,12 +266,18 @@ def test_publication_passes_over_what_was_deleted(table: tuple[str, str]) -> Non
     store, _ = half_visible(table, (), queries=0)
     last = list(store.read_stream("s"))[-1]
     store._client.delete_item(TableName=table[1], Key={"StreamId": {"S": "s"}, "EventId": {"N": "3"}})
-    order = PublicationOrder.__new__(PublicationOrder)
-    order._reader, order._window_us = store, 10**12
+    order = PublicationOrder(
+        reader=store,
+        published=PublishedStreams(),
+        window_us=10**12,
+        journal=NoJournal(),
+        clock_us=lambda: last.timestamp_us + round(NOT_YET_VISIBLE_S * 1_000_000),
+    )
 
-    found = order._read_back(last, above=0, whole=True)
+    plan = order.plan([StreamRecord("1", "s", last.event_id, last)], in_time=lambda: True)
 
-    assert [event.event_id for event in found] == [1, 2, 4]
+    assert [placed.event.event_id for placed in plan.queues["s"]] == [1, 2, 4, 5]
+    assert plan.missing == [Missing("s", 3, 3)]
 
 
 # --- items of others ----------------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ RINGS: dict[str, list[Case]] = {
     ],
     **{
         f"{table}Throttled": [{"reads": once(10)}, {"reads": once(4), "writes": once(6)}]
-        for table in ("Log", "Subscriptions", "Replays")
+        for table in ("Log", "Subscriptions", "Replays", "Journal")
     },
     **{f"{of}Errors": [{"Errors": once(1)}, {"Errors": during(1, 1)}] for of in FUNCTIONS},
     **{f"{of}Throttled": [{"Throttles": once(1)}, {"Throttles": during(3, 50)}] for of in FUNCTIONS},
@@ -102,7 +102,7 @@ QUIET: dict[str, list[Case]] = {
     "EventsThrottled": [{}, {"m0": once(4), "m1": once(5)}, {"m2": each_minute(0), "m3": each_minute(9)}],
     **{
         f"{table}Throttled": [{}, {"reads": once(4), "writes": once(5)}, {"writes": each_minute(9)}]
-        for table in ("Log", "Subscriptions", "Replays")
+        for table in ("Log", "Subscriptions", "Replays", "Journal")
     },
     **{f"{of}Errors": [{}, {"Errors": each_minute(0)}] for of in FUNCTIONS},
     **{f"{of}Throttled": [{}, {"Throttles": each_minute(0)}] for of in FUNCTIONS},

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from eventstore import ANY, EXISTS, Event, EventStoreError, NewEvent, read_log
+from eventstore.adapters.dynamodb.journal import DynamoDBJournal
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.index import Indexer
@@ -20,6 +21,7 @@ INDEX = f"{TABLE}/index/ByTime"
 STORE_ITEM = f"{TABLE} $store"
 """The one item of the table that says how many shards it has."""
 LOG_TABLE = "LogTable81E80B89.Arn"
+JOURNAL_TABLE = "JournalTableE0A5D4A5.Arn"
 STREAM = "EventsTable4B7491D3.StreamArn"
 BUS = "BusEA82B648.Arn"
 FAILED_EVENTS = "PublicationFailedEvents1C4EF162.Arn"
@@ -53,6 +55,7 @@ ALLOWED = {
         ),
         *((f"dynamodb:{action}", TABLE) for action in ("BatchGetItem", "Query")),
         ("dynamodb:GetItem", STORE_ITEM),
+        *((f"dynamodb:{action}", JOURNAL_TABLE) for action in ("PutItem", "Query")),
         ("events:PutEvents", BUS),
         *(("sqs:SendMessage", queue) for queue in (FAILED_EVENTS, DROPPED_BATCHES)),
         *traces_and_log_of("publish"),
@@ -64,7 +67,11 @@ ALLOWED = {
         ),
         *((f"dynamodb:{action}", TABLE) for action in ("BatchGetItem", "Query")),
         ("dynamodb:GetItem", STORE_ITEM),
-        *((f"dynamodb:{action}", LOG_TABLE) for action in ("PutItem", "Query")),
+        *(
+            (f"dynamodb:{action}", table)
+            for action in ("PutItem", "Query")
+            for table in (LOG_TABLE, JOURNAL_TABLE)
+        ),
         ("sqs:SendMessage", UNLOGGED_BATCHES),
         *traces_and_log_of("index"),
     },
@@ -149,7 +156,7 @@ class RecordingClient:
         self.calls: set[tuple[str, str]] = set()
 
     def _record(self, action: str, request: dict[str, Any]) -> dict[str, Any]:
-        table = LOG_TABLE if request["TableName"] == "log" else TABLE
+        table = {"log": LOG_TABLE, "journal": JOURNAL_TABLE}.get(request["TableName"], TABLE)
         if action == "GetItem" and request["Key"]["StreamId"]["S"] == "$store":
             table = STORE_ITEM
         self.calls.add((f"dynamodb:{action}", INDEX if "IndexName" in request else table))
@@ -222,15 +229,18 @@ def test_logging_and_reading_the_log_call_nothing_that_their_roles_do_not_allow(
 
     store = DynamoDBEventStore(client=client, table_name="events")  # type: ignore[arg-type]
     event = Event("order-1", 7, "OrderPlaced", "{}", "{}", "uid", 1)
-    done = Indexer(reader=store, log=log).index(
+    journal = DynamoDBJournal(client=client, table_name="journal", consumer="index")  # type: ignore[arg-type]
+    done = Indexer(reader=store, log=log, journal=journal).index(
         [StreamRecord("1", "order-1", 7, event)], remaining_time_s=lambda: 60.0
     )
-    assert (done.logged, done.stopped) == (1, None)
+    assert (done.logged, done.stopped, done.unjournaled) == (1, None, None)
     assert client.calls == {
         ("dynamodb:BatchGetItem", TABLE),
         ("dynamodb:GetItem", STORE_ITEM),
         ("dynamodb:Query", TABLE),
         ("dynamodb:Query", LOG_TABLE),
         ("dynamodb:PutItem", LOG_TABLE),
+        ("dynamodb:Query", JOURNAL_TABLE),
+        ("dynamodb:PutItem", JOURNAL_TABLE),
     }
     assert client.calls <= ALLOWED["index"]

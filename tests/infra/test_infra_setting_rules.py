@@ -35,6 +35,7 @@ FILLED = {
     "EVENTS_TABLE": "events",
     "EVENT_BUS": "bus",
     "FAILED_EVENTS_QUEUE_URL": "https://sqs.example.com/1/failed",
+    "JOURNAL_TABLE": "journal",
     "LOG_TABLE": "log",
     "LOG_TRANCHES": "4",
     "READ_SHARDS": "3",
@@ -44,7 +45,7 @@ FILLED = {
 }
 RESOURCES = {
     *("API_URL", "EVENTS_TABLE", "EVENT_BUS", "FAILED_EVENTS_QUEUE_URL", "LOG_TABLE", "REPLAYS_TABLE"),
-    "REPLAY_MACHINE",
+    *("JOURNAL_TABLE", "REPLAY_MACHINE"),
 }
 """Variables that name resources of the stacks: no setting."""
 

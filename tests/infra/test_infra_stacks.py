@@ -40,6 +40,9 @@ EMF_METRICS = {
 CFN_LINT = str(Path(sys.executable).parent / "cfn-lint")
 
 
+JOURNAL = "JournalTableE0A5D4A5"
+
+
 def only(found: list[Any]) -> Any:
     assert len(found) == 1
     return found[0]
@@ -59,6 +62,7 @@ def test_logical_ids_of_what_holds_state_never_change(app: Synthesized) -> None:
             "LogTable81E80B89",
             "SubscriptionsTable34714BC1",
             "ReplaysTable0996A4FF",
+            JOURNAL,  # holds nothing that anybody would miss
         },
         "AWS::Events::EventBus": {"BusEA82B648"},
         "AWS::SQS::Queue": {
@@ -111,11 +115,27 @@ def test_log_table_has_the_keys_of_its_schema_and_no_stream(app: Synthesized) ->
 
 
 def test_tables_are_encrypted_and_restorable_and_in_one_region(app: Synthesized) -> None:
-    for table in app.properties("AWS::DynamoDB::GlobalTable"):
+    for name, of in app.resources("AWS::DynamoDB::GlobalTable").items():
+        table = of["Properties"]
         assert table["SSESpecification"] == {"SSEEnabled": True, "SSEType": "KMS"}
         replica = only(table["Replicas"])
         assert replica["Region"] == {"Ref": "AWS::Region"}
-        assert replica["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+        is_restorable = name != JOURNAL
+        assert replica["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": is_restorable}
+
+
+def test_journal_has_the_keys_of_its_schema_and_goes_with_the_functions(app: Synthesized) -> None:
+    resource = app.resources("AWS::DynamoDB::GlobalTable")[JOURNAL]
+    assert JOURNAL in app.service["Resources"]
+    assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Delete", "Delete")
+    table = resource["Properties"]
+    assert table["KeySchema"] == [
+        {"AttributeName": "Consumer", "KeyType": "HASH"},
+        {"AttributeName": "WrittenAt", "KeyType": "RANGE"},
+    ]
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "ExpiresAt", "Enabled": True}
+    assert only(table["Replicas"])["DeletionProtectionEnabled"] is False
+    assert not {"TableName", "StreamSpecification", "GlobalSecondaryIndexes"} & table.keys()
 
 
 @pytest.mark.parametrize(("environment", "retained"), [("dev", True), ("prod", True), ("local", False)])
@@ -124,11 +144,13 @@ def test_data_outlives_its_stacks_but_for_the_local_cloud(
 ) -> None:
     app = apps[environment]
     for kind in ("AWS::DynamoDB::GlobalTable", "AWS::Events::EventBus", "AWS::SQS::Queue"):
-        for resource in app.resources(kind).values():
+        for name, resource in app.resources(kind).items():
+            if name == JOURNAL:
+                continue
             assert resource["DeletionPolicy"] == ("Retain" if retained else "Delete")
             assert resource["UpdateReplacePolicy"] == ("Retain" if retained else "Delete")
-    for table in app.properties("AWS::DynamoDB::GlobalTable"):
-        assert only(table["Replicas"])["DeletionProtectionEnabled"] is retained
+            for replica in resource["Properties"].get("Replicas", ()):
+                assert replica["DeletionProtectionEnabled"] is retained
     data, service = app.stacks
     assert (data.termination_protection, service.termination_protection) == (retained, False)
 
@@ -230,7 +252,11 @@ def test_functions_get_the_resources_they_work_with(prod: Synthesized) -> None:
     assert variables == {
         "append": {"EVENTS_TABLE": "EventsTable4B7491D3"},
         "read": {"EVENTS_TABLE": "EventsTable4B7491D3", "LOG_TABLE": "LogTable81E80B89"},
-        "index": {"EVENTS_TABLE": "EventsTable4B7491D3", "LOG_TABLE": "LogTable81E80B89"},
+        "index": {
+            "EVENTS_TABLE": "EventsTable4B7491D3",
+            "JOURNAL_TABLE": "JournalTableE0A5D4A5",
+            "LOG_TABLE": "LogTable81E80B89",
+        },
         "replay": {
             "EVENTS_TABLE": "EventsTable4B7491D3",
             "REPLAYS_TABLE": "ReplaysTable0996A4FF",
@@ -239,6 +265,7 @@ def test_functions_get_the_resources_they_work_with(prod: Synthesized) -> None:
         "replays": {"REPLAYS_TABLE": "ReplaysTable0996A4FF", "REPLAY_MACHINE": "ReplaysMachine1F18F151"},
         "publish": {
             "EVENTS_TABLE": "EventsTable4B7491D3",
+            "JOURNAL_TABLE": "JournalTableE0A5D4A5",
             "EVENT_BUS": "BusEA82B648",
             "FAILED_EVENTS_QUEUE_URL": "PublicationFailedEvents1C4EF162",
             "API_URL": "HttpApi4E1D4184.ApiEndpoint",
@@ -522,7 +549,7 @@ def test_every_feature_has_its_alarms(prod: Synthesized) -> None:
             f"{of}NotEmpty": (messages, 1)
             for of in ("PublicationFailedEvents", "PublicationDroppedBatches", "LogDroppedBatches")
         },
-        **{f"{of}Throttled": (table, 10) for of in ("Log", "Subscriptions", "Replays")},
+        **{f"{of}Throttled": (table, 10) for of in ("Log", "Subscriptions", "Replays", "Journal")},
         "ReplaysFailed": ("AWS/States/ExecutionsFailed Sum", 1),
     }
     assert {of["Properties"]["TreatMissingData"] for of in alarms.values()} == {"notBreaching"}

@@ -130,7 +130,9 @@ class Import:
             sleep=world.sleep,
             monotonic_s=lambda: world.now_us / 1_000_000,
         )
-        table = self._table_type(client=client, table_name=table_name, facts=facts)
+        table = self._table_type(
+            client=client, table_name=table_name, facts=facts, clock_us=lambda: world.now_us
+        )
         parts = import_events(
             self._path,
             _Told(table, self),

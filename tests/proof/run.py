@@ -43,7 +43,7 @@ from tests.proof.subscribers import subscribe_to
 from tests.proof.wire import Faults, patient_client, wired_client
 from tests.proof.world import World
 from tests.simulator.history import read_history
-from tests.tables import dynamodb_client, events_table, log_table, replays_table
+from tests.tables import dynamodb_client, events_table, journal_table, log_table, replays_table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -107,7 +107,11 @@ def run(endpoint: str, seed: int, plan: Plan | None = None) -> Report:
     """Run once and tell what was found."""
     plan, report = plan or Plan(), Report(seed)
     client = dynamodb_client(endpoint)
-    with events_table(client, is_streamed=True) as table_name, log_table(client) as log_name:
+    with (
+        events_table(client, is_streamed=True) as table_name,
+        log_table(client) as log_name,
+        journal_table(client) as journal_name,
+    ):
         _append(endpoint, table_name, plan=plan, report=report)
         table = _read_table(client, table_name)
         written = read_history(client, _streams_client(endpoint), table_name)
@@ -115,9 +119,9 @@ def run(endpoint: str, seed: int, plan: Plan | None = None) -> Report:
         if addresses != set(written.payloads):
             report.breaches.append("lost: the table and its stream do not tell the same events")
         if plan.publishes:
-            publish(endpoint, written, table, plan=plan, report=report)
+            publish(endpoint, journal_name, written, table, plan=plan, report=report)
         if plan.logs:
-            index(endpoint, log_name, written, table, plan=plan, report=report)
+            index(endpoint, log_name, journal_name, written, table, plan=plan, report=report)
         if plan.subscribes:
             subscribe_to(endpoint, table_name, table, plan=plan, report=report)
         if plan.replays:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from botocore.exceptions import ClientError, ReadTimeoutError
 
+from eventstore.adapters.dynamodb.journal import DynamoDBJournal
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
 from eventstore.adapters.dynamodb.stream_records import stream_records
 from eventstore.index import Indexer
@@ -19,7 +20,6 @@ from tests.fake_aws import FakeSqs, LambdaContext, client_error, load_publish_fu
 from tests.proof.checker import Table, breaches_of_tranche
 from tests.proof.clients import LogReader
 from tests.proof.history import Deliveries
-from tests.proof.imports import IMPORTED_INTO
 from tests.proof.service import Service
 from tests.proof.wire import wired_client
 from tests.proof.world import Killed, World
@@ -36,6 +36,7 @@ from tests.simulator.event_source_mapping import (
 from tests.simulator.history import History as StreamHistory
 from tests.simulator.history import Ledger, address_of
 from tests.simulator.publication import (
+    WINDOW_S,
     Bus,
     Crash,
     Faults,
@@ -51,10 +52,6 @@ if TYPE_CHECKING:
 
 _TRANCHES: Final = 3
 _TIMEOUT_S: Final = 60.0
-# Below the window of 5 s: of one shard's records, and of what waits in the shard beside it.
-_REORDERED_WITHIN_S: Final = 4.9
-_SKEW_S: Final = 4.9
-
 Process = TypeVar("Process")
 
 
@@ -79,13 +76,13 @@ class WorldClock(Clock):
 def _stream(changes: Sequence[Change], world: World, rng: random.Random) -> tuple[list[Shard], MaySend]:
     """Let records overtake others, come twice, and by several shards: one after or beside the other."""
     is_beside = rng.random() < 0.5
-    shuffled = reordered(changes, rng, within_s=_REORDERED_WITHIN_S, in_order=IMPORTED_INTO)
+    shuffled = reordered(changes, rng, within_s=WINDOW_S)
     world.faults["stream record overtaken by a later one of its stream"] += _overtaken(shuffled)
     twice = doubled(shuffled, rng)
     world.faults["stream record doubled"] += len(twice) - len(shuffled)
     if is_beside:
         world.faults["streams' records come by two shards"] += 1
-        return side_by_side(twice, rng, skew_s=_SKEW_S, in_order=IMPORTED_INTO)
+        return side_by_side(twice, rng, skew_s=WINDOW_S)
     world.faults["shard split"] += 1
     return split(twice, rng), always
 
@@ -106,25 +103,29 @@ def _mapping(
     start: Callable[[], Process],
     handle: Callable[[Process, Change, Callable[[], float]], Any],
 ) -> EventSourceMapping:
-    """Make an event source mapping whose function's processes start cold, move between shards, and die."""
-    processes: dict[str, Process] = {}
+    """Make an event source mapping whose function's processes start cold, take any shard's batch, and die."""
+    processes: list[Process | None] = [None] * 4
+    last: dict[str, int] = {}
 
     def function(trigger: Change, shard_id: str) -> Any:
-        if shard_id not in processes or world.chance(0.1):
-            processes[shard_id] = start()
-        elif world.chance(0.1):
-            other = rng.choice(sorted(processes))
-            processes[shard_id], processes[other] = processes[other], processes[shard_id]
+        place = rng.randrange(len(processes))
+        process = processes[place]
+        if process is None or world.chance(0.1):
+            process = processes[place] = start()
+        world.faults[f"{world.role}: another process takes the shard's next batch"] += (
+            last.get(shard_id, place) != place
+        )
+        last[shard_id] = place
         ends_us = world.now_us + round(_TIMEOUT_S * 1_000_000)
         try:
-            answer = handle(processes[shard_id], trigger, lambda: (ends_us - world.now_us) / 1_000_000)
+            answer = handle(process, trigger, lambda: (ends_us - world.now_us) / 1_000_000)
             _perhaps_die(world, 0.1, f"{world.role} killed after its batch, before its answer")
         except Killed as error:
-            del processes[shard_id]
+            processes[place] = None
             raise FunctionError from error
         if world.now_us > ends_us:
             world.faults[f"{world.role} out of time"] += 1
-            del processes[shard_id]
+            processes[place] = None
             raise FunctionError
         return answer
 
@@ -192,6 +193,9 @@ class _Reads:
     def get_item(self, **request: Any) -> Any:
         return self._read(self._client.get_item, request)
 
+    def put_item(self, **request: Any) -> Any:
+        return self._client.put_item(**request)
+
     def _read(self, operation: Callable[..., Any], request: dict[str, Any]) -> Any:
         what = "publisher killed when it read back"
         _perhaps_die(self._world, 0.02, what)
@@ -200,7 +204,9 @@ class _Reads:
         return answer
 
 
-def publish(endpoint: str, written: StreamHistory, table: Table, *, plan: Plan, report: Report) -> None:
+def publish(
+    endpoint: str, journal_name: str, written: StreamHistory, table: Table, *, plan: Plan, report: Report
+) -> None:
     """Publish by the real function; what the bus refuses for good is parked."""
     world, rng = World(f"{report.seed}/publish"), random.Random(f"{report.seed}/published")
     ledger = Ledger()
@@ -232,7 +238,9 @@ def publish(endpoint: str, written: StreamHistory, table: Table, *, plan: Plan, 
                 dynamodb=_Reads(world, wired),
                 sleep=world.sleep,
                 jitter=world.rng.random,
+                clock_us=lambda: world.now_us,
                 EVENTS_TABLE=written.table_name,
+                JOURNAL_TABLE=journal_name,
                 # Loggers are shared by name: this one is to be quiet, not that of other tests.
                 POWERTOOLS_SERVICE_NAME="simulated-publish",
                 POWERTOOLS_LOG_LEVEL="CRITICAL",
@@ -251,7 +259,14 @@ def publish(endpoint: str, written: StreamHistory, table: Table, *, plan: Plan, 
 
 
 def index(
-    endpoint: str, log_name: str, written: StreamHistory, table: Table, *, plan: Plan, report: Report
+    endpoint: str,
+    log_name: str,
+    journal_name: str,
+    written: StreamHistory,
+    table: Table,
+    *,
+    plan: Plan,
+    report: Report,
 ) -> None:
     """Two mappings feed the log at a time, each with half of the streams; others read it meanwhile."""
     world = World(f"{report.seed}/log")
@@ -269,7 +284,14 @@ def index(
             )
 
         def start() -> Indexer:
-            return plan.indexer_type(reader=store, log=log(), clock_us=lambda: world.now_us)
+            journal = DynamoDBJournal(
+                client=wired,
+                table_name=journal_name,
+                consumer="index",
+                clock_us=lambda: world.now_us,
+                random_bytes=world.rng.randbytes,
+            )
+            return plan.indexer_type(reader=store, log=log(), journal=journal, clock_us=lambda: world.now_us)
 
         store = Service(world, wired, written.table_name, plan.faults).store(clock_us=lambda: world.now_us)
         feeding: list[EventSourceMapping] = []

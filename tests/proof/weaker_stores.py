@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from eventstore.store import Append, Appended
 class WithoutCondition(DynamoDBEventStore):
     """Puts events wherever it takes their place to be."""
 
-    def _write(self, events: list[Event]) -> None:
+    def _write(self, events: list[Event], *_: object) -> None:
         for event in events:
             item = item_from_event(event, shard=self._random_shard(self._write_shards))
             send(self._client.put_item, TableName=self._table_name, Item=item)
@@ -72,10 +72,10 @@ class TriesAnew(DynamoDBEventStore):
 class OneByOne(DynamoDBEventStore):
     """Writes the events of an append one after the other, each under its condition."""
 
-    def _write(self, events: list[Event]) -> None:
+    def _write(self, events: list[Event], previous_us: Mapping[tuple[str, int], int]) -> None:
         for place, event in enumerate(events):
             try:
-                super()._write([event])
+                super()._write([event], previous_us)
             except SlotsTaken as taken:
                 behind = len(events) - place - 1
                 raise SlotsTaken([None] * place + taken.items + [None] * behind) from taken
@@ -96,9 +96,9 @@ class TakesGaps(DynamoDBEventStore):
 class BelievesEverySuccess(DynamoDBEventStore):
     """Takes a write for done when something answers 200."""
 
-    def _write(self, events: list[Event]) -> None:
+    def _write(self, events: list[Event], previous_us: Mapping[tuple[str, int], int]) -> None:
         try:
-            super()._write(events)
+            super()._write(events, previous_us)
         except StoreUnavailable as error:
             if not error.reason.startswith("the answer "):
                 raise
@@ -107,9 +107,9 @@ class BelievesEverySuccess(DynamoDBEventStore):
 class GoesByCodes(DynamoDBEventStore):
     """Takes a refusal for lasting whose code it doesn't know, whatever its status is."""
 
-    def _write(self, events: list[Event]) -> None:
+    def _write(self, events: list[Event], previous_us: Mapping[tuple[str, int], int]) -> None:
         try:
-            super()._write(events)
+            super()._write(events, previous_us)
         except StoreUnavailable as error:
             cause = error.__cause__
             if isinstance(cause, ClientError) and cause.response["Error"]["Code"].isdecimal():

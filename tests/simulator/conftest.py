@@ -23,8 +23,8 @@ def simulated(dynamodb_endpoint: str) -> Iterator[tuple[History, Simulation]]:
         aws_secret_access_key="local",
     )
     with events_table(client, is_streamed=True) as table_name:
-        write_history(client, table_name, seed=2_026, appends=140)
-        history = read_history(client, streams, table_name)
+        committed_s = write_history(client, table_name, seed=2_026, appends=140)
+        history = read_history(client, streams, table_name, committed_s)
         yield history, Simulation(history, CachedReads(client))
 
 

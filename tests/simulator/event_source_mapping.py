@@ -43,6 +43,10 @@ class Clock:
     def sleep(self, pause_s: float) -> None:
         self.now_s += pause_s
 
+    def now_us(self) -> int:
+        """Tell it in microseconds, as clocks are injected."""
+        return round(self.now_s * 1_000_000)
+
 
 @dataclass(frozen=True)
 class Record:
@@ -268,7 +272,6 @@ def as_shard(
     changes: Iterable[Change],
     *,
     parents: tuple[str, ...] = (),
-    created_s: Callable[[Change], float] = lambda change: change["dynamodb"]["ApproximateCreationDateTime"],
 ) -> Shard:
     """Make a shard of changes in this order, numbering them anew, as a stream numbers what it holds."""
     records = []
@@ -276,6 +279,6 @@ def as_shard(
     for place, change in enumerate(changes):
         number = f"{42_000_000 + place:028}"
         numbered = {**change, "dynamodb": {**change["dynamodb"], "SequenceNumber": number}}
-        latest_s = max(latest_s, created_s(change))
+        latest_s = max(latest_s, change["dynamodb"]["ApproximateCreationDateTime"])
         records.append(Record(number, latest_s, numbered, len(dumps(numbered))))
     return Shard(shard_id, records, parents)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, overload
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
-from eventstore import Append, Head, NewEvent
+from eventstore import Append, Event, Head, NewEvent
+from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.limits import PUT_EVENTS_MAX_BYTES
+from eventstore.limits import CLOCK_TOLERANCE_S, PUT_EVENTS_MAX_BYTES
 from tests.simulator.event_source_mapping import Change
 
 if TYPE_CHECKING:
@@ -83,46 +85,101 @@ def _says(detail: str, payload: str) -> bool:
     return detail.endswith(f',"data":{payload}}}')
 
 
-def write_history(client: DynamoDBClient, table_name: str, *, seed: int, appends: int) -> None:
-    """Append to streams, one event, several, or to several streams at once; now and then something odd."""
-    rng = random.Random(seed)
-    now_us = _NOON_US
-    store = DynamoDBEventStore(
-        client=client, table_name=table_name, clock_us=lambda: now_us, clock_tolerance_s=None
-    )
-    heads: dict[str, Head] = {}
+class _Writers:
+    """Writers whose clocks differ, whose writes take a while, and who import; `committed_s` is true."""
 
-    def append(*streams: str, most: int) -> None:
-        appends = [
-            Append(name, tuple(new(rng.randint(1, most))), heads.get(name, Head(name, 0, 0)))
-            for name in streams
-        ]
-        for appended in store.transact(appends):
-            heads[appended.stream_id] = appended.head
+    def __init__(self, client: DynamoDBClient, table_name: str, rng: random.Random) -> None:
+        self.now_us = _NOON_US
+        self.committed_s: dict[Address, float] = {}
+        self._client, self._table_name, self._rng = client, table_name, rng
+        self._error_us = 0
+        self._heads: dict[str, Head] = {}
+        self._store = DynamoDBEventStore(
+            client=client,
+            table_name=table_name,
+            clock_us=lambda: self.now_us + self._error_us,
+            clock_tolerance_s=None,
+        )
+
+    def append(self, *appends: tuple[str, Sequence[NewEvent]], error_s: float | None = None) -> None:
+        """Append behind what was written last, by a clock that is off; it takes up to its time-outs."""
+        most_s = CLOCK_TOLERANCE_S if error_s is None else 0.0
+        self._error_us = round((self._rng.uniform(-most_s, most_s) + (error_s or 0.0)) * 1_000_000)
+        called = [Append(name, tuple(new), self._heads.get(name, Head(name, 0, 0))) for name, new in appends]
+        appended = self._store.transact(called)
+        self.now_us += round(self._rng.choices([0.01, 5.5], weights=[9, 1])[0] * 1_000_000)
+        for of in appended:
+            self._heads[of.stream_id] = of.head
+            self._commit(of.events)
+
+    def import_(self, stream_id: str, count: int) -> None:
+        """Import a stream of events of long ago, months apart; others append behind them at once."""
+        table = DynamoDBEventsTable(
+            client=self._client, table_name=self._table_name, clock_us=lambda: self.now_us
+        )
+        for number in range(1, count + 1):
+            at_us = _NOON_US - (count - number + 1) * 30 * 86_400_000_000
+            event = Event(stream_id, number, "Happened", "1", "{}", str(UUID(int=number)), at_us)
+            assert table.put(event, shard=0) is None
+            self.now_us += 3_000
+            self._commit([event])
+        self._heads[stream_id] = self._store.head(stream_id)
+
+    def _commit(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self.committed_s[event.stream_id, event.event_id] = self.now_us / 1_000_000
+
+    def head(self, stream_id: str) -> Head:
+        """The last event of a stream."""
+        return self._heads[stream_id]
+
+    def append_behind(self, stream_id: str, event_id: int, new: Sequence[NewEvent]) -> None:
+        """Append behind an item that is no event."""
+        self._heads[stream_id] = Head(stream_id, event_id, self.now_us)
+        self.append((stream_id, new))
+
+
+def write_history(
+    client: DynamoDBClient, table_name: str, *, seed: int, appends: int
+) -> Mapping[Address, float]:
+    """Append to streams, one event, several, or to several streams at once; now and then something odd.
+
+    Returns:
+        When each event was written, in seconds.
+    """
+    rng = random.Random(seed)
+    writers = _Writers(client, table_name, rng)
+    streams = [f"order-{number}" for number in range(_STREAMS)]
 
     def stream() -> str:
-        return f"order-{min(rng.randrange(_STREAMS), rng.randrange(_STREAMS))}"
+        return streams[min(rng.randrange(len(streams)), rng.randrange(len(streams)))]
 
-    def new(count: int) -> list[NewEvent]:
+    def new(most: int) -> list[NewEvent]:
         return [
             NewEvent.of("Happened", {"n": rng.random(), "text": "é" * rng.randrange(20)})
-            for _ in range(count)
+            for _ in range(rng.randint(1, most))
         ]
 
-    for _ in range(appends):
+    for number in range(appends):
         kind = rng.random()
         if kind < 0.65:
-            append(stream(), most=1)
+            writers.append((stream(), new(1)))
         elif kind < 0.85:
-            append(stream(), most=6)
+            writers.append((stream(), new(6)))
         else:
-            append(*sorted({stream() for _ in range(rng.randint(2, 5))}), most=3)
+            writers.append(*((name, new(3)) for name in sorted({stream() for _ in range(rng.randint(2, 5))})))
+        if number == appends // 3:
+            writers.append(("order-0", new(1)), error_s=86_400.0)
+        if number in {appends // 4, appends // 2}:
+            writers.import_(f"old-{number}", 8)
+            streams.insert(0, f"old-{number}")
         scale_s = rng.choices([0.02, 1.0, 6.0, 4_000.0], weights=[50, 30, 15, 5])[0]
-        now_us += round(rng.random() * scale_s * 1_000_000)
+        writers.now_us += round(rng.random() * scale_s * 1_000_000)
     large = NewEvent(name="Grew", payload=json.dumps("x" * 300_000))
-    store.append("large/é", [*new(1), large, *new(1)], expected=0)
-    _write_an_item_that_is_no_event(client, table_name, store.append("odd", new(2), expected=0).head)
-    store.append("odd", new(2), expected=Head("odd", 3, now_us))
+    writers.append(("large/é", [*new(1), large, *new(1)]))
+    writers.append(("odd", [*new(1), *new(1)]))
+    _write_an_item_that_is_no_event(client, table_name, writers.head("odd"))
+    writers.append_behind("odd", 3, new(1))
     # An event never changes and never goes away. If somebody does it all the same, it's not an event.
     key = {"StreamId": {"S": "odd"}, "EventId": {"N": "1"}}
     client.update_item(
@@ -131,6 +188,7 @@ def write_history(client: DynamoDBClient, table_name: str, *, seed: int, appends
         UpdateExpression="SET GSIKey = :n",
         ExpressionAttributeValues={":n": {"N": "7"}},
     )
+    return writers.committed_s
 
 
 def _write_an_item_that_is_no_event(client: DynamoDBClient, table_name: str, head: Head) -> None:
@@ -138,8 +196,16 @@ def _write_an_item_that_is_no_event(client: DynamoDBClient, table_name: str, hea
     client.put_item(TableName=table_name, Item={**key, "Colour": {"S": "blue"}})
 
 
-def read_history(client: DynamoDBClient, streams: DynamoDBStreamsClient, table_name: str) -> History:
-    """Read the table's stream to its end, as changes in the form that Lambda gives to functions."""
+def read_history(
+    client: DynamoDBClient,
+    streams: DynamoDBStreamsClient,
+    table_name: str,
+    committed_s: Mapping[Address, float] | None = None,
+) -> History:
+    """Read the table's stream to its end, as changes in the form that Lambda gives to functions.
+
+    Each says when it was made: when it was committed, or as the event says, in whole seconds.
+    """
     arn = client.describe_table(TableName=table_name)["Table"]["LatestStreamArn"]
     changes: list[Change] = []
     for shard in streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]:
@@ -152,7 +218,17 @@ def read_history(client: DynamoDBClient, streams: DynamoDBStreamsClient, table_n
                 break
             changes += [_as_lambda_has_it(record, arn) for record in answer["Records"]]
             iterator = answer.get("NextShardIterator")
+    at_s = _NOON_S
+    for change in changes:
+        at_s = (committed_s or {}).get(address_of(change)) or _written_s(change) or at_s
+        change["dynamodb"]["ApproximateCreationDateTime"] = float(int(at_s))
     return History(table_name, changes, dict(_payloads(changes)))
+
+
+def _written_s(change: Change) -> float | None:
+    image = change["dynamodb"].get("NewImage", {})
+    at_us = image.get("WrittenAt", image.get("Timestamp"))
+    return int(at_us["N"]) / 1_000_000 if at_us else None
 
 
 def _as_lambda_has_it(record: Any, arn: str) -> Change:
@@ -175,11 +251,6 @@ def address_of(change: Change) -> Address:
     return keys["StreamId"]["S"], int(keys["EventId"]["N"])
 
 
-@overload
-def time_s(change: Change, *, otherwise_s: float = _NOON_S) -> float: ...
-@overload
-def time_s(change: Change, *, otherwise_s: None) -> float | None: ...
-def time_s(change: Change, *, otherwise_s: float | None = _NOON_S) -> float | None:
-    """Tell the Timestamp of a change's event in seconds; some time for an item that has none."""
-    timestamp = change["dynamodb"].get("NewImage", {}).get("Timestamp")
-    return int(timestamp["N"]) / 1_000_000 if timestamp else otherwise_s
+def created_s(change: Change) -> float:
+    """Tell when a record was made, in seconds."""
+    return float(change["dynamodb"]["ApproximateCreationDateTime"])

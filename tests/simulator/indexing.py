@@ -15,6 +15,7 @@ from eventstore.adapters.dynamodb.log import DynamoDBEventLog
 from tests.fake_aws import load_index_function
 from tests.simulator.event_source_mapping import Clock, EventSourceMapping, MaySend, Settings, Shard, always
 from tests.simulator.history import Address, History
+from tests.simulator.journal_table import JOURNAL_TABLE, JournalTable
 from tests.simulator.publication import (
     CachedReads,
     Crash,
@@ -40,7 +41,6 @@ class LogFaults:
     """Before the put or after it."""
     reads_failing: float = 0.05
     cold_starts: float = 0.1
-    changes_of_environment: float = 0.1
 
 
 NO_LOG_FAULTS: Final = LogFaults(**dict.fromkeys(LogFaults.__dataclass_fields__, 0.0))
@@ -86,12 +86,14 @@ class _DynamoDB:
         self, reads: CachedReads, table: LogTable, faults: LogFaults, clock: Clock, rng: random.Random
     ) -> None:
         self._reads, self._table, self._faults, self._clock, self._rng = reads, table, faults, clock, rng
+        self._journal = JournalTable()
         self._failing_reads = Outages(rng, faults.reads_failing)
         self._failing_puts = Outages(rng, faults.puts_throttled)
 
     def query(self, **request: Any) -> Any:
         self._failing_reads.refuse_some("Query")
-        return (self._table if request["TableName"] == LOG_TABLE else self._reads).query(**request)
+        tables = {LOG_TABLE: self._table, JOURNAL_TABLE: self._journal}
+        return tables.get(request["TableName"], self._reads).query(**request)
 
     def batch_get_item(self, **request: Any) -> Any:
         return self._failing_reads.leave_some(self._reads, request)
@@ -100,6 +102,9 @@ class _DynamoDB:
         return self._reads.get_item(**request)
 
     def put_item(self, **request: Any) -> Any:
+        if request["TableName"] == JOURNAL_TABLE:
+            self._failing_puts.refuse_some("PutItem")
+            return self._journal.put_item(**request)
         chance = self._rng.random
         self._clock.sleep(30.0 if chance() < self._faults.puts_slow else 0.01)
         if chance() < self._faults.crashes:
@@ -157,6 +162,8 @@ class LogSimulation:
             return load_index_function(
                 dynamodb=client,
                 sleep=clock.sleep,
+                clock_us=clock.now_us,
+                JOURNAL_TABLE=JOURNAL_TABLE,
                 EVENTS_TABLE=self._history.table_name,
                 LOG_TABLE=LOG_TABLE,
                 LOG_TRANCHES=str(TRANCHES),
@@ -168,7 +175,7 @@ class LogSimulation:
 
         mapping = EventSourceMapping(
             shards,
-            _Lambda(start, faults, clock, rng),
+            _Lambda(start, faults, clock, rng, environments=2 * len(shards)),
             settings=settings or Settings(batch_size=rng.choice([1, 2, 3, 5, 10, 40])),
             clock=clock,
             rng=rng,

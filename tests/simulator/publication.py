@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
 from types import ModuleType, SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from unittest.mock import patch
+from zlib import crc32
 
 from botocore.exceptions import ReadTimeoutError
 
 from eventstore import IndexingStopped, PublicationStopped
-from eventstore.limits import REQUEST_MAX_TRIES
+from eventstore.limits import REORDER_WINDOW_S, REQUEST_MAX_TRIES
 from tests.fake_aws import FakeEventBridge, FakeSqs, LambdaContext, client_error, load_publish_function
 from tests.simulator.event_source_mapping import (
     Change,
@@ -28,12 +29,15 @@ from tests.simulator.event_source_mapping import (
     always,
     as_shard,
 )
-from tests.simulator.history import Address, History, Ledger, address_of, time_s
+from tests.simulator.history import Address, History, Ledger, address_of, created_s
+from tests.simulator.journal_table import JOURNAL_TABLE, JournalTable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 _TIMEOUT_S: Final = 60.0
+WINDOW_S: Final = REORDER_WINDOW_S - 0.1
+"""Seconds within which a record may come behind a later one."""
 
 
 class Crash(Exception):
@@ -80,7 +84,6 @@ class Faults:
     parks_failing: float = 0.1
     reads_failing: float = 0.03
     cold_starts: float = 0.1
-    changes_of_environment: float = 0.1
 
 
 NO_FAULTS: Final = Faults(**dict.fromkeys(Faults.__dataclass_fields__, 0.0))
@@ -135,6 +138,9 @@ class Run:
     bus: Bus
     discarded: set[Address]
     breaches: list[str]
+    journal: JournalTable
+    reads: int
+    """Requests to the events' table."""
 
 
 class Simulation:
@@ -168,16 +174,19 @@ class Simulation:
         ledger = Ledger()
         bus = Bus(faults, self._history, ledger, clock, rng)
         sqs = FakeSqs(fault=lambda: _maybe(rng, faults.parks_failing, "SendMessage"), on_sent=ledger.park)
-        reads = _FailingReads(self._dynamodb, Outages(rng, faults.reads_failing))
+        journal = JournalTable()
+        client = _FailingReads(self._dynamodb, journal, Outages(rng, faults.reads_failing))
 
         def start() -> ModuleType:
             return load_publish_function(
                 events=bus,
                 sqs=sqs,
-                dynamodb=reads,
+                dynamodb=client,
                 sleep=clock.sleep,
                 jitter=rng.random,
+                clock_us=clock.now_us,
                 EVENTS_TABLE=self._history.table_name,
+                JOURNAL_TABLE=JOURNAL_TABLE,
                 # Loggers are shared by name: this one is to be quiet, not that of other tests.
                 POWERTOOLS_SERVICE_NAME="simulated-publish",
                 POWERTOOLS_LOG_LEVEL="CRITICAL",
@@ -186,7 +195,7 @@ class Simulation:
 
         mapping = EventSourceMapping(
             shards,
-            _Lambda(start, faults, clock, rng),
+            _Lambda(start, faults, clock, rng, environments=2 * len(shards)),
             settings=settings or Settings(batch_size=rng.choice([1, 2, 3, 5, 10, 40])),
             clock=clock,
             rng=rng,
@@ -195,7 +204,8 @@ class Simulation:
         with pauses_in_virtual_time(clock, rng):
             mapping.run()
         discarded = _discarded(shards, mapping)
-        return Run(ledger, mapping, bus, discarded, ledger.breaches(self._history, discarded=discarded))
+        breaches = ledger.breaches(self._history, discarded=discarded)
+        return Run(ledger, mapping, bus, discarded, breaches, journal, client.reads)
 
 
 @contextmanager
@@ -206,34 +216,42 @@ def pauses_in_virtual_time(clock: Clock, rng: random.Random) -> Iterator[None]:
         yield
 
 
+class _ColdStarts(Protocol):
+    @property
+    def cold_starts(self) -> float: ...
+
+
 class _Lambda:
-    """Execution environments: each shard mostly keeps its own; they start cold, crash and time out."""
+    """Execution environments: any of them takes any shard's batch; they start cold, crash and time out."""
 
     def __init__(
-        self, start: Callable[[], ModuleType], faults: Faults, clock: Clock, rng: random.Random
+        self,
+        start: Callable[[], ModuleType],
+        faults: _ColdStarts,
+        clock: Clock,
+        rng: random.Random,
+        *,
+        environments: int,
     ) -> None:
         self._start, self._faults, self._clock, self._rng = start, faults, clock, rng
-        self._environments: dict[str, ModuleType] = {}
+        self._environments: list[ModuleType | None] = [None] * environments
 
-    def __call__(self, trigger: Change, shard_id: str) -> Any:
-        chance = self._rng.random
-        if shard_id not in self._environments or chance() < self._faults.cold_starts:
-            self._environments[shard_id] = self._start()
-        elif chance() < self._faults.changes_of_environment:
-            other = self._rng.choice(sorted(self._environments))
-            mine, theirs = self._environments[shard_id], self._environments[other]
-            self._environments[shard_id], self._environments[other] = theirs, mine
+    def __call__(self, trigger: Change, _shard_id: str) -> Any:
+        place = self._rng.randrange(len(self._environments))
+        environment = self._environments[place]
+        if environment is None or self._rng.random() < self._faults.cold_starts:
+            environment = self._environments[place] = self._start()
         ends_s = self._clock.now_s + _TIMEOUT_S
         context = LambdaContext(remaining_time_s=lambda: ends_s - self._clock.now_s)
         try:
-            answer = self._environments[shard_id].handler(trigger, context)
+            answer = environment.handler(trigger, context)
         except (PublicationStopped, IndexingStopped) as error:
             raise FunctionError from error
         except Crash as error:
-            del self._environments[shard_id]
+            self._environments[place] = None
             raise FunctionError from error
         if self._clock.now_s > ends_s:
-            del self._environments[shard_id]
+            self._environments[place] = None
             raise FunctionError
         return answer
 
@@ -267,14 +285,25 @@ class Outages:
 
 
 class _FailingReads:
-    def __init__(self, reads: CachedReads, outages: Outages) -> None:
-        self._reads, self._outages = reads, outages
+    """One client for the events' table and the journal's, with faults."""
+
+    def __init__(self, reads: CachedReads, journal: JournalTable, outages: Outages) -> None:
+        self._reads, self._journal, self._outages = reads, journal, outages
+        self.reads = 0
 
     def query(self, **request: Any) -> Any:
         self._outages.refuse_some("Query")
+        if request["TableName"] == JOURNAL_TABLE:
+            return self._journal.query(**request)
+        self.reads += 1
         return self._reads.query(**request)
 
+    def put_item(self, **request: Any) -> Any:
+        self._outages.refuse_some("PutItem")
+        return self._journal.put_item(**request)
+
     def batch_get_item(self, **request: Any) -> Any:
+        self.reads += 1
         return self._outages.leave_some(self._reads, request)
 
     def get_item(self, **request: Any) -> Any:
@@ -299,26 +328,10 @@ def _discarded(shards: Iterable[Shard], mapping: EventSourceMapping) -> set[Addr
 # --- how a stream's records reach the function ------------------------------------------------------
 
 
-def reordered(
-    changes: Sequence[Change], rng: random.Random, *, within_s: float, in_order: Collection[str] = ()
-) -> list[Change]:
-    """Let records overtake others whose Timestamp is at most so many seconds older.
-
-    Args:
-        in_order: streams that keep their own order, and come when they were written, not at their Timestamps.
-    """
-    at_s, keys = time_s(changes[0]) if changes else 0.0, []
-    for change in changes:
-        if address_of(change)[0] not in in_order:
-            at_s = time_s(change, otherwise_s=at_s)
-        keys.append(at_s + rng.random() * within_s)
-    result = [changes[place] for place in sorted(range(len(changes)), key=keys.__getitem__)]
-    for stream_id in in_order:
-        places = [place for place, change in enumerate(result) if address_of(change)[0] == stream_id]
-        ordered = [change for change in changes if address_of(change)[0] == stream_id]
-        for place, change in zip(places, ordered, strict=True):
-            result[place] = change
-    return result
+def reordered(changes: Sequence[Change], rng: random.Random, *, within_s: float) -> list[Change]:
+    """Let records overtake others that were made at most so many seconds before."""
+    keys = [created_s(change) + rng.random() * within_s for change in changes]
+    return [changes[place] for place in sorted(range(len(changes)), key=keys.__getitem__)]
 
 
 def doubled(changes: Sequence[Change], rng: random.Random, *, share: float = 0.05) -> list[Change]:
@@ -333,7 +346,15 @@ def doubled(changes: Sequence[Change], rng: random.Random, *, share: float = 0.0
 
 def one_shard(changes: Sequence[Change]) -> list[Shard]:
     """All records in one shard."""
-    return [as_shard("shard-0", changes, created_s=time_s)]
+    return [as_shard("shard-0", changes)]
+
+
+def by_stream(changes: Sequence[Change], *, count: int) -> list[Shard]:
+    """Several shards, each with all events of its streams."""
+    parts: list[list[Change]] = [[] for _ in range(count)]
+    for change in changes:
+        parts[crc32(address_of(change)[0].encode()) % count].append(change)
+    return [as_shard(f"shard-{n}", part) for n, part in enumerate(parts)]
 
 
 def split(changes: Sequence[Change], rng: random.Random) -> list[Shard]:
@@ -344,32 +365,31 @@ def split(changes: Sequence[Change], rng: random.Random) -> list[Shard]:
     for change in changes[end:]:
         halves[sides.setdefault(address_of(change)[0], rng.randrange(2))].append(change)
     return [
-        as_shard("shard-0", changes[:end], created_s=time_s),
-        as_shard("shard-1", halves[0], parents=("shard-0",), created_s=time_s),
-        as_shard("shard-2", halves[1], parents=("shard-0",), created_s=time_s),
+        as_shard("shard-0", changes[:end]),
+        as_shard("shard-1", halves[0], parents=("shard-0",)),
+        as_shard("shard-2", halves[1], parents=("shard-0",)),
     ]
 
 
 def side_by_side(
-    changes: Sequence[Change], rng: random.Random, *, skew_s: float = inf, in_order: Collection[str] = ()
+    changes: Sequence[Change], rng: random.Random, *, skew_s: float = inf
 ) -> tuple[list[Shard], MaySend]:
-    """Two shards without kinship; each stream's events come by both, but for those that keep their order.
+    """Two shards without kinship; each stream's events come by both.
 
     Args:
-        skew_s: by how much, in Timestamps, a shard may run ahead of whatever waits in the other. Repeats,
-            events of streams in order, and items without a Timestamp hold nothing back and aren't held.
+        skew_s: how much later than whatever waits in the other shard a record may have been made. Repeats
+            hold nothing back and aren't held.
     """
     halves: tuple[list[Change], list[Change]] = ([], [])
     times_s: tuple[list[float | None], list[float | None]] = ([], [])
     seen: set[Address] = set()
     for change in changes:
         address = address_of(change)
-        half = 0 if address[0] in in_order else rng.randrange(2)
+        half = rng.randrange(2)
         halves[half].append(change)
-        is_free = address[0] in in_order or address in seen
-        times_s[half].append(None if is_free else time_s(change, otherwise_s=None))
+        times_s[half].append(None if address in seen else created_s(change))
         seen.add(address)
-    shards = [as_shard(f"shard-{n}", half, created_s=time_s) for n, half in enumerate(halves)]
+    shards = [as_shard(f"shard-{n}", half) for n, half in enumerate(halves)]
     own_s: dict[int, float] = {}
     waits_s: dict[int, float] = {}
     for shard, of_shard in zip(shards, times_s, strict=True):

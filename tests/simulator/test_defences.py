@@ -18,42 +18,37 @@ from eventstore.publication_order import Placed, PublicationOrder, PublishedStre
 from eventstore.publish import Publication, Publisher, Refusal, _Batch, _Pending
 from tests.simulator.event_source_mapping import Change, Settings, Shard
 from tests.simulator.history import History, address_of
-from tests.simulator.publication import Simulation, one_shard, reordered, side_by_side
+from tests.simulator.publication import WINDOW_S, Simulation, one_shard, reordered, side_by_side
 
 
 class AsTheyArrive(PublicationOrder):
     """Leaves a stream's events in the order of their records."""
 
     def _queue(
-        self,
-        stream_id: str,
-        events: dict[int, tuple[int, Event | MalformedItem]],
-        *,
-        nothing_missing_before: bool,
+        self, _stream_id: str, events: dict[int, tuple[int, StreamRecord]], *_: object
     ) -> Iterator[Placed]:
-        return (Placed(place, event) for place, event in events.values())
+        return (Placed(place, record.event) for place, record in events.values())
 
 
 class WithoutReadBack(PublicationOrder):
     """Fills holes inside a batch, but does not look for what precedes it."""
 
-    def _read_back(self, event: Event, *, above: int, whole: bool) -> list[Event | MalformedItem]:
-        return super()._read_back(event, above=above, whole=whole) if whole else []
+    def _read_back(self, *args: Any, whole: bool, **options: Any) -> list[Event | MalformedItem]:
+        return super()._read_back(*args, whole=whole, **options) if whole else []
 
 
-class TakesAnyPredecessorForOld(PublicationOrder):
-    """Looks at what precedes a batch, but not at its Timestamp."""
+class TakesAllForOld(PublicationOrder):
+    """Takes everything that precedes a batch for old."""
 
-    def _complete(self, firsts: Sequence[Event]) -> set[str]:
-        addresses = self._reader.read_times([(event.stream_id, event.event_id - 1) for event in firsts])
-        return {stream_id for stream_id, _ in addresses}
+    def _is_old(self, written_us: int | None, _record: StreamRecord) -> bool:
+        return written_us is not None
 
 
 class WithoutHoles(PublicationOrder):
     """Looks for what precedes a batch, but does not fill the holes inside it."""
 
-    def _read_back(self, event: Event, *, above: int, whole: bool) -> list[Event | MalformedItem]:
-        return [] if whole else super()._read_back(event, above=above, whole=whole)
+    def _read_back(self, *args: Any, whole: bool, **options: Any) -> list[Event | MalformedItem]:
+        return [] if whole else super()._read_back(*args, whole=whole, **options)
 
 
 class TrustsAllThatCameBefore(PublishedStreams):
@@ -137,7 +132,7 @@ def of_events(history: History) -> list[Change]:
 
 
 def one_shard_out_of_order(history: History, rng: random.Random) -> list[Shard]:
-    return one_shard(reordered(of_events(history), rng, within_s=4.9))
+    return one_shard(reordered(of_events(history), rng, within_s=WINDOW_S))
 
 
 def two_shards_that_part(history: History, rng: random.Random) -> list[Shard]:
@@ -167,7 +162,7 @@ def test_with_all_defences_nothing_is_found(history: History, simulation: Simula
     [
         ({"PublicationOrder": AsTheyArrive}, "order"),
         ({"PublicationOrder": WithoutReadBack}, "order"),
-        ({"PublicationOrder": TakesAnyPredecessorForOld}, "order"),
+        ({"PublicationOrder": TakesAllForOld}, "order"),
         ({"PublicationOrder": WithoutHoles}, "order"),
         ({"Publisher": SharesCalls}, "order"),
         ({"Publisher": NeverStops}, "order"),

@@ -14,7 +14,15 @@ from eventstore.publication_order import StreamRecord, Trouble
 from tests.simulator.event_source_mapping import Settings, Shard
 from tests.simulator.history import History
 from tests.simulator.indexing import NO_LOG_FAULTS, LogFaults, LogSimulation
-from tests.simulator.publication import Simulation, doubled, one_shard, reordered, side_by_side, split
+from tests.simulator.publication import (
+    WINDOW_S,
+    Simulation,
+    doubled,
+    one_shard,
+    reordered,
+    side_by_side,
+    split,
+)
 from tests.simulator.test_defences import AsTheyArrive, WithoutHoles, WithoutReadBack
 
 
@@ -35,7 +43,7 @@ def test_one_shard_with_records_out_of_order_and_doubled(
     history: History, log_simulation: LogSimulation, seed: int
 ) -> None:
     rng = random.Random(seed)
-    changes = doubled(reordered(history.changes, rng, within_s=4.9), rng)
+    changes = doubled(reordered(history.changes, rng, within_s=WINDOW_S), rng)
     run = log_simulation.run(one_shard(changes), seed=seed, lives=seed % 2 == 0)
     assert run.breaches == []
     assert run.mapping.discarded == []
@@ -46,7 +54,7 @@ def test_shard_that_is_split_and_its_children(
     history: History, log_simulation: LogSimulation, seed: int
 ) -> None:
     rng = random.Random(seed)
-    changes = doubled(reordered(history.changes, rng, within_s=4.9), rng)
+    changes = doubled(reordered(history.changes, rng, within_s=WINDOW_S), rng)
     assert log_simulation.run(split(changes, rng), seed=seed, lives=seed % 2 == 0).breaches == []
 
 
@@ -55,8 +63,8 @@ def test_streams_whose_events_come_by_two_shards_that_keep_within_the_window(
     history: History, log_simulation: LogSimulation, seed: int
 ) -> None:
     rng = random.Random(seed)
-    changes = doubled(reordered(history.changes, rng, within_s=2.0), rng)
-    shards, may_send = side_by_side(changes, rng, skew_s=4.9)
+    changes = doubled(reordered(history.changes, rng, within_s=WINDOW_S), rng)
+    shards, may_send = side_by_side(changes, rng, skew_s=WINDOW_S)
     assert log_simulation.run(shards, seed=seed, may_send=may_send).breaches == []
 
 
@@ -65,7 +73,7 @@ def test_function_that_raises_instead_of_reporting(
     history: History, log_simulation: LogSimulation, seed: int
 ) -> None:
     rng = random.Random(seed)
-    changes = doubled(reordered(history.changes, rng, within_s=4.9), rng)
+    changes = doubled(reordered(history.changes, rng, within_s=WINDOW_S), rng)
     settings = Settings(
         batch_size=10, report_batch_item_failures=False, bisect_batch_on_function_error=seed % 2 == 0
     )
@@ -80,7 +88,7 @@ def test_events_discarded_by_the_mapping_are_told_to_the_failure_destination(
 ) -> None:
     rng = random.Random(seed)
     run = log_simulation.run(
-        one_shard(reordered(history.changes, rng, within_s=4.9)),
+        one_shard(reordered(history.changes, rng, within_s=WINDOW_S)),
         seed=seed,
         faults=LogFaults(puts_throttled=0.8),
         settings=Settings(batch_size=5, maximum_retry_attempts=1, maximum_record_age_s=300),
@@ -138,7 +146,7 @@ def reports_the_last(records: Sequence[StreamRecord], batch: _Batch, trouble: Tr
 def breaches(history: History, simulation: LogSimulation, *, seeds: int = 6) -> Iterator[str]:
     """Run with one seed after the other; tell the kind of every breach."""
     shards: Callable[[History, random.Random], list[Shard]] = lambda history, rng: one_shard(  # noqa: E731
-        reordered(history.changes, rng, within_s=4.9)
+        reordered(history.changes, rng, within_s=WINDOW_S)
     )
     for seed in range(seeds):
         run = simulation.run(shards(history, random.Random(seed)), seed=seed, settings=Settings(batch_size=8))

@@ -39,6 +39,7 @@ from eventstore.adapters.dynamodb.client import dynamodb_client
 from eventstore.adapters.dynamodb.compression import Compression
 from eventstore.adapters.dynamodb.event_bodies import DynamoDBEventBodies
 from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
+from eventstore.adapters.dynamodb.journal import DynamoDBJournal
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
 from eventstore.adapters.dynamodb.read_model import DynamoDBReadModel
 from eventstore.adapters.dynamodb.replays import DynamoDBReplays
@@ -118,6 +119,7 @@ MADE: Final[dict[str, tuple[Callable[..., Any], dict[str, Any]]]] = {
     "DynamoDBEventLog": (DynamoDBEventLog, TABLE),
     "DynamoDBEventStore": (DynamoDBEventStore, TABLE),
     "DynamoDBEventsTable": (DynamoDBEventsTable, TABLE),
+    "DynamoDBJournal": (DynamoDBJournal, {**TABLE, "consumer": "publish"}),
     "DynamoDBReadModel": (DynamoDBReadModel, TABLE),
     "DynamoDBReplays": (DynamoDBReplays, TABLE),
     "EventBridgeBus": (EventBridgeBus, {"client": boto3.client("events", **KEYS), "bus_name": "b"}),

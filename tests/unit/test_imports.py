@@ -71,17 +71,17 @@ BUDGETS: Final = {
         eventstore.http: log read
     """,
     "publish": f"""{POWERTOOLS}{DOMAIN}{EVENTS_TABLE}
-        eventstore: cloudevents publication_order publish stream_paths
+        eventstore: cloudevents journal publication_order publish stream_paths
         eventstore.adapters: eventbridge sqs
-        eventstore.adapters.dynamodb: stream_handler stream_records
+        eventstore.adapters.dynamodb: journal journal_schema stream_handler stream_records
     """,
     "index": f"""{POWERTOOLS}{DOMAIN}{EVENTS_TABLE}
-        eventstore: index publication_order
-        eventstore.adapters.dynamodb: log log_schema stream_handler stream_records
+        eventstore: index journal publication_order
+        eventstore.adapters.dynamodb: journal journal_schema log log_schema stream_handler stream_records
     """,
     "replay": f"""{POWERTOOLS}{DOMAIN}{EVENTS_TABLE}
-        eventstore: cloudevents publication_order publish replay replay_calls replay_requests replays
-        eventstore: stream_paths
+        eventstore: cloudevents journal publication_order publish replay replay_calls replay_requests
+        eventstore: replays stream_paths
         eventstore.adapters: eventbridge replay_handler replay_targets
         eventstore.adapters.dynamodb: replay_schema replays
     """,

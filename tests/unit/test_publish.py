@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise
 from math import ceil
 
@@ -12,23 +14,38 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventstore import ANY, Event, MalformedItem, NewEvent, StoreUnavailable
+from eventstore import ANY, Event, MalformedItem, NewEvent, StoreUnavailable, StreamGap
 from eventstore.adapters.memory import MemoryEventStore
+from eventstore.appends import written_us_of
 from eventstore.cloudevents import EntryFormat
-from eventstore.limits import PUBLISH_MAX_TRIES, PUBLISH_RESERVE_S, PUT_EVENTS_MAX_BYTES
-from eventstore.publication_order import PublishedStreams, StreamRecord
+from eventstore.journal import Journal
+from eventstore.limits import (
+    NOT_YET_VISIBLE_S,
+    PUBLISH_MAX_TRIES,
+    PUBLISH_RESERVE_S,
+    PUT_EVENTS_MAX_BYTES,
+    REORDER_WINDOW_S,
+    WRITTEN_LATE_S,
+)
+from eventstore.publication_order import Missing, PublishedStreams, StreamRecord
 from eventstore.publish import FailedEvent, Publication, Publisher
 from tests.buses import MALFORMED, THROTTLED, Address, CountingReader, RecordingBus, RecordingFailedEvents
 
 SECOND_US = 1_000_000
 NOON_US = 1_769_860_800 * SECOND_US
+WINDOW_S = REORDER_WINDOW_S + WRITTEN_LATE_S
+OLD_S = WINDOW_S + 1
 
 
 class Shop:
     """A store, its publisher and everything around them; time stands still unless it's moved."""
 
     def __init__(
-        self, *, reorder_window_s: float = 5.0, max_bytes: int = PUT_EVENTS_MAX_BYTES, jitter: float = 1.0
+        self,
+        *,
+        reorder_window_s: float = REORDER_WINDOW_S,
+        max_bytes: int = PUT_EVENTS_MAX_BYTES,
+        jitter: float = 1.0,
     ) -> None:
         self.jitter = jitter
         self.now_us = NOON_US
@@ -40,11 +57,13 @@ class Shop:
         self.failed = RecordingFailedEvents()
         self.reorder_window_s = reorder_window_s
         self.max_bytes = max_bytes
+        self.journal: Journal | None = None
         self.publisher = self.new_publisher()
 
     def new_publisher(self) -> Publisher:
         return Publisher(
             reader=self.reader,
+            journal=self.journal,
             bus=self.bus,
             failed_events=self.failed,
             entry_format=EntryFormat(
@@ -66,10 +85,24 @@ class Shop:
         return appended
 
     def publish(self, events: Iterable[Event | MalformedItem]) -> Publication:
-        records = [
-            StreamRecord(f"1000000000000000000000{place:06}", event.stream_id, event.event_id, event)
+        return self.take(
+            StreamRecord(sequence_number(place), event.stream_id, event.event_id, event)
             for place, event in enumerate(events)
-        ]
+        )
+
+    def record(self, event: Event, *, created_s: float, previous_s: float | None = None) -> StreamRecord:
+        """A record as DynamoDB makes it, some seconds after noon; `previous_s` as the event tells."""
+        return StreamRecord(
+            sequence_number(event.event_id),
+            event.stream_id,
+            event.event_id,
+            event,
+            created_us=NOON_US + round(created_s * SECOND_US),
+            previous_us=None if previous_s is None else NOON_US + round(previous_s * SECOND_US),
+        )
+
+    def take(self, records: Iterable[StreamRecord]) -> Publication:
+        records = list(records)
         return self.publisher.publish(records, remaining_time_s=self._remaining_s)
 
     def _remaining_s(self) -> float:
@@ -228,7 +261,7 @@ def test_hole_wider_than_what_is_read_back_is_filled_within_the_window_only() ->
     shop = Shop()
     events = shop.has("a", events=1_500, apart_s=1)
     shop.publish([events[0], events[-1]])
-    assert ids(shop.bus.taken, "a") == [1, 1495, 1496, 1497, 1498, 1499, 1500]
+    assert ids(shop.bus.taken, "a") == [1, *range(1_500 - int(WINDOW_S), 1_501)]
 
 
 # --- predecessors across batches ------------------------------------------------------------------
@@ -236,14 +269,14 @@ def test_hole_wider_than_what_is_read_back_is_filled_within_the_window_only() ->
 
 def test_predecessors_within_the_window_go_out_first() -> None:
     shop = Shop()
-    events = shop.has("a", events=8, apart_s=1)
+    events = shop.has("a", events=8, apart_s=WINDOW_S / 4)
     shop.publish([events[7]])
-    assert ids(shop.bus.taken, "a") == [3, 4, 5, 6, 7, 8]
+    assert ids(shop.bus.taken, "a") == [4, 5, 6, 7, 8]
 
 
 def test_predecessor_older_than_the_window_costs_one_look_and_is_not_repeated() -> None:
     shop = Shop()
-    events = shop.has("a", events=4, apart_s=6)
+    events = shop.has("a", events=4, apart_s=OLD_S)
     shop.publish([events[3]])
     assert ids(shop.bus.taken, "a") == [4]
     assert (shop.reader.looks, shop.reader.queries) == ([[("a", 3)]], 0)
@@ -251,7 +284,7 @@ def test_predecessor_older_than_the_window_costs_one_look_and_is_not_repeated() 
 
 def test_predecessor_at_the_edge_of_the_window_goes_out_first() -> None:
     shop = Shop(reorder_window_s=5)
-    for stream_id, apart_s in (("in", 5.0), ("out", 5.000_001)):
+    for stream_id, apart_s in (("in", 5.0 + WRITTEN_LATE_S), ("out", 5.000_001 + WRITTEN_LATE_S)):
         shop.publish(shop.has(stream_id, events=2, apart_s=apart_s)[1:])
     assert shop.bus.taken == [("in", 1), ("in", 2), ("out", 2)]
 
@@ -261,7 +294,7 @@ def test_predecessor_at_the_edge_of_the_window_goes_out_first() -> None:
 )
 def test_predecessors_of_100_streams_are_looked_at_together(streams: int, looks: list[int]) -> None:
     shop = Shop()
-    last = [shop.has(f"s{n}", events=3, apart_s=6)[2] for n in range(streams)]
+    last = [shop.has(f"s{n}", events=3, apart_s=OLD_S)[2] for n in range(streams)]
     first = [shop.has(f"first-{n}", events=1)[0] for n in range(20)]
     done = shop.publish([*first[:10], *last, *first[10:]])
     assert [len(look) for look in shop.reader.looks] == looks
@@ -271,11 +304,13 @@ def test_predecessors_of_100_streams_are_looked_at_together(streams: int, looks:
 
 def test_only_streams_whose_predecessor_does_not_tell_enough_are_queried() -> None:
     shop = Shop()
-    old = shop.has("old", events=3, apart_s=6)
+    old = shop.has("old", events=3, apart_s=OLD_S)
     near = shop.has("near", events=3, apart_s=1)
-    gone = shop.has("gone", events=3, apart_s=6)
+    gone = shop.has("gone", events=3, apart_s=OLD_S)
     del shop.store._streams["gone"][1:]
-    shop.publish([old[2], near[2], gone[2]])
+    shop.now_us += round(NOT_YET_VISIBLE_S * SECOND_US)
+    done = shop.publish([old[2], near[2], gone[2]])
+    assert done.missing == (Missing("gone", 2, 2),)
     assert shop.reader.looks == [[("old", 2), ("near", 2), ("gone", 2)]]
     assert shop.reader.queries == 2
     assert shop.bus.taken == [("old", 3), ("near", 1), ("gone", 3), ("near", 2), ("near", 3)]
@@ -334,13 +369,191 @@ def test_without_a_window_only_holes_are_read_back() -> None:
     assert shop.reader.queries == 1
 
 
-def test_event_that_is_missing_in_the_table_does_not_stop_the_next() -> None:
+def test_earlier_event_that_can_not_be_seen_yet_is_waited_for_and_not_passed_over() -> None:
     shop = Shop()
     events = shop.has("a", events=3, apart_s=0.1)
-    shop.store._streams["a"][1:2] = []  # as if an operator had deleted event 2
-    del shop.store._streams["a"][1:]
-    shop.publish([events[2]])
-    assert ids(shop.bus.taken, "a")[-1] == 3
+    kept = shop.store._streams["a"].pop(1)
+    shop.store._streams["a"].pop()
+
+    stopped = shop.publish([events[2]]).stopped
+    assert stopped is not None
+    assert stopped.reason == "EventId 2 of stream 'a' can't be seen yet"
+    assert shop.bus.taken == []
+
+    shop.store._streams["a"] += [kept, events[2]]
+    assert shop.publish([events[2]]).stopped is None
+    assert ids(shop.bus.taken, "a") == [1, 2, 3]
+
+
+@pytest.mark.parametrize("deleted", [[1], [2], [1, 2]])
+def test_event_that_is_deleted_does_not_stop_the_next_and_is_told(deleted: list[int]) -> None:
+    shop = Shop()
+    events = shop.has("a", events=4, apart_s=0.1)
+    shop.store._streams["a"] = [event for event in events if event.event_id not in deleted]
+    shop.store.read_stream = partial(stored, shop.store._streams)  # type: ignore[method-assign]
+    shop.now_us += round(NOT_YET_VISIBLE_S * SECOND_US)
+    done = shop.publish([events[3]])
+    assert ids(shop.bus.taken, "a") == [of for of in (1, 2, 3, 4) if of not in deleted]
+    assert done.missing == (Missing("a", deleted[0], deleted[-1]),)
+
+
+def stored(
+    streams: dict[str, list[Event]],
+    stream_id: str,
+    *,
+    from_version: int,
+    to_version: int,
+    limit: int | None = None,
+    **_: object,
+) -> Iterator[Event]:
+    """What a backward read of a stream that lacks events gives, as DynamoDB's adapter does."""
+    due = None
+    for event in [of for of in reversed(streams[stream_id]) if from_version <= of.event_id <= to_version][
+        :limit
+    ]:
+        if due not in (None, event.event_id):
+            raise StreamGap(stream_id=stream_id, first_missing=event.event_id + 1, last_missing=due)
+        due = event.event_id - 1
+        yield event
+    if due is not None and due >= from_version:
+        raise StreamGap(stream_id=stream_id, first_missing=from_version, last_missing=due)
+
+
+# --- what is known of predecessors ----------------------------------------------------------------
+
+
+def test_event_that_tells_that_the_one_before_is_old_costs_no_read_and_no_look() -> None:
+    shop = Shop()
+    journal = shop.journal = CountingJournal()
+    shop.publisher = shop.new_publisher()
+    _, second = shop.has("a", events=2)
+    shop.take([shop.record(second, created_s=WINDOW_S + 0.1, previous_s=0.0)])
+    assert (shop.bus.taken, shop.reader.looks, shop.reader.queries) == ([("a", 2)], [], 0)
+    assert (journal.asked, journal.told) == ([], [{"a": 2}])
+
+
+def test_event_whose_predecessor_is_journaled_is_not_read_back() -> None:
+    shop = Shop()
+    journal = shop.journal = CountingJournal()
+    first, second, third = shop.has("a", events=3)
+    for record in (
+        shop.record(first, created_s=0),
+        shop.record(second, created_s=1, previous_s=0),
+        shop.record(third, created_s=2, previous_s=1),
+    ):
+        shop.publisher = shop.new_publisher()  # each batch in another process
+        assert shop.take([record]).unjournaled is None
+    assert ids(shop.bus.taken, "a") == [1, 2, 3]
+    assert (shop.reader.looks, shop.reader.queries) == ([], 0)
+    assert (journal.asked, journal.told) == ([{"a"}, {"a"}], [{"a": 1}, {"a": 2}, {"a": 3}])
+
+
+def test_only_what_is_behind_the_journaled_event_is_read_back() -> None:
+    shop = Shop()
+    shop.journal = CountingJournal({"a": 3})
+    shop.publisher = shop.new_publisher()
+    events = shop.has("a", events=6)
+    shop.take([shop.record(events[5], created_s=1, previous_s=0)])
+    assert ids(shop.bus.taken, "a") == [4, 5, 6]
+
+
+def test_process_that_others_have_overtaken_repeats_nothing_of_theirs() -> None:
+    shop = Shop()
+    shop.journal = CountingJournal({})
+    shop.publisher = mine = shop.new_publisher()
+    events = shop.has("a", events=9)
+    shop.take([shop.record(events[0], created_s=0)])
+    shop.publisher = shop.new_publisher()
+    shop.take([shop.record(event, created_s=1, previous_s=0) for event in events[1:8]])
+    shop.publisher = mine
+    shop.take([shop.record(events[8], created_s=1, previous_s=1)])
+    assert ids(shop.bus.taken, "a") == [1, 2, 3, 4, 5, 6, 7, 8, 9]
+
+
+def test_journal_that_can_not_be_asked_costs_a_repeat_and_never_the_order() -> None:
+    shop = Shop()
+    shop.journal = CountingJournal({"a": 1}, is_available=False)
+    shop.publisher = shop.new_publisher()
+    events = shop.has("a", events=2)
+    done = shop.take([shop.record(events[1], created_s=1, previous_s=0)])
+    assert ids(shop.bus.taken, "a") == [1, 2]
+    assert done.stopped is None
+    assert "throttled" in str(done.unjournaled)
+
+
+def test_nothing_is_journaled_that_the_bus_has_not_taken() -> None:
+    shop = Shop()
+    journal = shop.journal = CountingJournal()
+    shop.publisher = shop.new_publisher()
+    shop.bus.refusals = {("a", 2): [THROTTLED] * PUBLISH_MAX_TRIES, ("b", 1): [THROTTLED] * PUBLISH_MAX_TRIES}
+    assert shop.publish([*shop.has("a", events=3), *shop.has("b", events=1)]).stopped
+    assert journal.told == [{"a": 1}]
+
+
+@dataclass
+class CountingJournal:
+    """A journal that tells what it was asked and told."""
+
+    through: dict[str, int] = field(default_factory=dict)
+    is_available: bool = True
+    asked: list[set[str]] = field(default_factory=list)
+    told: list[dict[str, int]] = field(default_factory=list)
+
+    def published(self, stream_ids: Collection[str]) -> dict[str, int]:
+        self._check()
+        self.asked.append(set(stream_ids))
+        return {stream_id: self.through[stream_id] for stream_id in stream_ids if stream_id in self.through}
+
+    def add(self, published: Mapping[str, int]) -> None:
+        self._check()
+        self.told.append(dict(published))
+        self.through.update(published)
+
+    def _check(self) -> None:
+        if not self.is_available:
+            raise StoreUnavailable(operation="journal", reason="throttled")
+
+
+# --- writers' clocks ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("first_s", "second_s", "created_s"),
+    [(-6.0, 0.0, 0.0), (6.0, 0.0, 0.0), (-7.0, 6.0, 0.0), (-3_600.0, 0.0, 3_590.0)],
+    ids=["slow write", "clock ahead", "slow write, then a clock ahead", "imported an hour after its time"],
+)
+def test_record_that_comes_a_batch_before_its_predecessors_waits_for_it(
+    first_s: float, second_s: float, created_s: float
+) -> None:
+    shop = Shop()
+    first = Event("a", 1, "E", "1", "{}", "uid", NOON_US + round(first_s * SECOND_US))
+    if created_s:
+        first = replace(first, written_us=NOON_US + round((first_s + created_s) * SECOND_US))
+    second = Event(
+        "a", 2, "E", "1", "{}", "uid", max(first.timestamp_us + 1, NOON_US + round(second_s * SECOND_US))
+    )
+    shop.store._streams["a"] = [first, second]
+    previous_s = (written_us_of(first) - NOON_US) / SECOND_US
+    shop.take([shop.record(second, created_s=0.0, previous_s=previous_s)])
+    shop.take([shop.record(first, created_s=0.0)])
+    assert ids(shop.bus.taken, "a") == [1, 2]
+
+
+@pytest.mark.parametrize("tells", [True, False], ids=["events tell", "events don't tell"])
+def test_clock_a_day_ahead_has_no_more_read_back_than_one_event(tells: bool) -> None:
+    shop = Shop()
+    shop.has("a", events=50, apart_s=OLD_S)
+    shop.now_us += 86_400 * SECOND_US
+    shop.has("a", events=1)
+    shop.now_us -= 86_400 * SECOND_US
+    events = [*shop.store.read_stream("a"), *shop.has("a", events=50, apart_s=OLD_S)]
+    for last, before in ((events[51], events[50]), (events[-1], events[-2])):
+        shop.bus.taken.clear()
+        created_s = (written_us_of(last) - NOON_US) / SECOND_US
+        previous_s = (written_us_of(before) - NOON_US) / SECOND_US if tells else None
+        shop.publisher = shop.new_publisher()
+        shop.take([shop.record(last, created_s=created_s, previous_s=previous_s)])
+        assert ids(shop.bus.taken, "a") in ([last.event_id], [last.event_id - 1, last.event_id])
 
 
 def test_memory_forgets_the_stream_used_longest_ago() -> None:
@@ -545,7 +758,7 @@ def test_second_hundred_that_can_not_be_looked_at_stops_behind_the_first() -> No
             return super().read_times(addresses)
 
     shop = Shop()
-    last = [shop.has(f"s{n}", events=2, apart_s=6)[1] for n in range(101)]
+    last = [shop.has(f"s{n}", events=2, apart_s=OLD_S)[1] for n in range(101)]
     shop.reader = SecondFails(shop.store)
     shop.publisher = shop.new_publisher()
     done = shop.publish(last)
@@ -561,7 +774,7 @@ def test_query_that_fails_behind_the_look_stops_at_its_stream() -> None:
             raise StoreUnavailable(operation="Query", reason=f"throttled at {stream_id}")
 
     shop = Shop()
-    old, near = shop.has("old", events=2, apart_s=6), shop.has("near", events=2, apart_s=1)
+    old, near = shop.has("old", events=2, apart_s=OLD_S), shop.has("near", events=2, apart_s=1)
     shop.reader = QueriesFail(shop.store)
     shop.publisher = shop.new_publisher()
     done = shop.publish([old[1], near[1]])

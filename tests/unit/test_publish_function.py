@@ -33,12 +33,23 @@ OTHERS: dict[str, Any] = json.loads((TESTS / "events" / "dynamodb_stream_other_c
 
 
 class NoReads:
-    """A DynamoDB client for batches that need no read."""
+    """A DynamoDB client for batches that need no read; puts are for the journal."""
+
+    def __init__(self) -> None:
+        self.journal: list[Any] = []
+        self.fault: Exception | None = None
 
     def get_item(self, **request: Any) -> Any:
         raise AssertionError(request)
 
-    query = put_item = transact_write_items = get_item
+    query = transact_write_items = get_item
+
+    def put_item(self, *, TableName: str, Item: Any) -> Any:  # noqa: N803
+        assert TableName == "journal"
+        if self.fault:
+            raise self.fault
+        self.journal.append(Item)
+        return {}
 
 
 def throttled_at(event_id: int) -> Callable[[Any], str | None]:
@@ -61,6 +72,29 @@ def sqs() -> FakeSqs:
 @pytest.fixture
 def function(events: FakeEventBridge, sqs: FakeSqs) -> ModuleType:
     return load_publish_function(events=events, sqs=sqs, dynamodb=NoReads())
+
+
+def test_journal_that_can_not_be_written_is_told_in_the_log_and_stops_nothing(
+    events: FakeEventBridge,
+    sqs: FakeSqs,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    client = NoReads()
+    client.fault = client_error("ThrottlingException", "PutItem")
+    function = load_publish_function(events=events, sqs=sqs, dynamodb=client)
+    assert function.handler(INSERTS, LambdaContext()) == {"batchItemFailures": []}
+    (line,) = [record for record in caplog.records if record.message == "journal not available"]
+    assert "ThrottlingException" in told(line, "reason")[0]
+    assert [line["Unjournaled"] for line in metrics_of(capsys)] == [[1.0]]
+
+
+def test_what_is_published_is_journaled_once_a_batch(events: FakeEventBridge, sqs: FakeSqs) -> None:
+    client = NoReads()
+    load_publish_function(events=events, sqs=sqs, dynamodb=client).handler(INSERTS, LambdaContext())
+    (item,) = client.journal
+    assert item["Consumer"] == {"S": "publish"}
+    assert len(item["Published"]["B"]) == 2 * 9
 
 
 def metrics_of(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from settings import (
 )
 
 PUBLISH = {
+    "JOURNAL_TABLE": "journal",
     "EVENTS_TABLE": "events",
     "EVENT_BUS": "bus",
     "FAILED_EVENTS_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/failed",
@@ -28,6 +29,7 @@ QUEUE = "arn:aws:sqs:eu-central-1:123456789012:rebuild.fifo"
 ANY_BUS = "arn:aws:events:eu-central-1:123456789012:event-bus/*"
 
 READ = {"EVENTS_TABLE": "events", "READ_SHARDS": "3", "LOG_TABLE": "log"}
+INDEX = {"EVENTS_TABLE": "events", "JOURNAL_TABLE": "journal", "LOG_TABLE": "log"}
 
 
 def test_append_settings_are_typed() -> None:
@@ -55,10 +57,14 @@ def test_clocks_are_compared_unless_they_are_one() -> None:
 
 
 def test_index_settings_are_typed_and_report_by_default() -> None:
-    environ = {"EVENTS_TABLE": "events", "LOG_TABLE": "log", "LOG_TRANCHES": "8"}
+    environ = {**INDEX, "LOG_TRANCHES": "8"}
     settings = IndexSettings.from_environ(environ)
     assert settings == IndexSettings(
-        events_table="events", log_table="log", log_tranches=8, raises_when_stopped=False
+        events_table="events",
+        journal_table="journal",
+        log_table="log",
+        log_tranches=8,
+        raises_when_stopped=False,
     )
     assert IndexSettings.from_environ({**environ, "PARTIAL_BATCH": "raise"}).raises_when_stopped is True
 
@@ -66,7 +72,7 @@ def test_index_settings_are_typed_and_report_by_default() -> None:
 @pytest.mark.parametrize("value", ["0", "257", "four", ""])
 def test_tranches_have_to_be_a_whole_number_within_bounds(value: str) -> None:
     with pytest.raises(InvalidSettings, match="LOG_TRANCHES is"):
-        IndexSettings.from_environ({"EVENTS_TABLE": "events", "LOG_TABLE": "log", "LOG_TRANCHES": value})
+        IndexSettings.from_environ({**INDEX, "LOG_TRANCHES": value})
 
 
 def test_publish_settings_have_defaults_and_an_api_url_without_trailing_slash() -> None:
@@ -86,6 +92,7 @@ def test_all_faults_are_told_at_once() -> None:
         PublishSettings.from_environ({"PARTIAL_BATCH": "maybe", "API_URL": "nowhere"})
     assert caught.value.faults == (
         "EVENTS_TABLE is missing; set it in the function's environment",
+        "JOURNAL_TABLE is missing; set it in the function's environment",
         "EVENT_BUS is missing; set it in the function's environment",
         "FAILED_EVENTS_QUEUE_URL is missing; set it in the function's environment",
         "API_URL is 'nowhere'; it must be a URL",

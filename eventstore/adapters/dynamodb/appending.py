@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
@@ -16,7 +16,13 @@ from eventstore.adapters.dynamodb.items import check_address, event_from_item, i
 from eventstore.adapters.dynamodb.reading import EventReads
 from eventstore.adapters.dynamodb.requests import Busy, RefusedForSize, SlotsTaken, pause_s, send_once
 from eventstore.adapters.dynamodb.schema import STREAM_ID
-from eventstore.appends import check_transaction, event_size_bytes, has_to_be_read, stamp
+from eventstore.appends import (
+    check_transaction,
+    event_size_bytes,
+    has_to_be_read,
+    stamp,
+    written_us_of,
+)
 from eventstore.errors import (
     EventTooLarge,
     EventUidReused,
@@ -99,9 +105,10 @@ class EventAppends(EventReads):
         call.is_placed = True
         self._facts.check()  # once a process; from then on an answer is at hand that says DynamoDB's time
         now_us = self._now_us()
-        events = [_stamped(one, now_us=now_us) for one in call.wanted]
+        written_us = self._server_clock.corrected_us(now_us)
+        events = [_stamped(one, now_us=now_us, written_us=written_us) for one in call.wanted]
         try:
-            self._write([event for of in events for event in of])
+            self._write([event for of in events for event in of], _previous_us(call.wanted, events))
             return _appended(events, repeated=False)
         except SlotsTaken as taken:
             conflict = self._look_at_taken(call.wanted, taken.items)
@@ -206,13 +213,16 @@ class EventAppends(EventReads):
             left -= limit
             to_version, limit = last_id - 1, min(8 * limit, left)
 
-    def _write(self, events: list[Event]) -> None:
+    def _write(self, events: list[Event], previous_us: Mapping[tuple[str, int], int]) -> None:
         shards = self._spread()
         puts = [
             {
                 "TableName": self._table_name,
                 "Item": item_from_event(
-                    event, shard=self._random_shard(shards), compression=self._compression
+                    event,
+                    shard=self._random_shard(shards),
+                    compression=self._compression,
+                    previous_us=previous_us.get((event.stream_id, event.event_id)),
                 ),
                 "ConditionExpression": _FREE,
                 "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
@@ -330,9 +340,21 @@ def _in_the_way(wanted: Wanted, items: Iterable[dict[str, Any] | None]) -> Itera
             yield event_from_item(item)
 
 
-def _stamped(wanted: Wanted, *, now_us: int) -> tuple[Event, ...]:
+def _stamped(wanted: Wanted, *, now_us: int, written_us: int) -> tuple[Event, ...]:
     assert wanted.head is not None
-    return stamp(wanted.append, head=wanted.head, now_us=now_us, uids=wanted.uids)
+    return stamp(wanted.append, head=wanted.head, now_us=now_us, uids=wanted.uids, written_us=written_us)
+
+
+def _previous_us(
+    wanted: Sequence[Wanted], appended: Sequence[tuple[Event, ...]]
+) -> dict[tuple[str, int], int]:
+    """Tell when the event before each one was written; nothing of a stream's first."""
+    return {
+        (event.stream_id, event.event_id): written_us_of(before)
+        for one, events in zip(wanted, appended, strict=True)
+        for event, before in zip(events, (one.head, *events), strict=False)
+        if before is not None and event.event_id > 1
+    }
 
 
 def _appended(stored: Sequence[tuple[Event, ...]], *, repeated: bool) -> tuple[Appended, ...]:

@@ -94,6 +94,17 @@ class ServerClock:
                 )
         return now_us
 
+    def corrected_us(self, now_us: int) -> int:
+        """Return the time: what this computer's clock says, as far as DynamoDB's answers agree."""
+        known = self._known
+        if known is None:
+            return now_us
+        monotonic_s = self._monotonic_s()
+        drift = _DRIFT * max(0.0, monotonic_s - known[2])
+        earliest_us = round((monotonic_s + known[0] - drift) * 1_000_000)
+        latest_us = round((monotonic_s + known[1] + drift) * 1_000_000)
+        return max(earliest_us, min(now_us, latest_us))
+
     def _note(self, date: str, sent_s: float, received_s: float) -> None:
         if date != self._date[0]:
             try:

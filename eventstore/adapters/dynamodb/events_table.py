@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
+from eventstore.adapters.dynamodb.clocks import ServerClock
 from eventstore.adapters.dynamodb.compression import Compression, check_compression
 from eventstore.adapters.dynamodb.facts import StoreFacts, has_events
 from eventstore.adapters.dynamodb.items import (
@@ -19,11 +22,11 @@ from eventstore.adapters.dynamodb.items import (
 from eventstore.adapters.dynamodb.requests import SlotsTaken, checked, send
 from eventstore.adapters.dynamodb.schema import BY_TIME, EVENT_ID, EVENT_UID, GSI_KEY, STREAM_ID, TIMESTAMP
 from eventstore.adapters.dynamodb.stream_records import event_or_malformed
-from eventstore.arguments import check_text, check_whole
+from eventstore.arguments import check_functions, check_text, check_whole
 from eventstore.errors import InvalidInput, MalformedItem, UnexpectedItem
 from eventstore.errors.store import write_in_doubt
 from eventstore.events import Event
-from eventstore.limits import SHARDS_MAX, VERSION_MAX
+from eventstore.limits import CLOCK_TOLERANCE_S, SHARDS_MAX, VERSION_MAX
 from eventstore.positions import to_us
 from eventstore.stored_items import ItemPage, StoredItem
 
@@ -43,6 +46,8 @@ class DynamoDBEventsTable:
         compression: how payloads are stored that it writes; None as plain text.
         page_items: items of one page of a scan at most; None for as many as 1 MB holds.
         facts: what the store knows about itself; None to read it from the table.
+        clock_us: tells the time, to be replaced in tests; None for this computer's clock, corrected by
+            DynamoDB's answers.
     """
 
     def __init__(
@@ -53,15 +58,20 @@ class DynamoDBEventsTable:
         compression: Compression | None = None,
         page_items: int | None = None,
         facts: StoreFacts | None = None,
+        clock_us: Callable[[], int] | None = None,
     ) -> None:
         check_text(table_name, "table_name")
         check_compression(compression)
+        if clock_us is not None:
+            check_functions(clock_us=clock_us)
         if page_items is not None:
             check_whole(page_items, "page_items")
         self._client = checked(client, "get_item", "put_item", "query", "scan", "update_item")
         self._table_name = table_name
         self._compression = compression
         self._facts = facts or StoreFacts(client=client, table_name=table_name)
+        self._clock_us = clock_us or (lambda: time.time_ns() // 1_000)
+        self._server_clock = ServerClock(tolerance_s=CLOCK_TOLERANCE_S if clock_us is None else None)
         self._page = {} if page_items is None else {"Limit": page_items}
 
     def scan(self, *, segment: int, segments: int, after: str | None) -> ItemPage:
@@ -161,11 +171,14 @@ class DynamoDBEventsTable:
 
     def put(self, event: Event, *, shard: int) -> Event | MalformedItem | None:
         """Write an event at its place, if that is free; see `ImportTarget.put`."""
+        # Publication is put in order by when an event was written, which an old Timestamp doesn't tell.
+        written = replace(event, written_us=self._server_clock.corrected_us(self._clock_us()))
         try:
-            send(
+            self._server_clock.send(
+                send,
                 self._client.put_item,
                 TableName=self._table_name,
-                Item=item_from_event(event, shard=shard, compression=self._compression),
+                Item=item_from_event(written, shard=shard, compression=self._compression),
                 ConditionExpression=_FREE,
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )

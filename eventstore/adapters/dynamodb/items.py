@@ -17,16 +17,24 @@ from eventstore.adapters.dynamodb.schema import (
     METADATA,
     PAYLOAD,
     PAYLOAD_Z,
+    PREVIOUS_AT,
     STREAM_ID,
     TIMESTAMP,
+    WRITTEN_AT,
 )
 from eventstore.errors import MalformedItem, UnexpectedItem
 from eventstore.events import Event, EventSlots
 from eventstore.limits import TIMESTAMP_MAX_US
 
 
-def item_from_event(event: Event, *, shard: int, compression: Compression | None = None) -> dict[str, Any]:
-    """Write an event as an item in DynamoDB's own JSON; empty metadata is left out."""
+def item_from_event(
+    event: Event, *, shard: int, compression: Compression | None = None, previous_us: int | None = None
+) -> dict[str, Any]:
+    """Write an event as an item in DynamoDB's own JSON; empty metadata is left out.
+
+    Args:
+        previous_us: when the event before it was written, if that is known.
+    """
     packed = compression.pack(event.payload) if compression else None
     item: dict[str, Any] = {
         STREAM_ID: {"S": event.stream_id},
@@ -39,6 +47,10 @@ def item_from_event(event: Event, *, shard: int, compression: Compression | None
     }
     if event.metadata != "{}":
         item[METADATA] = {"S": event.metadata}
+    if event.written_us is not None:
+        item[WRITTEN_AT] = {"N": str(event.written_us)}
+    if previous_us is not None:
+        item[PREVIOUS_AT] = {"N": str(previous_us)}
     return item
 
 
@@ -59,6 +71,7 @@ def event_from_item(item: Mapping[str, Any]) -> Event:
         event.metadata = item[METADATA]["S"] if METADATA in item else "{}"
         event.uid = item[EVENT_UID]["S"]
         timestamp_us = event.timestamp_us = int(item[TIMESTAMP]["N"])
+        event.written_us = time_of(item, WRITTEN_AT) if WRITTEN_AT in item else None
         if 0 <= timestamp_us <= TIMESTAMP_MAX_US:
             return event.freeze()
     except KeyError as error:
@@ -68,6 +81,15 @@ def event_from_item(item: Mapping[str, Any]) -> Event:
     except NotUnpacked as error:
         raise _malformed(item, f"{PAYLOAD_Z} can't be read: {error}") from error
     raise _malformed(item, f"{TIMESTAMP} is {timestamp_us}, no time from 1970 to the year 9999")
+
+
+def time_of(item: Mapping[str, Any], name: str) -> int | None:
+    """Read a time by which publication is put in order; None when it isn't there, or is none.
+
+    It's no part of the event: one that can't be read makes no event malformed.
+    """
+    number = item.get(name, {}).get("N", "")
+    return int(number) if number.isascii() and number.isdecimal() else None
 
 
 def _unpacked(item: Mapping[str, Any]) -> str:

@@ -11,9 +11,15 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from eventstore.adapters.dynamodb.clocks import ServerClock
 from eventstore.adapters.dynamodb.facts import StoreFacts
-from eventstore.adapters.dynamodb.items import check_address, event_from_item, event_of_answer, key_of
+from eventstore.adapters.dynamodb.items import (
+    check_address,
+    event_from_item,
+    event_of_answer,
+    key_of,
+    time_of,
+)
 from eventstore.adapters.dynamodb.requests import checked, get_items, send
-from eventstore.adapters.dynamodb.schema import EVENT_ID, STREAM_ID, TIMESTAMP
+from eventstore.adapters.dynamodb.schema import EVENT_ID, STREAM_ID, TIMESTAMP, WRITTEN_AT
 from eventstore.adapters.dynamodb.stream_query import StreamQuery
 from eventstore.adapters.dynamodb.time_index import TimeShard
 from eventstore.appends import TimeRange, check_times, check_versions
@@ -118,7 +124,7 @@ class EventReads:
         return self._query_events(stream, request)
 
     def read_times(self, addresses: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
-        """Read the Timestamps of events by their addresses; see `publication_order.StreamReader`."""
+        """Tell when events were written, by their addresses; see `publication_order.StreamReader`."""
         if addresses:
             self._facts.check()
         items = get_items(
@@ -127,12 +133,14 @@ class EventReads:
             [key_of(stream_id, event_id) for stream_id, event_id in addresses],
             jitter=self._jitter,
             sleep=self._sleep,
-            ProjectionExpression=f"{STREAM_ID}, {EVENT_ID}, #time",
+            ProjectionExpression=f"{STREAM_ID}, {EVENT_ID}, {WRITTEN_AT}, #time",
             ExpressionAttributeNames={"#time": TIMESTAMP},
         )
-        times = ((item, item.get(TIMESTAMP, {}).get("N", "")) for item in items)
+        times = ((item, time_of(item, WRITTEN_AT), time_of(item, TIMESTAMP)) for item in items)
         return {
-            check_address(item, *addresses): int(time_us) for item, time_us in times if time_us.isdecimal()
+            check_address(item, *addresses): stamped_us if written_us is None else written_us
+            for item, written_us, stamped_us in times
+            if stamped_us is not None
         }
 
     def read_all(

@@ -2,17 +2,21 @@
 
 This module imports nothing, so that `infra/` can use it without boto3.
 
-=========  =  =======================================================================================
-StreamId   S  partition key; one stream is one aggregate, loading it is one Query
-EventId    N  sort key; 1, 2, 3 ... without gaps; its uniqueness is the optimistic lock
-EventName  S  what happened, past tense; EventBridge's detail-type
-Payload    S  JSON text, kept exactly as sent
-PayloadZ   B  in place of Payload where the store compresses: a zlib stream or a zstd frame of it
-Metadata   S  JSON object; left out when empty
-EventUid   S  the writer's UUID or ours; a retried append is known by it
-Timestamp  N  microseconds since 1970 UTC; strictly increasing inside a stream
-GSIKey     N  random 0..N-1; spreads the time index over N partitions
-=========  =  =======================================================================================
+==========  =  ======================================================================================
+StreamId    S  partition key; one stream is one aggregate, loading it is one Query
+EventId     N  sort key; 1, 2, 3 ... without gaps; its uniqueness is the optimistic lock
+EventName   S  what happened, past tense; EventBridge's detail-type
+Payload     S  JSON text, kept exactly as sent
+PayloadZ    B  in place of Payload where the store compresses: a zlib stream or a zstd frame of it
+Metadata    S  JSON object; left out when empty
+EventUid    S  the writer's UUID or ours; a retried append is known by it
+Timestamp   N  microseconds since 1970 UTC; strictly increasing inside a stream
+GSIKey      N  random 0..N-1; spreads the time index over N partitions
+WrittenAt   N  when it was written, where its Timestamp doesn't say so: it was imported, or stands behind a
+               Timestamp that was ahead; microseconds since 1970 UTC
+PreviousAt  N  when the event before it was written, so that publication needn't read that; left out of a
+               stream's first event and of imported ones
+==========  =  ======================================================================================
 
 And one item of the store's own, `$store` / 0, from which readers and writers take what they must agree about.
 It has neither Timestamp nor GSIKey, so it isn't in the index; whoever reads events passes over it. It's there
@@ -38,6 +42,8 @@ PAYLOAD_Z: Final = "PayloadZ"
 METADATA: Final = "Metadata"
 EVENT_UID: Final = "EventUid"
 TIMESTAMP: Final = "Timestamp"
+WRITTEN_AT: Final = "WrittenAt"
+PREVIOUS_AT: Final = "PreviousAt"
 GSI_KEY: Final = "GSIKey"
 
 STORE_STREAM_ID: Final = "$store"

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from eventstore.adapters.dynamodb.stream_records import stream_records
-from eventstore.errors import IndexingStopped, PublicationStopped
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger, Metrics
@@ -26,8 +25,9 @@ def stream_handler(
     With `raises_when_stopped` it raises PublicationStopped instead, so that the whole batch is repeated: for
     a Lambda service that takes a partial batch response for success.
 
-    Each invocation makes one line of metrics (Published, Parked, and PublicationLag of its slowest event),
-    and a line in the log for each event that was parked and for the stop; never a payload.
+    Each invocation makes one line of metrics (Published, Parked, PublicationLag of its slowest event, and
+    Unjournaled where the journal couldn't be used), and a line in the log for each event that was parked, for
+    what is deleted, and for the stop; never a payload.
     """
 
     @logger.inject_lambda_context
@@ -40,7 +40,7 @@ def stream_handler(
         for failed in done.parked:
             told = {"stream_id": failed.stream_id, "event_id": failed.event_id, "reason": failed.reason}
             logger.error("event parked", extra=told)
-        return _answer(done.stopped, logger=logger, raises=raises_when_stopped)
+        return _answer(done, logger=logger, raises=raises_when_stopped)
 
     return handler
 
@@ -65,14 +65,18 @@ def index_handler(
         for item in done.passed_over:
             told = {"stream_id": item.stream_id, "event_id": item.event_id, "reason": item.reason}
             logger.error("item is no event and not logged", extra=told)
-        return _answer(done.stopped, logger=logger, raises=raises_when_stopped)
+        return _answer(done, logger=logger, raises=raises_when_stopped)
 
     return handler
 
 
-def _answer(
-    stopped: PublicationStopped | IndexingStopped | None, *, logger: Logger, raises: bool
-) -> dict[str, Any]:
+def _answer(done: Publication | Indexed, *, logger: Logger, raises: bool) -> dict[str, Any]:
+    for missing in done.missing:
+        told = {"stream_id": missing.stream_id, "first": missing.first, "last": missing.last}
+        logger.warning("earlier events are deleted", extra=told)
+    if done.unjournaled:
+        logger.warning("journal not available", extra={"reason": done.unjournaled})
+    stopped = done.stopped
     if stopped is None:
         return {"batchItemFailures": []}
     told = {
@@ -90,6 +94,7 @@ def _answer(
 def _count(metrics: Metrics, done: Publication) -> None:
     metrics.add_metric(name="Published", unit="Count", value=done.published)
     metrics.add_metric(name="Parked", unit="Count", value=len(done.parked))
+    _count_unjournaled(metrics, done)
     if done.max_lag_us is not None:
         metrics.add_metric(name="PublicationLag", unit="Milliseconds", value=done.max_lag_us / 1_000)
     metrics.flush_metrics()
@@ -99,6 +104,12 @@ def _count_indexed(metrics: Metrics, done: Indexed) -> None:
     metrics.add_metric(name="Indexed", unit="Count", value=done.logged)
     metrics.add_metric(name="PassedOver", unit="Count", value=len(done.passed_over))
     metrics.add_metric(name="Blocks", unit="Count", value=done.blocks)
+    _count_unjournaled(metrics, done)
     if done.max_lag_us is not None:
         metrics.add_metric(name="IndexLag", unit="Milliseconds", value=done.max_lag_us / 1_000)
     metrics.flush_metrics()
+
+
+def _count_unjournaled(metrics: Metrics, done: Publication | Indexed) -> None:
+    if done.unjournaled:
+        metrics.add_metric(name="Unjournaled", unit="Count", value=1)

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from eventstore.adapters.dynamodb.items import event_from_item
-from eventstore.adapters.dynamodb.schema import EVENT_ID, STREAM_ID
+from eventstore.adapters.dynamodb.items import event_from_item, time_of
+from eventstore.adapters.dynamodb.schema import EVENT_ID, PREVIOUS_AT, STREAM_ID
 from eventstore.errors import InvalidArgument, InvalidStreamId, MalformedItem
 from eventstore.events import Event, check_stream_id
 from eventstore.limits import RESERVED_STREAM_ID_PREFIX, VERSION_MAX
@@ -46,7 +46,15 @@ def _record(change: Mapping[str, Any]) -> StreamRecord:
         )
     stream_id, number = change["Keys"][STREAM_ID]["S"], change["Keys"][EVENT_ID]["N"]
     event = event_or_malformed(stream_id, number, change["NewImage"])
-    return StreamRecord(change["SequenceNumber"], stream_id, event.event_id, event)
+    created_s = change.get("ApproximateCreationDateTime")
+    return StreamRecord(
+        change["SequenceNumber"],
+        stream_id,
+        event.event_id,
+        event,
+        created_us=None if created_s is None else round(created_s * 1_000_000),
+        previous_us=time_of(change["NewImage"], PREVIOUS_AT),
+    )
 
 
 def event_or_malformed(stream_id: str, number: str, item: Mapping[str, Any]) -> Event | MalformedItem:
