@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from eventstore.log import BlockPosition
 from eventstore.subscriptions.checkpoints import Lease, Start
 from tests.proof.history import Attempt, Begun, Taken, Told
 from tests.simulator.history import Address
@@ -28,17 +27,13 @@ class NotedStarts:
             self._told.append(Taken(ours.tranche, ours.fence, ours.start))
         return ours
 
-    def renew(
-        self, subscription: str, lease: Lease, *, place: BlockPosition, start: Start | None = None
-    ) -> Any:
+    def renew(self, subscription: str, lease: Lease, *, start: Start | None = None, **options: Any) -> Any:
         self._note(lease, start, is_freed=False)
-        return self._port.renew(subscription, lease, place=place, start=start)
+        return self._port.renew(subscription, lease, start=start, **options)
 
-    def release(
-        self, subscription: str, lease: Lease, *, place: BlockPosition, start: Start | None = None
-    ) -> None:
+    def release(self, subscription: str, lease: Lease, *, start: Start | None = None, **options: Any) -> None:
         self._note(lease, start, is_freed=True)
-        self._port.release(subscription, lease, place=place, start=start)
+        self._port.release(subscription, lease, start=start, **options)
 
     def _note(self, lease: Lease, start: Start | None, *, is_freed: bool) -> None:
         """Note a start that isn't just what the owner has found."""
