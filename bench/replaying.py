@@ -161,7 +161,7 @@ def _ended(http: httpx.Client, replay_id: str) -> Mapping[str, Any]:
             return replay
         # A busy machine's 503 is asked again.
         is_going_on = answer.status_code == httpx.codes.SERVICE_UNAVAILABLE or (
-            answer.is_success and replay["status"] == "running"
+            answer.is_success and replay["status"] in {"queued", "running"}
         )
         if not is_going_on or time.monotonic() > deadline:
             raise ReplayFailed(f"The replay hasn't completed within {WAIT_S:g} s, or has failed: {replay}")

@@ -314,6 +314,20 @@ REPLAY_RUN_MAX_STEPS: Final = 500
 """Steps of one execution of the state machine. Its history takes 25,000 events; a step makes 9, and 24 more
 if it's retried as often as it may be."""
 
+REPLAYS_AT_ONCE: Final = 10
+"""Replays that run at once unless it's set otherwise: each takes one of the account's concurrent executions
+of functions (Lambda: 1,000 by default), and one more where its target is a function."""
+
+REPLAYS_AT_ONCE_MAX: Final = 100
+"""The most that can be set: so many items are read whenever a replay begins or ends."""
+
+REPLAYS_QUEUE_MAX: Final = 1_000
+"""Replays that run and wait together: their ids are one item, of 39 KB then (DynamoDB: 400 KB)."""
+
+REPLAY_SILENT_S: Final = 1_800
+"""Seconds after which a replay whose turn it is, and of which nothing was stored, gets a new run. A pause
+takes 300 at most, and the retries of a step that fails without a word some 400."""
+
 REPLAY_NOW_MARGIN_S: Final = 1.0
 """Seconds beyond the request up to which "now" reaches, for writers whose clocks are ahead by less."""
 

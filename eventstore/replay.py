@@ -46,7 +46,7 @@ from eventstore.limits import (
 from eventstore.positions import Position, from_us
 from eventstore.publish import Refusal
 from eventstore.replay_calls import ReplayTarget, Sending
-from eventstore.replays import Replay, ReplayStatus, ReplayStore
+from eventstore.replay_jobs import Replay, ReplayStatus, ReplayStore
 from eventstore.store import EventStore
 
 _FIRST_PAUSE_S: Final = 0.1
@@ -123,10 +123,10 @@ class ReplayStep:
             steps: how many steps this execution has taken.
             remaining_time_s: how long this may still take.
 
-        Cost: 1 read and 1 write (1 RCU, 1 WCU), and for each page of `REPLAY_PAGE_EVENTS` events or
-        `REPLAY_PAGE_BYTES` 1 write, one `EventStore.read_all`, and the target's calls: the larger of events /
-        max_entries and the most events of one stream. Memory: a page, its largest call a few times over, and
-        what `EventStore.read_all` holds (`limits.replay_memory_mb`).
+        Cost: 1 read and 1 write (1 RCU, 1 WCU), 1 write more for the first step of a run, and for each page
+        of `REPLAY_PAGE_EVENTS` events or `REPLAY_PAGE_BYTES` 1 write, one `EventStore.read_all`, and the
+        target's calls: the larger of events / max_entries and the most events of one stream. Memory: a page,
+        its largest call a few times over, and what `EventStore.read_all` holds (`limits.replay_memory_mb`).
         """
         check_functions(remaining_time_s=remaining_time_s)
         following = self._take(replay_id, run=run, remaining_time_s=remaining_time_s)
@@ -140,6 +140,11 @@ class ReplayStep:
             return NextStep(action="end")
         if replay.status is ReplayStatus.FAILED:  # the answer that said so may have got lost
             return NextStep(action="fail", reason=replay.reason)
+        if replay.status is ReplayStatus.QUEUED:  # the first step of its run; its wait was no work
+            begun = replace(replay, status=ReplayStatus.RUNNING, updated_us=self._clock_us())
+            replay = self._store.change(begun, before=replay)
+        if replay is None:
+            return _wait(1)
         if replay.status is not ReplayStatus.RUNNING:
             return NextStep(action="end")
         return self._begin(replay, remaining_time_s)

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from eventstore.limits import (
     LOG_TRANCHES_MAX,
     REPLAY_TARGETS_MAX_BYTES,
+    REPLAYS_AT_ONCE_MAX,
     SETTLING_MAX_S,
     SETTLING_MIN_S,
     SHARDS_MAX,
@@ -151,6 +152,7 @@ def replay_targets(value: object) -> tuple[str, ...]:
 
 shards: Final = partial(whole, low=1, high=SHARDS_MAX)
 log_tranches: Final = partial(whole, low=1, high=LOG_TRANCHES_MAX)
+replays_at_once: Final = partial(whole, low=1, high=REPLAYS_AT_ONCE_MAX)
 settling_s: Final = partial(number, low=SETTLING_MIN_S, high=SETTLING_MAX_S)
 settling_s_of_shared_clocks: Final = partial(number, low=0, high=SETTLING_MAX_S)
 put_events_max_bytes: Final = partial(whole, low=16 * 1_024, high=1_024 * 1_024)

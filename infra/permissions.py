@@ -73,7 +73,11 @@ def index(
 def replay(
     *, table_arn: str, index_arn: str, replays_table_arn: str, targets: Sequence[str]
 ) -> list[iam.PolicyStatement]:
-    """Read all streams in time order, store how far replays are, and send to exactly the allowed targets."""
+    """Read all streams in time order, store how far replays are, and send to exactly the allowed targets.
+
+    What ended leaves the queue, under the condition that it has ended. The next one is begun by
+    `renew_replays`.
+    """
     services = (
         ("SendToQueues", "sqs", ("sqs:GetQueueUrl", "sqs:SendMessage")),
         ("InvokeFunctions", "lambda", ("lambda:InvokeFunction",)),
@@ -87,7 +91,11 @@ def replay(
     return [
         _read_facts(table_arn),
         _allow("ReadAll", index_arn, "dynamodb:Query"),
-        _allow("StoreProgress", replays_table_arn, "dynamodb:GetItem", "dynamodb:UpdateItem"),
+        _allow(
+            "StoreProgress",
+            replays_table_arn,
+            *(f"dynamodb:{action}" for action in ("ConditionCheckItem", "GetItem", "UpdateItem")),
+        ),
         *sending,
     ]
 
@@ -98,7 +106,10 @@ def steer_replays(*, replays_table_arn: str, machine_arn: str) -> list[iam.Polic
         _allow(
             "KeepReplays",
             replays_table_arn,
-            *(f"dynamodb:{action}" for action in ("GetItem", "PutItem", "Query", "UpdateItem")),
+            *(
+                f"dynamodb:{action}"
+                for action in ("ConditionCheckItem", "GetItem", "PutItem", "Query", "UpdateItem")
+            ),
         ),
         _allow("BeginRuns", machine_arn, "states:StartExecution"),
     ]
@@ -113,7 +124,9 @@ def run_replays(*, step_arn: str, replays_table_arn: str) -> list[iam.PolicyStat
 
 
 def renew_replays(*, machine_arn: str) -> list[iam.PolicyStatement]:
-    """The state machine goes on by a new execution of itself when its history grows long."""
+    """The state machine goes on by a new execution of itself when its history grows long; its step begins the
+    next replay's.
+    """
     return [_allow("Renew", machine_arn, "states:StartExecution")]
 
 

@@ -135,6 +135,8 @@ class Settings:
     publication: PublicationSettings
     replay_targets: tuple[str, ...]
     """ARNs of the queues, functions and buses that may be a replay's target."""
+    replays_at_once: int
+    """How many replays run at once; the others wait for their turn."""
     log: LogSettings
     alarms: AlarmSettings
 
@@ -164,6 +166,7 @@ class Settings:
             "PARTIAL_BATCH": self.publication.partial_batch,
             "PUT_EVENTS_MAX_BYTES": self.publication.put_events_max_bytes,
             "READ_SHARDS": self.read_shards,
+            "REPLAYS_AT_ONCE": self.replays_at_once,
             "REPLAY_TARGETS": self.replay_targets,
             "SETTLING_S": self.settling_s,
             "WRITE_SHARDS": self.write_shards,
@@ -216,6 +219,7 @@ class Settings:
             publication=publication,
             log=log,
             replay_targets=_replay_targets(reader, retain_data=retain_data),
+            replays_at_once=reader.required("replaysAtOnce", rules.replays_at_once),
             alarms=read_alarms(
                 reader,
                 windows_s={"publishWindowS": publication.window_s, "logWindowS": log.window_s},

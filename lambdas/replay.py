@@ -15,8 +15,11 @@ from eventstore.adapters.dynamodb.replays import DynamoDBReplays
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.adapters.replay_handler import replay_handler
 from eventstore.adapters.replay_targets import replay_targets
+from eventstore.adapters.step_functions import CLIENT_CONFIG as ENGINE_CONFIG
+from eventstore.adapters.step_functions import StepFunctionsReplays
 from eventstore.cloudevents import EntryFormat
 from eventstore.replay import ReplayStep
+from eventstore.replay_queue import ReplayQueue
 from settings import ReplaySettings
 
 settings = ReplaySettings.from_environ(os.environ)
@@ -25,8 +28,9 @@ core = get_session()
 register_parser(core)
 session = boto3.Session(botocore_session=core)
 client = session.client("dynamodb", config=CLIENT_CONFIG)
+replays = DynamoDBReplays(client=client, table_name=settings.replays_table)
 step = ReplayStep(
-    store=DynamoDBReplays(client=client, table_name=settings.replays_table),
+    store=replays,
     events=DynamoDBEventStore(
         client=client,
         table_name=settings.events_table,
@@ -39,6 +43,15 @@ step = ReplayStep(
         source=settings.event_source, api_url=settings.api_url, max_bytes=settings.put_events_max_bytes
     ),
 )
-handler = replay_handler(step, logger=Logger(), metrics=Metrics())
+
+
+def start_next(machine_arn: str) -> int:
+    """Begin the replays whose turn it is; only the last step of each run comes here, and makes the client."""
+    sfn = session.client("stepfunctions", config=ENGINE_CONFIG)
+    engine = StepFunctionsReplays(client=sfn, machine_arn=machine_arn)
+    return ReplayQueue(store=replays, engine=engine, at_once=settings.replays_at_once).start_next()
+
+
+handler = replay_handler(step, start_next=start_next, logger=Logger(), metrics=Metrics())
 gc.freeze()
 gc.enable()

@@ -28,6 +28,7 @@ replays = Replays(
         client=boto3.client("stepfunctions", config=ENGINE_CONFIG), machine_arn=settings.machine_arn
     ),
     allowed_targets=settings.allowed_targets,
+    at_once=settings.replays_at_once,
 )
 handler = lambda_handler(Api(replay_handlers(replays)), logger=Logger(), metrics=Metrics())
 gc.freeze()

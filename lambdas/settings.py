@@ -73,6 +73,7 @@ _VARIABLES: Final[Mapping[str, Callable[[_Variables], Any]]] = {
     ),
     "raises_when_stopped": lambda of: of.read("PARTIAL_BATCH", rules.partial_batch, "report") == "raise",
     "read_shards": lambda of: of.read("READ_SHARDS", rules.shards),
+    "replays_at_once": lambda of: of.read("REPLAYS_AT_ONCE", rules.replays_at_once, limits.REPLAYS_AT_ONCE),
     "replays_table": lambda of: of.read("REPLAYS_TABLE", _name),
     "clock_tolerance_s": lambda of: (
         limits.CLOCK_TOLERANCE_S if of.read("CLOCKS", rules.clocks, "checked") == "checked" else None
@@ -164,11 +165,12 @@ class ReplaySettings(_Settings):
     """What the step function of replays needs.
 
     EVENTS_TABLE, REPLAYS_TABLE, READ_SHARDS and API_URL; when they aren't the default: SETTLING_S,
-    CLOCKS (checked), EVENT_SOURCE (eventstore), PUT_EVENTS_MAX_BYTES.
+    CLOCKS (checked), EVENT_SOURCE (eventstore), PUT_EVENTS_MAX_BYTES, REPLAYS_AT_ONCE.
     """
 
     events_table: str
     replays_table: str
+    replays_at_once: int
     read_shards: int
     settling_s: float
     clock_tolerance_s: float | None
@@ -180,8 +182,12 @@ class ReplaySettings(_Settings):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplaysSettings(_Settings):
-    """What the function behind /replays needs: REPLAYS_TABLE, REPLAY_MACHINE; REPLAY_TARGETS (none)."""
+    """What the function behind /replays needs.
+
+    REPLAYS_TABLE and REPLAY_MACHINE; when they aren't the default: REPLAY_TARGETS (none), REPLAYS_AT_ONCE.
+    """
 
     replays_table: str
+    replays_at_once: int
     machine_arn: str
     allowed_targets: tuple[str, ...]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from eventstore.adapters.memory_locks import Locked
-from eventstore.replays import Replay, ReplayStatus
+from eventstore.errors import StoreUnavailable
+from eventstore.limits import REPLAYS_QUEUE_MAX
+from eventstore.replay_jobs import QUEUE_IS_FULL, Replay, ReplayStatus
 
 
 class MemoryReplays(Locked):
@@ -15,14 +17,17 @@ class MemoryReplays(Locked):
         super().__init__()
         self._replays: dict[str, Replay] = {}
         self._ids: dict[str, str] = {}
+        self._queue: list[str] = []
 
     def create(self, replay: Replay) -> Replay:
         """Keep a new replay; see `ReplayStore.create`."""
         with self._lock:
+            before = self._ids.get(replay.request_key, replay.replay_id)
+            if before != replay.replay_id:
+                return self._replays[before]
+            self._enqueue(replay, "create a replay")
             if replay.request_key:
-                before = self._ids.setdefault(replay.request_key, replay.replay_id)
-                if before != replay.replay_id:
-                    return self._replays[before]
+                self._ids[replay.request_key] = replay.replay_id
             return self._keep(replay)
 
     def get(self, replay_id: str) -> Replay | None:
@@ -73,6 +78,7 @@ class MemoryReplays(Locked):
             there = self._replays.get(replay.replay_id)
             if there is None or (there.status, there.run) != (before.status, before.run):
                 return None
+            self._enqueue(replay, "resume a replay")
             return self._keep(
                 replace(
                     there,
@@ -84,6 +90,26 @@ class MemoryReplays(Locked):
                     failed_steps=replay.failed_steps,
                 )
             )
+
+    def queue(self) -> list[str]:
+        """Read the queue; see `ReplayStore.queue`."""
+        with self._lock:
+            return list(self._queue)
+
+    def leave(self, replay_id: str, *, seen: Replay | None) -> None:
+        """Take a replay out of the queue; see `ReplayStore.leave`."""
+        with self._lock:
+            there = self._replays.get(replay_id)
+            now, then = (None if of is None else (of.status, of.run) for of in (there, seen))
+            if now == then:
+                self._queue = [other for other in self._queue if other != replay_id]
+
+    def _enqueue(self, replay: Replay, operation: str) -> None:
+        if replay.status is not ReplayStatus.QUEUED:
+            return
+        if len(self._queue) >= REPLAYS_QUEUE_MAX:
+            raise StoreUnavailable(operation=operation, reason=QUEUE_IS_FULL)
+        self._queue.append(replay.replay_id)
 
     def _keep(self, replay: Replay) -> Replay:
         self._replays[replay.replay_id] = replay

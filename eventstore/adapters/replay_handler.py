@@ -13,14 +13,32 @@ if TYPE_CHECKING:
 StepHandler: TypeAlias = Callable[[dict[str, Any], Any], dict[str, Any]]
 
 
-def replay_handler(step: ReplayStep, *, logger: Logger, metrics: Metrics) -> StepHandler:
-    """Make the function's handler: ``{"replayId", "run", "steps"}`` in, the same and what to do next out.
+def replay_handler(
+    step: ReplayStep, *, start_next: Callable[[str], int], logger: Logger, metrics: Metrics
+) -> StepHandler:
+    """Make the function's handler: ``{"replayId", "run", "steps", "machine"}`` in, what to do next out.
 
-    Each step makes a line in the log, never with a payload, and one of metrics (Replayed) when it sent.
+    Each step makes a line in the log, never with a payload, and one of metrics (Replayed) when it sent. The
+    last one of a run begins the replays whose turn it is, before it answers: it's repeated when it can't. So
+    does a call that names no replay, as the schedule makes it. Either counts those that wait
+    (ReplaysWaiting), where some do.
+
+    Args:
+        start_next: begins them on the state machine of this ARN, and returns how many wait.
     """
+
+    def look_at_queue(machine: str) -> None:
+        waiting = start_next(machine)
+        logger.info("queue looked at", extra={"waiting": waiting})
+        if waiting:
+            metrics.add_metric(name="ReplaysWaiting", unit="Count", value=waiting)
+            metrics.flush_metrics()
 
     @logger.inject_lambda_context
     def handler(asked: dict[str, Any], context: Any) -> dict[str, Any]:
+        if "replayId" not in asked:
+            look_at_queue(asked["machine"])
+            return {}
         replay_id, run, steps = asked["replayId"], asked["run"], asked["steps"] + 1
         following = step.take(
             replay_id,
@@ -35,6 +53,8 @@ def replay_handler(step: ReplayStep, *, logger: Logger, metrics: Metrics) -> Ste
         if following.sent:
             metrics.add_metric(name="Replayed", unit="Count", value=following.sent)
             metrics.flush_metrics()
+        if following.action in {"end", "fail"}:
+            look_at_queue(asked["machine"])
         return {
             "replayId": replay_id,
             "run": run,

@@ -30,7 +30,8 @@ from eventstore.limits import (
 )
 from eventstore.publish import Refusal
 from eventstore.replay_calls import ReplayTarget
-from eventstore.replays import Replay, Target
+from eventstore.replay_jobs import Replay
+from eventstore.replay_requests import Target
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient

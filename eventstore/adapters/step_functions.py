@@ -11,7 +11,7 @@ from eventstore.adapters.answers import FAILED, ask
 from eventstore.adapters.clients import take_client
 from eventstore.arguments import check_text
 from eventstore.errors import StoreUnavailable
-from eventstore.replays import Replay
+from eventstore.replay_jobs import Replay
 
 CLIENT_CONFIG: Final = Config(
     connect_timeout=1.0,
@@ -34,8 +34,8 @@ class StepFunctionsReplays:
         self._client = take_client(client, "stepfunctions", "start_execution")
         self._machine_arn = machine_arn
 
-    def start(self, replay: Replay) -> None:
-        """Begin a run of a replay, once: the execution's name is that of the run.
+    def start(self, replay: Replay) -> bool:
+        """Begin a run of a replay, once: the execution's name is that of the run. False when it was there.
 
         Raises:
             StoreUnavailable: it isn't known to have begun.
@@ -51,9 +51,10 @@ class StepFunctionsReplays:
                 input=json.dumps(beginning),
             )
         except self._client.exceptions.ExecutionAlreadyExists:
-            return
+            return False
         except FAILED as error:
             raise StoreUnavailable(operation="StartExecution", reason=str(error)) from error
         if "executionArn" not in answer:
             reason = "the answer is not that of Step Functions: it names no execution"
             raise StoreUnavailable(operation="StartExecution", reason=reason)
+        return True

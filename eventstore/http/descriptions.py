@@ -120,7 +120,9 @@ _REPLAY: Final = """\
 Sends the history of all streams, or a part of it, to ONE consumer: an SQS queue, a Lambda function or an \
 EventBridge bus. Nobody else sees it (but on a bus, its rules). Events go out at least once, each stream's \
 in order, with the `detail-type` and `id` they were published with, and `replayid` in the detail. The target \
-has to be named in the deployment's setting `replayTargets`.
+has to be named in the deployment's setting `replayTargets`. So many replays run at once as \
+its setting `replaysAtOnce` says; another one is `queued` until one of them has ended, in the order of the \
+requests.
 
 A request without an `Idempotency-Key` begins another replay each time. With one it begins one, however \
 often it is sent: when its answer got lost, or was a 503, send it again as it was.
@@ -156,8 +158,8 @@ DESCRIPTIONS: Final[dict[str, dict[str, Any]]] = {
     },
     "resumeReplay": {
         "summary": "Go on with a replay",
-        "description": "One that was paused or has failed goes on from its position; what was sent beyond it "
-        "is sent again, a page at most. One that is running goes on as well, by a new execution.",
+        "description": "One that was paused or has failed goes on from its position, in its turn; what was "
+        "sent beyond it is sent again, a page at most. One that is running goes on, too, by a new execution.",
         "parameters": [_REPLAY_ID],
     },
     "cancelReplay": {

@@ -182,8 +182,9 @@ def _bad_replays(replay_id: str) -> Iterator[Request]:
 
 
 class _NoEngine:
-    def start(self, replay: Replay) -> None:
+    def start(self, replay: Replay) -> bool:  # noqa: ARG002
         """Run nothing: an example only has to begin."""
+        return True
 
 
 def _api() -> Api:

@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 from eventstore.http.fields import Name, Position, Time
 from eventstore.http.times import format_time
 from eventstore.limits import REPLAY_EVENTS_PER_SECOND_MAX
-from eventstore.replays import Replay
+from eventstore.replay_jobs import Replay
 
 
 class StartReplay(Struct, rename="camel"):
@@ -57,7 +57,7 @@ class ReplayAnswer(Struct, rename="camel"):
             examples=["01890a5d-ac96-774b-bcce-b302099a8057"],
         ),
     ]
-    status: Literal["running", "paused", "failed", "completed", "cancelled"]
+    status: Literal["queued", "running", "paused", "failed", "completed", "cancelled"]
     reason: Annotated[
         str | None,
         Meta(description="Why it failed, or why its target didn't take what it tried to send last."),

@@ -42,6 +42,7 @@ class Function(Construct):
         self._service = f"eventstore-{settings.environment}-{name}"
         target = bundling.AWS if settings.packages_for == "aws" else bundling.MACHINE
         log_group = make_log_group(self, settings=settings)
+        self.role = self._make_role(statements, log_group=log_group)
         self.function = lambda_.Function(
             self,
             "Function",
@@ -55,7 +56,7 @@ class Function(Construct):
             reserved_concurrent_executions=reserved_concurrency,
             tracing=lambda_.Tracing.ACTIVE,
             log_group=log_group,
-            role=self._make_role(statements, log_group=log_group),
+            role=self.role,
             environment={
                 **variables,
                 "POWERTOOLS_SERVICE_NAME": self._service,

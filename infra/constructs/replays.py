@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from aws_cdk import Acknowledgment, Stack, Validations
+from aws_cdk import Acknowledgment, Duration, Stack, Validations
 from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
@@ -18,6 +20,9 @@ from infra.constructs.function import Function
 from infra.constructs.tables import TEXT, add_throttle_alarm, make_table, table_throttles
 from infra.settings import Settings
 
+LOOK_EVERY: Final = Duration.minutes(5)
+"""How often a schedule looks at the queue: so late, at most, a replay begins after one that ended badly."""
+
 STEP_MAX_RETRIES: Final = 8
 """Retries of a step that failed without a word, with pauses of up to 2, 4, 8 ... 120 s: about 6 minutes."""
 
@@ -27,6 +32,10 @@ class Replays(Construct):
 
     An execution of the state machine runs one replay. When the step function itself keeps failing, the
     machine writes that into the table, so that the replay can be resumed from there, and an alarm rings.
+
+    At most `replaysAtOnce` run at once; the others are queued, which costs nothing. What ends a run begins
+    the next one; a schedule looks each 5 minutes, for runs that ended without a word: some 8,640 short
+    invocations a month, some cents.
     """
 
     def __init__(
@@ -45,7 +54,7 @@ class Replays(Construct):
             description="DynamoDB throttles the replays table: replays wait; asking for them may fail.",
             alarms=alarms,
         )
-        events = events_table.table
+        table = events_table.table
         self._steps = Function(
             self,
             "Step",
@@ -54,14 +63,15 @@ class Replays(Construct):
             memory_mb=replay_memory_mb(settings.read_shards),
             timeout_s=REPLAY_TIMEOUT_S,
             variables={
-                "EVENTS_TABLE": events.table_name,
+                "EVENTS_TABLE": table.table_name,
                 "REPLAYS_TABLE": self.table.table_name,
                 **settings.variables(
-                    "READ_SHARDS", "SETTLING_S", "CLOCKS", "EVENT_SOURCE", "PUT_EVENTS_MAX_BYTES"
+                    *("READ_SHARDS", "SETTLING_S", "CLOCKS", "EVENT_SOURCE", "PUT_EVENTS_MAX_BYTES"),
+                    "REPLAYS_AT_ONCE",
                 ),
             },
             statements=permissions.replay(
-                table_arn=events.table_arn,
+                table_arn=table.table_arn,
                 index_arn=events_table.index_arn,
                 replays_table_arn=self.table.table_arn,
                 targets=settings.replay_targets,
@@ -71,6 +81,18 @@ class Replays(Construct):
         )
         _acknowledge_wildcards(self._steps, settings.replay_targets)
         self._machine = self._make_machine()
+        events.Rule(
+            self,
+            "Look",
+            description="Looks whether a replay has ended without a word, and another can begin.",
+            schedule=events.Schedule.rate(LOOK_EVERY),
+            targets=[
+                targets.LambdaFunction(
+                    self._steps.function,
+                    event=events.RuleTargetInput.from_object({"machine": self._machine.ref}),
+                )
+            ],
+        )
         self.operations = Function(
             self,
             "Operations",
@@ -81,7 +103,7 @@ class Replays(Construct):
             variables={
                 "REPLAYS_TABLE": self.table.table_name,
                 "REPLAY_MACHINE": self._machine.ref,
-                **settings.variables("REPLAY_TARGETS"),
+                **settings.variables("REPLAY_TARGETS", "REPLAYS_AT_ONCE"),
             },
             statements=permissions.steer_replays(
                 replays_table_arn=self.table.table_arn, machine_arn=self._machine.ref
@@ -113,9 +135,13 @@ class Replays(Construct):
             *self._steps.widgets(),
             *self.operations.widgets(),
             cloudwatch.GraphWidget(
-                title="Replays: events sent, replays started, executions failed",
+                title="Replays: events sent; replays started, waiting, failed",
                 left=[self._steps.metric("Replayed")],
-                right=[self.operations.metric("ReplaysStarted"), self._failed],
+                right=[
+                    self.operations.metric("ReplaysStarted"),
+                    self._steps.metric("ReplaysWaiting", statistic="Maximum"),
+                    self._failed,
+                ],
             ),
         ]
 
@@ -146,12 +172,13 @@ class Replays(Construct):
             state_machine_type="STANDARD",
             definition_string=Stack.of(self).to_json_string(definition),
         )
-        # Its own ARN can't stand in the role that it is made with.
+        # The machine's ARN can't stand in the roles that it is made with. It goes on by itself, and its step
+        # begins the next replay.
         iam.CfnPolicy(
             self,
             "Renew",
             policy_name="renew",
-            roles=[role.role_name],
+            roles=[role.role_name, self._steps.role.role_name],
             policy_document=iam.PolicyDocument(statements=permissions.renew_replays(machine_arn=machine.ref)),
         )
         Validations.of(machine).acknowledge(
@@ -193,7 +220,12 @@ def machine_definition(*, partition: str, step_arn: str, table_name: str) -> dic
                 "Resource": f"arn:{partition}:states:::lambda:invoke",
                 "Parameters": {
                     "FunctionName": step_arn,
-                    "Payload": {"replayId.$": "$.replayId", "run.$": "$.run", "steps.$": "$.steps"},
+                    "Payload": {
+                        "replayId.$": "$.replayId",
+                        "run.$": "$.run",
+                        "steps.$": "$.steps",
+                        "machine.$": "$$.StateMachine.Id",
+                    },
                 },
                 "OutputPath": "$.Payload",
                 "TimeoutSeconds": REPLAY_TIMEOUT_S + 10,
@@ -234,7 +266,7 @@ def machine_definition(*, partition: str, step_arn: str, table_name: str) -> dic
                         schema.REPLAY_ID: {"S.$": "$.replayId"},
                     },
                     "UpdateExpression": "SET #status = :failed, #reason = :reason",
-                    "ConditionExpression": "#status = :running AND #run = :run",
+                    "ConditionExpression": "#status IN (:queued, :running) AND #run = :run",
                     "ExpressionAttributeNames": {
                         "#status": schema.STATUS,
                         "#reason": schema.REASON,
@@ -242,6 +274,7 @@ def machine_definition(*, partition: str, step_arn: str, table_name: str) -> dic
                     },
                     "ExpressionAttributeValues": {
                         ":failed": {"S": schema.FAILED},
+                        ":queued": {"S": schema.QUEUED},
                         ":running": {"S": schema.RUNNING},
                         ":run": {"N.$": "States.Format('{}', $.run)"},
                         ":reason": {

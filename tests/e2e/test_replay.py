@@ -18,10 +18,11 @@ import pytest
 
 from eventstore.adapters.dynamodb import replay_schema
 from eventstore.adapters.dynamodb.replays import DynamoDBReplays
+from eventstore.limits import REPLAYS_AT_ONCE
 from eventstore.local.api import Api, event_text
 from eventstore.local.cloud import ACCOUNT, REGION
 from eventstore.local.subscriber import Subscriber
-from eventstore.replays import Replay
+from eventstore.replay_jobs import Replay
 from infra.constructs.replays import machine_definition
 from tests.e2e.conftest import WAIT_S, Deployed, Inbox
 
@@ -270,7 +271,7 @@ def test_replay_is_paused_resumed_and_refused(http: httpx.Client, api: Api, depl
         time.sleep(3)
         held = received(sqs, url, count=0)
         assert len(held) <= 10
-        assert http.post(f"/replays/{replay_id}/resume").json()["status"] == "running"
+        assert http.post(f"/replays/{replay_id}/resume").json()["status"] == "queued"
         sent = replay_until(http, replay_id, "completed")["sent"]
         events = held + received(sqs, url, count=sent - len(held))
         assert list(dict.fromkeys(event["detail"]["eventid"] for event in events)) == list(range(1, 13))
@@ -281,6 +282,23 @@ def test_replay_is_paused_resumed_and_refused(http: httpx.Client, api: Api, depl
         403,
         "urn:eventstore:problem:replay-target-not-allowed",
     )
+
+
+def test_more_replays_than_run_at_once_wait_for_their_turn(http: httpx.Client, deployed: Deployed) -> None:
+    """What ends a run begins the next: the schedule, which looks each 5 minutes, would be too late."""
+    with queue(deployed) as (name, _):
+        target = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
+        body = {"target": target, "streamPrefix": f"none-{uuid4()}"}
+        ids = [http.post("/replays", json=body).json()["replayId"] for _ in range(REPLAYS_AT_ONCE + 2)]
+        deadline = time.monotonic() + 2 * WAIT_S
+        while True:
+            listed = {of["replayId"]: of["status"] for of in http.get("/replays").json()["replays"]}
+            statuses = [listed[replay_id] for replay_id in ids]
+            assert statuses.count("running") <= REPLAYS_AT_ONCE
+            if set(statuses) == {"completed"}:
+                break
+            assert time.monotonic() < deadline, statuses
+            time.sleep(0.5)
 
 
 def test_request_with_a_key_begins_one_replay(http: httpx.Client, deployed: Deployed) -> None:

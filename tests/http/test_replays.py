@@ -23,10 +23,11 @@ class Engine:
         self.started: list[int] = []
         self.is_up = True
 
-    def start(self, replay: Replay) -> None:
+    def start(self, replay: Replay) -> bool:
         if not self.is_up:
             raise StoreUnavailable(operation="StartExecution", reason="secret detail")
         self.started.append(replay.run)
+        return True
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def test_replay_is_begun_and_its_location_told(gateway: Gateway, engine: Engine)
     assert answer.headers["location"] == f"replays/{replay_id}"
     assert answer.json == {
         "replayId": replay_id,
-        "status": "running",
+        "status": "queued",
         "reason": None,
         "target": QUEUE,
         "from": "2025-12-01T00:00:00.000000Z",
@@ -83,7 +84,7 @@ def test_replays_are_paused_resumed_cancelled_and_listed(gateway: Gateway, engin
         return gateway.send("POST", f"/replays/{replay_id}/{action}")
 
     assert [post(action).json["status"] for action in ("pause", "resume", "cancel")] == [
-        *("paused", "running", "cancelled")
+        *("paused", "queued", "cancelled")
     ]
     assert engine.started == [1, 2]
     refused = post("resume")
@@ -176,8 +177,8 @@ def test_repeat_of_what_could_not_be_started_starts_it(gateway: Gateway, engine:
     assert start_once(gateway, "k").status == 503
     engine.is_up = True
     again = start_once(gateway, "k")
-    assert (again.status, again.json["status"], again.json["reason"]) == (202, "running", None)
-    assert engine.started == [2]
+    assert (again.status, again.json["status"], again.json["reason"]) == (202, "queued", None)
+    assert engine.started == [1]
 
 
 def test_target_that_is_not_allowed_has_its_own_problem(gateway: Gateway, engine: Engine) -> None:
@@ -285,6 +286,7 @@ def test_replay_that_could_not_be_started_is_told_without_its_cause(gateway: Gat
     assert "secret" not in answer.text
     assert "repeat the request with the same Idempotency-Key" in answer.json["detail"]
     [listed] = gateway.get("/replays").json["replays"]
-    assert (listed["status"], listed["reason"]) == ("failed", "its run could not be started; resume it")
+    assert (listed["status"], listed["reason"]) == ("queued", None)
     engine.is_up = True
-    assert gateway.send("POST", f"/replays/{listed['replayId']}/resume").json["status"] == "running"
+    assert gateway.send("POST", f"/replays/{listed['replayId']}/resume").json["status"] == "queued"
+    assert engine.started == [1]

@@ -28,8 +28,9 @@ TARGET = "arn:aws:sqs:eu-central-1:123456789012:rebuild"
 
 
 class _Engine:
-    def start(self, replay: Replay) -> None:
+    def start(self, replay: Replay) -> bool:
         """Runs nothing."""
+        return True
 
 
 def _api() -> Api:

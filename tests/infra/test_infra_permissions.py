@@ -78,11 +78,17 @@ ALLOWED = {
     "replay": {
         ("dynamodb:Query", INDEX),
         ("dynamodb:GetItem", STORE_ITEM),
-        *((f"dynamodb:{action}", REPLAYS_TABLE) for action in ("GetItem", "UpdateItem")),
+        *(
+            (f"dynamodb:{action}", REPLAYS_TABLE)
+            for action in ("ConditionCheckItem", "GetItem", "UpdateItem")
+        ),
         *traces_and_log_of("replay"),
     },
     "replays": {
-        *((f"dynamodb:{action}", REPLAYS_TABLE) for action in ("GetItem", "PutItem", "Query", "UpdateItem")),
+        *(
+            (f"dynamodb:{action}", REPLAYS_TABLE)
+            for action in ("ConditionCheckItem", "GetItem", "PutItem", "Query", "UpdateItem")
+        ),
         ("states:StartExecution", REPLAY_MACHINE),
         *traces_and_log_of("replays"),
     },

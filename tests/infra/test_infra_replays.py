@@ -42,12 +42,13 @@ def test_step_is_retried_with_backoff_and_then_the_failure_is_told(states: dict[
     step = states["Step"]
     assert step["Resource"] == "arn:AWS::Partition:states:::lambda:invoke"
     assert step["Parameters"]["FunctionName"] == f"{STEP}.Arn"
+    assert step["Parameters"]["Payload"]["machine.$"] == "$$.StateMachine.Id"
     [retry] = step["Retry"]
     assert (retry["ErrorEquals"], retry["MaxAttempts"], retry["BackoffRate"]) == (["States.ALL"], 8, 2)
     assert step["Catch"] == [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "TellFailure"}]
     told = states["TellFailure"]["Parameters"]
     assert told["TableName"] == TABLE
-    assert told["ConditionExpression"] == "#status = :running AND #run = :run"
+    assert told["ConditionExpression"] == "#status IN (:queued, :running) AND #run = :run"
     assert {*told["ExpressionAttributeNames"].values()} == {
         replay_schema.STATUS,
         replay_schema.REASON,
@@ -92,6 +93,8 @@ def test_machine_may_take_steps_tell_a_failure_and_renew_itself(app: Synthesized
         ("TellFailure", "dynamodb:UpdateItem", f"{TABLE}.Arn"),
     ]
     renew = app.resources("AWS::IAM::Policy")["ReplaysRenew3BAA8D08"]["Properties"]
+    roles = ["ReplaysMachineRoleE70962B5", "ReplaysStepRole1A12AC9F"]
+    assert sorted(map(app.resolve, renew["Roles"])) == roles
     assert [(sid, action, app.resolve(of)) for sid, action, of in statements(app, renew)] == [
         ("Renew", "states:StartExecution", MACHINE)
     ]
@@ -116,6 +119,38 @@ def test_replays_may_send_to_exactly_the_targets_that_are_named(
         of for of in app.properties("AWS::Lambda::Function") if of["Handler"] == "replays.handler"
     )
     assert operations["Environment"]["Variables"]["REPLAY_TARGETS"] == ",".join(TARGETS)
+
+
+def test_schedule_looks_at_the_queue(app: Synthesized) -> None:
+    [rule] = [of for of in app.properties("AWS::Events::Rule") if "ScheduleExpression" in of]
+    assert rule["ScheduleExpression"] == "rate(5 minutes)"
+    [target] = rule["Targets"]
+    assert app.resolve(target["Arn"]) == f"{STEP}.Arn"
+    assert json.loads(app.resolve(target["Input"])) == {"machine": MACHINE}
+
+
+@pytest.mark.parametrize("at_once", [1, 100])
+def test_both_functions_know_how_many_run_at_once(
+    synthesize: Callable[..., Synthesized], at_once: int
+) -> None:
+    app = synthesize(replaysAtOnce=at_once)
+    told = [
+        of["Environment"]["Variables"]["REPLAYS_AT_ONCE"]
+        for of in app.properties("AWS::Lambda::Function")
+        if of["Handler"] in {"replay.handler", "replays.handler"}
+    ]
+    assert told == [str(at_once)] * 2
+
+
+@pytest.mark.parametrize("at_once", [0, 101, 1.5, "many", None])
+def test_other_bounds_of_replays_are_refused_at_synth(at_once: object) -> None:
+    with pytest.raises(SettingsError, match="replaysAtOnce"):
+        Settings.from_context(context(environment="prod", replaysAtOnce=at_once))
+
+
+def test_step_has_memory_for_all_shards(synthesize: Callable[..., Synthesized]) -> None:
+    app = synthesize(environment="local", readShards=200)
+    assert app.resources("AWS::Lambda::Function")[STEP]["Properties"]["MemorySize"] == 512 + 8 * 200
 
 
 def test_no_target_is_allowed_unless_it_is_named(apps: Mapping[str, Synthesized]) -> None:

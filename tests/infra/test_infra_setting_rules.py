@@ -57,6 +57,7 @@ VARIABLES = {
     "PARTIAL_BATCH": lambda of: of.publication.partial_batch == "raise",
     "PUT_EVENTS_MAX_BYTES": lambda of: of.publication.put_events_max_bytes,
     "READ_SHARDS": lambda of: of.read_shards,
+    "REPLAYS_AT_ONCE": lambda of: of.replays_at_once,
     "REPLAY_TARGETS": lambda of: of.replay_targets,
     "SETTLING_S": lambda of: of.settling_s,
     "WRITE_SHARDS": lambda of: of.write_shards,

@@ -17,6 +17,7 @@ from eventstore.limits import REPLAY_MAX_FAILED_STEPS
 from eventstore.positions import from_us
 from eventstore.publish import Refusal
 from eventstore.replay import ReplayStep
+from eventstore.replay_queue import ReplayQueue
 from eventstore.replays import Replay, ReplayRequest, Replays, ReplayStatus
 from tests.proof.checker import Table, breaches_of_deliveries
 from tests.proof.consumer_checker import (
@@ -125,8 +126,9 @@ class WatchedReplays(Watched):
 
 
 class _NoEngine:
-    def start(self, replay: Replay) -> None:
+    def start(self, replay: Replay) -> bool:
         """Its engines are begun beside it."""
+        return True
 
 
 @dataclass(frozen=True)
@@ -283,6 +285,12 @@ class ReplayJob:
             steps=steps,
             remaining_time_s=lambda: (ends_us - world.now_us) / 1_000_000,
         )
+        if following.action in {"end", "fail"}:
+            ReplayQueue(
+                store=DynamoDBReplays(client=self._client, table_name=self._table_name),
+                engine=_NoEngine(),
+                clock_us=lambda: world.now_us,
+            ).start_next()
         world.sleep(following.wait_s)
 
     def _steer(self, replay_id: str) -> None:

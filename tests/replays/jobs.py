@@ -14,6 +14,7 @@ from eventstore.adapters.memory_replays import MemoryReplays
 from eventstore.cloudevents import Entry, EntryFormat
 from eventstore.publish import Refusal
 from eventstore.replay import NextStep, ReplayStep
+from eventstore.replay_queue import ReplayQueue
 from eventstore.replays import Replay, ReplayRequest, Replays, ReplayStore
 from eventstore.testing.clock import FakeClock
 
@@ -67,13 +68,22 @@ class Engine:
 
     def __init__(self, clock: FakeClock, take: Callable[..., NextStep]) -> None:
         self.waiting: deque[tuple[str, int]] = deque()
+        self.begun: set[tuple[str, int]] = set()
         self.waits_s: list[int] = []
         self.renewed = self.steps = self.retries = 0
         self._clock = clock
         self._take = take
+        self.start_next: Callable[[], int] = lambda: 0
+        """Called by the last step of each run."""
 
-    def start(self, replay: Replay) -> None:
-        self.waiting.append((replay.replay_id, replay.run))
+    def start(self, replay: Replay) -> bool:
+        """Begin an execution by its name, once."""
+        name = (replay.replay_id, replay.run)
+        if name in self.begun:
+            return False
+        self.begun.add(name)
+        self.waiting.append(name)
+        return True
 
     def run(self, *, most_steps: int = 10_000) -> None:
         """Run every execution to its end, or so many steps."""
@@ -96,7 +106,10 @@ class Engine:
     def _retried(self, replay_id: str, run: int, steps: int) -> NextStep:
         while True:
             try:
-                return self._take(replay_id, run=run, steps=steps, remaining_time_s=lambda: TIMEOUT_S)
+                following = self._take(replay_id, run=run, steps=steps, remaining_time_s=lambda: TIMEOUT_S)
+                if following.action in {"end", "fail"}:
+                    self.start_next()
+                return following
             except Killed:
                 self.retries += 1
                 self._clock.move(timedelta(seconds=2))
@@ -105,15 +118,23 @@ class Engine:
 class Job:
     """Everything that a replay needs, in memory."""
 
-    def __init__(self, *, settling_s: float = 10.0, replays: ReplayStore | None = None) -> None:
+    def __init__(
+        self, *, settling_s: float = 10.0, replays: ReplayStore | None = None, at_once: int = 10
+    ) -> None:
         self.clock = FakeClock()
         self.events = MemoryEventStore(clock_us=self.clock, settling_s=settling_s)
         self.consumer = Consumer()
         self.pauses_s: list[float] = []
         self.store: ReplayStore = replays or MemoryReplays()
         self.engine = Engine(self.clock, self.take)
+        self.queue = ReplayQueue(store=self.store, engine=self.engine, at_once=at_once, clock_us=self.clock)
+        self.engine.start_next = self.queue.start_next
         self.replays = Replays(
-            store=self.store, engine=self.engine, allowed_targets=[QUEUE], clock_us=self.clock
+            store=self.store,
+            engine=self.engine,
+            allowed_targets=[QUEUE],
+            at_once=at_once,
+            clock_us=self.clock,
         )
 
     def take(self, replay_id: str, **options: object) -> NextStep:

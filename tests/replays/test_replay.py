@@ -278,8 +278,10 @@ def test_resume_of_a_running_replay_ends_the_run_before() -> None:
     job = Job(settling_s=0)
     job.fill(streams=3, events=20)
     replay = job.start()
+    job.engine.run(most_steps=1)
+    job.engine.steps = 0
     job.replays.resume(replay.replay_id)
-    assert len(job.engine.waiting) == 2
+    assert job.engine.waiting == deque([(replay.replay_id, 1), (replay.replay_id, 2)])
     first = job.engine.waiting.popleft()
     assert job.take(first[0], run=first[1], steps=1, remaining_time_s=lambda: 150.0).action == "end"
     job.engine.run()
@@ -453,8 +455,9 @@ def test_bad_requests_are_refused(request_: dict[str, object], error: type[Excep
     assert job.replays.latest(limit=10) == []
 
 
-def test_replay_whose_run_cannot_be_started_fails_and_says_so() -> None:
+def test_replay_whose_run_cannot_be_started_stays_queued_until_the_next_look() -> None:
     job = Job()
+    start = job.engine.start
 
     def unavailable(_replay: Replay) -> None:
         raise StoreUnavailable(operation="StartExecution", reason="throttled")
@@ -463,7 +466,11 @@ def test_replay_whose_run_cannot_be_started_fails_and_says_so() -> None:
     with pytest.raises(StoreUnavailable):
         job.start()
     [replay] = job.replays.latest(limit=10)
-    assert (replay.status, replay.reason) == ("failed", "its run could not be started; resume it")
+    assert replay.status == "queued"
+    job.engine.start = start  # type: ignore[method-assign]
+    job.queue.start_next()
+    job.engine.run()
+    assert job.replays.get(replay.replay_id).status == "completed"
 
 
 def test_unknown_replay_is_not_found() -> None:

@@ -24,7 +24,7 @@ from eventstore.limits import (
 )
 from eventstore.publish import Refusal
 from eventstore.replay import NextStep
-from eventstore.replays import Replay
+from eventstore.replays import Replay, ReplayStatus
 from eventstore.store import AllEvents
 from tests.replays.jobs import TIMEOUT_S, Consumer, Job
 
@@ -117,7 +117,9 @@ def test_step_waits_in_whole_seconds_until_the_lease_of_another_is_over(
     left_us: int, wait_s: int | None
 ) -> None:
     job, replay = started()
-    job.store.claim(replay, until_us=job.clock() + left_us)
+    begun = job.store.change(replace(replay, status=ReplayStatus.RUNNING), before=replay)
+    assert begun
+    job.store.claim(begun, until_us=job.clock() + left_us)
     following = take(job, replay)
     if wait_s:
         assert following == NextStep(action="wait", wait_s=wait_s)
@@ -129,6 +131,26 @@ def test_step_that_another_has_come_before_waits_a_second() -> None:
     job.store.claim = lambda _replay, *, until_us: None  # type: ignore[method-assign]
     assert take(job, replay) == WAIT_1
     assert job.consumer.calls == []
+
+
+def test_first_step_of_a_run_makes_it_running_and_its_wait_is_no_work() -> None:
+    job, replay = started(3)
+    assert replay.status == "queued"
+    job.clock.move(timedelta(hours=5))
+    job.consumer.before_call = lambda: job.clock.move(timedelta(seconds=1))
+    assert take(job, replay).action == "end"
+    done = stored(job, replay)
+    assert (done.status, done.active_us) == ("completed", 3_000_000)
+
+
+def test_first_step_whose_replay_is_paused_meanwhile_ends_quietly() -> None:
+    job, replay = started(3)
+    change = job.store.change
+    job.store.change = lambda *_, **__: None  # type: ignore[method-assign]
+    assert take(job, replay) == WAIT_1
+    job.store.change = change  # type: ignore[method-assign]
+    job.replays.pause(replay.replay_id)
+    assert take(job, replay) == END
 
 
 # --- how it ends -------------------------------------------------------------------------------------

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
+from eventstore import StoreUnavailable
 from eventstore.adapters.dynamodb import replay_schema
 from eventstore.adapters.dynamodb.replays import DynamoDBReplays, item_from_replay, replay_from_item
 from eventstore.adapters.memory_replays import MemoryReplays
@@ -27,6 +29,7 @@ def replay(number: int = 1) -> Replay:
         names=("OrderPaid", "Bestätigt"),
         requested_us=1_000_000,
         updated_us=1_000_000,
+        status=ReplayStatus.RUNNING,
     )
 
 
@@ -135,6 +138,104 @@ def test_status_changes_only_from_what_was_seen(store: ReplayStore) -> None:
     assert store.change(cancelled, before=replay()) is None
 
 
+# --- the queue -------------------------------------------------------------------------------------------
+
+
+def queued(number: int) -> Replay:
+    return replace(replay(number), status=ReplayStatus.QUEUED)
+
+
+@pytest.fixture(params=["memory", "dynamodb"])
+def empty(request: pytest.FixtureRequest, dynamodb_endpoint: str) -> Iterator[ReplayStore]:
+    if request.param == "memory":
+        yield MemoryReplays()
+        return
+    client = dynamodb_client(dynamodb_endpoint)
+    with replays_table(client) as name:
+        yield DynamoDBReplays(client=client, table_name=name)
+
+
+def test_queue_has_the_queued_replays_in_the_order_of_their_requests(empty: ReplayStore) -> None:
+    assert empty.queue() == []
+    empty.create(queued(3))
+    empty.create(replace(queued(1), request_key="k"))
+    empty.create(replace(queued(2), request_key="k"))  # the same once more
+    empty.create(replay(4))  # running already
+    assert empty.queue() == [ID % 3, ID % 1]
+    assert empty.get(ID % 2) is None
+
+
+def test_replay_that_is_queued_again_comes_last_unless_it_has_changed(empty: ReplayStore) -> None:
+    for number in (1, 2):
+        empty.create(queued(number))
+    paused = empty.change(replace(queued(1), status=ReplayStatus.PAUSED), before=queued(1))
+    assert paused
+    assert empty.queue() == [ID % 1, ID % 2]
+    again = replace(paused, status=ReplayStatus.QUEUED, run=2)
+    assert empty.change(again, before=replace(paused, run=7)) is None
+    assert empty.queue() == [ID % 1, ID % 2]
+    assert empty.change(again, before=paused) == again
+    assert empty.queue() == [ID % 1, ID % 2, ID % 1]
+    assert empty.change(again, before=paused) is None
+    assert empty.change(replace(again, replay_id=ID % 9), before=replace(paused, replay_id=ID % 9)) is None
+    assert len(empty.queue()) == 3
+
+
+def test_replay_leaves_the_queue_wherever_it_stands(empty: ReplayStore) -> None:
+    for number in (1, 2, 3):
+        empty.create(queued(number))
+    again = empty.change(replace(queued(2), run=2), before=queued(2))
+    empty.leave(ID % 2, seen=again)
+    assert empty.queue() == [ID % 1, ID % 3]
+    empty.leave(ID % 2, seen=again)
+    empty.leave(ID % 3, seen=queued(3))
+    assert empty.queue() == [ID % 1]
+
+
+@pytest.mark.parametrize(
+    "seen", [None, replace(queued(1), run=2), replace(queued(1), status=ReplayStatus.PAUSED)]
+)
+def test_replay_that_has_changed_since_stays_in_the_queue(empty: ReplayStore, seen: Replay | None) -> None:
+    empty.create(queued(1))
+    empty.leave(ID % 1, seen=seen)
+    assert empty.queue() == [ID % 1]
+
+
+def test_queue_that_is_full_takes_none(empty: ReplayStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("memory_replays", "dynamodb.replays"):
+        monkeypatch.setattr(f"eventstore.adapters.{module}.REPLAYS_QUEUE_MAX", 2)
+    paused = replace(replay(3), status=ReplayStatus.PAUSED)
+    empty.create(paused)
+    for number in (1, 2):
+        empty.create(queued(number))
+    for refused in (queued(4), replace(queued(5), request_key="k")):
+        with pytest.raises(StoreUnavailable, match="replays run or wait already"):
+            empty.create(refused)
+        assert empty.get(refused.replay_id) is None
+    with pytest.raises(StoreUnavailable, match="replays run or wait already"):
+        empty.change(replace(paused, status=ReplayStatus.QUEUED, run=2), before=paused)
+    assert empty.get(ID % 3) == paused
+    empty.leave(ID % 1, seen=queued(1))
+    assert empty.create(replace(queued(5), request_key="k")).replay_id == ID % 5
+
+
+def test_those_who_come_and_go_at_once_lose_no_place(empty: ReplayStore) -> None:
+    for number in range(10):
+        empty.create(queued(number))
+
+    def come_or_go(number: int) -> None:
+        if number < 10:
+            empty.leave(ID % number, seen=queued(number))
+        else:
+            empty.create(queued(number))
+
+    with ThreadPoolExecutor(6) as executor:
+        list(executor.map(come_or_go, [place + more for place in range(10) for more in (0, 10)]))
+    for number in range(10):  # whoever found its place moved looks again
+        empty.leave(ID % number, seen=queued(number))
+    assert sorted(empty.queue()) == [ID % number for number in range(10, 20)]
+
+
 def test_item_says_everything_and_names_its_schema() -> None:
     full = replace(
         replay(),
@@ -148,10 +249,14 @@ def test_item_says_everything_and_names_its_schema() -> None:
     )
     item = item_from_replay(full)
     assert replay_from_item(item) == full
-    of_replays, of_keys = (replay_schema.__doc__ or "").split("For each key of a caller")
+    of_replays, rest = (replay_schema.__doc__ or "").split("For each key of a caller")
+    of_keys, of_queue = rest.split("One item has the queue")
     assert set(item) == set(re.findall(r"^(\w+) +[SN]  ", of_replays, re.MULTILINE))
     assert set(re.findall(r"^(\w+) +[SN]  ", of_keys, re.MULTILINE)) == {
         *(replay_schema.KIND, replay_schema.REPLAY_ID, replay_schema.KEY_OF)
+    }
+    assert set(re.findall(r"^(\w+) +[SL]  ", of_queue, re.MULTILINE)) == {
+        *(replay_schema.KIND, replay_schema.REPLAY_ID, replay_schema.QUEUE)
     }
 
 

@@ -61,6 +61,7 @@ from eventstore.publication_order import StreamReader
 from eventstore.publish import EventBus, FailedEvents, Publisher
 from eventstore.redrive import Filter, ParkedEvents, Progress, Redrive
 from eventstore.replay import ReplayStep
+from eventstore.replay_queue import ReplayQueue
 from eventstore.replays import ReplayEngine, Replays
 from eventstore.subscriptions import OnFailure, Projection, Subscription, Terms, subscribe
 from eventstore.subscriptions.projection import ReadModel
@@ -144,6 +145,7 @@ MADE: Final[dict[str, tuple[Callable[..., Any], dict[str, Any]]]] = {
         {"wanted": Filter(), "dry_run": True, "progress": fake(Progress), "ends": lambda: True},
     ),
     "Replays": (Replays, {"store": MemoryReplays(), "engine": fake(ReplayEngine), "allowed_targets": []}),
+    "ReplayQueue": (ReplayQueue, {"store": MemoryReplays(), "engine": fake(ReplayEngine)}),
     "ReplayStep": (ReplayStep, STEP),
     "ReplayStep.take": (
         lambda **given: ReplayStep(**STEP).take("id", run=1, steps=0, **given),

@@ -80,13 +80,13 @@ BUDGETS: Final = {
         eventstore.adapters.dynamodb: journal journal_schema log log_schema stream_handler stream_records
     """,
     "replay": f"""{POWERTOOLS}{DOMAIN}{EVENTS_TABLE}
-        eventstore: cloudevents journal publication_order publish replay replay_calls replay_requests
-        eventstore: replays stream_paths
-        eventstore.adapters: eventbridge replay_handler replay_targets
+        eventstore: cloudevents journal publication_order publish replay replay_calls replay_jobs
+        eventstore: replay_queue replay_requests stream_paths
+        eventstore.adapters: eventbridge replay_handler replay_targets step_functions
         eventstore.adapters.dynamodb: replay_schema replays
     """,
     "replays": f"""{POWERTOOLS}{MSGSPEC}{DOMAIN}{HTTP}
-        eventstore: replay_requests replays stream_paths
+        eventstore: replay_jobs replay_queue replay_requests replays stream_paths
         eventstore.adapters: step_functions
         eventstore.adapters.dynamodb: replay_schema replays
         eventstore.http: envelope explain replay_models replays

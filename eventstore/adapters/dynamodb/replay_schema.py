@@ -16,7 +16,7 @@ EventsPerSecond  N  its pace; left out when it has none
 RequestedUs      N  when it was asked for
 RequestKey       S  the caller's key for its request; empty when there's none
 RequestDigest    S  of what was asked for with the key; empty when there's none
-ReplayStatus     S  running, paused, failed, completed, cancelled
+ReplayStatus     S  queued, running, paused, failed, completed, cancelled
 Reason           S  why it failed
 EndedUs          N  when it ended; left out before
 Position         S  how far it is; left out before the first event
@@ -40,6 +40,15 @@ Kind             S  "key"
 ReplayId         S  the key
 KeyOf            S  the id of its replay
 ===============  =  =================================================================================
+
+One item has the queue:
+
+===============  =  =================================================================================
+Kind             S  "Queue"
+ReplayId         S  "Queue"
+Queue            L  ids of the replays that are queued or running, in the order in which they were queued: the
+                    first of them run. One that is neither any more leaves it soon; one may stand there twice
+===============  =  =================================================================================
 """
 
 from typing import Final
@@ -52,11 +61,15 @@ KEY: Final = "key"
 """The same, of the key of a caller's request."""
 KEY_OF: Final = "KeyOf"
 
+QUEUE: Final = "Queue"
+"""The value of `Kind` and `ReplayId`, and the name of the list."""
+
 STATUS: Final = "ReplayStatus"
 REASON: Final = "Reason"
 RUN: Final = "Run"
 FAILED_STEPS: Final = "FailedSteps"
 FENCE: Final = "Fence"
 LEASE_UNTIL_US: Final = "LeaseUntilUs"
+QUEUED: Final = "queued"
 RUNNING: Final = "running"
 FAILED: Final = "failed"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import random
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from eventstore.adapters.dynamodb.replay_schema import (
@@ -13,18 +16,20 @@ from eventstore.adapters.dynamodb.replay_schema import (
     KEY_OF,
     KIND,
     LEASE_UNTIL_US,
+    QUEUE,
     REASON,
     REPLAY,
     REPLAY_ID,
     RUN,
     STATUS,
 )
-from eventstore.adapters.dynamodb.requests import SlotsTaken, checked, send
+from eventstore.adapters.dynamodb.requests import Busy, SlotsTaken, checked, pause_s, send
 from eventstore.arguments import check_text
-from eventstore.errors import ReplayNotFound, UnexpectedItem
+from eventstore.errors import ReplayNotFound, StoreUnavailable, UnexpectedItem
 from eventstore.errors.store import write_in_doubt
+from eventstore.limits import REPLAYS_QUEUE_MAX
 from eventstore.positions import Position
-from eventstore.replays import Replay, ReplayStatus
+from eventstore.replay_jobs import QUEUE_IS_FULL, Replay, ReplayStatus
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -59,6 +64,8 @@ _SAVED: Final = (
 )
 _CHANGED: Final = (STATUS, REASON, RUN, "EndedUs", "UpdatedUs", FAILED_STEPS)
 
+_MAX_TRIES: Final = 8
+
 _OPERATIONS: Final = ("get_item", "put_item", "query", "transact_write_items", "update_item")
 
 
@@ -69,9 +76,10 @@ class DynamoDBReplays:
         client: boto3's DynamoDB client, best made with `client.dynamodb_client`.
         table_name: the table of the deployed stack.
 
-    Cost: `create`, `claim`, `save` and `change` are 1 write each (1 WCU up to 1 KB: names and reasons make
-    an item larger), `get` 1 RCU, `latest` 1 query (1 RCU each 4 KB). To create one with a key: 1 transaction
-    (2 WCU for the key, 2 for each KB of the replay).
+    Cost: `claim`, `save` and `change` are 1 write each (1 WCU up to 1 KB: names and reasons make an item
+    larger), `get` 1 RCU, `latest` 1 query (1 RCU each 4 KB), `queue` 1 read (1 RCU for each 100 ids).
+    `create`, `change` to queued, and `leave` are 1 transaction: 2 WCU for each KB of the replay and of the
+    queue (26 ids), 2 for a key.
     """
 
     def __init__(self, *, client: DynamoDBClient, table_name: str) -> None:
@@ -81,20 +89,23 @@ class DynamoDBReplays:
 
     def create(self, replay: Replay) -> Replay:
         """Keep a new replay; see `ReplayStore.create`. Raises StoreUnavailable."""
-        put = {"TableName": self._table_name, "Item": item_from_replay(replay)}
-        if not replay.request_key:
-            send(self._client.put_item, **put)
-            return replay
-        key = {
-            "TableName": self._table_name,
-            "Item": {**_key(replay.request_key, kind=KEY), KEY_OF: {"S": replay.replay_id}},
-            "ConditionExpression": f"attribute_not_exists({KIND})",
-            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-        }
+        writes: list[Any] = [{"Put": {"TableName": self._table_name, "Item": item_from_replay(replay)}}]
+        if replay.status is ReplayStatus.QUEUED:
+            writes.append(self._enqueue(replay.replay_id))
+        if replay.request_key:
+            key = {
+                "TableName": self._table_name,
+                "Item": {**_key(replay.request_key, kind=KEY), KEY_OF: {"S": replay.replay_id}},
+                "ConditionExpression": f"attribute_not_exists({KIND})",
+                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            }
+            writes.insert(0, {"Put": key})
         try:
-            send(self._client.transact_write_items, TransactItems=[{"Put": key}, {"Put": put}])
+            self._transact(writes, "create a replay")
         except SlotsTaken as taken:
-            before = (taken.items[0] or {}).get(KEY_OF, {}).get("S", "")
+            before = (taken.items[0] or {}).get(KEY_OF, {}).get("S")
+            if before is None:
+                raise StoreUnavailable(operation="create a replay", reason=QUEUE_IS_FULL) from taken
             with write_in_doubt("create a replay"):
                 kept = self.get(before)
             if kept is None:
@@ -151,36 +162,123 @@ class DynamoDBReplays:
     def change(self, replay: Replay, *, before: Replay) -> Replay | None:
         """Store where a replay is; see `ReplayStore.change`. Raises StoreUnavailable."""
         item = item_from_replay(replay)
-        return self._update(
-            replay.replay_id,
-            {name: item[name] for name in _CHANGED if name in item},
-            unless_changed={STATUS: {"S": before.status.value}, RUN: {"N": str(before.run)}},
+        changed: dict[str, Any] = {name: item[name] for name in _CHANGED if name in item}
+        unless_changed = {STATUS: {"S": before.status.value}, RUN: {"N": str(before.run)}}
+        if replay.status is not ReplayStatus.QUEUED:
+            return self._update(replay.replay_id, changed, unless_changed=unless_changed)
+        update = {"Update": self._request(replay.replay_id, changed, unless_changed=unless_changed)}
+        try:
+            self._transact([update, self._enqueue(replay.replay_id)], "resume a replay")
+        except SlotsTaken as taken:
+            if taken.items[1] is not None:
+                raise StoreUnavailable(operation="resume a replay", reason=QUEUE_IS_FULL) from taken
+            return None
+        with write_in_doubt("resume a replay"):
+            return self.get(replay.replay_id)
+
+    def queue(self) -> list[str]:
+        """Read the queue; see `ReplayStore.queue`. Raises StoreUnavailable."""
+        answer = send(
+            self._client.get_item,
+            TableName=self._table_name,
+            Key=_key(QUEUE, kind=QUEUE),
+            ConsistentRead=True,
         )
+        return [replay_id["S"] for replay_id in answer.get("Item", {}).get(QUEUE, {}).get("L", [])]
+
+    def leave(self, replay_id: str, *, seen: Replay | None) -> None:
+        """Take a replay out of the queue; see `ReplayStore.leave`. Raises StoreUnavailable.
+
+        By its places, as they were read: whoever has taken others out meanwhile has moved them, and then this
+        does nothing where another id stands. The caller reads the queue again.
+        """
+        places = [place for place, queued in enumerate(self.queue()) if queued == replay_id]
+        if not places:
+            return
+        check: dict[str, Any] = {
+            "TableName": self._table_name,
+            "Key": _key(replay_id),
+            "ConditionExpression": f"attribute_not_exists({KIND})",
+        }
+        if seen is not None:
+            check |= {
+                "ConditionExpression": "#status = :status AND #run = :run",
+                "ExpressionAttributeNames": {"#status": STATUS, "#run": RUN},
+                "ExpressionAttributeValues": {
+                    ":status": {"S": seen.status.value},
+                    ":run": {"N": str(seen.run)},
+                },
+            }
+        removal = {
+            "TableName": self._table_name,
+            "Key": _key(QUEUE, kind=QUEUE),
+            "UpdateExpression": f"REMOVE {', '.join(f'#queue[{place}]' for place in places)}",
+            "ConditionExpression": " AND ".join(f"#queue[{place}] = :id" for place in places),
+            "ExpressionAttributeNames": {"#queue": QUEUE},
+            "ExpressionAttributeValues": {":id": {"S": replay_id}},
+        }
+        with suppress(SlotsTaken):
+            self._transact([{"Update": removal}, {"ConditionCheck": check}], "leave the queue of replays")
+
+    def _enqueue(self, replay_id: str) -> dict[str, Any]:
+        return {
+            "Update": {
+                "TableName": self._table_name,
+                "Key": _key(QUEUE, kind=QUEUE),
+                "UpdateExpression": "SET #queue = list_append(if_not_exists(#queue, :none), :id)",
+                "ConditionExpression": "attribute_not_exists(#queue) OR size(#queue) < :most",
+                "ExpressionAttributeNames": {"#queue": QUEUE},
+                "ExpressionAttributeValues": {
+                    ":id": {"L": [{"S": replay_id}]},
+                    ":none": {"L": []},
+                    ":most": {"N": str(REPLAYS_QUEUE_MAX)},
+                },
+                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            }
+        }
+
+    def _transact(self, writes: Sequence[Any], operation: str) -> None:
+        """Write all or nothing; the queue's item is everybody's, so that others may be in the way."""
+        for attempt in range(1, _MAX_TRIES):
+            try:
+                send(self._client.transact_write_items, TransactItems=writes)
+                return
+            except Busy:
+                time.sleep(min(1.0, pause_s(attempt, jitter=random.random())))
+        try:
+            send(self._client.transact_write_items, TransactItems=writes)
+        except Busy as busy:
+            reason = f"other changes of the queue were in the way {_MAX_TRIES} times"
+            raise StoreUnavailable(operation=operation, reason=reason) from busy
 
     def _update(
         self, replay_id: str, attributes: Mapping[str, Any], *, unless_changed: Mapping[str, Any]
     ) -> Replay | None:
+        request = self._request(replay_id, attributes, unless_changed=unless_changed)
+        try:
+            answer = send(self._client.update_item, **request, ReturnValues="ALL_NEW")
+        except SlotsTaken:
+            return None
+        return _asked_for(replay_from_item(answer["Attributes"]), replay_id)
+
+    def _request(
+        self, replay_id: str, attributes: Mapping[str, Any], *, unless_changed: Mapping[str, Any]
+    ) -> dict[str, Any]:
         names = {**attributes, **unless_changed}
         aliases = {name: f"#{number}" for number, name in enumerate(names)}
         sets = ", ".join(f"{aliases[name]} = :new{aliases[name][1:]}" for name in attributes)
         conditions = " AND ".join(f"{aliases[name]} = :old{aliases[name][1:]}" for name in unless_changed)
-        try:
-            answer = send(
-                self._client.update_item,
-                TableName=self._table_name,
-                Key=_key(replay_id),
-                UpdateExpression=f"SET {sets}",
-                ConditionExpression=conditions,
-                ExpressionAttributeNames={alias: name for name, alias in aliases.items()},
-                ExpressionAttributeValues={
-                    **{f":new{aliases[name][1:]}": value for name, value in attributes.items()},
-                    **{f":old{aliases[name][1:]}": value for name, value in unless_changed.items()},
-                },
-                ReturnValues="ALL_NEW",
-            )
-        except SlotsTaken:
-            return None
-        return _asked_for(replay_from_item(answer["Attributes"]), replay_id)
+        return {
+            "TableName": self._table_name,
+            "Key": _key(replay_id),
+            "UpdateExpression": f"SET {sets}",
+            "ConditionExpression": conditions,
+            "ExpressionAttributeNames": {alias: name for name, alias in aliases.items()},
+            "ExpressionAttributeValues": {
+                **{f":new{aliases[name][1:]}": value for name, value in attributes.items()},
+                **{f":old{aliases[name][1:]}": value for name, value in unless_changed.items()},
+            },
+        }
 
 
 def item_from_replay(replay: Replay) -> dict[str, Any]:
