@@ -185,12 +185,14 @@ class _NotYetVisible(Exception):
     """An earlier event isn't there, though it must have been written."""
 
 
-def window_us(reorder_window_s: float) -> int:
-    """Return how much older than a record an event has to be to be out: 0 for a window of 0.
+def window_us(reorder_window_s: float | None) -> int | None:
+    """Return how much older than a record an event has to be to be out: 0 for a window of 0, None for none.
 
     Raises:
         InvalidLimit: the window can't be one.
     """
+    if reorder_window_s is None:
+        return None
     check_number(reorder_window_s, "reorder_window_s")
     return round((reorder_window_s + WRITTEN_LATE_S) * 1_000_000) if reorder_window_s else 0
 
@@ -202,7 +204,7 @@ class PublicationOrder:
         reader: reads events back, strongly consistent.
         published: what this process has published; kept up by the publisher.
         window_us: how much older than a record an event has to be for its own record to have come before; 0
-            reads back nothing but holes inside a batch.
+            reads back nothing but holes inside a batch, None nothing at all.
         journal: what all processes have published lately.
         clock_us: tells the time, by which an event that isn't there is not yet visible, or deleted.
     """
@@ -212,7 +214,7 @@ class PublicationOrder:
         *,
         reader: StreamReader,
         published: PublishedStreams,
-        window_us: int,
+        window_us: int | None,
         journal: Journal,
         clock_us: Callable[[], int],
     ) -> None:
@@ -293,7 +295,7 @@ class PublicationOrder:
 
     def _is_old(self, written_us: int | None, record: StreamRecord) -> bool:
         """Tell whether an event was written so long before a record that its own one came first."""
-        return written_us is not None and written_us < record.made_us - self._window_us
+        return written_us is not None and written_us < record.made_us - (self._window_us or 0)
 
     def _known(
         self, firsts: Sequence[StreamRecord], plan: Plan, in_time: Callable[[], bool]
@@ -347,7 +349,7 @@ class PublicationOrder:
         Raises:
             _NotYetVisible: one of them isn't there, and the record is young.
         """
-        if not (whole or self._window_us):
+        if self._window_us is None or not (whole or self._window_us):
             return []
         to_version = record.event_id - 1
         found: list[Event | MalformedItem] = []

@@ -113,7 +113,8 @@ class Publisher:
         entry_format: writes events as entries; its byte limit is also that of one call.
         journal: what all processes have published lately; None where there's only this one.
         reorder_window_s: how long after a later record of one stream an earlier one may still come, by the
-            times at which DynamoDB made them. 0 trusts the table's stream from batch to batch.
+            times at which DynamoDB made them. 0 trusts the table's stream from batch to batch; None publishes
+            what it's given, and looks for nothing else.
         clock_us, jitter, sleep: time and chance, to be replaced in tests.
 
     Raises:
@@ -128,7 +129,7 @@ class Publisher:
         failed_events: FailedEvents,
         entry_format: EntryFormat,
         journal: Journal | None = None,
-        reorder_window_s: float = REORDER_WINDOW_S,
+        reorder_window_s: float | None = REORDER_WINDOW_S,
         clock_us: Callable[[], int] = lambda: time.time_ns() // 1_000,
         jitter: Callable[[], float] = random.random,
         sleep: Callable[[float], None] = time.sleep,

@@ -265,11 +265,12 @@ class Redrive:
                 del messages[message.message_id]
 
         publisher = Publisher(
-            reader=_NothingBefore(),
+            reader=self._reader,
             bus=_TellingBus(self._bus, delete),
             failed_events=_StillRefused(),
             entry_format=self._format,
-            reorder_window_s=0,
+            # What lies between parked events was published before.
+            reorder_window_s=None,
             sleep=self._sleep,
         )
         # By EventId: each stream in order, and the streams side by side.
@@ -383,13 +384,3 @@ class _NotShown:
 
     def tried(self, events: int) -> None:
         pass
-
-
-class _NothingBefore:
-    """A `StreamReader` that finds nothing: what lies between parked events was published before."""
-
-    def read_stream(self, stream_id: str, **_: object) -> Iterator[Event]:  # noqa: ARG002 - never looked for
-        return iter(())
-
-    def read_times(self, addresses: Sequence[Address]) -> dict[Address, int]:  # noqa: ARG002 - never looked for
-        return {}

@@ -43,7 +43,7 @@ class Shop:
     def __init__(
         self,
         *,
-        reorder_window_s: float = REORDER_WINDOW_S,
+        reorder_window_s: float | None = REORDER_WINDOW_S,
         max_bytes: int = PUT_EVENTS_MAX_BYTES,
         jitter: float = 1.0,
     ) -> None:
@@ -367,6 +367,14 @@ def test_without_a_window_only_holes_are_read_back() -> None:
     shop.publish([events[2], events[4]])
     assert ids(shop.bus.taken, "a") == [2, 3, 4, 5]
     assert shop.reader.queries == 1
+
+
+def test_publisher_that_looks_for_nothing_else_fills_no_hole() -> None:
+    shop = Shop(reorder_window_s=None)
+    events = shop.has("a", events=5, apart_s=0.1)
+    assert shop.publish([events[1], events[4]]).stopped is None
+    assert ids(shop.bus.taken, "a") == [2, 5]
+    assert (shop.reader.looks, shop.reader.queries) == ([], 0)
 
 
 def test_earlier_event_that_can_not_be_seen_yet_is_waited_for_and_not_passed_over() -> None:
