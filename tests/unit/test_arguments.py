@@ -470,7 +470,7 @@ REFUSED: Final[list[tuple[Callable[[], object], type[InvalidInput], str]]] = [
     (made_with("Terms", page_entries=10_001), InvalidLimit, "page_entries: is 10001; .* from 1 to 10000"),
     (made_with("Terms", warm_up_blocks=1_001), InvalidLimit, "warm_up_blocks: is 1001; .* from 1 to 1000"),
     (made_with("Publisher", reorder_window_s=-1), InvalidLimit, "reorder_window_s: "),
-    (made_with("Indexer", reorder_window_s=None), InvalidLimit, "reorder_window_s: "),
+    (made_with("Indexer", reorder_window_s="5"), InvalidLimit, "reorder_window_s: "),
     # One text would be a list of letters, and a '*' among them a target of any name.
     (made_with("Replays", allowed_targets="arn:aws:sqs:*"), InvalidArgument, "allowed_targets: "),
     (made_with("Replays", allowed_targets=[None]), InvalidArgument, "allowed_targets: "),
