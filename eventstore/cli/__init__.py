@@ -1,1 +1,1 @@
-"""The command line: `python -m eventstore`, commands redrive, verify, export, import (docs/operations.md)."""
+"""The command line, `python -m eventstore`: its commands, and all that they share (docs/operations.md)."""

@@ -22,6 +22,9 @@ VERIFY_SETTLING_S: Final = 60
 
 STANDARD_OUTPUT: Final = Path("-")
 
+DROPPED_MARGIN_S: Final = 15
+"""Seconds by which `republish` reads more than a dropped batch's times, unless told otherwise (ours)."""
+
 _Value = TypeVar("_Value")
 
 
@@ -85,6 +88,7 @@ READ_SHARDS: Final = Option(
 WRITE_SHARDS: Final = Option("write-shards", "WRITE_SHARDS", "shards over which new events are spread")
 QUEUE: Final = Option("queue-url", "FAILED_EVENTS_QUEUE_URL", "the queue of failed events")
 BUS: Final = Option("bus", "EVENT_BUS", "the event bus")
+LOG: Final = Option("log-table", "LOG_TABLE", "the log's table")
 API: Final = Option("api-url", "API_URL", "the HTTP API, for events that go out by reference")
 
 
@@ -109,6 +113,52 @@ def add_redrive_options(parser: argparse.ArgumentParser) -> None:
     """Let the parser know the options of `redrive`."""
     for option in (TABLE, QUEUE, BUS, API):
         option.add_to(parser)
+    _add_entries(parser)
+    parser.add_argument("--dry-run", action="store_true", help="only report what could be published")
+    parser.add_argument("--stream-prefix", help="only events of streams whose id begins so")
+    parser.add_argument("--event-name", help="only events of this name")
+    parser.add_argument("--reason-contains", help="only events that were parked for such a reason")
+
+
+def add_republish_options(parser: argparse.ArgumentParser) -> None:
+    """Let the parser know the options of `republish`."""
+    for option in (TABLE, BUS, API, READ_SHARDS, LOG):
+        option.add_to(parser)
+    _add_entries(parser)
+    parser.add_argument("--dry-run", action="store_true", help="only report what could be published")
+    by_time = parser.add_argument_group("events by time or stream")
+    by_time.add_argument(
+        "--from", dest="from_", metavar="TIME", help="the first time, ISO 8601 with an offset"
+    )
+    by_time.add_argument("--to", metavar="TIME", help="the first time to leave out (default: now)")
+    by_time.add_argument(
+        "--stream", action="append", default=[], help="only this stream; can be given several times"
+    )
+    by_log = parser.add_argument_group("events by their place in the log")
+    by_log.add_argument(
+        "--log-after", metavar="POSITION", help="entries behind this position, as `GET /log` gives it"
+    )
+    by_log.add_argument("--log-until", metavar="POSITION", help="up to this one (default: the log's end)")
+    chosen = parser.add_argument_group("of the events by time, stream or place")
+    chosen.add_argument("--stream-prefix", help="only events of streams whose id begins so")
+    chosen.add_argument("--event-name", help="only events of this name")
+    dropped = parser.add_argument_group("events of dropped batches")
+    dropped.add_argument(
+        "--dropped", type=Path, metavar="FILE", help="a message of the dropped-batches queue; - is the input"
+    )
+    dropped.add_argument(
+        "--dropped-queue-url", metavar="URL", help="the dropped-batches queue: all of its messages"
+    )
+    dropped.add_argument(
+        "--margin-s",
+        type=whole_number(0, 3_600),
+        default=DROPPED_MARGIN_S,
+        help="seconds before and behind, where a batch's records are gone and its times are read "
+        f"(default: {DROPPED_MARGIN_S})",
+    )
+
+
+def _add_entries(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--event-source",
         type=ruled(rules.event_source),
@@ -121,10 +171,6 @@ def add_redrive_options(parser: argparse.ArgumentParser) -> None:
         default=os.environ.get("PUT_EVENTS_MAX_BYTES") or PUT_EVENTS_MAX_BYTES,
         help=f"bytes of one call (default: $PUT_EVENTS_MAX_BYTES, else {PUT_EVENTS_MAX_BYTES})",
     )
-    parser.add_argument("--dry-run", action="store_true", help="only report what could be published")
-    parser.add_argument("--stream-prefix", help="only events of streams whose id begins so")
-    parser.add_argument("--event-name", help="only events of this name")
-    parser.add_argument("--reason-contains", help="only events that were parked for such a reason")
 
 
 def add_verify_options(parser: argparse.ArgumentParser) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from eventstore.adapters import eventbridge, sqs_redrive
+from eventstore.adapters import eventbridge, sqs_messages, sqs_redrive
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.cli.options import API, BUS, QUEUE, TABLE
 from eventstore.cli.screen import Bar, Screen
@@ -32,7 +32,7 @@ def run(options: argparse.Namespace, screen: Screen, signals: Signals) -> int:
     aws = session()
     redrive = Redrive(
         parked=sqs_redrive.SqsParkedEvents(
-            client=client(aws, "sqs", config=sqs_redrive.CLIENT_CONFIG), queue_url=queue_url
+            client=client(aws, "sqs", config=sqs_messages.CLIENT_CONFIG), queue_url=queue_url
         ),
         # It only reads streams, so its patience and the clocks don't matter.
         reader=DynamoDBEventStore(client=dynamodb(aws), table_name=table_name, clock_tolerance_s=None),

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import boto3
@@ -18,7 +19,7 @@ from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
 from eventstore.adapters.dynamodb.facts import StoreFacts
 from eventstore.cli.options import READ_SHARDS
 from eventstore.cli.screen import Screen
-from eventstore.errors import InvalidInput
+from eventstore.errors import InvalidInput, InvalidRange
 from eventstore.setting_rules import is_url
 
 if TYPE_CHECKING:
@@ -109,6 +110,23 @@ def read_shards(options: argparse.Namespace, facts: StoreFacts, *, is_empty: Cal
     told = READ_SHARDS.whole(options) if options.read_shards else 1
     shards = facts.read_shards(told)
     return shards if facts.recorded else facts.read_shards(told, met_events=not is_empty())
+
+
+def given_time(text: str | None, option: str) -> datetime | None:
+    """Return the time that an option gives; None where it gives none.
+
+    Raises:
+        InvalidRange: it's no time, or has no offset.
+    """
+    if text is None:
+        return None
+    try:
+        time_ = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidRange(option, f"is no time: {error}; write 2026-01-31T09:30:00Z") from error
+    if time_.tzinfo is None:
+        raise InvalidRange(option, "has no offset; write 2026-01-31T09:30:00Z")
+    return time_
 
 
 def _usable(client: _ClientT) -> _ClientT:

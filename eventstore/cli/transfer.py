@@ -6,7 +6,6 @@ import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from time import sleep
 from typing import IO, Final
@@ -16,7 +15,7 @@ from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
 from eventstore.adapters.dynamodb.facts import StoreFacts
 from eventstore.cli.options import READ_SHARDS, STANDARD_OUTPUT, TABLE, WRITE_SHARDS
 from eventstore.cli.screen import Screen
-from eventstore.cli.settings import Clock, clock, dynamodb, local_us, read_shards, session
+from eventstore.cli.settings import Clock, clock, dynamodb, given_time, local_us, read_shards, session
 from eventstore.cli.signals import Signals
 from eventstore.command_line import ALL_WELL, SOMETHING_LEFT
 from eventstore.errors import InvalidInput, InvalidRange
@@ -36,7 +35,7 @@ _TOLERANCE_US: Final = round(FUTURE_S * 1_000_000)
 def run_export(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
     """Export; return 0 when the file has every event that was there when it began, 1 when it lacks some."""
     table_name = TABLE.of(options)
-    from_, to = _time(options.from_, "--from"), _time(options.to, "--to")
+    from_, to = given_time(options.from_, "--from"), given_time(options.to, "--to")
     by_time = from_ is not None or to is not None
     if from_ is not None and to is not None and to <= from_:
         raise InvalidRange("--from", "is not before --to; exchange them")
@@ -174,18 +173,6 @@ def _wait(until_us: int, clock_: Clock, screen: Screen) -> None:
     if left_us > 0:
         screen.say(f"Waiting {left_us / 1_000_000:.0f} s, until what was written before has settled ...")
         sleep(left_us / 1_000_000)
-
-
-def _time(text: str | None, option: str) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        time_ = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise InvalidRange(option, f"is no time: {error}; write 2026-01-31T09:30:00Z") from error
-    if time_.tzinfo is None:
-        raise InvalidRange(option, "has no offset; write 2026-01-31T09:30:00Z")
-    return time_
 
 
 def _report_export(done: Exported, file: Path, screen: Screen) -> None:

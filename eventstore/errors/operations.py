@@ -53,10 +53,10 @@ class ReplayOver(EventStoreError):
 
 
 class FailedEventsUnavailable(TransientError):
-    """The queue of failed events could not be reached; safe to try again."""
+    """The queue of failed events, or of dropped batches, could not be reached; safe to try again."""
 
-    def __init__(self, *, reason: str) -> None:
-        super().__init__(f"the queue of failed events can't be reached: {reason}. Try again")
+    def __init__(self, *, reason: str, queue: str = "failed events") -> None:
+        super().__init__(f"the queue of {queue} can't be reached: {reason}. Try again")
         self.reason = reason
 
 

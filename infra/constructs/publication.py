@@ -60,7 +60,7 @@ class Publication(StreamConsumer):
             reserved_concurrency=publication.reserved_concurrency,
             handled=("Published", "Parked"),
             late="Publication falls behind: the publisher is too slow, or a record keeps failing.",
-            dropped="The mapping gave up on records: publish the events of that time from the table.",
+            dropped="The mapping gave up on records: `republish --dropped-queue-url` publishes their events.",
         )
         alarms.add(
             self.failed_events,

@@ -91,10 +91,26 @@ def damage(client: DynamoDBClient, table: str, address: tuple[str, int], change:
     client.update_item(TableName=table, Key=key_of(*address), UpdateExpression=change, **request)
 
 
-def test_every_sample_is_one_that_is_held_here() -> None:
-    shown = [arguments[0] for arguments, _ in samples("verify", "export", "import", "redrive")]
+def reach(monkeypatch: pytest.MonkeyPatch, queue: FakeSqsQueue) -> None:
+    """Have the commands find queue, bus and API."""
+    made = boto3.Session.client
 
-    assert shown == ["verify", "export", "import", "import", "redrive", "redrive"]
+    def fake(self: Any, service: str, **options: Any) -> Any:
+        return {"sqs": queue, "events": FakeEventBridge()}.get(service) or made(self, service, **options)
+
+    monkeypatch.setattr(boto3.Session, "client", fake)
+    for name, value in {
+        "FAILED_EVENTS_QUEUE_URL": QUEUE_URL,
+        "EVENT_BUS": "b",
+        "API_URL": "https://a",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_every_sample_is_one_that_is_held_here() -> None:
+    shown = [arguments[0] for arguments, _ in samples("verify", "export", "import", "redrive", "republish")]
+
+    assert shown == ["verify", "export", "import", "import", "redrive", "redrive", "republish", "republish"]
     assert sum(block.count(COMMAND) for block in blocks()) == TEXT.count(COMMAND)
 
 
@@ -145,21 +161,22 @@ def test_redrive_prints_what_is_shown(
     queue = FakeSqsQueue()
     for address in [("order-1", 2), ("order-1", 3), ("order-5", 1), ("order-37", 4)]:
         queue.park(*address)
-    made = boto3.Session.client
-
-    def fake(self: Any, service: str, **options: Any) -> Any:
-        return {"sqs": queue, "events": FakeEventBridge()}.get(service) or made(self, service, **options)
-
-    monkeypatch.setattr(boto3.Session, "client", fake)
-    for name, value in {
-        "FAILED_EVENTS_QUEUE_URL": QUEUE_URL,
-        "EVENT_BUS": "b",
-        "API_URL": "https://a",
-    }.items():
-        monkeypatch.setenv(name, value)
+    reach(monkeypatch, queue)
 
     for arguments, lines in samples("redrive"):
         code, out, err = run(*arguments)
 
         assert code == 1
+        assert comparable(lines) == comparable([*out.splitlines(), *err.splitlines()])
+
+
+def test_republish_prints_what_is_shown(
+    store: DynamoDBEventStore, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reach(monkeypatch, FakeSqsQueue())
+
+    for arguments, lines in samples("republish"):
+        code, out, err = run(*arguments)
+
+        assert code == 0
         assert comparable(lines) == comparable([*out.splitlines(), *err.splitlines()])

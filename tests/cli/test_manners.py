@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("redrive", "verify", "export", "import")
+COMMANDS = ("redrive", "republish", "verify", "export", "import")
 VERIFY = ("verify", "--table", "none", "--read-shards", "1")
+REPUBLISH = ("republish", "--table", "t", "--bus", "b", "--api-url", "https://a", "--stream", "s")
 REDRIVE = ("redrive", "--table", "t", "--bus", "b", "--api-url", "https://a", "--queue-url", "https://q/1/q")
 
 
@@ -129,6 +130,9 @@ def test_region_of_the_environment_is_that_of_the_aws_cli(
         ((*REDRIVE, "--event-source", ""), "it must be 1-256 letters, digits"),
         ((*REDRIVE, "--event-source", "aws.shop"), "which is EventBridge's own"),
         ((*REDRIVE, "--event-source", "https://shop.example/"), "it must be 1-256 letters, digits"),
+        ((*REPUBLISH, "--put-events-max-bytes", "1"), "must be a whole number from 16,384"),
+        ((*REPUBLISH, "--event-source", "aws.shop"), "which is EventBridge's own"),
+        ((*REPUBLISH, "--api-url", "a.example.com"), "--api-url: is 'a.example.com'; it has to begin"),
         ((*REDRIVE, "--api-url", "a.example.com"), "--api-url: is 'a.example.com'; it has to begin"),
         ((*REDRIVE, "--queue-url", "failed"), "--queue-url: is 'failed'; it has to begin with https"),
         ((*REDRIVE, "--queue-url", "https://[x/"), "--queue-url: is 'https://[x/'"),
@@ -148,6 +152,7 @@ def test_option_that_can_not_be_is_refused(
     [
         ("verify", "--table", "log", "--read-shards", "1"),
         ("verify", "--table", "t", "--log-table", "t", "--read-shards", "1"),
+        ("republish", "--table", "log", "--bus", "b", "--api-url", "https://a", "--stream", "s"),
         ("export", "made.gz", "--table", "log"),
         ("export", "made.gz", "--table", "log", "--read-shards", "1", "--from", "2026-01-01T00:00:00Z"),
         ("import", "given.gz", "--table", "log", "--write-shards", "1", "--into-existing"),
@@ -281,21 +286,28 @@ def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
 
 
 @pytest.mark.usefixtures("default_signals")
-@pytest.mark.parametrize("ends", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
-def test_signal_leaves_no_message_of_a_redrive_hidden(table: str, ends: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("command", "ends"),
+    [
+        *(("redrive", ends) for ends in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)),
+        ("republish", signal.SIGTERM),
+    ],
+)
+def test_signal_leaves_no_message_of_a_queue_hidden(table: str, command: str, ends: signal.Signals) -> None:
     class Queue(_Queue):
         pass
 
     Queue.ends, Queue.asked = ends, []
     with serving(Queue) as address:
         environ = {"AWS_ENDPOINT_URL_SQS": address, "AWS_ENDPOINT_URL_EVENTS": "http://127.0.0.1:9"}
-        arguments = [*REDRIVE, "--table", table, "--queue-url", f"{address}/1/failed"]
+        queue = {"redrive": "--queue-url", "republish": "--dropped-queue-url"}[command]
+        arguments = [*REDRIVE[1:-2], "--table", table, queue, f"{address}/1/failed"]
         with subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "eventstore", *arguments],
+            [sys.executable, "-W", "error", "-m", "eventstore", command, *arguments],
             cwd=ROOT, env={**os.environ, **environ}, stderr=subprocess.PIPE, text=True,
-        ) as redrive:  # fmt: skip
-            Queue.signalled = redrive.pid
-            _, err = redrive.communicate(timeout=120)
+        ) as process_:  # fmt: skip
+            Queue.signalled = process_.pid
+            _, err = process_.communicate(timeout=120)
 
     shown = {
         entry["ReceiptHandle"]
@@ -304,7 +316,7 @@ def test_signal_leaves_no_message_of_a_redrive_hidden(table: str, ends: signal.S
         for entry in request["Entries"]
     }
     assert shown == {f"r{n}" for n in range(12)}, err
-    assert redrive.returncode == 130
+    assert process_.returncode == 130
     assert "Interrupted." in err
     assert "Traceback" not in err
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from eventstore.limits import SETTLING_S
 from eventstore.local.api import Api, event_text
-from tests.e2e.conftest import Deployed
+from tests.e2e.conftest import Deployed, Inbox
 
 
 def command(deployed: Deployed, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -21,6 +21,8 @@ def command(deployed: Deployed, *arguments: str | Path) -> subprocess.CompletedP
         "EVENTS_TABLE": deployed.app.events_table,
         "LOG_TABLE": deployed.app.log_table,
         "READ_SHARDS": "4",
+        "EVENT_BUS": deployed.app.event_bus,
+        "API_URL": deployed.app.api_url,
     }
     account = {
         "AWS_ENDPOINT_URL": deployed.cloud.endpoint,
@@ -57,3 +59,20 @@ def test_store_whose_engine_scans_numbers_as_text_is_whole_and_its_export_too(
     assert "is whole" in checked.stderr
     lines = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
     assert [line["eventId"] for line in lines if line.get("streamId") == stream_id] == list(range(1, 25))
+
+
+def test_events_of_a_stream_go_out_once_more_as_the_publisher_wrote_them(
+    api: Api, deployed: Deployed, inbox: Inbox, stream_id: str
+) -> None:
+    events = [event_text(name="Happened", payload=str(n)) for n in range(3)]
+    api.append(stream_id, expected=0, events=events)
+    published = inbox.events_of(stream_id, count=3)
+
+    time.sleep(SETTLING_S)
+    done = command(deployed, "republish", "--stream", stream_id)
+    again = inbox.events_of(stream_id, count=3)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.endswith("3 events published, 0 not publishable\n")
+    told = ("source", "detail-type", "detail")
+    assert [[of[name] for name in told] for of in again] == [[of[name] for name in told] for of in published]

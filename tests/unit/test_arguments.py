@@ -37,6 +37,7 @@ from eventstore import (
 from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
 from eventstore.adapters.dynamodb.client import dynamodb_client
 from eventstore.adapters.dynamodb.compression import Compression
+from eventstore.adapters.dynamodb.dropped_records import DynamoDBDroppedRecords
 from eventstore.adapters.dynamodb.event_bodies import DynamoDBEventBodies
 from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
 from eventstore.adapters.dynamodb.journal import DynamoDBJournal
@@ -50,10 +51,13 @@ from eventstore.adapters.memory_checkpoints import MemoryCheckpoints, MemoryEven
 from eventstore.adapters.memory_log import MemoryEventLog
 from eventstore.adapters.memory_replays import MemoryReplays
 from eventstore.adapters.sqs import SqsFailedEvents
+from eventstore.adapters.sqs_dropped import SqsDroppedMessages
+from eventstore.adapters.sqs_messages import SqsMessages
 from eventstore.adapters.sqs_redrive import SqsParkedEvents
 from eventstore.adapters.step_functions import StepFunctionsReplays
 from eventstore.arguments import check_port
 from eventstore.cloudevents import EntryFormat
+from eventstore.dropped import DroppedRecords, EventsByTime, Recovery
 from eventstore.index import Indexer
 from eventstore.limits import SETTLING_MAX_S
 from eventstore.log import check_block
@@ -63,6 +67,7 @@ from eventstore.redrive import Filter, ParkedEvents, Progress, Redrive
 from eventstore.replay import ReplayStep
 from eventstore.replay_queue import ReplayQueue
 from eventstore.replays import ReplayEngine, Replays
+from eventstore.republish import Republish
 from eventstore.subscriptions import OnFailure, Projection, Subscription, Terms, subscribe
 from eventstore.subscriptions.projection import ReadModel
 from eventstore.subscriptions.start import From, places_at
@@ -125,6 +130,16 @@ MADE: Final[dict[str, tuple[Callable[..., Any], dict[str, Any]]]] = {
     "DynamoDBReplays": (DynamoDBReplays, TABLE),
     "EventBridgeBus": (EventBridgeBus, {"client": boto3.client("events", **KEYS), "bus_name": "b"}),
     "SqsFailedEvents": (SqsFailedEvents, {"client": boto3.client("sqs", **KEYS), "queue_url": "q"}),
+    "DynamoDBDroppedRecords": (
+        DynamoDBDroppedRecords, {"client": boto3.client("dynamodbstreams", **KEYS)}
+    ),
+    "SqsDroppedMessages": (
+        SqsDroppedMessages, {"client": boto3.client("sqs", **KEYS), "queue_url": "q"}
+    ),
+    "SqsMessages": (
+        SqsMessages,
+        {"client": boto3.client("sqs", **KEYS), "queue_url": "q", "holds": "q", "read": lambda _: None},
+    ),
     "SqsParkedEvents": (SqsParkedEvents, {"client": boto3.client("sqs", **KEYS), "queue_url": "q"}),
     "StepFunctionsReplays": (
         StepFunctionsReplays, {"client": boto3.client("stepfunctions", **KEYS), "machine_arn": "m"}
@@ -143,6 +158,20 @@ MADE: Final[dict[str, tuple[Callable[..., Any], dict[str, Any]]]] = {
     "Redrive.run": (
         lambda **given: Redrive(**REDRIVE).run(**given),
         {"wanted": Filter(), "dry_run": True, "progress": fake(Progress), "ends": lambda: True},
+    ),
+    "Republish": (
+        Republish,
+        {
+            "bus": fake(EventBus), "entry_format": FORMAT, "progress": lambda _: None, "ends": lambda: True,
+            "jitter": lambda: 1.0, "sleep": lambda _: None,
+        },
+    ),
+    "Recovery": (
+        Recovery,
+        {
+            "republish": Republish(bus=fake(EventBus), entry_format=FORMAT),
+            "records": fake(DroppedRecords), "events": fake(EventsByTime), "margin_s": 0,
+        },
     ),
     "Replays": (Replays, {"store": MemoryReplays(), "engine": fake(ReplayEngine), "allowed_targets": []}),
     "ReplayQueue": (ReplayQueue, {"store": MemoryReplays(), "engine": fake(ReplayEngine)}),
