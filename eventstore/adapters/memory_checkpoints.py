@@ -108,11 +108,17 @@ class MemoryCheckpoints(Locked):
                 kept.workers.pop(worker, None)
                 kept.sessions.pop(worker, None)
 
-    def park(self, subscription: str, lease: Lease, parked: ParkedEvent) -> None:
+    def park(
+        self, subscription: str, lease: Lease, parked: ParkedEvent, *, behind: int | None = None
+    ) -> bool:
         """Put an event aside; see `Checkpoints.park`."""
         with self._lock:
             self._fenced(subscription, lease)
-            self._kept[subscription].parked[parked.stream_id, parked.event_id] = parked
+            there = self._kept[subscription].parked
+            if behind is not None and (parked.stream_id, behind) not in there:
+                return False
+            there[parked.stream_id, parked.event_id] = parked
+            return True
 
     def read_parked(self, subscription: str, *, tranche: int | None = None) -> Iterator[ParkedEvent]:
         """Read what is parked; see `Checkpoints.read_parked`."""

@@ -158,13 +158,23 @@ class Checkpoints(Protocol):
         """Forget a worker; with a counter only if that didn't change. Cost (DynamoDB): 1 request, 1 WCU."""
         ...
 
-    def park(self, subscription: str, lease: Lease, parked: ParkedEvent) -> None:
+    def park(
+        self, subscription: str, lease: Lease, parked: ParkedEvent, *, behind: int | None = None
+    ) -> bool:
         """Put an event aside, once however often it's done.
+
+        Args:
+            behind: only while this event of its stream is parked. Who unparks that one and then reads what is
+                parked so sees all that was parked behind it.
+
+        Returns:
+            False when `behind` isn't parked any more; nothing was stored then.
 
         Raises:
             LeaseLost: as for `renew`; nothing was stored.
 
-        Cost (DynamoDB): 1 transaction, 2 WCU and 2 for each KB of the event's reason and traceback.
+        Cost (DynamoDB): 1 transaction, 2 WCU and 2 for each KB of the event's reason and traceback; the same
+        again of the event it's parked behind.
         """
         ...
 

@@ -73,10 +73,14 @@ class Handling:
         return self._handle(tranche, held, event, max(after, held.parked.get(event.stream_id, 0)))
 
     def _handle(self, tranche: int, held: Held, event: Event | MalformedItem, after: int) -> bool:
-        first = held.blocked.get(event.stream_id)
-        if first is not None and event.event_id > first:
-            behind = f"behind event {first} of its stream, which is parked"
-            return self._park(tranche, held, event, Failure(behind))
+        first, last = held.blocked.get(event.stream_id, (event.event_id, 0))
+        if event.event_id > first:
+            failure = Failure(f"behind event {first} of its stream, which is parked")
+            is_parked = self._park(tranche, held, event, failure, behind=last)
+            if is_parked is not False:
+                return is_parked is True
+            # What was parked last is handled, by a retry: so is all before it.
+            del held.blocked[event.stream_id]
         outcome: Done | Failure | Behind | None = Failure(str(event))
         if isinstance(event, Event):
             outcome = self._try(tranche, held, event, after)
@@ -193,20 +197,32 @@ class Handling:
             self._tell("skipped", event, failure)
             return True
         if self._on_failure is OnFailure.PARK_STREAM:
-            held.blocked.setdefault(event.stream_id, event.event_id)
-            return self._park(tranche, held, event, failure)
+            return self._park(tranche, held, event, failure) is True
         if self._on_failure is OnFailure.PARK:
-            return self._park(tranche, held, event, failure)
+            return self._park(tranche, held, event, failure) is True
         assert_never(self._on_failure)
 
-    def _park(self, tranche: int, held: Held, event: Event | MalformedItem, failure: Failure) -> bool:
-        """Put an event aside; False when the lease is lost, and nothing was put aside."""
+    def _park(
+        self,
+        tranche: int,
+        held: Held,
+        event: Event | MalformedItem,
+        failure: Failure,
+        *,
+        behind: int | None = None,
+    ) -> bool | None:
+        """Put an event aside; None when the lease is lost, False when `behind` isn't parked any more."""
         parked = ParkedEvent(
             tranche, event.stream_id, event.event_id, failure.reason, self._now_us(), failure.traceback
         )
-        if not self._membership.park(parked):
-            return False
+        is_parked = self._membership.park(parked, behind=behind)
+        if not is_parked:
+            return is_parked
+        # Not before: a stream waits for what is stored, and for nothing else.
         held.parked[event.stream_id] = event.event_id
+        if self._on_failure is OnFailure.PARK_STREAM:
+            first, last = held.blocked.get(event.stream_id, (event.event_id, 0))
+            held.blocked[event.stream_id] = min(first, event.event_id), max(last, event.event_id)
         self.counts.parked += 1
         self._tell("parked", event, failure)
         return True

@@ -17,8 +17,8 @@ class Held:
 
     place: BlockPosition
     stored_at: float
-    blocked: dict[str, int]
-    """Streams with parked events, and the first of them: it and later ones are parked."""
+    blocked: dict[str, tuple[int, int]]
+    """Streams with parked events, and the first and last of them: later ones are parked, too."""
     start: Start | None
     """What is stored with the place: the event that's begun there, if its starts are counted."""
     suspects: int
@@ -41,7 +41,13 @@ class Held:
 
     @classmethod
     def of(
-        cls, lease: Lease, *, now: float, blocked: dict[str, int], is_taken_over: bool, suspects: int
+        cls,
+        lease: Lease,
+        *,
+        now: float,
+        blocked: dict[str, tuple[int, int]],
+        is_taken_over: bool,
+        suspects: int,
     ) -> Held:
         """Return a lease's tranche as it stands; `suspects` count if it was taken over."""
         return cls(

@@ -127,10 +127,8 @@ class Holding:
         if not self.membership.due():
             return
         self.membership.keep()
-        for tranche, held in self.held.items():
+        for held in self.held.values():
             held.stored_at, held.unstored = self._monotonic(), 0
-            if held.blocked:
-                held.blocked = self._blocked(tranche)
 
     def _progress(self, tranche: int, is_freed: bool) -> Progress:
         held = self.held.get(tranche)
@@ -139,10 +137,11 @@ class Holding:
             return Progress(lease.place, lease.start, lease.horizon_us)
         return Progress(held.place, held.ended if is_freed else held.start, held.horizon_us)
 
-    def _blocked(self, tranche: int) -> dict[str, int]:
+    def _blocked(self, tranche: int) -> dict[str, tuple[int, int]]:
         if self._on_failure is not OnFailure.PARK_STREAM:
             return {}
-        blocked: dict[str, int] = {}
+        blocked: dict[str, tuple[int, int]] = {}
         for parked in self._checkpoints.read_parked(self._subscription, tranche=tranche):
-            blocked.setdefault(parked.stream_id, parked.event_id)
+            first, _ = blocked.get(parked.stream_id, (parked.event_id, 0))
+            blocked[parked.stream_id] = first, parked.event_id
         return blocked

@@ -112,17 +112,21 @@ class Membership:
             return False
         return True
 
-    def park(self, parked: ParkedEvent) -> bool:
-        """Put an event aside; False when its tranche's lease was taken by another worker."""
+    def park(self, parked: ParkedEvent, *, behind: int | None) -> bool | None:
+        """Put an event aside; None when its tranche's lease was taken by another worker.
+
+        Returns False when the event it's to be parked `behind` isn't parked any more.
+        """
         if self._leave_to_parent():
-            return False
+            return None
         try:
-            self._checkpoints.park(self._subscription, self.leases[parked.tranche], parked)
+            return self._checkpoints.park(
+                self._subscription, self.leases[parked.tranche], parked, behind=behind
+            )
         except LeaseLost as lost:
             _LOGGER.warning("%s", lost)
             self._drop(parked.tranche)
-            return False
-        return True
+            return None
 
     def release(self, tranche: int) -> None:
         """Store the checkpoint and free the lease; nothing is stored when it was taken meanwhile."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from eventstore.errors import MalformedItem
 from eventstore.events import Event
 from eventstore.subscriptions.attempts import Attempts, Behind, Done, Failure
-from eventstore.subscriptions.checkpoints import Checkpoints
+from eventstore.subscriptions.checkpoints import Checkpoints, ParkedEvent
 from eventstore.subscriptions.missing import MissingEvents
 from eventstore.subscriptions.terms import OnFailure
 from eventstore.subscriptions.tranche_reader import EventBodies
@@ -34,22 +34,27 @@ def retry(
     tries = _Tries(subscription, checkpoints=checkpoints, missing=missing, attempts=attempts)
     handled = still_parked = 0
     behind: set[str] = set()
-    for parked in checkpoints.read_parked(subscription):
-        if parked.stream_id in behind:
-            still_parked += 1
-            continue
-        address = parked.stream_id, parked.event_id
-        event = bodies.read_events([address]).get(address)
-        outcome: Done | Failure = Failure("the item is missing or damaged")
-        if isinstance(event, Event):
-            outcome = tries.make(event, after=event.event_id - 1)
-        if isinstance(outcome, Failure):
+    again: set[str] = set()
+    is_first = True
+    # What workers park behind an event before it's unparked is there at the next look.
+    while is_first or again:
+        freed, again = again, set()
+        for parked in checkpoints.read_parked(subscription):
+            if not is_first and parked.stream_id not in freed:
+                continue
+            if parked.stream_id in behind:
+                still_parked += 1
+                continue
+            if tries.of(parked, bodies):
+                checkpoints.unpark(subscription, parked)
+                again.add(parked.stream_id)
+                handled += 1
+                continue
             still_parked += 1
             if on_failure is not OnFailure.PARK:
                 behind.add(parked.stream_id)
-        else:
-            checkpoints.unpark(subscription, parked)
-            handled += 1
+        again -= behind
+        again, is_first = (set() if on_failure is OnFailure.PARK else again), False
     return Retried(handled, still_parked)
 
 
@@ -64,7 +69,14 @@ class _Tries:
         self._missing = missing
         self._attempts = attempts
 
+    def of(self, parked: ParkedEvent, bodies: EventBodies) -> bool:
+        """Try a parked event; tell whether it's handled."""
+        address = parked.stream_id, parked.event_id
+        event = bodies.read_events([address]).get(address)
+        return isinstance(event, Event) and isinstance(self.make(event, after=event.event_id - 1), Done)
+
     def make(self, event: Event, *, after: int) -> Done | Failure:
+        """Try an event, behind what a projection misses before it."""
         outcome = self._attempts.make(event, after=after, keep=lambda: True)
         if not isinstance(outcome, Behind):
             return outcome

@@ -238,8 +238,7 @@ class Subscription:
 
         Behind an event that fails again the later ones of its stream stay parked, but for
         `OnFailure.PARK`. Workers may run meanwhile, also of this subscription: with `OnFailure.PARK_STREAM`
-        they go on parking a stream's events until none is left, and notice that within a sixth of the lease
-        time.
+        they go on parking a stream's events until none is left, and this call goes on until it has seen that.
 
         Raises:
             TransientError: DynamoDB, or what the handler needs, is away; what is left is parked still.

@@ -210,6 +210,26 @@ class CheckpointsContract(ABC):
             ParkedEvent(1, "b#1", 1, "why", 6, "Traceback ✗")
         ]
 
+    def test_event_is_parked_behind_another_only_while_that_is_parked(self, checkpoints: Checkpoints) -> None:
+        lease = taken(checkpoints)
+        first, second, third = (ParkedEvent(0, "s", number, "why", 5) for number in (1, 2, 3))
+        assert not checkpoints.park(NAME, lease, second, behind=1)
+        assert checkpoints.park(NAME, lease, first)
+        assert checkpoints.park(NAME, lease, second, behind=1)
+        assert checkpoints.park(NAME, lease, second, behind=2)  # once more
+        checkpoints.unpark(NAME, first)
+        checkpoints.unpark(NAME, second)
+        assert not checkpoints.park(NAME, lease, third, behind=2)
+        assert list(checkpoints.read_parked(NAME)) == []
+
+    def test_former_owner_parks_nothing_behind_a_parked_event(self, checkpoints: Checkpoints) -> None:
+        zombie = taken(checkpoints, owner="a")
+        assert checkpoints.park(NAME, zombie, ParkedEvent(0, "s", 1, "why", 5))
+        taken(checkpoints, owner="b")
+        for behind in (1, 9):
+            with pytest.raises(LeaseLost):
+                checkpoints.park(NAME, zombie, ParkedEvent(0, "s", 2, "why", 5), behind=behind)
+
     def test_parked_event_is_forgotten_once_and_for_all(self, checkpoints: Checkpoints) -> None:
         parked = ParkedEvent(0, "s", 1, "why", 5)
         checkpoints.park(NAME, taken(checkpoints), parked)

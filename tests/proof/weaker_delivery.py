@@ -98,16 +98,21 @@ class ForgetsParkedStreams(DynamoDBCheckpoints):
 class ParksNothing(DynamoDBCheckpoints):
     """Says that it has put an event aside."""
 
-    def park(self, subscription: str, lease: Lease, parked: ParkedEvent) -> None:
-        pass
+    def park(
+        self, subscription: str, lease: Lease, parked: ParkedEvent, *, behind: int | None = None
+    ) -> bool:
+        return True
 
 
 class ParksWithoutFence(DynamoDBCheckpoints):
     """Puts an event aside for whoever held the lease once."""
 
-    def park(self, subscription: str, lease: Lease, parked: ParkedEvent) -> None:
+    def park(
+        self, subscription: str, lease: Lease, parked: ParkedEvent, *, behind: int | None = None
+    ) -> bool:
         now = self.read_group(subscription).leases[lease.tranche]
-        super().park(subscription, replace(lease, fence=now.fence, owner=now.owner), parked)
+        ours = replace(lease, fence=now.fence, owner=now.owner)
+        return super().park(subscription, ours, parked, behind=behind)
 
 
 def fetches_no_holes(reader: TrancheReader, entry: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
@@ -177,7 +178,9 @@ class DynamoDBCheckpoints:
         except SlotsTaken:
             return  # it's there again, or gone: either is as it should be
 
-    def park(self, subscription: str, lease: Lease, parked: ParkedEvent) -> None:
+    def park(
+        self, subscription: str, lease: Lease, parked: ParkedEvent, *, behind: int | None = None
+    ) -> bool:
         """Put an event aside; see `Checkpoints.park`."""
         check = {
             "TableName": self._table_name,
@@ -197,11 +200,20 @@ class DynamoDBCheckpoints:
             **({schema.TRACEBACK: {"S": parked.traceback}} if parked.traceback else {}),
         }
         transaction = [{"ConditionCheck": check}, {"Put": {"TableName": self._table_name, "Item": item}}]
+        if behind not in {None, parked.event_id}:
+            there = {
+                "TableName": self._table_name,
+                "Key": items.key(subscription, items.parked_item(replace(parked, event_id=behind))),
+                "ConditionExpression": f"attribute_exists({schema.EVENT_ID})",
+            }
+            transaction.insert(1, {"ConditionCheck": there})
         for attempt in range(_MAX_TRIES):
             try:
                 send(self._client.transact_write_items, TransactItems=transaction)
-                return
+                return True
             except SlotsTaken as taken:
+                if not taken.is_first:
+                    return False
                 raise _lost(subscription, lease, taken) from taken
             except Busy:
                 self._sleep(0.02 * 2**attempt * self._jitter())
