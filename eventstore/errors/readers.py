@@ -64,9 +64,7 @@ class LeaseLost(EventStoreError):
         if taken_by is None:
             told = f"the lease of {of} was deleted; it's read again from where the subscription begins"
         elif taken_by:
-            told = (
-                f"worker {taken_by!r} has taken over {of}; a handler that takes long needs a longer lease_s"
-            )
+            told = f"worker {taken_by!r} has taken over {of}; a handler that takes long needs a longer call_s"
         else:
             told = (
                 f"{of} isn't held any more: its lease was freed, perhaps by another worker's taking it over"

@@ -6,6 +6,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -77,12 +78,20 @@ class Attempts:
         self._longest_s = min(_BACKOFF_MAX_S, terms.lease_s / 6)
         self._may_have_done: tuple[str, int] | None = None
 
-    def make(self, event: Event, *, after: int, keep: Callable[[], bool]) -> Done | Failure | Behind:
+    def make(
+        self,
+        event: Event,
+        *,
+        after: int,
+        keep: Callable[[], bool],
+        beside: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> Done | Failure | Behind:
         """Try an event until it's handled, or return why it isn't.
 
         Args:
             after: see `HandlerCall`.
             keep: asked after each pause; False ends the attempts.
+            beside: what is around each call of the handler.
 
         Raises:
             TransientError: what the handler needs is away (`Terms.transient`): the event hasn't failed.
@@ -93,7 +102,7 @@ class Attempts:
         for attempt in range(1, self._terms.max_tries + 1):
             call = HandlerCall((event.stream_id, event.event_id), self._parks_alone, after)
             try:
-                done = self._handled(event, call)
+                done = self._handled(event, call, beside)
                 return done if call.behind is None else Behind(call.behind)
             except BaseException as error:
                 # Whatever the handler makes of it: it's no failure of the event.
@@ -113,12 +122,15 @@ class Attempts:
         """Wait behind so many attempts that failed in a row: 0.1, 0.2, 0.4 ... 5 s at most."""
         self._sleep(min(self._longest_s, 0.1 * 2.0 ** min(attempt - 1, 10)) * self._jitter())
 
-    def _handled(self, event: Event, call: HandlerCall) -> Done:
+    def _handled(
+        self, event: Event, call: HandlerCall, beside: Callable[[], AbstractContextManager[object]]
+    ) -> Done:
         address = call.address
         is_first, self._may_have_done = self._may_have_done != address, address
         token = CALL.set(call)
         try:
-            result = self._handler(event)
+            with beside():
+                result = self._handler(event)
         finally:
             CALL.reset(token)
             if call.is_out_of_order:  # whatever the handler makes of it

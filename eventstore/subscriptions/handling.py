@@ -12,6 +12,7 @@ from eventstore.events import Event
 from eventstore.subscriptions.attempts import Attempts, Behind, Done, Failure, is_interrupt
 from eventstore.subscriptions.checkpoints import ParkedEvent
 from eventstore.subscriptions.held import Held
+from eventstore.subscriptions.keeper import Keeper
 from eventstore.subscriptions.membership import Membership
 from eventstore.subscriptions.missing import MissingEvents
 from eventstore.subscriptions.terms import OnFailure, Terms
@@ -34,6 +35,7 @@ class Handling:
     """Gives events to a handler, and does with those that fail what `OnFailure` says.
 
     Args:
+        keeper: keeps the worker's leases while the handler is at work.
         missing: reads what a projection misses.
         still_holds: keeps the worker's leases, and tells whether a tranche is still to be gone on with.
         now_us: microseconds since 1970, UTC.
@@ -44,6 +46,7 @@ class Handling:
         subscription: str,
         *,
         attempts: Attempts,
+        keeper: Keeper,
         missing: MissingEvents,
         membership: Membership,
         on_failure: OnFailure,
@@ -53,6 +56,7 @@ class Handling:
     ) -> None:
         self._subscription = subscription
         self._attempts = attempts
+        self._keeper = keeper
         self._missing = missing
         self._membership = membership
         self._on_failure = on_failure
@@ -111,13 +115,18 @@ class Handling:
         if earlier >= self._terms.max_starts:
             return Failure(
                 f"{earlier} workers ended while they handled it: killed, out of memory, by SystemExit, "
-                "or since it took longer than lease_s"
+                "or since it took longer than call_s"
             )
         is_noted = bool(held.suspects or earlier)
         if is_noted and not self._begin(tranche, held, event):
             return None
         try:
-            outcome = self._attempts.make(event, after=after, keep=lambda: self._still_holds(tranche, held))
+            outcome = self._attempts.make(
+                event,
+                after=after,
+                keep=lambda: self._still_holds(tranche, held),
+                beside=self._keeper.beside,
+            )
         except BaseException as error:
             if isinstance(error, Exception) or is_interrupt(error):
                 held.is_first_owner = False

@@ -48,7 +48,8 @@ def subscribe(
         worker: this worker's id, up to 200 characters, another one for each; None makes one, in a forked
             child another one. Of two workers under one id the one that began first ends with `WorkerIdInUse`.
         monotonic, now_us, sleep, jitter: time and chance, to be replaced in tests. Without a `sleep`, pauses
-            end when `stop` is called.
+            end when `stop` is called. With another `monotonic` no thread renews leases while an event is
+            handled.
 
     Raises:
         InvalidSubscriptionName, InvalidSubscription, InvalidArgument, NotSynchronous, InvalidRange: at once;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Final
@@ -17,6 +18,7 @@ from eventstore.subscriptions.handling import Counts, Handling
 from eventstore.subscriptions.held import Held
 from eventstore.subscriptions.holding import Holding
 from eventstore.subscriptions.identity import Identity
+from eventstore.subscriptions.keeper import Keeper
 from eventstore.subscriptions.missing import MissingEvents
 from eventstore.subscriptions.projection import Projection, parked_alone
 from eventstore.subscriptions.retry import Retried, retry
@@ -103,9 +105,17 @@ class Subscription:
             terms=terms,
             monotonic=monotonic,
         )
+        self._keeper = Keeper(
+            self._holding.membership.renew,
+            interval_s=self._terms.lease_s / 6,
+            most_s=self._terms.call_s,
+            monotonic=monotonic,
+            has_thread=monotonic is time.monotonic,
+        )
         self._handling = Handling(
             self.name,
             attempts=self._attempts,
+            keeper=self._keeper,
             missing=self._missing,
             membership=self._holding.membership,
             on_failure=on_failure,
@@ -231,6 +241,7 @@ class Subscription:
             _LOGGER.warning("subscription %s, worker %s: %s", self.name, self.worker, error)
             self._holding.forget()
         finally:
+            self._keeper.end()
             self._stop.forget()
 
     def retry_parked(self) -> Retried:

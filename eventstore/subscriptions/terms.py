@@ -46,8 +46,10 @@ class Terms:
     """
 
     lease_s: float = 30.0
-    """A dead worker's tranches move within this time. One call of the handler should take less than half of
-    it: a longer one can lose its lease, and the event is handled by another worker as well."""
+    """A dead worker's tranches move within this time."""
+    call_s: float = 300.0
+    """One call of the handler may take so long: its worker's leases are renewed meanwhile. A longer one loses
+    them, and counts as a worker that ended within its event; see `max_starts`."""
     checkpoint_events: int = 100
     """Store a checkpoint after so many events ..."""
     checkpoint_s: float = 5.0
