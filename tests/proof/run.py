@@ -39,7 +39,7 @@ from tests.proof.repeats import Commander
 from tests.proof.restored import restore
 from tests.proof.service import Service
 from tests.proof.streamed import index, publish
-from tests.proof.subscribers import subscribe_to
+from tests.proof.subscribers import subscribe_loosely, subscribe_to
 from tests.proof.wire import Faults, patient_client, wired_client
 from tests.proof.world import World
 from tests.simulator.history import read_history
@@ -124,6 +124,8 @@ def run(endpoint: str, seed: int, plan: Plan | None = None) -> Report:
             index(endpoint, log_name, journal_name, written, table, plan=plan, report=report)
         if plan.subscribes:
             subscribe_to(endpoint, table_name, table, plan=plan, report=report)
+            if plan.has_projection:
+                subscribe_loosely(endpoint, table_name, table, plan=plan, report=report)
         if plan.replays:
             replay_to_target(endpoint, table_name, table, plan=plan, report=report)
         if plan.restores:

@@ -46,6 +46,7 @@ _LEASE_S: Final = 4.0
 _MAX_TRIES: Final = 3
 _MAX_STARTS: Final = 4
 _WARM_UP_BLOCKS: Final = 5
+_LOOSE_US: Final = 20_000_000
 _ROWS: Final = "rows"
 RETRIER: Final = "retrier"
 _LAST: Final = "last"
@@ -134,6 +135,32 @@ class Feed:
             return False
         self._blocks[tranche] = self._logged_in[stream_id] = block
         return True
+
+
+class LooseFeed(Feed):
+    """What a log is fed after failures: entries behind later ones of a stream, and a repair at its end."""
+
+    def run(self) -> None:
+        world = self._world
+        events = [event for stream_id in self._left for event in self._table[stream_id]]
+        places = {
+            (event.stream_id, event.event_id): (world.chance(0.2), world.rng.random() * _LOOSE_US)
+            for event in events
+        }
+
+        def place(event: Event) -> tuple[bool, float]:
+            is_repaired, late_us = places[event.stream_id, event.event_id]
+            return is_repaired, event.timestamp_us + late_us * world.chance(0.5)
+
+        logged: dict[str, int] = {}
+        for event in sorted(events, key=place):
+            while not self._append(event.stream_id, [event]):
+                world.sleep(world.rng.random())
+            last = logged.setdefault(event.stream_id, event.event_id)
+            world.faults["log's entry late, behind later ones"] += event.event_id < last
+            logged[event.stream_id] = max(last, event.event_id)
+            world.sleep(world.rng.random() * 0.5)
+        self.ended_us = world.now_us
 
 
 class Group:
@@ -463,3 +490,25 @@ def subscribe_to(endpoint: str, table_name: str, table: Table, *, plan: Plan, re
         )
         if failing.on_failure is not OnFailure.STOP:
             report.breaches += breaches_of_ends(failing.ends(), max_starts=failing.max_starts)
+
+
+def subscribe_loosely(endpoint: str, table_name: str, table: Table, *, plan: Plan, report: Report) -> None:
+    """A projection follows a log in the wrong order; its read model is to be the fold all the same."""
+    world, client = World(f"{report.seed}/subscribe loosely"), dynamodb_client(endpoint)
+    with log_table(client) as log_name, subscriptions_table(client) as kept_name:
+        tables = Tables(table_name, log_name, kept_name)
+        with wired_client(world, plan.faults, endpoint) as (wired, wire):
+            feed = LooseFeed(world, partial(new_log, world, wired, log_name), table)
+            projecting = Projecting(world, plan, tables, feed)
+            world.spawn("feeder", feed.run)
+            for number in range(3):
+                world.spawn(f"worker-{number}", partial(projecting.work, wired))
+            world.spawn("retrier", partial(projecting.retry, wired))
+            world.run()
+        world.spawn("last worker", partial(projecting.finish, client))
+        world.run()
+        view = projecting.view(client)
+    report.faults += world.faults
+    report.checked["requests"] += wire.requests
+    report.breaches += breaches_of_fences(projecting.fenced)
+    report.breaches += breaches_of_view(view, table)
