@@ -301,8 +301,8 @@ def test_everything_public_that_takes_a_port_or_a_function_stands_in_the_table()
     inside = {
         "Attempts", "EventAppends", "EventReads", "Handling", "Holding", "Membership", "Naming",
         "PublicationOrder", "SegmentCheck", "Sending", "ServerClock", "StoreFacts", "TimeShard",
-        "KnownStreams", "MissingEvents", "TrancheReader", "PublishedStreams", "BusTarget", "FunctionTarget",
-        "QueueTarget", "Turn", "ItemParser", "ItemParserFactory", "UnreadAnswer",
+        "Keeper", "KnownStreams", "MissingEvents", "TrancheReader", "PublishedStreams", "BusTarget",
+        "FunctionTarget", "QueueTarget", "Turn", "ItemParser", "ItemParserFactory", "UnreadAnswer",
     }  # fmt: skip
     takes = {
         name
