@@ -142,8 +142,10 @@ class Draw:
     """What goes wrong with its target for a long time, if anything does."""
 
 
-def draw(world: World, *, pace: int | None, times_us: list[int] | None = None) -> Draw:
-    """Draw a job: of a range of these times, or up to now; its pace, too, where none is given."""
+def draw(
+    world: World, *, pace: int | None, trouble: str | None = "", times_us: list[int] | None = None
+) -> Draw:
+    """Draw a job: of a range of these times, or up to now; its pace and trouble, too, where none is given."""
     rng = world.rng
     by_name, by_stream = rng.choice(
         [(False, False), (False, False), (True, False), (False, True), (True, True)]
@@ -160,8 +162,8 @@ def draw(world: World, *, pace: int | None, times_us: list[int] | None = None) -
         stream_prefix=rng.choice(PREFIXES) if by_stream else "",
         events_per_second=rng.choice([None, None, 2, 5]) if pace is None else pace,
     )
-    trouble = rng.choice(["", "slow", "deadly"]) if times_us else ""
-    return Draw(request, rng.choice([0, 1, 1, 2, 3]), is_cancelled=world.chance(0.1), trouble=trouble)
+    drawn = rng.choice(["", "slow", "deadly"]) if trouble is None else trouble
+    return Draw(request, rng.choice([0, 1, 1, 2, 3]), is_cancelled=world.chance(0.1), trouble=drawn)
 
 
 class ReplayJob:
@@ -350,7 +352,7 @@ def replay_to_target(endpoint: str, table_name: str, table: Table, *, plan: Plan
             wired,
             events=lambda: service.store(store_type=plan.replayed_type, clock_us=lambda: world.now_us),
             table_name=kept,
-            drawn=draw(world, pace=plan.replay_pace, times_us=times_us),
+            drawn=draw(world, pace=plan.replay_pace, trouble=plan.replay_trouble, times_us=times_us),
         )
         world.spawn("requester", partial(job.request, after_s=0.0))
         world.run()

@@ -77,6 +77,8 @@ class Plan:
     """What a replay's steps read."""
     replay_pace: int | None = None
     """Events a second of replay jobs; None draws it."""
+    replay_trouble: str | None = None
+    """What goes wrong with a replay job's target for a long time: slow, deadly, or nothing; None draws it."""
     indexer_type: type[Indexer] = Indexer
     has_projection: bool = True
     has_failing_handler: bool = True
