@@ -28,7 +28,7 @@ from eventstore import (
     TooManyEvents,
     TransactionTooLarge,
 )
-from eventstore.limits import TIMESTAMP_MAX_US, VERSION_MAX
+from eventstore.limits import EVENT_OVERHEAD_BYTES, TIMESTAMP_MAX_US, VERSION_MAX
 from eventstore.testing.clock import FakeClock
 from eventstore.testing.store_contract import HOUR, StoreContract, some_events
 
@@ -71,7 +71,7 @@ class RefusalsContract(StoreContract):
         def of_size(size_bytes: int) -> NewEvent:
             return NewEvent(name="N", payload='"' + "x" * (size_bytes - 2) + '"')
 
-        room = 400 * 1_024 - len("big") - len("N") - len("{}") - 128
+        room = 400 * 1_024 - len("big") - len("N") - len("{}") - EVENT_OVERHEAD_BYTES
         with pytest.raises(EventTooLarge) as caught:
             store.append("big", [of_size(room + 1)], expected=0)
         assert (caught.value.size_bytes, caught.value.limit_bytes) == (409_601, 409_600)
