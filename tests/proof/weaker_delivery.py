@@ -19,8 +19,9 @@ from eventstore.index import Indexer
 from eventstore.log import BlockPosition
 from eventstore.replay_calls import Sending
 from eventstore.replays import Replay, ReplayStatus
-from eventstore.subscriptions.checkpoints import Lease, ParkedEvent, Start
+from eventstore.subscriptions.checkpoints import Lease, ParkedEvent
 from eventstore.subscriptions.holding import Holding
+from eventstore.subscriptions.membership import Progress
 from eventstore.subscriptions.tranche_reader import TrancheReader
 
 
@@ -123,19 +124,15 @@ def fetches_no_holes(reader: TrancheReader, entry: Any) -> Any:
 FETCHES = TrancheReader._steps
 
 
-def reads_nothing_back(reader: TrancheReader) -> None:
-    """Begin at the checkpoint, without the blocks before it."""
-
-
 def counts_no_starts(_held: object, _event: Event) -> int:
     """Take each event for one that has never been begun."""
     return 0
 
 
-def frees_as_begun(holding: Holding, tranche: int, _is_freed: bool) -> tuple[BlockPosition, Start | None]:
+def frees_as_begun(holding: Holding, tranche: int, _is_freed: bool) -> Progress:
     """Free a tranche with the event that is at hand, as though it had ended the worker."""
     of = holding.held.get(tranche) or holding.membership.leases[tranche]
-    return of.place, of.start
+    return Progress(of.place, of.start, of.horizon_us)
 
 
 def takes_all_for_done(result: object, *_: object, **__: object) -> None:
