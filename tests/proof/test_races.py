@@ -11,7 +11,7 @@ import pytest
 from eventstore.errors import ReplayOver
 from eventstore.replays import Replay, ReplayStatus
 from tests.proof import __main__ as command
-from tests.proof.jobs import ReplayJob
+from tests.proof.jobs import ReplayJob, draw
 from tests.proof.run import Plan
 from tests.proof.world import World
 
@@ -34,7 +34,7 @@ class EndsMeanwhile:
 
 def test_engine_that_resumes_what_has_ended_meanwhile_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:
     nothing: Any = None
-    job = ReplayJob(World("1"), Plan(), nothing, events=nothing, table_name="t", drawn=nothing)
+    job = ReplayJob(World("1"), Plan(), nothing, events=nothing, table_name="t", drawn=draw(World("1"), pace=None))
     replays = EndsMeanwhile()
     monkeypatch.setattr(job, "_replays", lambda: replays)
     job._run("r")

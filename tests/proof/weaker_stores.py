@@ -147,7 +147,7 @@ class WritesTheRest(DynamoDBEventStore):
                 one.head = self.head(one.append.stream_id)
             now_us = self._clock_us()
             events = [stamp(one.append, head=one.head, now_us=now_us, uids=one.uids) for one in call.wanted]
-            self._write([event for of in events for event in of])
+            self._write([event for of in events for event in of], {})
             return tuple(Appended(of[0].stream_id, of, repeated=False) for of in events)
 
 
