@@ -84,11 +84,11 @@ class Table:
 
     def item(self, key: Mapping[str, Any]) -> dict[str, Any]:
         """Read an item; an empty one where there's none."""
-        return self.client.get_item(TableName=self.name, Key=key).get("Item", {})  # type: ignore[return-value]
+        return self.client.get_item(TableName=self.name, Key=key).get("Item", {})
 
     def items(self) -> list[dict[str, Any]]:
         """Read all items of a small table."""
-        return self.client.scan(TableName=self.name)["Items"]  # type: ignore[return-value]
+        return self.client.scan(TableName=self.name)["Items"]
 
     def put(self, item: Mapping[str, Any]) -> None:
         """Put an item as it is, also one that no store would write."""

@@ -209,8 +209,8 @@ def _read_table(client: DynamoDBClient, table_name: str) -> dict[str, list[Event
 
 
 def _streams_client(endpoint: str) -> Any:
-    keys = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
-    return boto3.client("dynamodbstreams", endpoint_url=endpoint, region_name="us-east-1", **keys)
+    session = boto3.Session("local", "local", region_name="us-east-1")
+    return session.client("dynamodbstreams", endpoint_url=endpoint)
 
 
 def headline(report: Report) -> str:

@@ -533,7 +533,8 @@ def test_pauses_of_a_replay(job: Job, breaches: list[str]) -> None:
 
 def test_steps_of_a_replay_that_never_gets_on() -> None:
     here, there = Position(1, "s", 1), Position(2, "s", 2)
-    job = Job(steps=[(1, None)] * 3 + [(1, here)] * 4 + [(2, here)] * 3 + [(2, there)])
+    none: list[tuple[int, Position | None]] = [(1, None)] * 3
+    job = Job(steps=none + [(1, here)] * 4 + [(2, here)] * 3 + [(2, there)])
     assert list(breaches_of_steps(job, most=4)) == []
     assert list(breaches_of_steps(job, most=3)) == [
         f"stuck: run 1 of the replay began 4 steps in a row at {here}"

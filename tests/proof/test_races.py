@@ -34,7 +34,9 @@ class EndsMeanwhile:
 
 def test_engine_that_resumes_what_has_ended_meanwhile_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:
     nothing: Any = None
-    job = ReplayJob(World("1"), Plan(), nothing, events=nothing, table_name="t", drawn=draw(World("1"), pace=None))
+    world = World("1")
+    drawn = draw(world, pace=None)
+    job = ReplayJob(world, Plan(), nothing, events=nothing, table_name="t", drawn=drawn)
     replays = EndsMeanwhile()
     monkeypatch.setattr(job, "_replays", lambda: replays)
     job._run("r")
