@@ -181,6 +181,27 @@ class EventLog(Protocol):
         """
         ...
 
+    def first_since(self, tranche: int, since_us: int) -> BlockPosition:
+        """Return a place in a tranche before every event of a time or younger, as near as blocks allow.
+
+        Whatever was imported or logged late, no entry before it has this Timestamp or a higher one: each
+        block says which was the highest up to its end. No clock is asked. Behind an event whose Timestamp
+        was ahead the place is that event's block, until the time has come.
+
+        Args:
+            since_us: microseconds since 1970, UTC.
+
+        Strongly consistent: an event that is logged later stands behind it, too.
+
+        Raises:
+            InvalidRange: there's no such tranche or time.
+            TranchesChanged, StoreUnavailable: as `read_tranche`.
+
+        Cost (DynamoDB): 1 query of one block (1 RCU each 4 KB), and where it isn't the last block as many
+        more as the number of blocks can be halved: 20 for a million.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class LogPage:
@@ -306,6 +327,17 @@ def check_read(
         raise InvalidPosition("after", f"has to be a BlockPosition, not {shown(after)}; take an entry's")
     check_limit(limit)
     return after or BEGINNING
+
+
+def check_since(tranche: int, since_us: int, *, tranches: int) -> None:
+    """Check what every log needs to look for a time.
+
+    Raises:
+        InvalidRange: there's no such tranche, or no such time.
+    """
+    check_tranche(tranche, tranches=tranches)
+    if not is_whole(since_us) or since_us < 0:
+        raise InvalidRange("since_us", f"is {shown(since_us)}; it has to be microseconds since 1970")
 
 
 def _is_place(given: object) -> bool:

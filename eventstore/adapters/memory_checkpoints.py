@@ -46,7 +46,13 @@ class MemoryCheckpoints(Locked):
             kept.tranches = len(places)
             for tranche, place in enumerate(places):
                 lease = Lease(
-                    tranche, place, None, fence=0, counter=0, horizon_us=since_us, since_us=since_us
+                    tranche,
+                    place,
+                    None,
+                    fence=0,
+                    counter=0,
+                    horizon_us=max(0, since_us - 1),
+                    since_us=since_us,
                 )
                 kept.leases.setdefault(tranche, lease)
 

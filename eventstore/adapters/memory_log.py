@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
@@ -10,7 +11,7 @@ from eventstore.arguments import check_whole
 from eventstore.errors import PositionNotInLog
 from eventstore.events import Event
 from eventstore.limits import LOG_TRANCHES, LOG_TRANCHES_MAX
-from eventstore.log import BlockPosition, LogEntry, check_block, check_read
+from eventstore.log import BlockPosition, LogEntry, check_block, check_read, check_since
 
 
 class MemoryEventLog(Locked):
@@ -29,6 +30,8 @@ class MemoryEventLog(Locked):
         super().__init__()
         check_whole(tranches, "tranches", most=LOG_TRANCHES_MAX)
         self._blocks: list[list[tuple[LogEntry, ...]]] = [[] for _ in range(tranches)]
+        self._newest: list[list[int]] = [[] for _ in range(tranches)]
+        """Of each block the highest Timestamp up to its end."""
 
     @property
     def tranches(self) -> int:
@@ -56,7 +59,14 @@ class MemoryEventLog(Locked):
                     for index, event in enumerate(events)
                 )
             )
+            newest = self._newest[tranche]
+            newest.append(max([event.timestamp_us for event in events] + newest[-1:]))
             return number
+
+    def first_since(self, tranche: int, since_us: int) -> BlockPosition:
+        """Find the first block that can hold an event of this time; see `EventLog.first_since`."""
+        check_since(tranche, since_us, tranches=self.tranches)
+        return BlockPosition(bisect_left(self._newest[tranche], since_us) + 1, 0)
 
     def read_tranche(
         self, tranche: int, *, after: BlockPosition | None = None, limit: int | None = None

@@ -89,7 +89,7 @@ class Checkpoints(Protocol):
         So a lease that was deleted is made again.
 
         Args:
-            since_us: kept with each new lease, also as its `horizon_us`.
+            since_us: kept with each new lease, whose `horizon_us` is just before it.
 
         Raises:
             TranchesChanged: it was begun on a log with another number of tranches.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from contextlib import suppress
 from datetime import datetime
 from enum import Enum
 
@@ -13,7 +12,6 @@ from eventstore.errors import (
     InvalidRange,
     InvalidStreamId,
     InvalidSubscription,
-    PositionNotInLog,
 )
 from eventstore.events import check_event_name, check_stream_prefix
 from eventstore.limits import SETTLING_S
@@ -46,22 +44,20 @@ def check_start(from_: From | datetime) -> From | datetime:
 def places_at(log: EventLog, from_: From | datetime) -> list[BlockPosition]:
     """Find where each tranche begins.
 
-    For a time: one block before the first that holds an event of that time less the settling time (10 s).
-    So older events come too, as many as those blocks hold. The log's order is that of arrival, so a block
-    that the indexer wrote again much later than its events' Timestamps, after a failure, may mislead the
-    search by its place; from the beginning nothing is ever missed.
+    For a time: before every event of that time less the settling time (10 s), whatever was imported or logged
+    late; see `EventLog.first_since`. Older events that stand behind that place are passed over by the reader.
 
-    Cost (DynamoDB): for a time about 2 x log2(blocks) queries a tranche, each of up to 8 blocks; 1 query
-    more for each of them that finds nothing, for the tranche's last block.
+    Cost (DynamoDB): for a time that of `EventLog.first_since` for each tranche.
 
     Raises:
         InvalidRange, InvalidArgument: no such time, or no log.
     """
-    check_port(log, EventLog, "log", only=("tranches", "read_tranche"))
+    check_port(log, EventLog, "log", only=("tranches", "first_since"))
     from_ = check_start(from_)
-    if isinstance(from_, From):
+    since_us = cut_us(from_)
+    if not since_us:
         return [BEGINNING] * log.tranches
-    return [_first_block(log, tranche, cut_us(from_)) for tranche in range(log.tranches)]
+    return [log.first_since(tranche, since_us) for tranche in range(log.tranches)]
 
 
 def cut_us(from_: From | datetime) -> int:
@@ -69,35 +65,6 @@ def cut_us(from_: From | datetime) -> int:
     if isinstance(from_, From):
         return 0
     return max(0, to_us(from_, field="from_") - round(SETTLING_S * 1_000_000))
-
-
-def _first_block(log: EventLog, tranche: int, since_us: int) -> BlockPosition:
-    """Search the first block that isn't wholly before `cut_us`: blocks 1 ... `low` are, `high` isn't."""
-    low, high = 0, 1
-    while not _reaches(log, tranche, high, since_us):
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        if _reaches(log, tranche, middle, since_us):
-            high = middle
-        else:
-            low = middle
-    return BlockPosition(max(1, high - 1), 0)
-
-
-def _reaches(log: EventLog, tranche: int, block: int, since_us: int) -> bool:
-    """Tell whether a block isn't there (yet), or holds an event of the time or younger."""
-    there = False
-    with suppress(PositionNotInLog):  # not there by far
-        for entry in log.read_tranche(tranche, after=BlockPosition(block, 0), limit=10_000):
-            if entry.block != block:
-                break
-            if entry.timestamp_us >= since_us:
-                return True
-            there = True
-            if entry.ends_block:
-                break
-    return not there
 
 
 def check_names(names: Collection[str] | None) -> frozenset[str] | None:

@@ -86,11 +86,13 @@ class TrancheReader:
         self._names = names
         self._streams = streams
         self._terms = terms
+        self._since_us = since_us
         self._place = place
         self._read_from = max(1, place.block - terms.warm_up_blocks)
         # From the tranche's beginning on nothing is unknown but what isn't in the log, or not asked for.
         self._known = KnownStreams(
-            most=terms.streams_remembered, horizon_us=since_us if self._read_from == 1 else horizon_us
+            most=terms.streams_remembered,
+            horizon_us=max(0, since_us - 1) if self._read_from == 1 else horizon_us,
         )
         self._stored_us = self._highest_us = horizon_us
         self._highest_of: dict[int, int] = {}
@@ -132,6 +134,11 @@ class TrancheReader:
             return
         known = self._known.of(stream_id)
         if known.has(event_id):
+            yield _Step(None, entry.position)
+            return
+        if entry.timestamp_us < self._since_us:  # so are all before it in its stream
+            known.add(event_id, entry.timestamp_us)
+            self._known.note(stream_id, known)
             yield _Step(None, entry.position)
             return
         is_wanted = self._is_asked_for(entry)
@@ -196,8 +203,10 @@ class TrancheReader:
                 yield Turn(None, step.place, step.after, step.horizon_us)
                 continue
             event = found.get(step.address) or missing_item(*step.address)
-            # The names of a hole's events are known only now.
-            wanted = isinstance(event, MalformedItem) or self._is_asked_for(event)
+            # The names and times of a hole's events are known only now.
+            wanted = isinstance(event, MalformedItem) or (
+                self._is_asked_for(event) and event.timestamp_us >= self._since_us
+            )
             yield Turn(event if wanted else None, step.place, step.after, step.horizon_us)
 
     def _is_asked_for(self, one: LogEntry | Event) -> bool:

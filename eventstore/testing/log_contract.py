@@ -43,6 +43,11 @@ def logged_events(stream_id: str, count: int, *, first: int = 1) -> list[Event]:
     ]
 
 
+def at(stream_id: str, second: int) -> list[Event]:
+    """Make a stream's one event, of a second."""
+    return [Event(stream_id, 1, "Happened", "{}", "{}", "uid", second * 1_000_000)]
+
+
 def addresses(entries: Sequence[LogEntry]) -> list[tuple[str, int]]:
     """Tell which events entries are about."""
     return [(entry.stream_id, entry.event_id) for entry in entries]
@@ -210,6 +215,49 @@ class EventLogContract(ABC):
         with pytest.raises(PositionNotInLog):
             read_log(log, after=kept)
         assert len(read_log(log, after=kept, tranches=[0, 2]).entries) == 1
+
+    # --- where a time begins ----------------------------------------------------------------------
+
+    def test_no_event_of_a_time_or_younger_stands_before_its_place(self, log: EventLog) -> None:
+        times = [50, 20, 70, 30, 90, 10, 60, 90, 80, 40, 95]  # as imports and repairs put them there
+        for number, second in enumerate(times):
+            log.append_block(0, at(stream_in(0, number=number), second))
+
+        for since in range(101):
+            place = log.first_since(0, since * 1_000_000)
+            before = times[: place.block - 1]
+            assert place.entries == 0
+            assert all(second < since for second in before)
+            assert place.block > len(times) or times[place.block - 1] >= since
+
+    def test_place_of_a_time_is_kept_by_writers_side_by_side(self, log: EventLog) -> None:
+        def write(number: int) -> None:
+            for second in (number, 100 - number, number):
+                log.append_block(0, at(stream_in(0, number=number), second))
+
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(write, range(4)))
+
+        entries = list(log.read_tranche(0))
+        for since in range(102):
+            place = log.first_since(0, since * 1_000_000)
+            before = [entry for entry in entries if entry.position <= place]
+            assert all(entry.timestamp_us < since * 1_000_000 for entry in before)
+            reaches = [entry for entry in entries if entry.block == place.block]
+            assert any(entry.timestamp_us >= since * 1_000_000 for entry in reaches) == bool(reaches)
+
+    @pytest.mark.parametrize("since_us", [0, 1, 10**18])
+    def test_every_time_begins_a_tranche_without_blocks_at_its_beginning(
+        self, log: EventLog, since_us: int
+    ) -> None:
+        assert log.first_since(1, since_us) == BlockPosition(1, 0)
+
+    @pytest.mark.parametrize("since_us", [-1, 1.5, True, "1", None])
+    def test_time_that_is_none_is_refused(self, log: EventLog, since_us: Any) -> None:
+        with pytest.raises(InvalidRange, match=r"^since_us: "):
+            log.first_since(0, since_us)
+        with pytest.raises(InvalidRange, match=r"^tranche: "):
+            log.first_since(TRANCHES, 0)
 
     # --- read the log -----------------------------------------------------------------------------
 

@@ -35,7 +35,7 @@ from eventstore.log import tranche_of
 from eventstore.subscriptions import Subscription, subscribe
 from eventstore.subscriptions.start import places_at
 from eventstore.testing import EventLogContract
-from eventstore.testing.log_contract import addresses, logged_events, stream_in
+from eventstore.testing.log_contract import addresses, at, logged_events, stream_in
 from eventstore.verification.log import LogComparison
 from tests import tables
 from tests.faulty_wire import Wire
@@ -105,11 +105,12 @@ def test_block_is_one_item_as_the_schema_has_it(table: Table) -> None:
     table.log(random_bytes=bytes).append_block(1, logged_events(stream, 2))
 
     item = table.block(1, 1)
-    assert item.keys() == {"Tranche", "Block", "Entries", "BlockUid"}
+    assert item.keys() == {"Tranche", "Block", "Entries", "BlockUid", "Newest"}
     assert json.loads(item["Entries"]["S"]) == [
         [stream, 1, "Bestellt ✓", 1_769_860_800_000_001],
         [stream, 2, "Bestellt ✓", 1_769_860_800_000_002],
     ]
+    assert item["Newest"] == {"N": "1769860800000002"}
     assert table.block(-1, 0)["Tranches"] == {"N": "3"}
 
 
@@ -378,6 +379,23 @@ def test_block_that_can_not_be_read_is_named(table: Table, entries: str | None) 
         list(table.log().read_tranche(0))
 
 
+def test_block_behind_one_that_says_no_newest_says_none_and_is_begun_before(table: Table) -> None:
+    """As an earlier version has written it: what stands in it, and behind it, can be of any time."""
+    log = table.log()
+    for second in (10, 20, 30, 40):
+        log.append_block(0, at(stream_in(0, number=second), second))
+    key = {"Tranche": {"N": "0"}, "Block": {"N": "3"}}
+    table.client.update_item(TableName=table.name, Key=key, UpdateExpression="REMOVE Newest")
+    assert log.first_since(0, 50_000_000) == (5, 0)
+    key["Block"] = {"N": "4"}
+    table.client.update_item(TableName=table.name, Key=key, UpdateExpression="REMOVE Newest")
+
+    assert table.log().append_block(0, at(stream_in(0, number=50), 50)) == 5
+
+    assert "Newest" not in table.block(0, 5)
+    assert [log.first_since(0, second * 1_000_000) for second in (20, 21, 60)] == [(2, 0), (3, 0), (3, 0)]
+
+
 # --- what it costs ----------------------------------------------------------------------------------
 
 
@@ -402,6 +420,19 @@ def test_reading_what_is_new_is_one_query_and_one_unit_for_each_4_kb(table: Tabl
     meter.reset()
     assert list(log.read_tranche(0, after=entries[-1].position, limit=1_000)) == []
     assert meter.requests == ["Query"]  # 1 unit on AWS; DynamoDB Local counts none where nothing is found
+
+
+def test_time_is_found_by_halving_the_blocks(table: Table) -> None:
+    log, meter = table.log(), Meter.on(table.client)
+    for second in range(1, 65):
+        log.append_block(0, at(stream_in(0, number=second), second))
+    meter.reset()
+
+    assert log.first_since(0, 65_000_000) == (65, 0)
+    assert (meter.requests, meter.items) == (["Query"], 1)
+    meter.reset()
+    assert log.first_since(0, 40_000_000) == (40, 0)
+    assert (meter.requests, meter.items) == (["Query"] * 7, 7)
 
 
 def test_small_page_of_a_long_tranche_reads_few_blocks(table: Table) -> None:

@@ -134,7 +134,7 @@ def test_stream_that_was_forgotten_is_believed_to_the_log() -> None:
 # --- where it begins ----------------------------------------------------------------------------------
 
 
-def test_time_begins_in_each_tranche_one_block_before_the_first_that_reaches_it() -> None:
+def test_time_begins_in_each_tranche_at_the_first_block_that_reaches_it() -> None:
     world = World(tranches=2)
     start = datetime(2026, 1, 1, tzinfo=UTC)
     for _ in range(100):
@@ -144,10 +144,10 @@ def test_time_begins_in_each_tranche_one_block_before_the_first_that_reaches_it(
 
     for minute in (0, 1, 2, 37, 98, 99):
         place = places_at(world.log, start + timedelta(minutes=minute))[tranche]
-        assert place == (max(1, minute), 0)  # block n holds minute n - 1
+        assert place == (minute + 1, 0)  # block n holds minute n - 1
     # What lies within the settling time before it, is given too.
-    assert places_at(world.log, start + timedelta(minutes=37, seconds=5))[tranche] == (37, 0)
-    assert places_at(world.log, start + timedelta(days=1))[tranche] == (100, 0)
+    assert places_at(world.log, start + timedelta(minutes=37, seconds=5))[tranche] == (38, 0)
+    assert places_at(world.log, start + timedelta(days=1))[tranche] == (101, 0)
     assert places_at(world.log, start)[1 - tranche] == (1, 0)
 
 
@@ -160,11 +160,11 @@ def test_subscription_from_a_time_handles_everything_since_and_goes_on_from_its_
     worker = world.worker(from_=since)
     worker.step()
     worker.close()
-    assert [event_id for _, event_id in world.seen] == list(range(10, 21))  # one block before: 10
+    assert [event_id for _, event_id in world.seen] == list(range(11, 21))
 
     world.append("a", "Opened")
     world.worker(from_=From.BEGINNING).step()
-    assert world.seen[11:] == [("a", 21)]
+    assert world.seen[10:] == [("a", 21)]
 
 
 def test_checkpoint_as_the_start_has_to_be_there() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 import random
 import time
@@ -12,27 +11,30 @@ from itertools import islice
 from math import ceil
 from typing import TYPE_CHECKING, Any, Final
 
+from eventstore.adapters.dynamodb.log_items import (
+    NO_BLOCK,
+    Last,
+    entries_of,
+    entries_text,
+    last_of,
+    tranches_of,
+)
 from eventstore.adapters.dynamodb.log_schema import (
     BLOCK,
     BLOCK_UID,
     ENTRIES,
+    NEWEST,
     NO_TRANCHE,
     TRANCHE,
     TRANCHES,
 )
 from eventstore.adapters.dynamodb.requests import SlotsTaken, checked, send
 from eventstore.arguments import check_functions, check_text, check_whole
-from eventstore.errors import (
-    MalformedBlock,
-    PositionNotInLog,
-    StoreUnavailable,
-    TranchesChanged,
-    UnexpectedItem,
-)
+from eventstore.errors import PositionNotInLog, StoreUnavailable, TranchesChanged
 from eventstore.errors.store import write_in_doubt
 from eventstore.events import Event
 from eventstore.limits import LOG_TRANCHES, LOG_TRANCHES_MAX
-from eventstore.log import BlockPosition, LogEntry, check_block, check_read
+from eventstore.log import BlockPosition, LogEntry, check_block, check_read, check_since
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -84,7 +86,7 @@ class DynamoDBEventLog:
         self._random_bytes = random_bytes
         self._jitter = jitter
         self._sleep = sleep
-        self._last: dict[int, int] = {}
+        self._last: dict[int, Last] = {}
         self._there: dict[int, int] = {}
         """The highest block of each tranche that was read: those up to it never disappear."""
         self._begun_with: int | None = None
@@ -105,16 +107,16 @@ class DynamoDBEventLog:
         uid = base64.urlsafe_b64encode(self._random_bytes(12)).decode()
         item: dict[str, Any] = {
             TRANCHE: {"N": str(tranche)},
-            ENTRIES: {"S": _text(events)},
+            ENTRIES: {"S": entries_text(events)},
             BLOCK_UID: {"S": uid},
         }
         last = self._last[tranche] if tranche in self._last else self._find_last(tranche)
         for attempt in range(_MAX_TRIES):
             # A block that's there never disappears, so the one behind a known last leaves no gap.
-            number = last + 1
-            if self._put(item | {BLOCK: {"N": str(number)}}, uid):
-                self._last[tranche] = number
-                return number
+            block = item | {BLOCK: {"N": str(last.block + 1)}, **last.newest_with(events)}
+            if self._put(block, uid):
+                self._last[tranche] = last_of(block)
+                return last.block + 1
             self._sleep(min(0.2, 0.005 * 2**attempt) * self._jitter())
             with write_in_doubt(_APPEND):
                 last = self._find_last(tranche)
@@ -128,6 +130,21 @@ class DynamoDBEventLog:
         place = check_read(tranche, after=after, limit=limit, tranches=self.tranches)
         return islice(self._entries(tranche, place, limit), limit)
 
+    def first_since(self, tranche: int, since_us: int) -> BlockPosition:
+        """Find the first block that can hold an event of this time; see `EventLog.first_since`."""
+        check_since(tranche, since_us, tranches=self.tranches)
+        last = self._find_last(tranche)
+        if _is_older(last, since_us):
+            return BlockPosition(last.block + 1, 0)
+        # Blocks up to `low` are older as a whole; the one at `high`, or behind it, isn't.
+        low, high = 0, last.block
+        while high - low > 1:
+            middle = (low + high) // 2
+            answer = self._query(tranche, from_block=middle, limit=1, names=f"#block, {NEWEST}")
+            found = next(map(last_of, answer["Items"]), last)
+            low, high = (found.block, high) if _is_older(found, since_us) else (low, middle)
+        return BlockPosition(max(1, high), 0)
+
     def _entries(self, tranche: int, place: BlockPosition, limit: int | None) -> Iterator[LogEntry]:
         number, behind, given = place.block, place.entries, 0
         blocks = None if limit is None else min(limit, _FIRST_BLOCKS)
@@ -139,11 +156,10 @@ class DynamoDBEventLog:
             else:
                 self._check_end(tranche, BlockPosition(number, behind))
             for item in answer["Items"]:
-                entries = _entries_of(tranche, number, item)
+                entries = entries_of(tranche, number, item)
                 if behind > len(entries):
-                    raise PositionNotInLog(
-                        tranche=tranche, block=number, entries=behind, last_block=self._find_last(tranche)
-                    )
+                    last = self._find_last(tranche).block
+                    raise PositionNotInLog(tranche=tranche, block=number, entries=behind, last_block=last)
                 yield from entries[behind:]
                 given += len(entries) - behind
                 number, behind = number + 1, 0
@@ -160,12 +176,12 @@ class DynamoDBEventLog:
         """Refuse a place that lies behind the tranche's end, when nothing was found from its block on."""
         if not place.entries and place.block - 1 <= self._there.get(tranche, 0):
             return
-        last = self._find_last(tranche)
+        last = self._find_last(tranche).block
         if place.rests_on > last:
             raise PositionNotInLog(tranche=tranche, block=place.block, entries=place.entries, last_block=last)
         self._note(tranche, last)
 
-    def _query(self, tranche: int, *, from_block: int, limit: int | None) -> Any:
+    def _query(self, tranche: int, *, from_block: int, limit: int | None, names: str = "") -> Any:
         request: dict[str, Any] = {
             "TableName": self._table_name,
             "KeyConditionExpression": f"{TRANCHE} = :tranche AND #block >= :block",
@@ -178,21 +194,23 @@ class DynamoDBEventLog:
         }
         if limit is not None:
             request["Limit"] = limit
+        if names:
+            request["ProjectionExpression"] = names
         return send(self._client.query, **request)
 
-    def _find_last(self, tranche: int) -> int:
+    def _find_last(self, tranche: int) -> Last:
         answer = send(
             self._client.query,
             TableName=self._table_name,
             KeyConditionExpression=f"{TRANCHE} = :tranche",
             ExpressionAttributeValues={":tranche": {"N": str(tranche)}},
-            ProjectionExpression="#block",
+            ProjectionExpression=f"#block, {NEWEST}",
             ExpressionAttributeNames=_BLOCK_NAME,
             ScanIndexForward=False,
             Limit=1,
             ConsistentRead=True,
         )
-        return next((int(item[BLOCK]["N"]) for item in answer["Items"]), 0)
+        return next(map(last_of, answer["Items"]), NO_BLOCK)
 
     def _put(self, item: dict[str, Any], uid: str) -> bool:
         """Put a block; tell whether it's there now, be it by an earlier try whose answer got lost."""
@@ -225,7 +243,7 @@ class DynamoDBEventLog:
         """Say how many tranches the log has, the first time ever; else refuse another number."""
         given = {"N": str(tranches)}
         item = {TRANCHE: {"N": str(NO_TRANCHE)}, BLOCK: {"N": "0"}, TRANCHES: given}
-        _tranches_of(item)  # what no reader could read isn't written
+        tranches_of(item)  # what no reader could read isn't written
         try:
             send(
                 self._client.put_item,
@@ -243,50 +261,12 @@ class DynamoDBEventLog:
             self._take(item)
 
     def _take(self, item: Mapping[str, Any], *, cause: SlotsTaken | None = None) -> None:
-        begun_with = _tranches_of(item, cause=cause)
+        begun_with = tranches_of(item, cause=cause)
         if self._told not in {None, begun_with}:
             raise TranchesChanged(begun_with=begun_with, given=self._told or 0) from cause
         self._begun_with = begun_with
 
 
-def _tranches_of(item: Mapping[str, Any], *, cause: SlotsTaken | None = None) -> int:
-    number = item.get(TRANCHES, {}).get("N", "")
-    begun_with = int(number) if number.isascii() and number.isdecimal() else 0
-    if not 1 <= begun_with <= LOG_TRANCHES_MAX:
-        reason = f"its {TRANCHES} is {number or 'missing'}; it has to be from 1 to {LOG_TRANCHES_MAX}"
-        raise MalformedBlock(tranche=NO_TRANCHE, block=0, reason=reason) from cause
-    return begun_with
-
-
-def _text(events: Sequence[Event]) -> str:
-    rows = [[event.stream_id, event.event_id, event.name, event.timestamp_us] for event in events]
-    return json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
-
-
-def _entries_of(tranche: int, number: int, item: dict[str, Any]) -> list[LogEntry]:
-    if item[TRANCHE] != {"N": str(tranche)} or int(item[BLOCK]["N"]) < number:
-        raise UnexpectedItem(
-            asked=f"block {number} of tranche {tranche}",
-            answered=f"block {item[BLOCK]['N']} of tranche {item[TRANCHE]['N']}",
-        )
-    if int(item[BLOCK]["N"]) != number:
-        raise MalformedBlock(
-            tranche=tranche, block=number, reason="it's missing, though later ones are there"
-        )
-    try:
-        rows = json.loads(item[ENTRIES]["S"])
-        return [
-            LogEntry(
-                stream_id=str(stream_id),
-                event_id=int(event_id),
-                name=str(name),
-                timestamp_us=int(timestamp_us),
-                tranche=tranche,
-                block=number,
-                index=index,
-                ends_block=index == len(rows) - 1,
-            )
-            for index, (stream_id, event_id, name, timestamp_us) in enumerate(rows)
-        ]
-    except (KeyError, TypeError, ValueError) as error:
-        raise MalformedBlock(tranche=tranche, block=number, reason=f"it can't be read: {error}") from error
+def _is_older(last: Last, since_us: int) -> bool:
+    """Tell whether all up to a block's end is known to be older."""
+    return last.newest_us is not None and last.newest_us < since_us

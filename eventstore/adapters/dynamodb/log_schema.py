@@ -9,6 +9,7 @@ Tranche   N  partition key; a stream lives in one tranche: crc32 of its id, modu
 Block     N  sort key; 1, 2, 3 ... without gaps; its uniqueness decides between two writers
 Entries   S  JSON array of [StreamId, EventId, EventName, Timestamp], in order
 BlockUid  S  the writer's own; a put whose answer got lost is known by it
+Newest    N  the highest Timestamp of this block and all before it; left out behind a block without one
 ========  =  ========================================================================================
 
 And one item, of tranche -1, says how many tranches there are:
@@ -26,6 +27,7 @@ TRANCHE: Final = "Tranche"
 BLOCK: Final = "Block"
 ENTRIES: Final = "Entries"
 BLOCK_UID: Final = "BlockUid"
+NEWEST: Final = "Newest"
 TRANCHES: Final = "Tranches"
 
 NO_TRANCHE: Final = -1

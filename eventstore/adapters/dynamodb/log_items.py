@@ -1,0 +1,90 @@
+"""Items of the log's table, made and read in one place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from eventstore.adapters.dynamodb.log_schema import (
+    BLOCK,
+    ENTRIES,
+    NEWEST,
+    NO_TRANCHE,
+    TRANCHE,
+    TRANCHES,
+)
+from eventstore.errors import MalformedBlock, UnexpectedItem
+from eventstore.events import Event
+from eventstore.limits import LOG_TRANCHES_MAX
+from eventstore.log import LogEntry
+
+
+class Last(NamedTuple):
+    """A tranche's last block."""
+
+    block: int
+    """Its number; 0 for none."""
+    newest_us: int | None
+    """The highest Timestamp up to its end; None where that isn't known."""
+
+    def newest_with(self, events: Sequence[Event]) -> dict[str, Any]:
+        """Return the attribute of a block of these events behind it."""
+        if self.newest_us is None:
+            return {}
+        return {NEWEST: {"N": str(max(self.newest_us, *(event.timestamp_us for event in events)))}}
+
+
+NO_BLOCK = Last(0, 0)
+
+
+def last_of(item: Mapping[str, Any]) -> Last:
+    """Read of a block its number and the highest Timestamp up to its end."""
+    newest = item.get(NEWEST, {}).get("N")
+    return Last(int(item[BLOCK]["N"]), None if newest is None else int(newest))
+
+
+def tranches_of(item: Mapping[str, Any], *, cause: Exception | None = None) -> int:
+    """Read with how many tranches a log was begun; raises MalformedBlock."""
+    number = item.get(TRANCHES, {}).get("N", "")
+    begun_with = int(number) if number.isascii() and number.isdecimal() else 0
+    if not 1 <= begun_with <= LOG_TRANCHES_MAX:
+        reason = f"its {TRANCHES} is {number or 'missing'}; it has to be from 1 to {LOG_TRANCHES_MAX}"
+        raise MalformedBlock(tranche=NO_TRANCHE, block=0, reason=reason) from cause
+    return begun_with
+
+
+def entries_text(events: Sequence[Event]) -> str:
+    """Return the entries of events as a block has them."""
+    rows = [[event.stream_id, event.event_id, event.name, event.timestamp_us] for event in events]
+    return json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
+
+
+def entries_of(tranche: int, number: int, item: Mapping[str, Any]) -> list[LogEntry]:
+    """Read the entries of a block; raises MalformedBlock, and UnexpectedItem where it's another one."""
+    if item[TRANCHE] != {"N": str(tranche)} or int(item[BLOCK]["N"]) < number:
+        raise UnexpectedItem(
+            asked=f"block {number} of tranche {tranche}",
+            answered=f"block {item[BLOCK]['N']} of tranche {item[TRANCHE]['N']}",
+        )
+    if int(item[BLOCK]["N"]) != number:
+        raise MalformedBlock(
+            tranche=tranche, block=number, reason="it's missing, though later ones are there"
+        )
+    try:
+        rows = json.loads(item[ENTRIES]["S"])
+        return [
+            LogEntry(
+                stream_id=str(stream_id),
+                event_id=int(event_id),
+                name=str(name),
+                timestamp_us=int(timestamp_us),
+                tranche=tranche,
+                block=number,
+                index=index,
+                ends_block=index == len(rows) - 1,
+            )
+            for index, (stream_id, event_id, name, timestamp_us) in enumerate(rows)
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise MalformedBlock(tranche=tranche, block=number, reason=f"it can't be read: {error}") from error
