@@ -337,7 +337,7 @@ def test_error_names_the_argument_what_was_given_and_what_it_lacks() -> None:
 def test_port_is_anything_that_has_its_methods() -> None:
     class Own:
         def __init__(self) -> None:
-            self.read_tranche = lambda *_, **__: iter(())
+            self.read_tranche = self.first_since = lambda *_, **__: iter(())
 
         @property
         def tranches(self) -> int:
@@ -379,7 +379,7 @@ def test_port_with_an_async_method_is_refused_by_the_name_of_the_method() -> Non
 
 def test_port_that_lacks_a_property_is_refused() -> None:
     class Untold:
-        append_block = read_tranche = lambda *_, **__: None
+        append_block = read_tranche = first_since = lambda *_, **__: None
 
     with pytest.raises(InvalidArgument, match="which lacks tranches"):
         check_port(Untold(), EventLog, "log")

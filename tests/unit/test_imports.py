@@ -66,7 +66,7 @@ BUDGETS: Final = {
         eventstore.http: append envelope explain
     """,
     "read": f"""{POWERTOOLS}{MSGSPEC}{DOMAIN}{EVENTS_TABLE}{HTTP}
-        eventstore.adapters.dynamodb: log log_schema
+        eventstore.adapters.dynamodb: log log_items log_schema
         eventstore: stream_paths
         eventstore.http: log read
     """,
@@ -77,7 +77,7 @@ BUDGETS: Final = {
     """,
     "index": f"""{POWERTOOLS}{DOMAIN}{EVENTS_TABLE}
         eventstore: index journal publication_order
-        eventstore.adapters.dynamodb: journal journal_schema log log_schema stream_handler stream_records
+        eventstore.adapters.dynamodb: journal journal_schema log log_items log_schema stream_handler stream_records
     """,
     "replay": f"""{POWERTOOLS}{DOMAIN}{EVENTS_TABLE}
         eventstore: cloudevents journal publication_order publish replay replay_calls replay_jobs
