@@ -337,11 +337,14 @@ def test_error_names_the_argument_what_was_given_and_what_it_lacks() -> None:
 def test_port_is_anything_that_has_its_methods() -> None:
     class Own:
         def __init__(self) -> None:
-            self.read_tranche = self.first_since = lambda *_, **__: iter(())
+            self.read_tranche = lambda *_, **__: iter(())
 
         @property
         def tranches(self) -> int:
             raise AssertionError("a property may ask a table")
+
+        def first_since(self, *_: object) -> object:
+            return None
 
         def append_block(self, *_: object) -> int:
             return 1

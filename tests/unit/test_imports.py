@@ -77,7 +77,8 @@ BUDGETS: Final = {
     """,
     "index": f"""{POWERTOOLS}{DOMAIN}{EVENTS_TABLE}
         eventstore: index journal publication_order
-        eventstore.adapters.dynamodb: journal journal_schema log log_items log_schema stream_handler stream_records
+        eventstore.adapters.dynamodb: journal journal_schema log log_items log_schema
+        eventstore.adapters.dynamodb: stream_handler stream_records
     """,
     "replay": f"""{POWERTOOLS}{DOMAIN}{EVENTS_TABLE}
         eventstore: cloudevents journal publication_order publish replay replay_calls replay_jobs
