@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import boto3
@@ -46,25 +47,35 @@ _QUESTION: Final = CLIENT_CONFIG.merge(Config(retries={"mode": "standard", "tota
 def session() -> boto3.Session:
     """Make a session as the AWS CLI does: its region, profile and endpoints come from the environment.
 
-    AWS_REGION counts before AWS_DEFAULT_REGION, as in the AWS CLI; boto3 itself doesn't read it.
+    AWS_REGION counts before AWS_DEFAULT_REGION, as in the AWS CLI; boto3 itself doesn't read it. Its credentials
+    are read and looked at now, so that those that no request can carry are refused before anything begins.
 
     Raises:
-        InvalidInput: a setting of AWS is none.
+        InvalidInput: a setting of AWS is none, or its credentials can't be any.
         BotoCoreError: there is no such profile, or its file can't be read.
     """
     with _settings():
-        return boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
+        made = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
+        credentials: Any = made.get_credentials()
+        frozen = credentials and credentials.get_frozen_credentials()
+    if frozen:  # without any, the first request says so
+        _check_credentials(frozen, source=credentials.method)
+    return made
 
 
-def dynamodb(of: boto3.Session) -> DynamoDBClient:
-    """Make a session's patient client of DynamoDB.
+def dynamodb(of: boto3.Session, *, config: Config = CLIENT_CONFIG) -> DynamoDBClient:
+    """Make a session's client of DynamoDB, a patient one unless told otherwise; raises as `client`."""
+    return _made(partial(dynamodb_client, of), config=config)
+
+
+def client(of: boto3.Session, service: Any, *, config: Config) -> Any:
+    """Make another client of a session.
 
     Raises:
         InvalidInput: a setting of AWS is none.
         BotoCoreError: no region is set.
     """
-    with _settings():
-        return _usable(dynamodb_client(of, config=CLIENT_CONFIG))
+    return _made(partial(of.client, service), config=config)
 
 
 def clock(of: boto3.Session, table_name: str, screen: Screen) -> Clock:
@@ -73,8 +84,7 @@ def clock(of: boto3.Session, table_name: str, screen: Screen) -> Clock:
     Raises:
         StoreUnavailable, ClientError: it can't be reached, or there's no such table or permission.
     """
-    with _settings():
-        quick = _usable(dynamodb_client(of, config=_QUESTION))
+    quick = dynamodb(of, config=_QUESTION)
     asked_us = local_us()
     time_us = DynamoDBEventsTable(client=quick, table_name=table_name).time_us()
     if time_us is None:
@@ -90,12 +100,6 @@ def clock(of: boto3.Session, table_name: str, screen: Screen) -> Clock:
     seconds = abs(difference_us) / 1_000_000
     screen.say(f"The clock of this machine is {seconds:,.0f} s {word} DynamoDB's, which is used.")
     return Clock(difference_us)
-
-
-def client(of: boto3.Session, service: Any, *, config: Config) -> Any:
-    """Make another client of a session; raises as `dynamodb`."""
-    with _settings():
-        return _usable(of.client(service, config=config))
 
 
 def read_shards(options: argparse.Namespace, facts: StoreFacts, *, is_empty: Callable[[], bool]) -> int:
@@ -129,11 +133,26 @@ def given_time(text: str | None, option: str) -> datetime | None:
     return time_
 
 
-def _usable(client: _ClientT) -> _ClientT:
-    url = getattr(getattr(client, "meta", None), "endpoint_url", None)
-    if isinstance(url, str) and not is_url(url):  # botocore notices it at the first request
-        raise ValueError(f"the endpoint {url} is no address")
-    return client
+def _made(make: Callable[..., _ClientT], *, config: Config) -> _ClientT:
+    with _settings():
+        client_ = make(config=config)
+        url = getattr(getattr(client_, "meta", None), "endpoint_url", None)
+        if isinstance(url, str) and not is_url(url):  # botocore notices it at the first request
+            raise ValueError(f"the endpoint {url} is no address")
+        return client_
+
+
+def _check_credentials(frozen: Any, *, source: str) -> None:
+    """Refuse what a header can't carry, without showing it: botocore would write it into its error."""
+    named = {
+        "access key (AWS_ACCESS_KEY_ID)": frozen.access_key,
+        "secret key (AWS_SECRET_ACCESS_KEY)": frozen.secret_key,
+        "session token (AWS_SESSION_TOKEN)": frozen.token,
+    }
+    for name, text in named.items():
+        if text and not (text.isascii() and text.isprintable()):
+            found = f"the {name}, found by {source!r}, has characters that no key of AWS has"
+            raise InvalidInput("the settings of AWS", f"can't be used: {found}")
 
 
 @contextmanager
@@ -143,7 +162,7 @@ def _settings() -> Iterator[None]:
         yield
     except ValueError as error:
         what = (
-            f"{error}. Look at AWS_REGION, at AWS_ENDPOINT_URL (it begins with http:// or https://), and at "
+            f"{str(error).rstrip('.')}. Look at AWS_REGION, at AWS_ENDPOINT_URL (it begins with http:// or https://), and at "
             "the profile and its credential_process"
         )
         raise InvalidInput("the settings of AWS", f"can't be used: {what}") from error

@@ -23,7 +23,7 @@ from eventstore.limits import FUTURE_S, SETTLING_S
 from eventstore.positions import from_us, to_us
 from eventstore.transfer.export import Exported, export_to, new_file
 from eventstore.transfer.importing import Contents, Imported, check_export, import_events
-from eventstore.transfer.lines import LeftOut
+from eventstore.transfer.lines import LeftOut, check_kind
 from eventstore.transfer.selection import Selection
 
 STREAMS_LISTED: Final = 20
@@ -81,7 +81,8 @@ def run_export(options: argparse.Namespace, screen: Screen, _signals: Signals) -
 def run_import(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
     """Import; return 0 when every event of the file is in the store, 1 when some streams failed."""
     if options.file == STANDARD_OUTPUT:
-        raise InvalidInput("file", "is -; an import reads its file twice, so give one by its name")
+        raise InvalidInput("file", "is -; an import reads its file several times, so give one by its name")
+    check_kind(options.file)  # before AWS is asked anything
     excepted = frozenset([*options.except_, *_names(options.except_from)])
     if options.check_only:
         _check(options, excepted, local_us() + _TOLERANCE_US, screen)

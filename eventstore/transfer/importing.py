@@ -21,7 +21,7 @@ from eventstore.errors import BadExport, BadLine, MalformedItem, StoreNotEmpty, 
 from eventstore.events import Event
 from eventstore.limits import BAD_LINES_TOLD, SHARDS_MAX, TIMESTAMP_MAX_US
 from eventstore.transfer.equal_times import EqualTimes
-from eventstore.transfer.lines import LastLine, LeftOut, Line, order_fault, read_lines
+from eventstore.transfer.lines import LastLine, LeftOut, Line, check_kind, order_fault, read_lines
 from eventstore.transfer.repeated_uids import RepeatedUids
 from eventstore.uids import uid_ahead_s
 
@@ -133,12 +133,14 @@ def check_export(
 
     Raises:
         InvalidArgument, NotSynchronous: an argument that can't be used; nothing was read.
+        InvalidInput: the file is a pipe, a socket or a device, which can be read only once; nothing was read.
         BadExport: with the first `BAD_LINES_TOLD` bad lines, by number and reason.
-        OSError: it's no file that can be read twice.
+        OSError: it can't be read.
     """
     check_texts(excepted, "excepted")
     check_flags(whole_streams=whole_streams, equal_timestamps=equal_timestamps, any_uids=any_uids)
     check_functions(checked=checked)
+    check_kind(path)
     check = _Check(
         whole_streams=whole_streams,
         excepted=dict.fromkeys(excepted, 0),

@@ -29,6 +29,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import IO, Any, Final, Self
 
 from eventstore.appends import event_size_bytes
@@ -210,6 +211,19 @@ def last_line(
         "leftOut": left_out.to_json() if left_out and left_out.events else None,
     }
     return f"{json.dumps({'export': about}, separators=(',', ':'))}\n".encode()
+
+
+def check_kind(path: Path) -> None:
+    """Check that a file gives the same bytes each time that it's opened: a pipe gives them once.
+
+    Raises:
+        InvalidInput: it's a pipe, a socket or a device; it was not opened, so a pipe's writer loses nothing.
+        OSError: it isn't there.
+    """
+    mode = path.stat().st_mode
+    if not (S_ISREG(mode) or S_ISDIR(mode)):  # opening a folder says what it is
+        once = "is a pipe, a socket or a device, and an import reads its file several times"
+        raise InvalidInput("file", f"{path} {once}: write it to a file first, then give that file's name")
 
 
 def read_lines(path: Path) -> Iterator[Line | BadLine | LastLine]:

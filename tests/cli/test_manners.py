@@ -80,6 +80,9 @@ def test_command_without_its_extra_says_what_to_install(missing: str) -> None:
         ({"AWS_PROFILE": "nobody"}, "nobody"),
         ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "there are no AWS credentials"),
         ({"AWS_SECRET_ACCESS_KEY": ""}, "AWS"),
+        ({"AWS_ACCESS_KEY_ID": "ключ"}, "the access key (AWS_ACCESS_KEY_ID), found by 'env', has char"),
+        ({"AWS_SECRET_ACCESS_KEY": "ключ"}, "the secret key (AWS_SECRET_ACCESS_KEY), found by 'env', has"),
+        ({"AWS_SESSION_TOKEN": "a\nb"}, "the session token (AWS_SESSION_TOKEN), found by 'env', has char"),
         ({}, "there is no such table in this account and region (--table 'none'"),
     ],
 )  # fmt: skip
@@ -100,6 +103,19 @@ def test_trouble_with_aws_is_a_sentence(
 
     assert (code, out) == (2, "")
     assert told in err
+
+
+@pytest.mark.parametrize("variable", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"])
+def test_credentials_that_no_header_can_carry_are_refused_unshown(
+    client: DynamoDBClient, run: Run, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "hidden\nhidden")
+
+    code, out, err = run(*VERIFY)
+
+    assert (code, out) == (2, "")
+    assert variable in err
+    assert "hidden" not in err
 
 
 def test_region_of_the_environment_is_that_of_the_aws_cli(

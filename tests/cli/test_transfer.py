@@ -323,7 +323,26 @@ def test_export_to_standard_output_is_the_file_and_makes_none(
 def test_import_of_standard_input_is_refused(run: Run) -> None:
     code, _, err = run("import", "-")
 
-    assert (code, "reads its file twice" in err) == (2, True)
+    assert (code, "reads its file several times" in err) == (2, True)
+
+
+def test_import_of_a_pipe_is_refused_before_anything_is_asked(
+    exported: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:9")
+    options = ["--table", "t", "--write-shards", 1]
+    reads, writes = os.pipe()
+    try:
+        os.write(writes, exported.read_bytes()[:1_000])
+        os.close(writes)
+
+        code, out, err = run("import", f"/dev/fd/{reads}", *options)
+
+        assert (code, out) == (2, "")
+        assert "write it to a file first" in " ".join(err.split())
+        assert os.read(reads, 1_000) == exported.read_bytes()[:1_000]
+    finally:
+        os.close(reads)
 
 
 def put_events(client: DynamoDBClient, table: str, stream: str, first_us: int, after_us: list[int]) -> None:

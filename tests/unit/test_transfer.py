@@ -372,6 +372,20 @@ BEGINNINGS = ['{"streamId":"s1","payload":"', '{"export":{"from":"', ""]
 
 @pytest.mark.parametrize("beginning", BEGINNINGS)
 @pytest.mark.parametrize("compressed", [False, True])
+def test_pipe_is_refused_with_nothing_of_it_read() -> None:
+    reads, writes = os.pipe()
+    try:
+        os.write(writes, b"{}\n")
+        os.close(writes)
+
+        with pytest.raises(InvalidInput, match="is a pipe, .* write it to a file first"):
+            check_export(Path(f"/dev/fd/{reads}"), whole_streams=True)
+
+        assert os.read(reads, 9) == b"{}\n"
+    finally:
+        os.close(reads)
+
+
 def test_line_without_an_end_is_refused_after_a_bounded_part(
     tmp_path: Path, beginning: str, compressed: bool
 ) -> None:
