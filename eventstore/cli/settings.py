@@ -47,8 +47,8 @@ _QUESTION: Final = CLIENT_CONFIG.merge(Config(retries={"mode": "standard", "tota
 def session() -> boto3.Session:
     """Make a session as the AWS CLI does: its region, profile and endpoints come from the environment.
 
-    AWS_REGION counts before AWS_DEFAULT_REGION, as in the AWS CLI; boto3 itself doesn't read it. Its credentials
-    are read and looked at now, so that those that no request can carry are refused before anything begins.
+    AWS_REGION counts before AWS_DEFAULT_REGION, as in the AWS CLI; boto3 itself doesn't read it. Its
+    credentials are read now: those that no request can carry are refused before anything begins.
 
     Raises:
         InvalidInput: a setting of AWS is none, or its credentials can't be any.
@@ -162,8 +162,8 @@ def _settings() -> Iterator[None]:
         yield
     except ValueError as error:
         what = (
-            f"{str(error).rstrip('.')}. Look at AWS_REGION, at AWS_ENDPOINT_URL (it begins with http:// or https://), and at "
-            "the profile and its credential_process"
+            f"{str(error).rstrip('.')}. Look at AWS_REGION, at AWS_ENDPOINT_URL (it begins with http:// or "
+            "https://), and at the profile and its credential_process"
         )
         raise InvalidInput("the settings of AWS", f"can't be used: {what}") from error
 

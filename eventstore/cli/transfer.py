@@ -21,7 +21,8 @@ from eventstore.command_line import ALL_WELL, SOMETHING_LEFT
 from eventstore.errors import InvalidInput, InvalidRange
 from eventstore.limits import FUTURE_S, SETTLING_S
 from eventstore.positions import from_us, to_us
-from eventstore.transfer.export import Exported, export_to, new_file
+from eventstore.transfer.export import Exported, export_to
+from eventstore.transfer.files import new_file
 from eventstore.transfer.importing import Contents, Imported, check_export, import_events
 from eventstore.transfer.lines import LeftOut, check_kind
 from eventstore.transfer.selection import Selection

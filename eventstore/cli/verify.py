@@ -18,6 +18,7 @@ from eventstore.cli.settings import clock, dynamodb, session
 from eventstore.cli.signals import Signals
 from eventstore.command_line import ALL_WELL, SOMETHING_LEFT
 from eventstore.errors import InvalidInput
+from eventstore.transfer.files import replaced_file
 from eventstore.verification.checkpoints import Checkpoints
 from eventstore.verification.findings import Finding, Repair
 from eventstore.verification.log import LogComparison
@@ -78,7 +79,7 @@ def run(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
         )
         output: IO[str] = sys.stdout
         if options.output:
-            output = stack.enter_context(options.output.open("w", encoding="utf-8"))
+            output = stack.enter_context(replaced_file(options.output))
         with screen.bar("Verifying", unit="items") as bar:
             counts = verification.run(output, progress=_Shown(bar, screen))
     screen.say(

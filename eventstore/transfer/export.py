@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import gzip
-import os
-import secrets
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from errno import ENOENT
 from hashlib import sha256
 from pathlib import Path
 from typing import IO
 
 from eventstore.arguments import check_functions
-from eventstore.errors import FileExists, InvalidArgument
+from eventstore.errors import InvalidArgument
 from eventstore.events import Event
+from eventstore.transfer.files import new_file
 from eventstore.transfer.lines import LeftOut, event_line, last_line
 
 
@@ -110,51 +107,3 @@ def check_events(events: object) -> None:
     if not isinstance(events, Iterable):
         kind = type(events).__name__
         raise InvalidArgument("events", f"is of type {kind}, which can't be iterated over; give an iterable")
-
-
-@contextmanager
-def new_file(path: Path) -> Iterator[IO[bytes]]:
-    """Make a file that appears under its name at the end, if nothing else has till then.
-
-    Until then it's written under a name of its own beside it, that nobody can know and nothing else has:
-    two that make the same file don't meet, and the second one to end is refused.
-
-    Raises:
-        FileExists: something of this name is there, at the beginning or at the end; it was not touched.
-        OSError: at the beginning, no file can have this name; `filename` is the path that was given.
-    """
-    if not path.parent.is_dir():
-        raise FileNotFoundError(ENOENT, "there is no such folder", str(path.parent))
-    try:
-        path.lstat()
-    except FileNotFoundError:
-        pass
-    else:
-        raise FileExists(path=path)
-    part = path.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        file = part.open("xb")
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    with file:
-        try:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-            _appear(part, path)
-        finally:
-            part.unlink(missing_ok=True)
-
-
-def _appear(part: Path, path: Path) -> None:
-    # Unlike a rename, a link never replaces a file that has appeared meanwhile.
-    try:
-        path.hardlink_to(part)
-    except FileExistsError as error:
-        raise FileExists(path=path) from error
-    except OSError:  # a file system without links: its name is taken first, then filled
-        try:
-            path.open("xb").close()
-        except FileExistsError as error:
-            raise FileExists(path=path) from error
-        part.replace(path)

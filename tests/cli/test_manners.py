@@ -9,10 +9,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import pytest
 
@@ -20,6 +22,7 @@ from eventstore import Event, NewEvent
 from eventstore.adapters.dynamodb.items import key_of
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore.cli.main import main
 from eventstore.cli.options import API
 from eventstore.cli.signals import Signals
 from eventstore.transfer.export import export
@@ -136,7 +139,8 @@ def test_region_of_the_environment_is_that_of_the_aws_cli(
         ((*VERIFY, "--segments", "9" * 5_000), "must be a whole number"),
         ((*VERIFY, "--log-tranches", "0"), "must be a whole number"),
         ((*VERIFY, "--settling-s", "-1"), "must be a whole number"),
-        ((*VERIFY, "--output", "/no/such/folder/file"), "No such file"),
+        ((*VERIFY, "--output", "/no/such/folder/file"), "there is no such folder"),
+        ((*VERIFY, "--output", ROOT), "Is a directory"),
         ((*VERIFY, "--checkpoints", __file__), "File exists"),
         (("import", __file__, "--parallel", "0", "--check-only"), "must be a whole number from 1"),
         (("import", __file__, "--parallel", "²", "--check-only"), "must be a whole number from 1"),
@@ -335,6 +339,86 @@ def test_signal_leaves_no_message_of_a_queue_hidden(table: str, command: str, en
     assert process_.returncode == 130
     assert "Interrupted." in err
     assert "Traceback" not in err
+
+
+class _Between(BaseHTTPRequestHandler):
+    """DynamoDB, with a signal for the process that asks, at the nth request of one operation."""
+
+    endpoint: str
+    at: tuple[str, int]
+    signalled: int
+    count = 0
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        operation = self.headers["X-Amz-Target"].partition(".")[2]
+        if operation == self.at[0]:
+            type(self).count += 1
+            if self.count == self.at[1]:
+                os.kill(self.signalled, signal.SIGINT)
+        forward = HTTPConnection(self.endpoint.removeprefix("http://"), timeout=60)
+        forward.request("POST", "/", body, dict(self.headers))
+        answer = forward.getresponse()
+        text = answer.read()
+        self.send_response(answer.status)
+        for name, value in answer.getheaders():
+            if name.lower() in {"content-type", "x-amzn-requestid", "x-amz-crc32", "date"}:
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        with suppress(ConnectionError):  # the process may have ended
+            self.wfile.write(text)
+        forward.close()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.mark.usefixtures("default_signals")
+@pytest.mark.parametrize(
+    ("arguments", "operation", "number"),
+    [
+        (("export", "made.gz", "--segments", "3"), "Scan", 2),
+        (("import", "given.gz", "--write-shards", "1", "--parallel", "2"), "PutItem", 5),
+        (("verify", "--read-shards", "1", "--settling-s", "0", "--output", "findings"), "Query", 1),
+    ],
+)
+def test_interrupted_command_exits_130_and_leaves_nothing_half_made(
+    *, client: DynamoDBClient, table: str, tmp_path: Path, dynamodb_endpoint: str,
+    arguments: tuple[str, ...], operation: str, number: int,
+) -> None:  # fmt: skip
+    class Between(_Between):
+        endpoint, at = dynamodb_endpoint, (operation, number)
+
+    uids = iter(range(1, 1_000))
+    events = [
+        Event(f"s{n}", version, "Happened", "1", "{}", str(UUID(int=next(uids))), version * 10 + n)
+        for n in range(9)
+        for version in (1, 2)
+    ]
+    export(events, tmp_path / "given.gz", settled_until="2026-01-01T00:00:00+00:00")
+    if arguments[0] != "import":
+        DynamoDBEventStore(client=client, table_name=table).append("s", [NewEvent.of("Happened")], expected=0)
+    (tmp_path / "findings").write_text("of an earlier run")
+    before = sorted(tmp_path.iterdir())
+    with serving(Between) as address, subprocess.Popen(
+        [sys.executable, "-W", "error", "-m", "eventstore", *arguments, "--table", table],
+        cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "AWS_ENDPOINT_URL_DYNAMODB": address},
+    ) as process_:  # fmt: skip
+        Between.signalled = process_.pid
+        _, err = process_.communicate(timeout=120)
+
+    assert (process_.returncode, err.splitlines()[-1]) == (130, "Interrupted.")
+    assert "Traceback" not in err
+    assert sorted(tmp_path.iterdir()) == before
+    assert (tmp_path / "findings").read_text() == "of an earlier run"
+    if arguments[0] == "import":
+        there = [item for item in client.scan(TableName=table)["Items"] if item["EventId"]["N"] != "0"]
+        assert 0 < len(there) < len(events)
+        code = main(
+            ["import", str(tmp_path / "given.gz"), *arguments[2:], "--table", table, "--into-existing"]
+        )
+        assert code == 0
 
 
 @pytest.mark.usefixtures("default_signals")

@@ -370,8 +370,6 @@ def test_few_large_events_of_one_timestamp_are_as_much_as_many_small_ones(tmp_pa
 BEGINNINGS = ['{"streamId":"s1","payload":"', '{"export":{"from":"', ""]
 
 
-@pytest.mark.parametrize("beginning", BEGINNINGS)
-@pytest.mark.parametrize("compressed", [False, True])
 def test_pipe_is_refused_with_nothing_of_it_read() -> None:
     reads, writes = os.pipe()
     try:
@@ -386,6 +384,8 @@ def test_pipe_is_refused_with_nothing_of_it_read() -> None:
         os.close(reads)
 
 
+@pytest.mark.parametrize("beginning", BEGINNINGS)
+@pytest.mark.parametrize("compressed", [False, True])
 def test_line_without_an_end_is_refused_after_a_bounded_part(
     tmp_path: Path, beginning: str, compressed: bool
 ) -> None:
