@@ -15,6 +15,7 @@ Tests of your own code run on `eventstore.adapters.memory.MemoryEventStore`, whi
 from eventstore.errors import (
     BadCheckpoints,
     BadExport,
+    BlockMissing,
     ClockSkewed,
     CompressionUnavailable,
     DuplicateEventUid,
@@ -81,7 +82,7 @@ from eventstore.errors import (
 )
 from eventstore.events import Event, Head, NewEvent
 from eventstore.execute import Executed, execute
-from eventstore.log import BlockPosition, EventLog, LogEntry, LogPage, LogPosition, read_log
+from eventstore.log import BlockPosition, ClosedBlocks, EventLog, LogEntry, LogPage, LogPosition, read_log
 from eventstore.positions import Position
 from eventstore.store import ANY, EXISTS, AllEvents, Append, Appended, EventStore, Expect, Expected
 
@@ -93,8 +94,10 @@ __all__ = [
     "Appended",
     "BadCheckpoints",
     "BadExport",
+    "BlockMissing",
     "BlockPosition",
     "ClockSkewed",
+    "ClosedBlocks",
     "CompressionUnavailable",
     "DuplicateEventUid",
     "EmptyAppend",

@@ -24,7 +24,7 @@ from zlib import crc32
 
 from eventstore.arguments import check_port, check_whole, is_whole, shown
 from eventstore.errors import InvalidArgument, InvalidPosition, InvalidRange
-from eventstore.events import Event, check_limit
+from eventstore.events import Event
 from eventstore.limits import VERSION_MAX
 
 _FORMAT: Final = "1"
@@ -170,6 +170,8 @@ class EventLog(Protocol):
         Raises:
             InvalidRange, InvalidLimit: at once, before anything is read.
             TranchesChanged: at once; the log was begun with another number of tranches than it's told.
+            BlockMissing: where a block is gone, behind the entries before it. A place inside of a block that
+                was closed since is that behind it.
             PositionNotInLog: at the first entry; `after` lies behind the tranche's end, as after a restore.
                 That's noticed as long as the log hasn't grown beyond it again; and, by a process that has
                 read up to there itself, only when it's started anew: a block never disappears otherwise.
@@ -178,6 +180,26 @@ class EventLog(Protocol):
         Cost (DynamoDB): 1 query, and 1 RCU each 4 KB of blocks (about 50 entries); 1 RCU when nothing is
         new. Many small blocks can take a second query. When nothing is new behind an `after` to which this
         process hasn't read itself, 1 query more for the tranche's last block (1 RCU each 4 KB): once.
+        """
+        ...
+
+    def close_block(self, tranche: int, block: int) -> bool:
+        """Put a closed block, without entries, at the place of one that is gone, so that reading goes on.
+
+        Its events are lost for the log until they're logged again behind its end: `eventstore verify
+        --repair` does both. A block that was never there, or is just being written, can't be closed: a later
+        one is looked for first, and that was only put where this one was there. Of two who write at the place
+        one is refused, so no block is overwritten.
+
+        Returns:
+            Whether the place is closed, by this call or before; False where a block with entries is there.
+
+        Raises:
+            InvalidRange: there's no such tranche or block, or no later one.
+            BlockMissing: the block before is gone, too; close that first.
+            StoreUnavailable: not known whether it was written; the same again is harmless.
+
+        Cost (DynamoDB): 2 queries of one block (1 RCU each 4 KB) and 1 put, 1 WCU.
         """
         ...
 
@@ -204,6 +226,22 @@ class EventLog(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class ClosedBlocks:
+    """Blocks of a tranche that were lost, and closed."""
+
+    tranche: int
+    first: int
+    last: int
+
+
+def closed_before(place: BlockPosition, entry: LogEntry) -> ClosedBlocks | None:
+    """Return the closed blocks between a place and the next entry of its tranche; None for none."""
+    if entry.block == place.block:
+        return None
+    return ClosedBlocks(entry.tranche, place.block, entry.block - 1)
+
+
+@dataclass(frozen=True, slots=True)
 class LogPage:
     """Entries of the log, and the place behind them."""
 
@@ -214,6 +252,9 @@ class LogPage:
     """
     position: LogPosition
     """Store it when the entries are handled, and read on `after` it."""
+    closed: tuple[ClosedBlocks, ...] = ()
+    """What was lost on the way: its events come again later, or have come again, when `eventstore verify
+    --repair` has logged them."""
 
 
 def read_log(
@@ -239,6 +280,7 @@ def read_log(
 
     Raises:
         InvalidArgument, InvalidPosition, InvalidLimit, InvalidRange: what is wrong and how to mend it.
+        BlockMissing: a block is gone; whoever looks after the store closes it.
         PositionNotInLog: `after` lies behind the log's end; see `EventLog.read_tranche`.
         TranchesChanged: the log was begun with another number of tranches than it's told.
         StoreUnavailable: throttled or unreachable; safe to try again.
@@ -260,17 +302,18 @@ def read_log(
     unread = sorted(range(number), key=lambda tranche: position.places[tranche])
     if tranches is not None:
         unread = [tranche for tranche in unread if tranche in tranches]
-    entries, position = _read_on(log, position, unread, limit=limit)
+    entries, position, closed = _read_on(log, position, unread, limit=limit)
     if entries and log.tranches != number:  # it was begun while it was read
         return read_log(log, after=after, limit=limit, tranches=tranches)
-    return LogPage(tuple(entries), position)
+    return LogPage(tuple(entries), position, tuple(closed))
 
 
 def _read_on(
     log: EventLog, position: LogPosition, unread: list[int], *, limit: int
-) -> tuple[list[LogEntry], LogPosition]:
+) -> tuple[list[LogEntry], LogPosition, list[ClosedBlocks]]:
     """Read tranches from a position on, each its share and what the others leave over."""
     entries: list[LogEntry] = []
+    closed: list[ClosedBlocks] = []
     while unread:
         share = ceil((limit - len(entries)) / len(unread))
         more = []
@@ -280,12 +323,17 @@ def _read_on(
                 break  # the page is full; nothing is unread for it
             page = list(log.read_tranche(tranche, after=position.places[tranche], limit=wanted))
             entries += page
+            place = position.places[tranche]
+            for entry in page:
+                if lost := closed_before(place, entry):
+                    closed.append(lost)
+                place = entry.position
             if page:
                 position = position.behind(page[-1])
             if len(page) == wanted:
                 more.append(tranche)
         unread = more
-    return entries, position
+    return entries, position, closed
 
 
 def tranche_of(stream_id: str, *, tranches: int) -> int:
@@ -293,61 +341,15 @@ def tranche_of(stream_id: str, *, tranches: int) -> int:
     return crc32(stream_id.encode()) % tranches
 
 
-def check_block(tranche: int, events: Sequence[Event], *, tranches: int) -> None:
-    """Check what every log needs of a block: a stream in a second tranche would lose its order.
-
-    Raises:
-        InvalidRange: there's no such tranche.
-        InvalidArgument: there are no events, or one of another tranche.
-    """
-    check_tranche(tranche, tranches=tranches)
-    if not isinstance(events, Sequence):
-        kind = type(events).__name__
-        raise InvalidArgument("events", f"has to be a list of Events in their order, not {kind}")
-    if not events:
-        raise InvalidArgument("events", "is empty; a block has at least one event")
-    for event in events:
-        own = tranche_of(event.stream_id, tranches=tranches)
-        if own != tranche:
-            raise InvalidArgument(
-                "events", f"has stream {event.stream_id!r}, which lives in tranche {own}, not in {tranche}"
-            )
-
-
-def check_read(
-    tranche: int, *, after: BlockPosition | None, limit: int | None, tranches: int
-) -> BlockPosition:
-    """Check what every log needs of a read; return the place to read from.
-
-    Raises:
-        InvalidRange, InvalidPosition, InvalidLimit: what is wrong and how to mend it.
-    """
-    check_tranche(tranche, tranches=tranches)
-    if after is not None and not _is_place(after):
-        raise InvalidPosition("after", f"has to be a BlockPosition, not {shown(after)}; take an entry's")
-    check_limit(limit)
-    return after or BEGINNING
-
-
-def check_since(tranche: int, since_us: int, *, tranches: int) -> None:
-    """Check what every log needs to look for a time.
-
-    Raises:
-        InvalidRange: there's no such tranche, or no such time.
-    """
-    check_tranche(tranche, tranches=tranches)
-    if not is_whole(since_us) or since_us < 0:
-        raise InvalidRange("since_us", f"is {shown(since_us)}; it has to be microseconds since 1970")
-
-
-def _is_place(given: object) -> bool:
+def is_place(given: object) -> bool:
+    """Tell whether something is a place in a tranche."""
     return isinstance(given, BlockPosition) and all(map(is_whole, given))
 
 
 def _places(after: object) -> tuple[BlockPosition, ...]:
     if not isinstance(after, LogPosition):
         raise InvalidPosition("after", "has to be a LogPosition; make one of its text by LogPosition.parse")
-    if not isinstance(after.places, tuple) or not all(map(_is_place, after.places)):
+    if not isinstance(after.places, tuple) or not all(map(is_place, after.places)):
         raise InvalidPosition("after", f"is {shown(after)}; take a page's `position`")
     return after.places
 

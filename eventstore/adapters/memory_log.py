@@ -8,10 +8,11 @@ from itertools import islice
 
 from eventstore.adapters.memory_locks import Locked
 from eventstore.arguments import check_whole
-from eventstore.errors import PositionNotInLog
+from eventstore.errors import BlockMissing, InvalidRange, PositionNotInLog
 from eventstore.events import Event
 from eventstore.limits import LOG_TRANCHES, LOG_TRANCHES_MAX
-from eventstore.log import BlockPosition, LogEntry, check_block, check_read, check_since
+from eventstore.log import BlockPosition, LogEntry
+from eventstore.log_checks import check_block, check_closing, check_read, check_since
 
 
 class MemoryEventLog(Locked):
@@ -29,7 +30,8 @@ class MemoryEventLog(Locked):
     def __init__(self, *, tranches: int = LOG_TRANCHES) -> None:
         super().__init__()
         check_whole(tranches, "tranches", most=LOG_TRANCHES_MAX)
-        self._blocks: list[list[tuple[LogEntry, ...]]] = [[] for _ in range(tranches)]
+        self._blocks: list[list[tuple[LogEntry, ...] | None]] = [[] for _ in range(tranches)]
+        """Of each tranche its blocks: one without entries is closed, None is lost."""
         self._newest: list[list[int]] = [[] for _ in range(tranches)]
         """Of each block the highest Timestamp up to its end."""
 
@@ -68,6 +70,44 @@ class MemoryEventLog(Locked):
         check_since(tranche, since_us, tranches=self.tranches)
         return BlockPosition(bisect_left(self._newest[tranche], since_us) + 1, 0)
 
+    def lose_block(self, tranche: int, block: int) -> None:
+        """Take a block away as a deletion by hand would: to try out what follows.
+
+        Raises:
+            InvalidRange: there's no such tranche or block, or no later one.
+        """
+        check_closing(tranche, block, tranches=self.tranches)
+        with self._lock:
+            self._check_later(tranche, block)
+            self._blocks[tranche][block - 1] = None
+
+    def close_block(self, tranche: int, block: int) -> bool:
+        """Close the place of a block that is gone; see `EventLog.close_block`."""
+        check_closing(tranche, block, tranches=self.tranches)
+        with self._lock:
+            self._check_later(tranche, block)
+            blocks = self._blocks[tranche]
+            if block > 1 and blocks[block - 2] is None:
+                raise self._missing(tranche, block - 1)
+            if blocks[block - 1] is None:
+                blocks[block - 1] = ()
+                newest = self._newest[tranche]
+                newest[block - 1] = newest[block - 2] if block > 1 else 0
+            return not blocks[block - 1]
+
+    def _check_later(self, tranche: int, block: int) -> None:
+        last = len(self._blocks[tranche])
+        if last <= block:
+            raise InvalidRange(
+                "block",
+                f"is {block}, and the tranche ends with {last}; only one with a later one behind it is lost",
+            )
+
+    def _missing(self, tranche: int, block: int) -> BlockMissing:
+        later = enumerate(self._blocks[tranche][block:], start=block + 1)
+        next_block = next(number for number, there in later if there is not None)
+        return BlockMissing(tranche=tranche, block=block, next_block=next_block)
+
     def read_tranche(
         self, tranche: int, *, after: BlockPosition | None = None, limit: int | None = None
     ) -> Iterator[LogEntry]:
@@ -78,8 +118,13 @@ class MemoryEventLog(Locked):
     def _entries(self, tranche: int, place: BlockPosition) -> Iterator[LogEntry]:
         blocks = self._blocks[tranche]
         last, behind = len(blocks), place.entries
-        if place.rests_on > last or (behind and behind > len(blocks[place.block - 1])):
+        begun = blocks[place.block - 1] if behind and place.block <= last else None
+        # A place inside of a block that was lost and closed is that behind it.
+        if place.rests_on > last or (begun and behind > len(begun)):
             raise PositionNotInLog(tranche=tranche, block=place.block, entries=place.entries, last_block=last)
         for number in range(place.block, last + 1):
-            yield from blocks[number - 1][behind:]
+            block = blocks[number - 1]
+            if block is None:
+                raise self._missing(tranche, number)
+            yield from block[behind:]
             behind = 0

@@ -44,8 +44,7 @@ def run(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
     if options.log_table:
         tranches = options.log_tranches
         event_log = DynamoDBEventLog(client=client, table_name=options.log_table, tranches=tranches)
-        next(event_log.read_tranche(0, limit=1), None)  # a wrong name is known before the table is read
-        log = LogComparison(event_log)
+        log = LogComparison(event_log)  # a wrong name is known before the table is read
     settings = {
         "table": table_name,
         "log_table": options.log_table,

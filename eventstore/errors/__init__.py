@@ -58,7 +58,8 @@ Each can be pickled and copied, with its text and its data.
     ├── StoreItemMissing                   that item is gone, though there are events
     ├── StoreFormatUnknown                 the store was written by a newer version of this library
     ├── CompressionUnavailable             a payload's codec isn't installed here
-    ├── MalformedBlock                     a block of the log that is missing or can't be read
+    ├── BlockMissing                       a block of the log that is gone, though later ones are there
+    ├── MalformedBlock                     a block of the log that can't be read
     ├── PositionNotInLog                   a position from before a restore of the log; nothing was read
     ├── NotPublishable                     an event that can't be put on a bus, not even by reference
     ├── TranchesChanged                    the log was begun with another number of tranches
@@ -109,6 +110,7 @@ from eventstore.errors.operations import (
     StoreNotEmpty,
 )
 from eventstore.errors.readers import (
+    BlockMissing,
     EventsMissing,
     HandlerFailed,
     HandlerUnavailable,
@@ -149,6 +151,7 @@ __all__ = [
     "BadCheckpoints",
     "BadExport",
     "BadLine",
+    "BlockMissing",
     "ClockSkewed",
     "CompressionUnavailable",
     "DuplicateEventUid",

@@ -144,13 +144,34 @@ class EventsMissing(EventStoreError):
         self.last_event_id = last_event_id
 
 
+class BlockMissing(EventStoreError):
+    """A block of the log is gone, though later ones are there: deleted, or not restored. Nothing was read.
+
+    `next_block` is the next one that is there. Nobody can read on before the place is closed.
+    """
+
+    def __init__(self, *, tranche: int, block: int, next_block: int) -> None:
+        super().__init__(
+            f"block {block} of the log's tranche {tranche} is gone, though block {next_block} is there; "
+            "`eventstore verify --repair` closes its place and logs its events again"
+        )
+        self.tranche = tranche
+        self.block = block
+        self.next_block = next_block
+
+
 class MalformedBlock(EventStoreError):
-    """A block of the log that is missing or can't be read: somebody has changed the log's table."""
+    """A block of the log that can't be read: somebody has changed the log's table."""
 
     def __init__(self, *, tranche: int, block: int, reason: str) -> None:
+        way_out = (
+            "delete it, and `eventstore verify --repair` closes its place and logs its events again"
+            if block
+            else "rebuild the log"
+        )
         super().__init__(
-            f"block {block} of the log's tranche {tranche}: {reason}. "
-            "Restore the log's table, or take the rest of the history from the streams themselves"
+            f"block {block} of the log's tranche {tranche}: {reason}. Put it back from a backup of the log's "
+            f"table, or {way_out}"
         )
         self.tranche = tranche
         self.block = block

@@ -12,6 +12,7 @@ from eventstore.adapters.memory import MemoryEventStore
 from eventstore.adapters.memory_log import MemoryEventLog
 from eventstore.adapters.memory_replays import MemoryReplays
 from eventstore.errors import (
+    BlockMissing,
     ClockSkewed,
     EventTooLarge,
     MalformedBlock,
@@ -118,7 +119,10 @@ def errors() -> dict[type[Exception], Exception]:
         StoreItemMissing(),
         StoreFormatUnknown(format_version=2, known=1),
         PositionNotInLog(tranche=0, block=7, entries=0, last_block=2),
-        MalformedBlock(tranche=0, block=2, reason="it's missing, though later ones are there"),
+        BlockMissing(tranche=0, block=2, next_block=3),
+        MalformedBlock(
+            tranche=0, block=2, reason="it can't be read: Expecting value: line 1 column 1 (char 0)"
+        ),
         UidNotSearchable(stream_id="order-1", limit=UID_SEARCH_MAX_EVENTS, since=None),
         TimestampOutOfRange(stream_id="order-1", timestamp_us=TIMESTAMP_MAX_US + 1),
         StoreUnavailable(operation="append", reason="throttled"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from eventstore.http.app import Handler
-from eventstore.http.models import LogEntriesPage, logged_entry
+from eventstore.http.models import ClosedBlocks, LogEntriesPage, logged_entry
 from eventstore.http.read import limit_of
 from eventstore.http.requests import Request
 from eventstore.http.responses import Response, answer
@@ -31,6 +31,9 @@ def log_handlers(log: EventLog) -> Mapping[str, Handler]:
             entries=[logged_entry(entry) for entry in found.entries],
             next=checkpoint if len(found.entries) == limit else None,
             checkpoint=checkpoint,
+            closed=[
+                ClosedBlocks(tranche=lost.tranche, first=lost.first, last=lost.last) for lost in found.closed
+            ],
         )
         return answer(200, page)
 

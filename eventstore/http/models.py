@@ -172,6 +172,14 @@ class LoggedEntry(Struct, rename="camel"):
     timestamp: Time
 
 
+class ClosedBlocks(Struct, rename="camel"):
+    """Blocks of a tranche of the log that were lost."""
+
+    tranche: Annotated[int, Meta(ge=0)]
+    first: Annotated[int, Meta(ge=1, description="The number of the first one in its tranche.")]
+    last: Annotated[int, Meta(ge=1)]
+
+
 class LogEntriesPage(Struct, rename="camel"):
     """Entries of the log, each stream's in order; an entry can come twice."""
 
@@ -188,6 +196,13 @@ class LogEntriesPage(Struct, rename="camel"):
         Meta(
             description="The place behind this page's entries. Store it once they are handled, and go on "
             "with it as `after`: nothing will ever be logged before it.",
+        ),
+    ]
+    closed: Annotated[
+        list[ClosedBlocks],
+        Meta(
+            description="Blocks on the way to this page's entries that were lost and closed by the operator. "
+            "Nothing is to be done: their events are logged again, perhaps behind later ones of a stream."
         ),
     ]
 

@@ -315,6 +315,14 @@ PROBLEM_TYPES: Final[dict[type[Exception], ProblemType]] = {
         "Nothing is wrong with the request, and nothing was written: the operator has to deploy the version "
         "of this API that knows the format.",
     ),
+    domain.BlockMissing: ProblemType(
+        "block-missing",
+        500,
+        "A block of the log is gone",
+        "Nothing is wrong with the request: the operator has to close the block's place by "
+        "`eventstore verify --repair`, which logs its events again behind the log's end. Go on from the same "
+        "position then. The events themselves are not touched: read them by stream, or by time.",
+    ),
     domain.MalformedBlock: ProblemType(
         "malformed-block",
         500,

@@ -9,6 +9,7 @@ from typing import Final, assert_never
 
 from eventstore.errors import HandlerFailed, MalformedItem, TransientError
 from eventstore.events import Event
+from eventstore.log import ClosedBlocks
 from eventstore.subscriptions.attempts import Attempts, Behind, Done, Failure, is_interrupt
 from eventstore.subscriptions.checkpoints import ParkedEvent
 from eventstore.subscriptions.held import Held
@@ -29,6 +30,8 @@ class Counts:
     """Of the handled ones those that a `Projection` had taken before: they changed nothing."""
     skipped: int = 0
     parked: int = 0
+    closed_blocks: int = 0
+    """Blocks of the log that were lost and closed, and that it has passed."""
 
 
 class Handling:
@@ -75,6 +78,18 @@ class Handling:
         """
         # Parked is not handled: a projection has to have taken it meanwhile.
         return self._handle(tranche, held, event, max(after, held.parked.get(event.stream_id, 0)))
+
+    def pass_closed(self, closed: ClosedBlocks) -> None:
+        """Count blocks that were lost, and say so."""
+        self.counts.closed_blocks += closed.last - closed.first + 1
+        _LOGGER.warning(
+            "subscription %s: blocks %d to %d of the log's tranche %d were lost and are closed; their events "
+            "come when `eventstore verify --repair` has logged them again",
+            self._subscription,
+            closed.first,
+            closed.last,
+            closed.tranche,
+        )
 
     def _handle(self, tranche: int, held: Held, event: Event | MalformedItem, after: int) -> bool:
         first, last = held.blocked.get(event.stream_id, (event.event_id, 0))

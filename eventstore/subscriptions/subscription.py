@@ -151,8 +151,9 @@ class Subscription:
             InvalidSubscription: with `OnFailure.PARK`, the handler has called a `Projection`; likewise.
             WorkerRunning: it's at work, in another thread or around this call.
             WorkerIdInUse: another worker has this one's id.
-            SubscriptionNotFound, TranchesChanged, MalformedBlock, PositionNotInLog: it can't be read from
-                where it is, for example since a checkpoint lies behind the end of a log that was restored.
+            SubscriptionNotFound, TranchesChanged, BlockMissing, MalformedBlock, PositionNotInLog: it can't be
+                read from where it is. For example its checkpoint lies behind the end of a log that was
+                restored, or a block of the log is gone.
             MalformedSubscriptionItem: somebody has changed a lease, a worker's or a parked event's item; the
                 error says which one, and how to repair it. No other tranche is read in its place.
         """
@@ -278,9 +279,11 @@ class Subscription:
             if turn.event is not None and not self._handle(tranche, held, turn.event, turn.after):
                 return moved
             held.unstored += turn.event is not None
+            if turn.closed:
+                self._handling.pass_closed(turn.closed)
             if turn.place is not None:
                 held.move(turn.place, turn.horizon_us)
-                moved += 1
+                moved += turn.closed is None
             if not self._holding.store_if_due(tranche, held):
                 return moved
         held.reader = reader

@@ -10,7 +10,7 @@ from typing import Protocol
 from eventstore.errors import MalformedItem, PositionNotInLog
 from eventstore.events import Event
 from eventstore.limits import READ_MAX_ADDRESSES
-from eventstore.log import BlockPosition, EventLog, LogEntry
+from eventstore.log import BlockPosition, ClosedBlocks, EventLog, LogEntry, closed_before
 from eventstore.subscriptions.known import Known, KnownStreams
 from eventstore.subscriptions.terms import Terms
 
@@ -44,6 +44,8 @@ class Turn:
     """All events of its stream behind this EventId and before its own are handled or not asked for."""
     horizon_us: int
     """To be stored with the place: no younger event stands in the log before what is read back of it."""
+    closed: ClosedBlocks | None = None
+    """Blocks that were lost and closed, between this place and the one before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class _Step:
     place: BlockPosition | None
     after: int = 0
     horizon_us: int = 0
+    closed: ClosedBlocks | None = None
 
 
 class TrancheReader:
@@ -95,6 +98,7 @@ class TrancheReader:
             horizon_us=max(0, since_us - 1) if self._read_from == 1 else horizon_us,
         )
         self._stored_us = self._highest_us = horizon_us
+        self._reached = self._read_from
         self._highest_of: dict[int, int] = {}
         """The highest Timestamp up to the end of each of the last blocks."""
         self._times: dict[tuple[str, int], int | None] = {}
@@ -118,6 +122,9 @@ class TrancheReader:
         wanted = 0
         for entry in entries:
             horizon_us = self._reach(entry)
+            if closed := closed_before(self._place, entry):
+                place = BlockPosition(entry.block, 0)
+                steps.append(_Step(None, place, horizon_us=self._horizon_at(place), closed=closed))
             for step in self._steps(entry):
                 steps.append(replace(step, horizon_us=horizon_us))
                 wanted += step.address is not None
@@ -200,7 +207,7 @@ class TrancheReader:
         found = self._bodies.read_events(addresses) if addresses else {}
         for step in steps:
             if not step.address:
-                yield Turn(None, step.place, step.after, step.horizon_us)
+                yield Turn(None, step.place, step.after, step.horizon_us, step.closed)
                 continue
             event = found.get(step.address) or missing_item(*step.address)
             # The names and times of a hole's events are known only now.
@@ -227,11 +234,16 @@ class TrancheReader:
 
     def _reach(self, entry: LogEntry) -> int:
         """Note how young the log is at an entry; return the horizon of whoever begins behind it."""
-        if entry.block not in self._highest_of:
-            self._highest_of.pop(entry.block - self._terms.warm_up_blocks - 2, None)
+        while self._reached < entry.block:
+            self._highest_of.pop(self._reached - self._terms.warm_up_blocks - 2, None)
+            self._highest_of[self._reached] = self._highest_us  # also of one that is closed
+            self._reached += 1
         self._highest_us = max(self._highest_us, entry.timestamp_us)
         self._highest_of[entry.block] = self._highest_us
-        before = entry.position.block - self._terms.warm_up_blocks - 1
+        return self._horizon_at(entry.position)
+
+    def _horizon_at(self, place: BlockPosition) -> int:
+        before = place.block - self._terms.warm_up_blocks - 1
         return self._highest_of.get(before, self._stored_us)
 
 

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from eventstore import (
+    BlockMissing,
     BlockPosition,
+    ClosedBlocks,
     Event,
     EventLog,
     InvalidArgument,
@@ -59,6 +61,10 @@ class EventLogContract(ABC):
     @abstractmethod
     def make_log(self, *, tranches: int) -> EventLog:
         """Make a log without blocks."""
+
+    @abstractmethod
+    def lose_block(self, log: EventLog, tranche: int, block: int) -> None:
+        """Take a block away past the log, as a deletion by hand does."""
 
     @pytest.fixture
     def log(self) -> EventLog:
@@ -258,6 +264,87 @@ class EventLogContract(ABC):
             log.first_since(0, since_us)
         with pytest.raises(InvalidRange, match=r"^tranche: "):
             log.first_since(TRANCHES, 0)
+
+    # --- blocks that are lost ---------------------------------------------------------------------
+
+    def lossy(self, log: EventLog, *lost: int, blocks: int = 6) -> str:
+        """Fill tranche 0 with blocks of two events, and lose some; return the stream."""
+        stream = stream_in(0)
+        for number in range(blocks):
+            log.append_block(0, logged_events(stream, 2, first=2 * number + 1))
+        for block in lost:
+            self.lose_block(log, 0, block)
+        return stream
+
+    def test_lost_block_is_named_behind_what_stands_before_it(self, log: EventLog) -> None:
+        self.lossy(log, 3, 4)
+
+        found = log.read_tranche(0)
+        assert [next(found).event_id for _ in range(4)] == [1, 2, 3, 4]
+        with pytest.raises(BlockMissing) as caught:
+            next(found)
+        assert (caught.value.tranche, caught.value.block, caught.value.next_block) == (0, 3, 5)
+        for after in (BlockPosition(3, 0), BlockPosition(3, 1), BlockPosition(4, 0)):
+            with pytest.raises(BlockMissing):
+                list(log.read_tranche(0, after=after, limit=1))
+        assert len(list(log.read_tranche(0, after=BlockPosition(5, 0)))) == 4
+
+    def test_closed_places_are_read_over_and_told(self, log: EventLog) -> None:
+        self.lossy(log, 3, 4)
+        assert [log.close_block(0, block) for block in (3, 4)] == [True, True]
+
+        assert [entry.event_id for entry in log.read_tranche(0)] == [1, 2, 3, 4, 9, 10, 11, 12]
+        first = read_log(log, limit=4)
+        assert first.closed == ()
+        second = read_log(log, after=first.position, limit=2)
+        assert second.closed == (ClosedBlocks(tranche=0, first=3, last=4),)
+        assert read_log(log, after=second.position).closed == ()
+
+    def test_place_inside_of_a_lost_block_is_that_behind_it(self, log: EventLog) -> None:
+        self.lossy(log, 3)
+        log.close_block(0, 3)
+
+        for entries in (0, 1, 2, 99):
+            found = list(log.read_tranche(0, after=BlockPosition(3, entries)))
+            assert [entry.event_id for entry in found] == list(range(7, 13))
+        with pytest.raises(PositionNotInLog):
+            list(log.read_tranche(0, after=BlockPosition(4, 3)))
+
+    def test_only_a_lost_block_is_closed(self, log: EventLog) -> None:
+        self.lossy(log, 2)
+        assert log.close_block(0, 1) is False
+        assert log.close_block(0, 5) is False
+        for block in (6, 7, 99):  # the last one, and what isn't there yet
+            with pytest.raises(InvalidRange, match=r"^block: .*only one with a later one behind it"):
+                log.close_block(0, block)
+        for bad in (0, -1, True, "1"):
+            with pytest.raises(InvalidRange, match=r"^block: "):
+                log.close_block(0, bad)  # type: ignore[arg-type]
+        with pytest.raises(InvalidRange, match=r"^tranche: "):
+            log.close_block(TRANCHES, 1)
+        assert len(list(log.read_tranche(0, after=BlockPosition(3, 0)))) == 8
+
+        assert [log.close_block(0, 2), log.close_block(0, 2)] == [True, True]
+        assert log.append_block(0, logged_events(stream_in(0), 1, first=13)) == 7
+        assert len(list(log.read_tranche(0))) == 11
+
+    def test_places_are_closed_one_after_the_other(self, log: EventLog) -> None:
+        self.lossy(log, 1, 2, 3)
+        with pytest.raises(BlockMissing) as caught:
+            log.close_block(0, 2)
+        assert (caught.value.block, caught.value.next_block) == (1, 4)
+        assert [log.close_block(0, block) for block in (1, 2, 3)] == [True] * 3
+        assert [entry.event_id for entry in log.read_tranche(0)] == [7, 8, 9, 10, 11, 12]
+
+    def test_place_of_a_time_counts_a_closed_block_with_those_before_it(self, log: EventLog) -> None:
+        for number, second in enumerate([10, 50, 30, 40, 60]):
+            log.append_block(0, at(stream_in(0, number=number), second))
+        for block in (2, 3):
+            self.lose_block(log, 0, block)
+            log.close_block(0, block)
+
+        begins = {second: log.first_since(0, second * 1_000_000).block for second in (5, 30, 50, 55, 61)}
+        assert begins == {5: 1, 30: 4, 50: 4, 55: 5, 61: 6}
 
     # --- read the log -----------------------------------------------------------------------------
 

@@ -33,6 +33,10 @@ class Kind(StrEnum):
     MISSING_IN_LOG = "missing-in-log"
     ONLY_IN_LOG = "only-in-log"
     LOG_DIFFERS = "log-differs"
+    LOG_BLOCK_MISSING = "log-block-missing"
+    """Blocks of the log that are gone, though later ones are there: nobody can read on."""
+    LOG_BLOCK_MALFORMED = "log-block-malformed"
+    """A block of the log that can't be read: nobody can read on."""
 
 
 class Repair(StrEnum):
@@ -54,6 +58,11 @@ class Finding:
     event_id: int | None
     last_event_id: int | None = None
     """The end of a gap, the event itself when it's one."""
+    tranche: int | None = None
+    """Of a block of the log."""
+    block: int | None = None
+    last_block: int | None = None
+    """The last of the missing ones, the block itself when it's one."""
     detail: str
     repair: Repair = Repair.NO
 
@@ -68,6 +77,9 @@ class Finding:
             "streamId": self.stream_id,
             "eventId": self.event_id,
             "lastEventId": self.last_event_id,
+            "tranche": self.tranche,
+            "block": self.block,
+            "lastBlock": self.last_block,
             "detail": self.detail,
             "repair": self.repair,
         }

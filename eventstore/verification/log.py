@@ -8,9 +8,10 @@ from math import ceil
 from typing import Final
 
 from eventstore.arguments import check_port, check_whole
+from eventstore.errors import BlockMissing, MalformedBlock
 from eventstore.events import Event
 from eventstore.limits import LOG_BLOCK_MAX_BYTES
-from eventstore.log import EventLog, LogEntry, entry_size_bytes, tranche_of
+from eventstore.log import BEGINNING, BlockPosition, EventLog, LogEntry, entry_size_bytes, tranche_of
 from eventstore.stored_items import StoredItem
 from eventstore.verification.digests import PartDigests
 from eventstore.verification.findings import Finding, Kind, Repair
@@ -29,6 +30,8 @@ class LogComparison:
     missing is appended behind the last block, as the log's own writer would have done late; a subscriber
     that has passed a hole has fetched it from the table, and drops such an entry.
 
+    Blocks that are gone or can't be read are passed over and noted; their events are missing then.
+
     Memory: `streams_at_once` streams, and the parts that differ.
     Cost of 1,000 events: about 20 RCU (blocks of 12 entries a KB, strongly consistent) for each
     `streams_at_once` streams; a missing entry: 1 WCU for about 12 that are appended together.
@@ -40,21 +43,36 @@ class LogComparison:
         self._log = log
         self._streams_at_once = streams_at_once
         self.tranches = log.tranches
+        self._blocks: dict[tuple[int, int], Finding] = {}
 
-    def digests(self, *, streams: int, max_parts: int, settled_until_us: int) -> PartDigests:
-        """Digest the log as `SegmentCheck` does the table: each event once."""
+    def digests(
+        self, *, streams: int, max_parts: int, settled_until_us: int, repair: bool = False
+    ) -> PartDigests:
+        """Digest the log as `SegmentCheck` does the table: each event once.
+
+        Args:
+            repair: close the places of blocks that are gone.
+        """
         digests = PartDigests(max_parts=max_parts, shift=HASH_SHIFT)
-        for tranche, place, _, digest in self.entries(streams=streams, settled_until_us=settled_until_us):
+        entries = self.entries(streams=streams, settled_until_us=settled_until_us, repair=repair)
+        for tranche, place, _, digest in entries:
             digests.add(tranche, place, digest)
         return digests
 
-    def entries(self, *, streams: int, settled_until_us: int) -> Iterator[tuple[int, int, LogEntry, int]]:
+    @property
+    def blocks(self) -> Sequence[Finding]:
+        """What is wrong with blocks that were read so far."""
+        return [self._blocks[at] for at in sorted(self._blocks)]
+
+    def entries(
+        self, *, streams: int, settled_until_us: int, repair: bool = False
+    ) -> Iterator[tuple[int, int, LogEntry, int]]:
         """Yield the log's entries, each event's first one: with tranche, hash and digest."""
         passes = max(1, ceil(streams / self._streams_at_once))
         for chosen in range(passes):
             for tranche in range(self.tranches):
                 seen = _SeenEvents()
-                for entry in self._log.read_tranche(tranche):
+                for entry in self._read(tranche, repair=repair):
                     place = stream_hash(entry.stream_id)
                     # The hash's upper bits: its lower ones have chosen the tranche.
                     mine = (place >> 16) % passes == chosen and entry.timestamp_us < settled_until_us
@@ -77,7 +95,7 @@ class LogComparison:
             if (time_us := whole(item.timestamp)) is not None and time_us < settled_until_us
         }
         for tranche in sorted({self._tranche(stream_id) for stream_id, _ in addresses}):
-            for entry in self._log.read_tranche(tranche):
+            for entry in self._read(tranche):
                 address = entry.stream_id, entry.event_id
                 if address in addresses and entry.timestamp_us < settled_until_us:
                     missing.pop(address, None)
@@ -96,9 +114,65 @@ class LogComparison:
 
     def timestamp_us(self, stream_id: str, event_id: int) -> int | None:
         """Tell the Timestamp that the log has of an event. Cost: 1 RCU each 50 entries of its tranche."""
-        entries = self._log.read_tranche(self._tranche(stream_id))
+        entries = self._read(self._tranche(stream_id))
         of_event = (entry for entry in entries if (entry.stream_id, entry.event_id) == (stream_id, event_id))
         return next((entry.timestamp_us for entry in of_event), None)
+
+    def _read(self, tranche: int, *, repair: bool = False) -> Iterator[LogEntry]:
+        """Read a tranche past blocks that are gone or can't be read, and note these."""
+        after = BEGINNING
+        while True:
+            try:
+                yield from self._log.read_tranche(tranche, after=after)
+            except BlockMissing as gone:
+                after = self._pass_missing(gone, repair=repair)
+            except MalformedBlock as damaged:
+                if not damaged.block:  # the log's own item: nothing is known without it
+                    raise
+                self._note(Kind.LOG_BLOCK_MALFORMED, damaged.tranche, damaged.block, detail=str(damaged))
+                after = BlockPosition(damaged.block + 1, 0)
+            else:
+                return
+
+    def _pass_missing(self, gone: BlockMissing, *, repair: bool) -> BlockPosition:
+        """Note blocks that are gone, and close their places; return where to read on."""
+        for block in range(gone.block, gone.next_block) if repair else ():
+            if not self._log.close_block(gone.tranche, block):
+                return BlockPosition(block, 0)  # put back meanwhile, from a backup
+        last = gone.next_block - 1
+        blocks = f"block {last} is" if last == gone.block else f"blocks {gone.block} to {last} are"
+        self._note(
+            Kind.LOG_BLOCK_MISSING,
+            gone.tranche,
+            gone.block,
+            last,
+            detail=f"{blocks} gone from tranche {gone.tranche} of the log: nobody can read on behind that",
+            repair=Repair.DONE if repair else Repair.POSSIBLE,
+        )
+        return BlockPosition(gone.next_block, 0)
+
+    def _note(
+        self,
+        kind: Kind,
+        tranche: int,
+        block: int,
+        last_block: int | None = None,
+        *,
+        detail: str,
+        repair: Repair = Repair.NO,
+    ) -> None:
+        there = self._blocks.get((tranche, block))
+        if there is None or there.repair is not Repair.DONE:
+            self._blocks[tranche, block] = Finding(
+                kind=kind,
+                stream_id=None,
+                event_id=None,
+                tranche=tranche,
+                block=block,
+                last_block=last_block,
+                detail=detail,
+                repair=repair,
+            )
 
     def _append(self, events: Sequence[Event]) -> None:
         by_tranche: defaultdict[int, list[Event]] = defaultdict(list)

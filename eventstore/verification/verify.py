@@ -185,9 +185,13 @@ class Verification:
             progress.phase("Comparing with the log")
             of_log = table_log.differing(
                 self._log.digests(
-                    streams=streams, max_parts=self._max_parts, settled_until_us=self._settled_until_us
+                    streams=streams,
+                    max_parts=self._max_parts,
+                    settled_until_us=self._settled_until_us,
+                    repair=self._repair,
                 )
             )
+            yield from self._log.blocks
         if of_index or of_log:
             progress.phase("Reading again what differs")
             self._sleep(RECHECK_S)

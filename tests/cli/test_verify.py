@@ -143,6 +143,44 @@ def test_everything_that_is_broken_is_named_repaired_and_then_only_the_lost_is_l
     assert (logged.stream_id, logged.timestamp_us) == ("order-new", unlogged.timestamp_us)
 
 
+def test_lost_and_damaged_blocks_of_the_log_are_named_closed_and_their_events_logged_again(
+    client: DynamoDBClient, filled: str, log_name: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eventstore.verification.verify.RECHECK_S", 0.0)
+    log = fill_log(client, filled, log_name)
+    at = {(tranche, block): None for tranche, block, _ in blocks_of(log)}
+    tranche = next(tranche for tranche, block in at if block == 3)
+    lost, damaged = [{"Tranche": {"N": str(tranche)}, "Block": {"N": number}} for number in ("1", "2")]
+    held = {block: streams for of, block, streams in blocks_of(log) if of == tranche}
+    client.delete_item(TableName=log_name, Key=lost)
+    client.put_item(TableName=log_name, Item={**damaged, "Entries": {"S": "["}})
+
+    def found(*options: object) -> tuple[int, set[tuple[Any, ...]], set[str]]:
+        code, out, _ = run("verify", "--table", filled, "--settling-s", 0, "--log-table", log_name, *options)
+        findings = [json.loads(line) for line in out.splitlines()]
+        blocks = {(of["kind"], of["block"], of["repair"]) for of in findings if "block" in of}
+        return code, blocks, {of["streamId"] for of in findings if of["kind"] == "missing-in-log"}
+
+    malformed = ("log-block-malformed", 2, "no")
+    assert found() == (1, {("log-block-missing", 1, "possible"), malformed}, held[1] | held[2])
+    assert found("--repair") == (1, {("log-block-missing", 1, "done"), malformed}, held[1] | held[2])
+    assert found() == (1, {malformed}, set())
+    client.delete_item(TableName=log_name, Key=damaged)
+    assert found("--repair") == (0, {("log-block-missing", 2, "done")}, set())
+    assert found() == (0, set(), set())
+    entries = [(entry.stream_id, entry.event_id) for entry in log.read_tranche(tranche)]
+    assert set(entries) == {(name, number) for of in held.values() for name in of for number in range(1, 7)}
+
+
+def blocks_of(log: DynamoDBEventLog) -> list[tuple[int, int, set[str]]]:
+    """Tell of each block its tranche, number and streams."""
+    found: dict[tuple[int, int], set[str]] = {}
+    for tranche in range(log.tranches):
+        for entry in log.read_tranche(tranche):
+            found.setdefault((tranche, entry.block), set()).add(entry.stream_id)
+    return [(tranche, block, streams) for (tranche, block), streams in found.items()]
+
+
 def test_mended_store_is_whole_for_its_readers(client: DynamoDBClient, filled: str, run: Run) -> None:
     update(client, filled, ("order-1", 2), "REMOVE GSIKey, #time")
     update(client, filled, ("order-2", 6), "REMOVE GSIKey")

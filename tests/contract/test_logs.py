@@ -15,6 +15,7 @@ from eventstore import (
     EventLog,
     InvalidArgument,
     InvalidLimit,
+    InvalidRange,
     MalformedBlock,
     NewEvent,
     PositionNotInLog,
@@ -46,6 +47,10 @@ class TestMemoryEventLog(EventLogContract):
     def make_log(self, *, tranches: int) -> EventLog:
         return MemoryEventLog(tranches=tranches)
 
+    def lose_block(self, log: EventLog, tranche: int, block: int) -> None:
+        assert isinstance(log, MemoryEventLog)
+        log.lose_block(tranche, block)
+
 
 class TestDynamoDBEventLog(EventLogContract):
     @pytest.fixture(autouse=True)
@@ -57,6 +62,11 @@ class TestDynamoDBEventLog(EventLogContract):
     def make_log(self, *, tranches: int) -> EventLog:
         name = self.tables.enter_context(log_table(self.client))
         return DynamoDBEventLog(client=self.client, table_name=name, tranches=tranches)
+
+    def lose_block(self, log: EventLog, tranche: int, block: int) -> None:
+        assert isinstance(log, DynamoDBEventLog)
+        key = {"Tranche": {"N": str(tranche)}, "Block": {"N": str(block)}}
+        self.client.delete_item(TableName=log._table_name, Key=key)
 
 
 def test_memory_store_logs_each_append_at_once() -> None:
@@ -356,16 +366,74 @@ def test_number_of_tranches_that_nobody_could_read_is_never_written(table: Table
     assert table.items() == []
 
 
-def test_missing_block_is_named_not_passed_over(table: Table) -> None:
-    log = table.log()
-    for number in (1, 2, 3):
-        log.append_block(0, logged_events(stream_in(0), 1, first=number))
-    table.client.delete_item(TableName=table.name, Key={"Tranche": {"N": "0"}, "Block": {"N": "2"}})
+class Hides:
+    """A client whose next answers lack a block, as a query's do that passed its place before it was put."""
 
-    found = log.read_tranche(0)
-    assert next(found).event_id == 1
-    with pytest.raises(MalformedBlock, match="block 2 of the log's tranche 0: it's missing"):
-        next(found)
+    def __init__(self, client: Any, block: int, *, times: int) -> None:
+        self._client, self._block, self.left = client, block, times
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def query(self, **request: Any) -> Any:
+        answer = self._client.query(**request)
+        if self.left and len(answer["Items"]) > 1:
+            self.left -= 1
+            answer["Items"] = [item for item in answer["Items"] if item["Block"]["N"] != str(self._block)]
+        return answer
+
+
+def test_block_that_was_put_while_a_query_went_by_is_not_lost(table: Table) -> None:
+    log = table.log()
+    for number in range(1, 6):
+        log.append_block(0, logged_events(stream_in(0), 1, first=number))
+    hides: Any = Hides(table.client, 3, times=1)
+
+    reader = DynamoDBEventLog(client=hides, table_name=table.name)
+
+    assert [entry.event_id for entry in reader.read_tranche(0)] == [1, 2, 3, 4, 5]
+    assert hides.left == 0
+
+
+def test_writer_who_is_just_about_to_put_a_block_is_never_closed_out(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stands still before its put while somebody tries to close the place."""
+    writer, other, refused = table.log(), table.log(), list[str]()
+    writer.append_block(0, logged_events(stream_in(0), 1))
+    put = writer._put
+
+    def stands_still(item: dict[str, Any], uid: str) -> bool:
+        try:
+            other.close_block(0, 2)
+        except InvalidRange as error:
+            refused.append(error.field)
+        return put(item, uid)
+
+    monkeypatch.setattr(writer, "_put", stands_still)
+
+    assert writer.append_block(0, logged_events(stream_in(0), 1, first=2)) == 2
+    assert refused == ["block"]
+    assert [entry.event_id for entry in table.log().read_tranche(0)] == [1, 2]
+
+
+def test_closed_block_is_one_item_without_entries(table: Table) -> None:
+    log = table.log()
+    for second in (10, 20, 30):
+        log.append_block(0, at(stream_in(0, number=second), second))
+    table.client.delete_item(TableName=table.name, Key={"Tranche": {"N": "0"}, "Block": {"N": "2"}})
+    meter = Meter.on(table.client)
+
+    assert log.close_block(0, 2)
+
+    assert (meter.requests, meter.table_units) == (["Query", "Query", "PutItem"], 3.0)
+    assert table.block(0, 2) == {
+        "Tranche": {"N": "0"},
+        "Block": {"N": "2"},
+        "Entries": {"S": "[]"},
+        "Closed": {"BOOL": True},
+        "Newest": {"N": "10000000"},
+    }
 
 
 @pytest.mark.parametrize("entries", [None, "[", "[[1]]", '[["a", "b", "c", "d"]]', "7"])

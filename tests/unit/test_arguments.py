@@ -60,7 +60,7 @@ from eventstore.cloudevents import EntryFormat
 from eventstore.dropped import DroppedRecords, EventsByTime, Recovery
 from eventstore.index import Indexer
 from eventstore.limits import SETTLING_MAX_S
-from eventstore.log import check_block
+from eventstore.log_checks import check_block
 from eventstore.publication_order import StreamReader
 from eventstore.publish import EventBus, FailedEvents, Publisher
 from eventstore.redrive import Filter, ParkedEvents, Progress, Redrive
@@ -346,6 +346,9 @@ def test_port_is_anything_that_has_its_methods() -> None:
         def first_since(self, *_: object) -> object:
             return None
 
+        def close_block(self, *_: object) -> object:
+            return None
+
         def append_block(self, *_: object) -> int:
             return 1
 
@@ -382,7 +385,7 @@ def test_port_with_an_async_method_is_refused_by_the_name_of_the_method() -> Non
 
 def test_port_that_lacks_a_property_is_refused() -> None:
     class Untold:
-        append_block = read_tranche = first_since = lambda *_, **__: None
+        append_block = read_tranche = first_since = close_block = lambda *_, **__: None
 
     with pytest.raises(InvalidArgument, match="which lacks tranches"):
         check_port(Untold(), EventLog, "log")

@@ -67,7 +67,7 @@ BUDGETS: Final = {
     """,
     "read": f"""{POWERTOOLS}{MSGSPEC}{DOMAIN}{EVENTS_TABLE}{HTTP}
         eventstore.adapters.dynamodb: log log_items log_schema
-        eventstore: stream_paths
+        eventstore: log_checks stream_paths
         eventstore.http: log read
     """,
     "publish": f"""{POWERTOOLS}{DOMAIN}{EVENTS_TABLE}
@@ -76,7 +76,7 @@ BUDGETS: Final = {
         eventstore.adapters.dynamodb: journal journal_schema stream_handler stream_records
     """,
     "index": f"""{POWERTOOLS}{DOMAIN}{EVENTS_TABLE}
-        eventstore: index journal publication_order
+        eventstore: index journal log_checks publication_order
         eventstore.adapters.dynamodb: journal journal_schema log log_items log_schema
         eventstore.adapters.dynamodb: stream_handler stream_records
     """,

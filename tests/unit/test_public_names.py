@@ -18,6 +18,7 @@ HOMES = {kind.__module__ for kind in vars(errors).values() if isinstance(kind, t
 def test_public_names_are_pinned() -> None:
     assert set(eventstore.__all__) == {
         "ANY", "EXISTS", "AllEvents", "Append", "Appended", "BadCheckpoints", "BadExport", "BlockPosition",
+        "BlockMissing", "ClosedBlocks",
         "CompressionUnavailable", "DuplicateEventUid",
         "EmptyAppend", "Event", "EventLog", "EventStore", "EventStoreError", "EventTooLarge", "EventsMissing",
         "Executed",

@@ -11,6 +11,7 @@ import pytest
 
 from eventstore import (
     ANY,
+    BlockMissing,
     BlockPosition,
     Event,
     HandlerFailed,
@@ -129,6 +130,49 @@ def test_stream_that_was_forgotten_is_believed_to_the_log() -> None:
 
     assert world.seen[-1] == ("s-0", 2)
     assert len(world.seen) == 6
+
+
+def test_worker_at_a_lost_block_goes_on_behind_it_when_it_is_closed_and_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World(tranches=1)
+    for _ in range(8):
+        world.append("a", "Opened")
+    for block in (4, 5):
+        world.log.lose_block(0, block)
+    worker = world.worker(terms=Terms(page_entries=3))
+    assert worker.step() == 3
+    with pytest.raises(BlockMissing, match="verify --repair"):
+        worker.step()
+    assert world.seen == [("a", 1), ("a", 2), ("a", 3)]
+
+    for block in (4, 5):
+        world.log.close_block(0, block)
+    assert [worker.step(), worker.step()] == [3, 0]
+
+    # What lies in the lost blocks is a hole in its stream: it comes from the table.
+    assert world.seen == [("a", event_id) for event_id in range(1, 9)]
+    assert worker.counts.closed_blocks == 2
+    assert "blocks 4 to 5 of the log's tranche 0 were lost and are closed" in caplog.text
+    worker.close()
+    assert world.place() == (9, 0)
+
+
+def test_checkpoint_inside_of_a_lost_block_goes_on_behind_it() -> None:
+    world = World(tranches=1)
+    events = MemoryEventStore()
+    appended = events.append("a", [NewEvent.of("Opened")] * 6, expected=0).events
+    for block in (appended[:3], appended[3:]):
+        world.log.append_block(0, block)
+    world.checkpoints.begin("view", [BlockPosition(1, 2)])
+    world.log.lose_block(0, 1)
+    world.log.close_block(0, 1)
+    worker = world.worker(bodies=MemoryEventBodies(events))
+    worker.step()
+
+    # The reader knows nothing of the two that were handled: they come again.
+    assert [event_id for _, event_id in world.seen] == [1, 2, 3, 4, 5, 6]
+    assert worker.counts.closed_blocks == 1
 
 
 # --- where it begins ----------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore import BadCheckpoints, Event, MalformedItem, OtherVerification, StoreUnavailable
+from eventstore import BadCheckpoints, BlockMissing, Event, MalformedItem, OtherVerification, StoreUnavailable
 from eventstore.adapters.memory_log import MemoryEventLog
 from eventstore.limits import UID_SKEW_S
 from eventstore.log import tranche_of
@@ -319,6 +319,50 @@ def test_timestamp_without_room_between_its_neighbours_stays_missing(tmp_path: P
 
     assert (finding["eventId"], finding["repair"]) == (2, "no")
     assert stored.items["a", 2].timestamp is None
+
+
+def test_blocks_that_are_gone_are_named_closed_and_their_events_logged_again(tmp_path: Path) -> None:
+    stored = table(*stream("a", 4), *stream("b", 4), *stream("c", 4))
+    log = logged((event(name, number) for number in range(1, 5) for name in "abc"), tranches=1)
+    for block in (1, 6, 7):
+        log.lose_block(0, block)
+    gone = {("a", 1), ("c", 2), ("a", 3)}
+
+    def blocks(findings: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+        named = [each for each in findings if each["kind"] == "log-block-missing"]
+        return [(each["tranche"], each["block"], each["lastBlock"], each["repair"]) for each in named]
+
+    findings = verify(stored, tmp_path, log=log)
+    assert blocks(findings) == [(0, 1, 1, "possible"), (0, 6, 7, "possible")]
+    missing = {(each["streamId"], each["eventId"]) for each in findings if each["kind"] == "missing-in-log"}
+    assert missing == gone
+    with pytest.raises(BlockMissing):
+        list(log.read_tranche(0))
+
+    repaired = verify(stored, tmp_path, log=log, repair=True)
+    assert blocks(repaired) == [(0, 1, 1, "done"), (0, 6, 7, "done")]
+    assert {each["repair"] for each in repaired} == {"done"}
+    assert verify(stored, tmp_path, log=log) == []
+    entries = list(log.read_tranche(0))
+    assert len(entries) == 12
+    assert {(entry.stream_id, entry.event_id) for entry in entries[-3:]} == gone
+
+
+def test_block_that_is_put_back_while_a_repair_runs_is_kept(tmp_path: Path) -> None:
+    stored = table(*stream("a", 4))
+    log = logged((event("a", number) for number in range(1, 5)), tranches=1)
+    kept = log._blocks[0][1]
+    log.lose_block(0, 2)
+    close = log.close_block
+
+    def put_back_first(tranche: int, block: int) -> bool:
+        log._blocks[0][1] = kept
+        return close(tranche, block)
+
+    log.close_block = put_back_first  # type: ignore[method-assign]
+
+    assert verify(stored, tmp_path, log=log, repair=True) == []
+    assert [entry.event_id for entry in log.read_tranche(0)] == [1, 2, 3, 4]
 
 
 def test_log_is_compared_both_ways(tmp_path: Path) -> None:

@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 from eventstore.adapters.dynamodb.log_items import (
     NO_BLOCK,
     Last,
+    block_of,
+    closed,
     entries_of,
     entries_text,
+    is_closed,
     last_of,
     tranches_of,
 )
@@ -30,16 +33,21 @@ from eventstore.adapters.dynamodb.log_schema import (
 )
 from eventstore.adapters.dynamodb.requests import SlotsTaken, checked, send
 from eventstore.arguments import check_functions, check_text, check_whole
-from eventstore.errors import PositionNotInLog, StoreUnavailable, TranchesChanged
+from eventstore.errors import BlockMissing, InvalidRange, PositionNotInLog, StoreUnavailable, TranchesChanged
 from eventstore.errors.store import write_in_doubt
 from eventstore.events import Event
 from eventstore.limits import LOG_TRANCHES, LOG_TRANCHES_MAX
-from eventstore.log import BlockPosition, LogEntry, check_block, check_read, check_since
+from eventstore.log import BlockPosition, LogEntry
+from eventstore.log_checks import check_block, check_closing, check_read, check_since
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 _FREE: Final = f"attribute_not_exists({TRANCHE})"
+_IF_FREE: Final[dict[str, Any]] = {
+    "ConditionExpression": _FREE,
+    "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+}
 _BLOCK_NAME: Final = {"#block": BLOCK}  # a word that DynamoDB's expressions keep for themselves
 _MAX_TRIES: Final = 20
 _APPEND: Final = "append to the log"
@@ -88,7 +96,7 @@ class DynamoDBEventLog:
         self._sleep = sleep
         self._last: dict[int, Last] = {}
         self._there: dict[int, int] = {}
-        """The highest block of each tranche that was read: those up to it never disappear."""
+        """The highest block of each tranche that was read: the tranche never ends before it."""
         self._begun_with: int | None = None
 
     @property
@@ -112,7 +120,7 @@ class DynamoDBEventLog:
         }
         last = self._last[tranche] if tranche in self._last else self._find_last(tranche)
         for attempt in range(_MAX_TRIES):
-            # A block that's there never disappears, so the one behind a known last leaves no gap.
+            # The one behind a block that was there leaves no gap: by this a lost block is known for one.
             block = item | {BLOCK: {"N": str(last.block + 1)}, **last.newest_with(events)}
             if self._put(block, uid):
                 self._last[tranche] = last_of(block)
@@ -156,18 +164,55 @@ class DynamoDBEventLog:
             else:
                 self._check_end(tranche, BlockPosition(number, behind))
             for item in answer["Items"]:
+                if block_of(item, tranche=tranche, at_least=number) > number:
+                    self._check_lost(tranche, number)
+                    break
                 entries = entries_of(tranche, number, item)
+                if behind > len(entries) and is_closed(item):
+                    behind = 0  # what was read of the lost block, and the rest, is logged again
                 if behind > len(entries):
                     last = self._find_last(tranche).block
                     raise PositionNotInLog(tranche=tranche, block=number, entries=behind, last_block=last)
                 yield from entries[behind:]
                 given += len(entries) - behind
                 number, behind = number + 1, 0
-            if "LastEvaluatedKey" not in answer:
-                return
-            if limit is not None:
-                # As many more blocks as it takes when they hold what these held.
-                blocks = max(1, ceil((limit - given) * (number - first) / max(given, 1)))
+            else:
+                if "LastEvaluatedKey" not in answer:
+                    return
+                if limit is not None:
+                    # As many more blocks as it takes when they hold what these held.
+                    blocks = max(1, ceil((limit - given) * (number - first) / max(given, 1)))
+
+    def close_block(self, tranche: int, block: int) -> bool:
+        """Close the place of a block that is gone; see `EventLog.close_block`."""
+        check_closing(tranche, block, tranches=self.tranches)
+        # Before the put: a later block was only begun where this one was there, so where it's free it's lost.
+        last = self._find_last(tranche).block
+        if last <= block:
+            raise InvalidRange(
+                "block",
+                f"is {block}, and the tranche ends with {last}; only one with a later one behind it is lost",
+            )
+        before = NO_BLOCK
+        if block > 1:
+            answer = self._query(tranche, from_block=block - 1, limit=1, names=f"{TRANCHE}, #block, {NEWEST}")
+            found = block_of(answer["Items"][0], tranche=tranche, at_least=block - 1)
+            if found >= block:
+                raise BlockMissing(tranche=tranche, block=block - 1, next_block=found)
+            before = last_of(answer["Items"][0])
+        item = {TRANCHE: {"N": str(tranche)}, BLOCK: {"N": str(block)}, **closed(before)}
+        try:
+            send(self._client.put_item, TableName=self._table_name, Item=item, **_IF_FREE)
+        except SlotsTaken as taken:
+            return is_closed(taken.items[0] or {})
+        return True
+
+    def _check_lost(self, tranche: int, number: int) -> None:
+        """Refuse to go on where a block is lost, and not just put while a query went by its place."""
+        item = self._query(tranche, from_block=number, limit=1, names=f"{TRANCHE}, #block")["Items"][0]
+        there = block_of(item, tranche=tranche, at_least=number)
+        if there > number:
+            raise BlockMissing(tranche=tranche, block=number, next_block=there)
 
     def _note(self, tranche: int, block: int) -> None:
         self._there[tranche] = max(block, self._there.get(tranche, 0))
@@ -219,8 +264,7 @@ class DynamoDBEventLog:
                 self._client.put_item,
                 TableName=self._table_name,
                 Item=item,
-                ConditionExpression=_FREE,
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                **_IF_FREE,
             )
         except SlotsTaken as taken:
             in_the_way = taken.items[0] or {}

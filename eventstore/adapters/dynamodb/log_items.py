@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from eventstore.adapters.dynamodb.log_schema import (
     BLOCK,
+    CLOSED,
     ENTRIES,
     NEWEST,
     NO_TRANCHE,
@@ -32,7 +33,7 @@ class Last(NamedTuple):
         """Return the attribute of a block of these events behind it."""
         if self.newest_us is None:
             return {}
-        return {NEWEST: {"N": str(max(self.newest_us, *(event.timestamp_us for event in events)))}}
+        return {NEWEST: {"N": str(max([self.newest_us, *(event.timestamp_us for event in events)]))}}
 
 
 NO_BLOCK = Last(0, 0)
@@ -60,17 +61,29 @@ def entries_text(events: Sequence[Event]) -> str:
     return json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
 
 
-def entries_of(tranche: int, number: int, item: Mapping[str, Any]) -> list[LogEntry]:
-    """Read the entries of a block; raises MalformedBlock, and UnexpectedItem where it's another one."""
-    if item[TRANCHE] != {"N": str(tranche)} or int(item[BLOCK]["N"]) < number:
+def block_of(item: Mapping[str, Any], *, tranche: int, at_least: int) -> int:
+    """Read the number of a tranche's block; raises UnexpectedItem where it's not one that was asked for."""
+    number = int(item[BLOCK]["N"])
+    if item[TRANCHE] != {"N": str(tranche)} or number < at_least:
         raise UnexpectedItem(
-            asked=f"block {number} of tranche {tranche}",
-            answered=f"block {item[BLOCK]['N']} of tranche {item[TRANCHE]['N']}",
+            asked=f"block {at_least} of tranche {tranche}",
+            answered=f"block {number} of tranche {item[TRANCHE]['N']}",
         )
-    if int(item[BLOCK]["N"]) != number:
-        raise MalformedBlock(
-            tranche=tranche, block=number, reason="it's missing, though later ones are there"
-        )
+    return number
+
+
+def is_closed(item: Mapping[str, Any]) -> bool:
+    """Tell whether a block stands in place of one that was lost."""
+    return item.get(CLOSED) == {"BOOL": True}
+
+
+def closed(last: Last) -> dict[str, Any]:
+    """Return the attributes of a block that closes the place behind another one."""
+    return {CLOSED: {"BOOL": True}, ENTRIES: {"S": "[]"}, **last.newest_with(())}
+
+
+def entries_of(tranche: int, number: int, item: Mapping[str, Any]) -> list[LogEntry]:
+    """Read the entries of a block; raises MalformedBlock."""
     try:
         rows = json.loads(item[ENTRIES]["S"])
         return [

@@ -10,6 +10,7 @@ Block     N  sort key; 1, 2, 3 ... without gaps; its uniqueness decides between 
 Entries   S  JSON array of [StreamId, EventId, EventName, Timestamp], in order
 BlockUid  S  the writer's own; a put whose answer got lost is known by it
 Newest    N  the highest Timestamp of this block and all before it; left out behind a block without one
+Closed    BOOL  true where it stands in place of a block that was lost; it has no entries then
 ========  =  ========================================================================================
 
 And one item, of tranche -1, says how many tranches there are:
@@ -28,6 +29,7 @@ BLOCK: Final = "Block"
 ENTRIES: Final = "Entries"
 BLOCK_UID: Final = "BlockUid"
 NEWEST: Final = "Newest"
+CLOSED: Final = "Closed"
 TRANCHES: Final = "Tranches"
 
 NO_TRANCHE: Final = -1
