@@ -149,8 +149,9 @@ class EventLog(Protocol):
                 which readers expect.
             TranchesChanged: the log was begun with another number of tranches; nothing was written.
 
-        Cost (DynamoDB): 1 request; 1 WCU a KB, which is about 12 entries. When another writer was first: 1
-        query more and the put again. In a process's first call 1 more to check the number of tranches
+        Cost (DynamoDB): 1 request; 1 WCU a KB, which is about 12 entries. Where other writers put blocks into
+        the tranche, too: 1 query before it (1 RCU each 4 KB of the last block). When another one was first:
+        1 query more and the put again. In a process's first call 1 more to check the number of tranches
         (1 WCU), and for each tranche 1 query more (the last block: 1 RCU each 4 KB).
         """
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from math import ceil, sqrt
+from math import ceil, expm1, sqrt
 from typing import Final
 
 from eventstore.limits import PUT_EVENTS_MAX_ENTRIES, READ_MAX_ADDRESSES, WRITES_PER_SHARD_PER_SECOND
@@ -33,6 +33,7 @@ class Capacity:
     write_shards: Figure
     table_write_units: Figure
     index_write_units: Figure
+    log_refused: Figure
     log_write_units: Figure
     table_read_units: Figure
     index_read_units: Figure
@@ -67,15 +68,20 @@ def capacity_of(workload: Workload, *, assumed: Assumptions, quotas: Quotas) -> 
     grown = _stream_shards_grown(workload, quotas, young.value, stored_gb.value)
     batch_ms = publisher_batch_ms(workload, assumed, records=workload.batch_size)
     index_ms = indexer_batch_ms(workload, assumed, records=workload.log_batch_size)
+    log_records = records_per_batch(workload, assumed, stream_shards=young.value, log=True)
+    lanes = young.value * workload.parallelization_factor
+    rate = workload.events_per_second
+    refused = log_refused(workload, assumed, events_per_second=rate, records=log_records, lanes=lanes)
     return Capacity(
         least_shards=_least_shards(workload),
         write_shards=shards,
         table_write_units=table,
         index_write_units=_index_write_units(workload),
-        log_write_units=_log_write_units(workload, assumed, stream_shards=young.value),
+        log_refused=refused,
+        log_write_units=_log_write_units(workload, assumed, records=log_records, refused=refused.value),
         table_read_units=_table_read_units(workload),
         index_read_units=_index_read_units(workload, shards=shards.value),
-        log_read_units=_log_read_units(workload, assumed),
+        log_read_units=_log_read_units(workload, assumed, records=log_records, refused=refused.value),
         replay_events_per_second=_replay(workload, quotas, shards=shards.value),
         stored_events=stored_events,
         stored_gb=stored_gb,
@@ -159,15 +165,31 @@ def log_units_per_event(w: Workload, assumed: Assumptions, *, records: float) ->
     return blocks * block_units / records
 
 
-def _log_write_units(w: Workload, assumed: Assumptions, *, stream_shards: float) -> Figure:
-    records = records_per_batch(w, assumed, stream_shards=stream_shards, log=True)
+def log_refused(
+    w: Workload, assumed: Assumptions, *, events_per_second: float, records: float, lanes: float
+) -> Figure:
+    """Tell how many puts are refused a block, since several writers' blocks meet in one tranche.
+
+    A put is refused when another writer's comes between it and the look before it. `bench/log_writers.py`
+    simulates that.
+    """
+    name, label = "log_refused", "Log: refused puts a block"
+    if lanes <= 1:
+        return Figure(name, label, 0, "", "one writer")
+    blocks = events_per_second / records * min(w.log_tranches, records) / w.log_tranches
+    meeting = min(1.0, blocks * assumed.log_put_ms / 1_000)
+    formula = f"e^(min(1, {n(blocks)} blocks/s a tranche x {n(assumed.log_put_ms)} ms / 1,000)) - 1"
+    return Figure(name, label, expm1(meeting), "", formula)
+
+
+def _log_write_units(w: Workload, assumed: Assumptions, *, records: float, refused: float) -> Figure:
     per_event = log_units_per_event(w, assumed, records=records)
     blocks = min(w.log_tranches, records)
     checkpoints = w.subscriptions * w.events_per_second / 100
-    value = w.events_per_second * per_event + checkpoints
+    value = w.events_per_second * per_event * (1 + refused) + checkpoints
     formula = (
-        f"{n(w.events_per_second)} x {n(per_event)}, of batches of {n(records)}: {n(blocks)} blocks x "
-        f"max(1, {n(records / blocks)} x {n(assumed.log_entry_bytes)} / 1,024 + 0.5); "
+        f"{n(w.events_per_second)} x {n(per_event)} x {n(1 + refused)}, of batches of {n(records)}: "
+        f"{n(blocks)} blocks x max(1, {n(records / blocks)} x {n(assumed.log_entry_bytes)} / 1,024 + 0.5); "
         f"checkpoints {n(w.subscriptions)} x {n(w.events_per_second)} / 100"
     )
     return Figure("log_write_units", "Writes, log and checkpoints", value, "WCU/s", formula)
@@ -202,14 +224,18 @@ def _index_read_units(w: Workload, *, shards: float) -> Figure:
     return Figure("index_read_units", "Reads, index by time", w.pages * page, "RCU/s", formula)
 
 
-def _log_read_units(w: Workload, assumed: Assumptions) -> Figure:
+def _log_read_units(w: Workload, assumed: Assumptions, *, records: float, refused: float) -> Figure:
     polls = w.log_tranches / assumed.subscription_poll_s
     entries = w.events_per_second * assumed.log_entry_bytes / (READ_UNIT_KB * 1_024)
+    blocks = min(w.log_tranches, records)
     formula = (
         f"{n(w.subscriptions)} x ({n(w.log_tranches)} tranches / {n(assumed.subscription_poll_s)} s + "
-        f"{n(w.events_per_second)} x {n(assumed.log_entry_bytes)} / 4,096)"
+        f"{n(w.events_per_second)} x {n(assumed.log_entry_bytes)} / 4,096) + looks of the indexer "
+        f"{n(w.events_per_second)} / {n(records)} x {n(blocks)} x {n(1 + refused)}"
     )
-    return Figure("log_read_units", "Reads, log", w.subscriptions * (polls + entries), "RCU/s", formula)
+    looks = w.events_per_second / records * blocks * (1 + refused)
+    value = w.subscriptions * (polls + entries) + looks
+    return Figure("log_read_units", "Reads, log", value, "RCU/s", formula)
 
 
 def _replay(w: Workload, quotas: Quotas, *, shards: float) -> Figure:
@@ -262,10 +288,10 @@ def _stream_shards_grown(w: Workload, quotas: Quotas, young: float, stored_gb: f
 def publisher_batch_ms(w: Workload, assumed: Assumptions, *, records: float) -> Figure:
     """Tell how long the publisher takes for a batch of so many records of different streams."""
     calls = ceil(records / PUT_EVENTS_MAX_ENTRIES)
-    read_back_ms, read_back = _read_back_ms(w, assumed, records=records)
-    value = assumed.invoke_ms + read_back_ms + calls * assumed.put_events_ms
+    known_ms, known = _known_ms(w, assumed, records=records)
+    value = assumed.invoke_ms + known_ms + calls * assumed.put_events_ms
     formula = (
-        f"{n(assumed.invoke_ms)} + {read_back} + "
+        f"{n(assumed.invoke_ms)} + {known} + "
         f"ceil({n(records)} / {PUT_EVENTS_MAX_ENTRIES}) x {n(assumed.put_events_ms)}"
     )
     return Figure("publisher_batch_ms", "Publisher, a full batch", value, "ms", formula)
@@ -274,18 +300,20 @@ def publisher_batch_ms(w: Workload, assumed: Assumptions, *, records: float) -> 
 def indexer_batch_ms(w: Workload, assumed: Assumptions, *, records: float) -> Figure:
     """Tell how long the indexer takes for a batch of so many records of different streams."""
     blocks = min(w.log_tranches, records)
-    read_back_ms, read_back = _read_back_ms(w, assumed, records=records)
-    value = assumed.invoke_ms + read_back_ms + blocks * assumed.log_put_ms
-    formula = f"{n(assumed.invoke_ms)} + {read_back} + {n(blocks)} x {n(assumed.log_put_ms)}"
+    known_ms, known = _known_ms(w, assumed, records=records)
+    value = assumed.invoke_ms + known_ms + blocks * assumed.log_put_ms
+    formula = f"{n(assumed.invoke_ms)} + {known} + {n(blocks)} x {n(assumed.log_put_ms)}"
     return Figure("indexer_batch_ms", "Indexer, a full batch", value, "ms", formula)
 
 
-def _read_back_ms(w: Workload, assumed: Assumptions, *, records: float) -> tuple[float, str]:
-    """Tell how long it takes to look at what precedes the events of a batch, and its formula."""
-    value = ceil(records * w.read_back_share / READ_MAX_ADDRESSES) * assumed.read_back_ms
-    return value, (
-        f"ceil({n(records)} x {n(w.read_back_percent)} % / {READ_MAX_ADDRESSES}) x {n(assumed.read_back_ms)}"
-    )
+def _known_ms(w: Workload, assumed: Assumptions, *, records: float) -> tuple[float, str]:
+    """Tell how long it takes to know what precedes the events of a batch, and its formula."""
+    read_back_ms = ceil(records * w.read_back_share / READ_MAX_ADDRESSES) * assumed.read_back_ms
+    formula = n(assumed.journal_ms)
+    if read_back_ms:
+        share = f"{n(records)} x {n(w.read_back_percent)} % / {READ_MAX_ADDRESSES}"
+        formula += f" + ceil({share}) x {n(assumed.read_back_ms)}"
+    return assumed.journal_ms + read_back_ms, formula
 
 
 def _concurrency(who: str, w: Workload, *, records: float, batch_ms: Figure) -> Figure:

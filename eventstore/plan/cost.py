@@ -12,6 +12,7 @@ from eventstore.plan.capacity import (
     SECONDS_PER_MONTH,
     Capacity,
     indexer_batch_ms,
+    log_refused,
     log_units_per_event,
     publisher_batch_ms,
     records_per_batch,
@@ -86,7 +87,14 @@ def _writes(month: _Month, prices: Prices) -> Iterator[Figure]:
         month, capacity.index_write_units, "index_writes", "Writes, index by time", prices.write_units
     )
     w, records = month.workload, month.index_records
-    per_event = log_units_per_event(w, month.assumed, records=records) + w.subscriptions / 100
+    refused = log_refused(
+        w,
+        month.assumed,
+        events_per_second=w.events_per_second / w.peak_factor,
+        records=records,
+        lanes=capacity.stream_shards_grown.value * w.parallelization_factor,
+    ).value
+    per_event = log_units_per_event(w, month.assumed, records=records) * (1 + refused) + w.subscriptions / 100
     value = month.events * per_event / _MILLION * prices.write_units
     formula = (
         f"{n(month.events)} events x {n(per_event)} WCU, of batches of {n(records)} x "

@@ -65,9 +65,9 @@ class Workload:
         0.1, "share of the events that the busiest stream gets", unit="%", low=0, high=100
     )
     read_back_percent: float = parameter(
-        100,
-        "share of events whose predecessor publisher and indexer read back each: all, unless streams are "
-        "new or their events close together (ADR 4)",
+        0,
+        "share of events whose predecessor publisher and indexer read back each: those of writers that don't "
+        "say when it was written (ADR 4)",
         unit="%",
         high=100,
     )
@@ -147,6 +147,7 @@ class Assumptions:
     """
 
     read_back_ms: float = parameter(10, "a BatchGetItem of up to 100 events, from a function", unit="ms")
+    journal_ms: float = parameter(10, "a query and a put of the journal, each batch", unit="ms")
     put_events_ms: float = parameter(20, "a call of PutEvents", unit="ms", low=0.1)
     log_put_ms: float = parameter(5, "a put of a block of the log", unit="ms", low=0.1)
     invoke_ms: float = parameter(5, "what a call of publisher or indexer takes besides", unit="ms", low=0.1)

@@ -22,7 +22,7 @@ from eventstore.testing.log_contract import logged_events
 from tests.tables import Meter, dynamodb_client, log_table
 
 BATCH = 100
-WCU_PER_EVENT_MAX = 0.2
+WCU_PER_EVENT_MAX = 0.11
 
 
 @pytest.fixture
@@ -52,7 +52,13 @@ def records(rng: random.Random, *, batch: int) -> list[StreamRecord]:
     ]
 
 
-def test_event_of_1_kb_costs_at_most_a_fifth_of_a_write_unit_at_a_batch_of_100(
+def stream_in(tranche: int) -> str:
+    """Find a stream that lives in a tranche."""
+    streams = (f"order-{n}" for n in range(1_000))
+    return next(name for name in streams if tranche_of(name, tranches=LOG_TRANCHES) == tranche)
+
+
+def test_event_costs_at_most_0_11_write_units_at_a_batch_of_100(
     metered: tuple[DynamoDBEventLog, Meter],
 ) -> None:
     log, meter = metered
@@ -73,10 +79,8 @@ def test_end_of_the_log_is_looked_for_once_a_process_and_not_by_who_has_read_up_
     metered: tuple[DynamoDBEventLog, Meter],
 ) -> None:
     log, meter = metered
-    streams = (f"order-{n}" for n in range(1_000))
-    stream = next(name for name in streams if tranche_of(name, tranches=LOG_TRANCHES) == 0)
     for event_id in range(1, 12):
-        log.append_block(0, logged_events(stream, 1, first=event_id))
+        log.append_block(0, logged_events(stream_in(0), 1, first=event_id))
 
     def fresh() -> DynamoDBEventLog:
         found = DynamoDBEventLog(client=log._client, table_name=log._table_name)
@@ -126,3 +130,35 @@ def test_first_batch_of_a_process_costs_a_read_of_each_tranche_and_a_check_more(
     indexer.index(records(rng, batch=1), remaining_time_s=lambda: 60.0)
     # How many tranches there are, and the last block of each.
     assert sorted(meter.requests) == ["PutItem"] * 4 + ["Query"] * 5
+
+
+def test_who_shares_a_tranche_looks_before_it_puts_and_is_refused_once(
+    metered: tuple[DynamoDBEventLog, Meter],
+) -> None:
+    log, meter = metered
+    another = DynamoDBEventLog(client=log._client, table_name=log._table_name)
+    events = logged_events(stream_in(0), 1)
+    for writer in (log, another):
+        writer.append_block(0, events)
+    meter.reset()
+
+    for _ in range(10):
+        for writer in (log, another):
+            writer.append_block(0, events)
+    # Each is refused once, reads the last block, and puts again; from then on it reads first.
+    assert (meter.requests.count("PutItem"), meter.requests.count("Query")) == (22, 20)
+
+
+def test_who_has_a_tranche_to_itself_again_puts_without_a_look(
+    metered: tuple[DynamoDBEventLog, Meter],
+) -> None:
+    log, meter = metered
+    another = DynamoDBEventLog(client=log._client, table_name=log._table_name)
+    events = logged_events(stream_in(0), 1)
+    for writer in (log, another, log):
+        writer.append_block(0, events)
+    meter.reset()
+
+    for _ in range(10):
+        log.append_block(0, events)
+    assert meter.requests == ["Query", *["PutItem"] * 10]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from eventstore import merge
 from eventstore.errors import InvalidInput, InvalidLimit
 from eventstore.plan import Assumptions, Plan, Prices, Quotas, Workload, plan_for, quotas_of
-from eventstore.plan.capacity import events_read_for_a_page, log_units_per_event
+from eventstore.plan.capacity import events_read_for_a_page, log_refused, log_units_per_event
 from eventstore.plan.report import in_short
 
 ISSUE = Workload(events_per_second=5_000, item_kb=1.2, reads=2_000, peak_factor=4)
@@ -41,7 +41,7 @@ def cost(plan: Plan, name: str) -> float:
         ("write_shards", 13),  # / 80 %: 12.5
         ("table_write_units", 10_000),
         ("index_write_units", 10_000),
-        ("table_read_units", 21_000),  # 2,000 x 3 + 2 x 5,000 + 5,000
+        ("table_read_units", 11_000),  # 2,000 x 3 + 5,000
         ("index_read_units", 0),
         ("stored_events", 39_420_000_000),  # 1,250 x 2,628,000 x 12
         ("stream_shards", 10),
@@ -67,8 +67,17 @@ def test_log_of_full_batches_costs_what_was_measured() -> None:
     """
     workload = Workload(events_per_second=5_000)
     assert log_units_per_event(workload, Assumptions(), records=100) == pytest.approx(0.10008, abs=1e-5)
-    # 5,000 x 0.10008, and a checkpoint every 100 events
-    assert value(plan_for(workload), "log_write_units") == pytest.approx(550.4, abs=0.1)
+    # 50 blocks a second in each tranche, 5 ms a put: e^0.25 puts a block; a checkpoint every 100 events
+    assert value(plan_for(workload), "log_refused") == pytest.approx(0.2840, abs=1e-4)
+    assert value(plan_for(workload), "log_write_units") == pytest.approx(
+        5_000 * 0.10008 * 1.2840 + 50, abs=0.1
+    )
+
+
+def test_who_writes_the_log_alone_is_never_refused() -> None:
+    workload = Workload(events_per_second=1_000)
+    refused = log_refused(workload, Assumptions(), events_per_second=1_000, records=1, lanes=1)
+    assert refused.value == 0
 
 
 def test_log_of_lone_events_costs_a_unit_each() -> None:
@@ -82,8 +91,8 @@ def test_transactions_write_the_table_at_twice_the_price_and_the_index_at_once()
 
 
 def test_loads_round_up_the_whole_stream_not_each_event() -> None:
-    """1,000 loads of 10 events of 1 KB: 10 KB, 3 units each. No subscription, nothing read back."""
-    plan = plan_for(Workload(events_per_second=1_000, subscriptions=0, read_back_percent=0))
+    """1,000 loads of 10 events of 1 KB: 10 KB, 3 units each. No subscription."""
+    plan = plan_for(Workload(events_per_second=1_000, subscriptions=0))
     assert value(plan, "table_read_units") == 3_000
 
 
@@ -101,9 +110,12 @@ def test_a_page_reads_what_the_merge_asks_for(shards: int, page_events: int) -> 
 
 
 def test_subscriptions_poll_every_tranche_and_read_what_is_new() -> None:
-    """4 tranches twice a second, and 4,096 events of 82 bytes: 82 units."""
+    """4 tranches twice a second, and 4,096 events of 82 bytes: 82 units.
+
+    The indexer looks at a tranche's last block before each put: 40.96 batches, 4 tranches, e^0.2048 puts.
+    """
     plan = plan_for(Workload(events_per_second=4_096, subscriptions=1))
-    assert value(plan, "log_read_units") == pytest.approx(90)
+    assert value(plan, "log_read_units") == pytest.approx(90 + 40.96 * 4 * 1.22728, abs=0.01)
 
 
 def test_replays_read_all_partitions_at_once_up_to_the_tables_quota() -> None:
@@ -118,12 +130,12 @@ def test_replays_read_all_partitions_at_once_up_to_the_tables_quota() -> None:
 
 @pytest.mark.parametrize(
     ("batch_size", "read_back_percent", "by_hand"),
-    [(100, 100, 215), (100, 0, 205), (1, 100, 35), (250, 100, 535), (250, 40, 515)],
+    [(100, 100, 225), (100, 0, 215), (1, 100, 45), (250, 100, 545), (250, 40, 525)],
 )
 def test_publisher_looks_at_100_streams_with_each_request(
     batch_size: int, read_back_percent: float, by_hand: float
 ) -> None:
-    """5 ms, 10 ms for each 100 streams that have to be looked at, 20 ms for each 10 events."""
+    """5 ms, 10 ms for the journal, 10 ms for each 100 streams to look at, 20 ms for each 10 events."""
     workload = Workload(events_per_second=1, batch_size=batch_size, read_back_percent=read_back_percent)
     assert value(plan_for(workload), "publisher_batch_ms") == by_hand
 
@@ -136,13 +148,13 @@ def test_publisher_looks_at_100_streams_with_each_request(
     [
         ("index_partitions", 6_500),  # 13 shards x 1,000 / 2
         ("table_warm_throughput", 2_000),
-        ("table_warm_reads", 2_857.14),  # 5,000 x 12,000 / 21,000
+        ("table_warm_reads", 5_454.55),  # 5,000 x 12,000 / 11,000
         ("table_write_quota", 20_000),
         ("index_write_quota", 20_000),
-        ("table_read_quota", 9_523.81),
+        ("table_read_quota", 18_181.82),
         ("publisher", 4_651.16),  # 10 x 100 / 0.215
         ("indexer", 28_571.43),  # 10 x 100 / 0.035
-        ("log_order", 20_000),  # 200 batches a second
+        ("log_order", 14_000),  # 200 batches a second, 70 % of them where writers meet
         ("put_events_quota", 100_000),
         ("invocations_quota", 18_750),
         ("lambda_concurrency", 32_679.7),  # 11 + 2 + 140 calls at 5,000
@@ -161,7 +173,7 @@ def test_limits_come_in_the_order_in_which_they_are_met() -> None:
     assert rates == sorted(rates)
     assert plan.limits[0].name == "table_warm_throughput"
     assert [limit.name for limit in plan.exceeded] == [
-        *("table_warm_throughput", "index_warm_throughput", "table_warm_reads", "publisher")
+        *("table_warm_throughput", "index_warm_throughput", "publisher")
     ]
 
 
@@ -218,8 +230,8 @@ def test_what_is_no_region_is_refused(region: str) -> None:
     [
         ("table_writes", 4_106.25),  # 10,000 / 4 x 2,628,000 = 6,570 million at 0.625
         ("index_writes", 4_106.25),
-        ("table_reads", 1_724.625),  # 13,797 million at 0.125
-        ("log_reads", 10.84852),  # (100.0977 / 4 + 8) x 2.628 million at 0.125
+        ("table_reads", 903.375),  # 7,227 million at 0.125
+        ("log_reads", 31.93864),  # ((108.0977 + 200 x e^0.25) / 4 + 6) x 2.628 million at 0.125
         ("stream_reads", 0),
         ("api", 4_599),  # 1,750 a second
         ("bus", 3_285),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import random
 import re
+from math import expm1
 from pathlib import Path
 from statistics import fmean, pvariance
 
 import pytest
 
+from bench import log_writers
 from bench.hot_shards.model import (
     by_chance,
     by_stream,
@@ -127,9 +129,8 @@ def test_documents_show_the_committed_results() -> None:
 
 
 def test_documents_name_the_rates_that_the_planner_works_out() -> None:
-    rows = re.findall(
-        r"^\| ([\d,]+)(?: events/s)? \| (.+) \|$", (DOCS / "scale.md").read_text("utf-8"), re.MULTILINE
-    )
+    ladder = (DOCS / "scale.md").read_text("utf-8").partition("## The log's writers meet")[0]
+    rows = re.findall(r"^\| ([\d,]+)(?: events/s)? \| (.+) \|$", ladder, re.MULTILINE)
     assert [rate for rate, _ in rows] == ["1,000", "10,000", "100,000", "1,000,000"]
     seen: set[str] = set()
     for rate, what in rows:
@@ -147,3 +148,17 @@ def test_documents_name_the_rates_that_the_planner_works_out() -> None:
 
 def _six_digits(text: str) -> float:
     return float(f"{float(text):.6g}")
+
+
+def test_writers_of_the_log_meet_as_often_as_the_planner_says() -> None:
+    for writers, window_s in ((20, 1.0), (80, 1.0), (80, 4.0)):
+        met = log_writers.run(writers=writers, window_s=window_s)
+        planned = expm1(met.batches_per_second * log_writers.PUT_S)
+        assert met.refused_per_block == pytest.approx(planned, abs=0.16)
+
+
+def test_many_writers_of_the_log_reach_at_least_what_the_planner_counts_on() -> None:
+    alone = 1 / log_writers.PUT_S
+    for writers in (40, 80, 200):
+        met = log_writers.run(writers=writers, window_s=0)
+        assert met.batches_per_second >= 0.7 * alone

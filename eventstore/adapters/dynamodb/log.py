@@ -95,6 +95,8 @@ class DynamoDBEventLog:
         self._jitter = jitter
         self._sleep = sleep
         self._last: dict[int, Last] = {}
+        self._shared: set[int] = set()
+        """The tranches in which another writer's block was met behind the last one of our own."""
         self._there: dict[int, int] = {}
         """The highest block of each tranche that was read: the tranche never ends before it."""
         self._begun_with: int | None = None
@@ -118,13 +120,14 @@ class DynamoDBEventLog:
             ENTRIES: {"S": entries_text(events)},
             BLOCK_UID: {"S": uid},
         }
-        last = self._last[tranche] if tranche in self._last else self._find_last(tranche)
+        last = self._last_block(tranche)
         for attempt in range(_MAX_TRIES):
             # The one behind a block that was there leaves no gap: by this a lost block is known for one.
             block = item | {BLOCK: {"N": str(last.block + 1)}, **last.newest_with(events)}
             if self._put(block, uid):
                 self._last[tranche] = last_of(block)
                 return last.block + 1
+            self._shared.add(tranche)
             self._sleep(min(0.2, 0.005 * 2**attempt) * self._jitter())
             with write_in_doubt(_APPEND):
                 last = self._find_last(tranche)
@@ -213,6 +216,19 @@ class DynamoDBEventLog:
         there = block_of(item, tranche=tranche, at_least=number)
         if there > number:
             raise BlockMissing(tranche=tranche, block=number, next_block=there)
+
+    def _last_block(self, tranche: int) -> Last:
+        """Return the last block to put behind: our own where nobody else writes, else the one that's read.
+
+        Where others write too, our own is mostly not the last, and a refused put costs five times a look.
+        """
+        own = self._last.get(tranche)
+        if own is not None and tranche not in self._shared:
+            return own
+        last = self._find_last(tranche)
+        if own is not None and last.block == own.block:
+            self._shared.discard(tranche)
+        return last
 
     def _note(self, tranche: int, block: int) -> None:
         self._there[tranche] = max(block, self._there.get(tranche, 0))
