@@ -1,8 +1,9 @@
 """The checker: tells everything in a history that a store must not do. It knows nothing of how it works.
 
 A breach begins with its kind: `lost`, `twice`, `torn` (part of an append), `version`, `conflict`, `stale` (a
-read that doesn't see what it must, or sees what can't be there yet), `order`, `invented`, `changed`. Those of
-subscriptions and replay jobs stand in `consumer_checker`.
+read that doesn't see what it must, or sees what can't be there yet), `order`, `invented`, `changed`, `cycle`
+(appends of several streams that no order explains). Those of subscriptions and replay jobs stand in
+`consumer_checker`.
 
 Of a stream's history it's linearizability: since a version is won once and an event never changes, it's
 enough that each append's versions are the ones it expected, lie behind those of all appends that were
@@ -21,6 +22,7 @@ from itertools import pairwise
 from eventstore import Event, Expect, ExpectedVersionAhead, Head, VersionConflict
 from eventstore.store import Append, Appended, Expected
 from tests.proof.history import Deliveries, History, Operation, Try
+from tests.proof.serializability import breaches_of_serializability
 
 Table = Mapping[str, Sequence[Event]]
 """Of each stream its events, as they stand in the table in the end."""
@@ -35,6 +37,7 @@ def breaches_of_appends(history: History, table: Table) -> list[str]:
         *_real_time(history, table),
         *_conflicts_and_reads(history, table),
         *_repeats(history),
+        *breaches_of_serializability(history, table),
         *history.odd,
     ]
 

@@ -45,7 +45,7 @@ from tests.proof.history import (
 )
 from tests.proof.starts import breaches_of_starts
 
-A, B, C = "a", "b", "c"
+A, B, C, D = "a", "b", "c", "d"
 
 
 def event(stream_id: str, event_id: int, op: int, n: int = 0, *, name: str = "Happened") -> Event:
@@ -238,6 +238,31 @@ def name_another_event_of_a_known_uid(case: Case) -> None:
     case.history.known.append(Known(2, False, {"u": 2}, "uid reused", {"u": 3}))
 
 
+def write_two_appends_crosswise(case: Case) -> None:
+    case.table |= {
+        C: [event(C, 1, 7), event(C, 2, 8)],
+        D: [event(D, 1, 8), event(D, 2, 7)],
+    }
+    for number, of_c, of_d in ((7, 1, 2), (8, 2, 1)):
+        told = (told_of(case, C, of_c), told_of(case, D, of_d))
+        case.append(number, [(C, ANY, 1), (D, ANY, 1)], Try(20, 30, told))
+
+
+def put_an_append_before_one_that_was_done_earlier(case: Case) -> None:
+    """7 was done before 8 began, and 9 is between them: behind 8 in one stream, before 7 in another."""
+    case.table |= {
+        C: [event(C, 1, 8), event(C, 2, 9)],
+        D: [event(D, 1, 9), event(D, 2, 7)],
+    }
+    case.append(7, [(D, ANY, 1)], Try(20, 22, (told_of(case, D, 2),)))
+    case.append(8, [(C, ANY, 1)], Try(23, 30, (told_of(case, C, 1),)))
+    case.append(9, [(C, ANY, 1), (D, ANY, 1)], Try(19, 31, (told_of(case, C, 2), told_of(case, D, 1))))
+
+
+def told_of(case: Case, stream_id: str, event_id: int) -> Appended:
+    return case.told(stream_id, event_id, event_id)
+
+
 def see_what_can_not_be(case: Case) -> None:
     case.history.odd.append("changed: a fold")
 
@@ -279,6 +304,8 @@ def see_what_can_not_be(case: Case) -> None:
         (give_an_event_the_place_of_another_expectation, "version: append 1 expected a at 3 or at 4 and got"),
         (know_a_part_and_append_it, "known: uids of append 2"),
         (name_another_event_of_a_known_uid, "known: uids of append 2"),
+        (write_two_appends_crosswise, "cycle: appends "),
+        (put_an_append_before_one_that_was_done_earlier, "cycle: appends "),
         (see_what_can_not_be, "changed: a fold"),
         (read_what_is_appended_later, "stale: a read of a saw 3, which was appended after"),
     ],

@@ -48,6 +48,7 @@ CASES = {
         2,
     ),
     "one transaction": Less(replace(WRITES, store_type=OneByOne), "torn: append", 1),
+    "one order over streams": Less(replace(WRITES, store_type=OneByOne), "cycle: appends", 4),
     "gaps": Less(
         replace(WRITES, store_type=TakesGaps, faults=Faults(half_visible=1.0, half_visible_s=2.0)),
         "changed: a read",
