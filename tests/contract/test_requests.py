@@ -36,6 +36,7 @@ from eventstore import (
 from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
 from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
 from eventstore.adapters.dynamodb.items import item_from_event
+from eventstore.adapters.dynamodb.journal import DynamoDBJournal
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
 from eventstore.adapters.dynamodb.read_model import DynamoDBReadModel
 from eventstore.adapters.dynamodb.replays import DynamoDBReplays, item_from_replay
@@ -77,6 +78,7 @@ class Adapters:
         self.checkpoints = DynamoDBCheckpoints(**at, sleep=pause)
         self.read_model = DynamoDBReadModel(**at, sleep=pause)
         self.replays = DynamoDBReplays(**at)
+        self.journal = DynamoDBJournal(**at, consumer="publish")
 
 
 WRITES: dict[str, Callable[[Adapters], object]] = {
@@ -102,6 +104,7 @@ WRITES: dict[str, Callable[[Adapters], object]] = {
     "claim a replay": lambda on: on.replays.claim(REPLAY, until_us=1),
     "save a replay": lambda on: on.replays.save(REPLAY),
     "change a replay": lambda on: on.replays.change(REPLAY, before=REPLAY),
+    "tell the journal": lambda on: on.journal.add({"s": 1}),
 }
 
 
@@ -137,6 +140,7 @@ READS: dict[str, Callable[[Adapters], object]] = {
     "load": lambda on: list(on.store.read_stream("s")),
     "read all": lambda on: list(on.store.read_all()),
     "read times": lambda on: on.store.read_times([("s", 1)]),
+    "ask the journal": lambda on: on.journal.published(["s"]),
     "scan": lambda on: on.table.scan(segment=0, segments=1, after=None),
     "get": lambda on: on.table.get("s", 1),
     "read the log": lambda on: list(on.log.read_tranche(0)),
