@@ -51,7 +51,7 @@ def check_transaction(appends: Sequence[Append]) -> None:
     """Check everything about a transaction that can be known without the store.
 
     Raises:
-        InvalidInput: the first fault, as a leaf that says what, where and how to mend it.
+        InvalidInput: the first fault, as a leaf that says what, where and how to repair it.
     """
     if not isinstance(appends, Sequence) or not all(isinstance(append, Append) for append in appends):
         raise InvalidArgument("appends", "has to be a list of Appends, such as [Append(...)]")
@@ -140,7 +140,7 @@ def check_versions(*, from_version: int, to_version: int | None, limit: int | No
     """Check the range and the limit of a read of a stream.
 
     Raises:
-        InvalidRange, InvalidLimit: what is wrong and how to mend it.
+        InvalidRange, InvalidLimit: what is wrong and how to repair it.
     """
     for field, version in (("from", from_version), ("to", to_version)):
         if version is None and field == "to":
@@ -174,7 +174,7 @@ def check_times(
     """Check the range and the limit of a read of all streams; return it.
 
     Raises:
-        InvalidRange, InvalidPosition, InvalidLimit: what is wrong and how to mend it.
+        InvalidRange, InvalidPosition, InvalidLimit: what is wrong and how to repair it.
     """
     from_us = 0 if from_ is None else max(0, to_us(from_, field="from"))
     end_us = None if to is None else to_us(to, field="to")

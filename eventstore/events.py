@@ -44,7 +44,7 @@ class NewEvent:
             without one, the store makes a UUIDv7 for each append. It's kept as text in lower case.
 
     Raises:
-        InvalidEventName, InvalidJson, InvalidEventUid: what is wrong and how to mend it.
+        InvalidEventName, InvalidJson, InvalidEventUid: what is wrong and how to repair it.
     """
 
     name: str
@@ -73,7 +73,7 @@ class NewEvent:
 
         Raises:
             InvalidJson: a value that JSON doesn't know, or two keys of which JSON makes one name (1 and "1").
-            InvalidEventName, InvalidEventUid: what is wrong and how to mend it.
+            InvalidEventName, InvalidEventUid: what is wrong and how to repair it.
         """
         return cls(
             name=name,

@@ -280,7 +280,7 @@ def read_log(
         tranches: read only these; the position stays where it is in the others.
 
     Raises:
-        InvalidArgument, InvalidPosition, InvalidLimit, InvalidRange: what is wrong and how to mend it.
+        InvalidArgument, InvalidPosition, InvalidLimit, InvalidRange: what is wrong and how to repair it.
         BlockMissing: a block is gone; whoever looks after the store closes it.
         PositionNotInLog: `after` lies behind the log's end; see `EventLog.read_tranche`.
         TranchesChanged: the log was begun with another number of tranches than it's told.

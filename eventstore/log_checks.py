@@ -37,7 +37,7 @@ def check_read(
     """Check what every log needs of a read; return the place to read from.
 
     Raises:
-        InvalidRange, InvalidPosition, InvalidLimit: what is wrong and how to mend it.
+        InvalidRange, InvalidPosition, InvalidLimit: what is wrong and how to repair it.
     """
     check_tranche(tranche, tranches=tranches)
     if after is not None and not is_place(after):

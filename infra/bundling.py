@@ -34,7 +34,7 @@ _LICENCE: Final = re.compile(r"licen[cs]e|notice|copying|authors", re.IGNORECASE
 
 
 class BundlingError(RuntimeError):
-    """A package could not be built; the message says why, and how to mend it."""
+    """A package could not be built; the message says why, and how to repair it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,7 +76,7 @@ class MemoryStoredEvents:
             if each.shard == str(shard) and each.timestamp and from_us <= int(each.timestamp) < end_us:
                 yield each
 
-    def mend(self, item_: StoredItem, *, timestamp_us: int, shard: int) -> bool:
+    def repair(self, item_: StoredItem, *, timestamp_us: int, shard: int) -> bool:
         address = item_.stream_id, item_.event_id
         if self.items.get(address) != item_:
             return False

@@ -22,7 +22,7 @@ from eventstore.transfer.files import replaced_file
 from eventstore.verification.checkpoints import Checkpoints
 from eventstore.verification.findings import Finding, Repair
 from eventstore.verification.log import LogComparison
-from eventstore.verification.mend import IndexMender
+from eventstore.verification.repair import IndexRepairer
 from eventstore.verification.store_item import find_lost
 from eventstore.verification.verify import Verification
 
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
         checkpoints = Checkpoints(folder, settings=settings, settled_until_us=settled_until_us)
         stack.callback(checkpoints.close)
         settled_until_us = checkpoints.settled_until_us
-        mender = IndexMender(
+        repairer = IndexRepairer(
             table=table,
             read_shards=shards,
             settled_until_us=settled_until_us,
@@ -71,7 +71,7 @@ def run(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
             checkpoints=checkpoints,
             read_shards=shards,
             segments=options.segments,
-            mender=mender,
+            repairer=repairer,
             repair=options.repair,
             known=known,
             now_us=clock_.now_us,

@@ -10,7 +10,7 @@ from eventstore.errors.base import EventStoreError
 class InvalidInput(EventStoreError, ValueError):
     """What was given can't be taken; nothing was written.
 
-    `field` is where (a path such as ``events[2].payload``), `reason` what is wrong and how to mend it.
+    `field` is where (a path such as ``events[2].payload``), `reason` what is wrong and how to repair it.
     """
 
     def __init__(self, field: str, reason: str) -> None:

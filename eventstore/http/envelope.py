@@ -57,7 +57,7 @@ class ObjectForm:
             path: where the object stands, such as ``events[2]``; empty for the body.
 
         Raises:
-            WrongType, UnknownField, RepeatedField, MissingField: what is wrong and how to mend it.
+            WrongType, UnknownField, RepeatedField, MissingField: what is wrong and how to repair it.
             msgspec.DecodeError, UnicodeEncodeError, RecursionError: it isn't JSON.
         """
         try:

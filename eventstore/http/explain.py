@@ -1,4 +1,4 @@
-"""Why a body isn't JSON that can be taken: what, where and how to mend it.
+"""Why a body isn't JSON that can be taken: what, where and how to repair it.
 
 A body that msgspec reads never comes here. In one that it refuses, what JSON doesn't know (NaN, halves of
 characters) is found by patterns, and its place by the brackets before it: each a pass over the text, none of

@@ -219,7 +219,7 @@ class Problem(Struct, rename="camel", omit_defaults=True):
     ]
     title: str
     status: int
-    detail: Annotated[str, Meta(description="What is wrong here, and how to mend it.")]
+    detail: Annotated[str, Meta(description="What is wrong here, and how to repair it.")]
     field: Annotated[
         str | UnsetType,
         Meta(description="Where: a field of the body or a parameter.", examples=["events[2].payload"]),
@@ -279,7 +279,7 @@ def _raw(event: Event, attribute: str, text: str) -> Raw:
         raise MalformedItem(
             stream_id=event.stream_id,
             event_id=event.event_id,
-            reason=f"its {attribute} is not JSON: {error}; mend or delete the item",
+            reason=f"its {attribute} is not JSON: {error}; repair or delete the item",
         ) from error
     return Raw(text)
 

@@ -31,7 +31,7 @@ class ProblemType:
     name: str
     status: int
     title: str
-    mend: str
+    repair: str
 
     @property
     def urn(self) -> str:
@@ -61,7 +61,7 @@ PROBLEM_TYPES: Final[dict[type[Exception], ProblemType]] = {
         "unknown-field",
         400,
         "A field that the API does not have",
-        "Leave the field out, or mend its spelling.",
+        "Leave the field out, or fix its spelling.",
     ),
     http.MissingField: ProblemType("missing-field", 400, "A field is missing", "Give the field."),
     http.RepeatedField: ProblemType(
@@ -185,7 +185,7 @@ PROBLEM_TYPES: Final[dict[type[Exception], ProblemType]] = {
         "unknown-parameter",
         400,
         "A query parameter that the operation does not have",
-        "Leave it out, or mend its spelling.",
+        "Leave it out, or fix its spelling.",
     ),
     http.RepeatedParameter: ProblemType(
         "repeated-parameter", 400, "A query parameter is given twice", "Give each query parameter once."
@@ -206,7 +206,7 @@ PROBLEM_TYPES: Final[dict[type[Exception], ProblemType]] = {
         "stream-not-found",
         404,
         "The stream has no events",
-        "Mend the id, or begin the stream with expectedVersion 0.",
+        "Fix the id, or begin the stream with expectedVersion 0.",
     ),
     http.NotFound: ProblemType(
         "not-found", 404, "There is nothing at this path", "Use one of the paths that `detail` names."
@@ -272,7 +272,7 @@ PROBLEM_TYPES: Final[dict[type[Exception], ProblemType]] = {
         "malformed-item",
         500,
         "The table holds an item that is not an event",
-        "Nothing is wrong with the request: the operator has to mend or delete the item that `detail` names.",
+        "Nothing is wrong with the request: the operator has to repair or delete the item in `detail`.",
     ),
     domain.StreamGap: ProblemType(
         "stream-gap",
@@ -355,7 +355,7 @@ def problem_type(error: Exception) -> ProblemType:
 
 
 def problem(error: Exception, operation: Operation | None = None) -> Problem:
-    """Write an error as a problem: what is wrong, where, how to mend it, and the error's own data.
+    """Write an error as a problem: what is wrong, where, how to repair it, and the error's own data.
 
     Args:
         operation: what was asked for, when that is known: the way out of a 503 depends on it.

@@ -14,7 +14,7 @@ _HEAD: Final = """\
 # Problems
 
 Every error of the HTTP API is a problem as RFC 9457 has it: `application/problem+json` with `type`,
-`title`, `status`, `detail` (what is wrong and how to mend it), and members of its own. `type` never
+`title`, `status`, `detail` (what is wrong and how to repair it), and members of its own. `type` never
 changes: decide by it, never by the words. Nothing was written, unless the type says otherwise. `field` says
 where: a field of the body, or a parameter.
 
@@ -28,7 +28,7 @@ This page is made from the code: `python -m eventstore.http.openapi`.
 
 
 def problems_page() -> str:
-    """Write the page: every problem type, its status, what it means, how to mend it, where, an example."""
+    """Write the page: every problem type, its status, what it means, how to repair it, where, an example."""
     parts = [_HEAD]
     errors = examples.errors()
     for error, kind in {**PROBLEM_TYPES, Exception: INTERNAL}.items():
@@ -36,6 +36,6 @@ def problems_page() -> str:
         example = msgspec.json.format(msgspec.json.encode(problem(errors[error])), indent=2).decode()
         parts.append(
             f"## {kind.name}\n\n**{kind.status}** · `{kind.urn}` · {where}\n\n"
-            f"{kind.title}. {kind.mend}\n\n```json\n{example}\n```\n"
+            f"{kind.title}. {kind.repair}\n\n```json\n{example}\n```\n"
         )
     return "\n".join(parts)

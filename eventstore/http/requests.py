@@ -92,7 +92,7 @@ class Request:
         """Return the body's text, which is declared as JSON but not yet checked to be.
 
         Raises:
-            UnsupportedMediaType, RequestTooLarge, MalformedJson: what is wrong and how to mend it.
+            UnsupportedMediaType, RequestTooLarge, MalformedJson: what is wrong and how to repair it.
         """
         _check_media_type(self.headers)
         body = self.body or ""
@@ -108,7 +108,7 @@ class Request:
         """Return the query parameters by name, each given at most once and never empty.
 
         Raises:
-            UnknownParameter, RepeatedParameter, InvalidParameter: what is wrong and how to mend it.
+            UnknownParameter, RepeatedParameter, InvalidParameter: what is wrong and how to repair it.
         """
         values: dict[str, str] = {}
         for pair in filter(None, self.query.split("&")):

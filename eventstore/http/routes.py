@@ -67,7 +67,7 @@ def route(method: str, path: str) -> tuple[Operation, str]:
     A HEAD is routed as the GET of its path.
 
     Raises:
-        NotFound, MethodNotAllowed, InvalidStreamId: what is wrong and how to mend it.
+        NotFound, MethodNotAllowed, InvalidStreamId: what is wrong and how to repair it.
     """
     template, found_id = _split(path)
     operations: dict[str, Operation] = {

@@ -259,4 +259,4 @@ def _tell(loaded: Loaded, *, streams: int, seconds: float) -> None:
     if loaded.appended >= WINDOW_EVENTS:
         say("Subscribers and GET /log may be behind after a load of this size; they catch up by themselves.")
     if loaded.failed:
-        say_error("Loading again is harmless, and appends what is missing once the cause is mended.")
+        say_error("Loading again is harmless, and appends what is missing once the cause is repaired.")

@@ -67,7 +67,7 @@ class Finding:
     repair: Repair = Repair.NO
 
     def repaired(self) -> Self:
-        """The same finding, mended."""
+        """The same finding, repaired."""
         return replace(self, repair=Repair.DONE)
 
     def line(self) -> str:

@@ -35,7 +35,7 @@ class StoredEvents(StoredItems, Protocol):
         """
         ...
 
-    def mend(self, item: StoredItem, *, timestamp_us: int, shard: int) -> bool:
+    def repair(self, item: StoredItem, *, timestamp_us: int, shard: int) -> bool:
         """Set Timestamp and GSIKey of an item, if it's there and both are what they were; tell whether.
 
         Cost: 1 request; 1 WCU for each KB of the item and as much for the index.
@@ -43,14 +43,14 @@ class StoredEvents(StoredItems, Protocol):
         ...
 
 
-class Mender(Protocol):
-    """Mends what `segments` finds: see `mend.IndexMender`."""
+class Repairer(Protocol):
+    """Repairs what `segments` finds: see `repair.IndexRepairer`."""
 
-    def can_mend(self, item: StoredItem, *, behind_us: int) -> bool:
+    def can_repair(self, item: StoredItem, *, behind_us: int) -> bool:
         """Tell whether the item's index attributes can be made from what is known."""
         ...
 
-    def mend(self, item: StoredItem, *, behind_us: int) -> StoredItem | None:
+    def repair(self, item: StoredItem, *, behind_us: int) -> StoredItem | None:
         """Make them; return the item as it is then, None when it was changed meanwhile."""
         ...
 
@@ -68,7 +68,7 @@ class Counts:
     findings: int = 0
     repaired: int = 0
     repairable: int = 0
-    """Findings that a repair would mend, or could not for a change meanwhile."""
+    """Findings that a repair would correct, or could not for a change meanwhile."""
 
     def add(self, other: Counts) -> None:
         """Count all that another has counted."""
@@ -133,7 +133,7 @@ class SegmentCheck:
         read_shards: the shards of the time index that readers ask.
         settled_until_us: younger events are checked for themselves, but not compared with anything.
         now_us: DynamoDB's time.
-        mender: decides and does repairs.
+        repairer: decides and does repairs.
         repair: False only says what could be repaired.
         tranches: of the log.
     """
@@ -146,7 +146,7 @@ class SegmentCheck:
         read_shards: int,
         settled_until_us: int,
         now_us: Callable[[], int],
-        mender: Mender,
+        repairer: Repairer,
         repair: bool,
         tranches: int,
     ) -> None:
@@ -155,7 +155,7 @@ class SegmentCheck:
         self._read_shards = read_shards
         self._settled_until_us = settled_until_us
         self._now_us = now_us
-        self._mender = mender
+        self._repairer = repairer
         self._repair = repair
         self._tranches = tranches
 
@@ -184,7 +184,7 @@ class SegmentCheck:
         yield from check_content(item)
         fault = index_fault(item, read_shards=self._read_shards)
         if fault:
-            finding, item = self._mend(item, fault)
+            finding, item = self._repaired(item, fault)
             yield finding
         time_us = whole(item.timestamp)
         if time_us is not None:
@@ -236,16 +236,16 @@ class SegmentCheck:
                 )
             expected = there + 1
 
-    def _mend(self, item: StoredItem, fault: tuple[Kind, str]) -> tuple[Finding, StoredItem]:
+    def _repaired(self, item: StoredItem, fault: tuple[Kind, str]) -> tuple[Finding, StoredItem]:
         kind, detail = fault
         finding = _finding(kind, item, detail)
         behind_us = self.state.timestamp_us
-        if not self._mender.can_mend(item, behind_us=behind_us):
+        if not self._repairer.can_repair(item, behind_us=behind_us):
             return finding, item
-        mended = self._mender.mend(item, behind_us=behind_us) if self._repair else None
-        if mended is None:
+        repaired = self._repairer.repair(item, behind_us=behind_us) if self._repair else None
+        if repaired is None:
             return _finding(kind, item, detail, Repair.POSSIBLE), item
-        return finding.repaired(), mended
+        return finding.repaired(), repaired
 
 
 def check_content(item: StoredItem) -> Iterator[Finding]:

@@ -19,7 +19,7 @@ from eventstore.verification.segments import (
     HASH_SHIFT,
     TIME_SHIFT,
     Counts,
-    Mender,
+    Repairer,
     SegmentCheck,
     SegmentState,
     StoredEvents,
@@ -55,7 +55,7 @@ class Verification:
             compares with the index and the log anew.
         read_shards: the shards of the time index that readers ask.
         segments: of the scan, read side by side.
-        mender: mends index attributes.
+        repairer: repairs index attributes.
         repair: repair what can be known; gaps and lost items are never invented.
         known: what was found before; it's written first.
         now_us: DynamoDB's time, by which Timestamps from the future are known.
@@ -82,7 +82,7 @@ class Verification:
         checkpoints: Checkpoints,
         read_shards: int,
         segments: int,
-        mender: Mender,
+        repairer: Repairer,
         repair: bool = False,
         known: Sequence[Finding] = (),
         now_us: Callable[[], int] = lambda: time.time_ns() // 1_000,
@@ -92,7 +92,7 @@ class Verification:
         if log is not None:
             check_port(log, LogComparison, "log")
         check_port(checkpoints, Checkpoints, "checkpoints")
-        check_port(mender, Mender, "mender")
+        check_port(repairer, Repairer, "repairer")
         check_whole(read_shards, "read_shards", most=SHARDS_MAX)
         check_whole(segments, "segments")
         check_flags(repair=repair)
@@ -102,7 +102,7 @@ class Verification:
         self._checkpoints = checkpoints
         self._read_shards = read_shards
         self._segments = segments
-        self._mender = mender
+        self._repairer = repairer
         self._repair = repair
         self._known = tuple(known)
         self._now_us = now_us
@@ -163,7 +163,7 @@ class Verification:
             read_shards=self._read_shards,
             settled_until_us=self._settled_until_us,
             now_us=self._now_us,
-            mender=self._mender,
+            repairer=self._repairer,
             repair=self._repair,
             tranches=self._log.tranches if self._log else 0,
         )

@@ -67,7 +67,7 @@ class Publication(StreamConsumer):
             "NotEmpty",
             metric=depth(self.failed_events),
             threshold=1,
-            description="Events are parked that EventBridge won't take: read the reasons, mend, redrive.",
+            description="Events are parked that EventBridge won't take: read the reasons, repair, redrive.",
         )
 
     def widgets(self) -> list[cloudwatch.IWidget]:

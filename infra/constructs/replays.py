@@ -123,7 +123,7 @@ class Replays(Construct):
             "Failed",
             metric=self._failed,
             threshold=alarms.settings.function_errors,
-            description="A replay gave up: GET /replays says which and why; mend that, then resume it.",
+            description="A replay gave up: GET /replays says which and why; repair that, then resume it.",
         )
 
     def send_references_to(self, api_url: str) -> None:
@@ -279,7 +279,7 @@ def machine_definition(*, partition: str, step_arn: str, table_name: str) -> dic
                         ":run": {"N.$": "States.Format('{}', $.run)"},
                         ":reason": {
                             "S.$": "States.Format('its step kept failing ({}): read the log of the function, "
-                            "mend what is wrong, resume', $.error.Error)"
+                            "repair what is wrong, resume', $.error.Error)"
                         },
                     },
                 },

@@ -1,4 +1,4 @@
-"""`verify` on DynamoDB Local: a table broken by hand in each way, named, mended, and whole again."""
+"""`verify` on DynamoDB Local: a table broken by hand in each way, named, repaired, and whole again."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_everything_that_is_broken_is_named_repaired_and_then_only_the_lost_is_l
         ("timestamp-order", "order-4", 6, "no"),
     ]
 
-    def mendable(repair: str) -> list[tuple[str, str, int, str]]:
+    def repairable(repair: str) -> list[tuple[str, str, int, str]]:
         return [
             ("missing-in-log", "order-new", 1, repair),
             ("not-indexed", "order-1", 2, repair),
@@ -131,9 +131,9 @@ def test_everything_that_is_broken_is_named_repaired_and_then_only_the_lost_is_l
 
     options = ("--log-table", log_name)
     code, found = verify(run, filled, *options)
-    assert (code, found) == (1, sorted([*lost, *mendable("possible")]))
+    assert (code, found) == (1, sorted([*lost, *repairable("possible")]))
     code, found = verify(run, filled, *options, "--repair")
-    assert [each for each in found if each[3] == "done"] == mendable("done")
+    assert [each for each in found if each[3] == "done"] == repairable("done")
     assert code == 1
     code, found = verify(run, filled, *options)
 
@@ -181,7 +181,7 @@ def blocks_of(log: DynamoDBEventLog) -> list[tuple[int, int, set[str]]]:
     return [(tranche, block, streams) for (tranche, block), streams in found.items()]
 
 
-def test_mended_store_is_whole_for_its_readers(client: DynamoDBClient, filled: str, run: Run) -> None:
+def test_repaired_store_is_whole_for_its_readers(client: DynamoDBClient, filled: str, run: Run) -> None:
     update(client, filled, ("order-1", 2), "REMOVE GSIKey, #time")
     update(client, filled, ("order-2", 6), "REMOVE GSIKey")
     store = DynamoDBEventStore(client=client, table_name=filled, write_shards=2)

@@ -86,7 +86,7 @@ WRITES: dict[str, Callable[[Adapters], object]] = {
     "append": lambda on: on.store.append("s", [NewEvent.of("E")], expected=0),
     "append several": lambda on: on.store.append("s", [NewEvent.of("E")] * 2, expected=0),
     "import": lambda on: on.table.put(EVENT, shard=0),
-    "mend": lambda on: on.table.mend(ITEM, timestamp_us=1, shard=0),
+    "repair": lambda on: on.table.repair(ITEM, timestamp_us=1, shard=0),
     "begin the log": lambda on: on.log.append_block(0, [EVENT]),
     "append to the log": lambda on: on.begun_log.append_block(0, [EVENT]),
     "begin": lambda on: on.checkpoints.begin("view", [START]),

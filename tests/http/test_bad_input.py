@@ -1,4 +1,4 @@
-"""Bad input: each fault has its own type, says what, where and how to mend it, and nothing is written."""
+"""Bad input: each fault has its own type, says what, where and how to repair it, and nothing is written."""
 
 # ruff: noqa: E501 - the tables read best with one fault a line
 from __future__ import annotations

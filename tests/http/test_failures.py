@@ -71,7 +71,7 @@ def test_bug_is_told_without_anything_of_it(error: Exception) -> None:
     assert "may have been written: repeat it with the same event uids" in answers[0].json["detail"]
 
 
-def test_malformed_item_is_named_so_that_it_can_be_mended() -> None:
+def test_malformed_item_is_named_so_that_it_can_be_repaired() -> None:
     error = MalformedItem(stream_id="s", event_id=7, reason="EventName is missing")
     for answer in all_answers(error):
         assert (answer.status, answer.problem) == (500, "malformed-item")

@@ -381,7 +381,7 @@ def test_an_alarm_can_be_off() -> None:
         ),
     ],
 )
-def test_a_wrong_value_is_refused_with_what_where_and_how_to_mend_it(
+def test_a_wrong_value_is_refused_with_what_where_and_how_to_repair_it(
     overrides: dict[str, object], message: str
 ) -> None:
     with pytest.raises(SettingsError, match=message) as refused:

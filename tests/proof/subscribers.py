@@ -350,7 +350,7 @@ class EventRefused(Exception):
 
 
 class Failing(Group):
-    """A subscription with filters, whose handler fails: now and then, or at an event until it's mended."""
+    """A subscription with filters, whose handler fails: now and then, or at an event until it's repaired."""
 
     def __init__(self, world: World, plan: Plan, tables: Tables, feed: Feed, table: Table) -> None:
         rng = world.rng
@@ -370,8 +370,8 @@ class Failing(Group):
         self._bad: set[Address] = {address for address in addresses if rng.random() < 0.1}
         self._flaky = {one: rng.randrange(1, _MAX_TRIES) for one in addresses if rng.random() < 0.2}
         # With STOP nothing goes on before.
-        self._is_mended_by_hand = self.on_failure is OnFailure.STOP
-        self._mended_us = world.now_us + round(rng.uniform(5, 20) * 1_000_000)
+        self._is_repaired_by_hand = self.on_failure is OnFailure.STOP
+        self._repaired_us = world.now_us + round(rng.uniform(5, 20) * 1_000_000)
         self._away_until_us = 0
         self._deadly: dict[Address, str] = {}
         if plan.has_deadly_events if plan.has_deadly_events is not None else world.chance(0.5):
@@ -380,9 +380,9 @@ class Failing(Group):
             deadly = rng.sample(addresses, min(len(_ENDS), len(addresses)))
             self._deadly = dict(zip(deadly, _ENDS, strict=False))
 
-    def _is_mended(self) -> bool:
-        if self._is_mended_by_hand:
-            return self._world.now_us > self._mended_us
+    def _is_repaired(self) -> bool:
+        if self._is_repaired_by_hand:
+            return self._world.now_us > self._repaired_us
         return self._feed.has_ended_for(self.repaired_after_s)
 
     def _handle(self, event: Event, *, client: DynamoDBClient, worker: str, is_last: bool) -> None:
@@ -392,9 +392,9 @@ class Failing(Group):
             self._perhaps_stall()
         self._perhaps_be_away()
         address = event.stream_id, event.event_id
-        if address in self._deadly and not self._is_mended():
+        if address in self._deadly and not self._is_repaired():
             self._end(address, worker)
-        fails = self._flaky.get(address, 0) > 0 or (address in self._bad and not self._is_mended())
+        fails = self._flaky.get(address, 0) > 0 or (address in self._bad and not self._is_repaired())
         self.told.append(Attempt(worker, address, is_handled=not fails))
         if fails:
             world.faults["event refused by a handler"] += 1
@@ -419,7 +419,7 @@ class Failing(Group):
     def _perhaps_be_away(self) -> None:
         """Have what the handler needs be throttled or out for a while: no event fails by that."""
         world = self._world
-        if not self._is_mended() and world.chance(0.05):
+        if not self._is_repaired() and world.chance(0.05):
             self._away_until_us = world.now_us + round(world.rng.uniform(1, 6) * 1_000_000)
         if world.now_us < self._away_until_us:
             world.faults["what a handler needs is away"] += 1

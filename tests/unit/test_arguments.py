@@ -77,8 +77,8 @@ from eventstore.transfer.importing import ImportTarget, check_export, import_eve
 from eventstore.transfer.selection import Selection
 from eventstore.verification.checkpoints import Checkpoints
 from eventstore.verification.log import LogComparison
-from eventstore.verification.mend import IndexMender
-from eventstore.verification.segments import Mender, StoredEvents
+from eventstore.verification.repair import IndexRepairer
+from eventstore.verification.segments import Repairer, StoredEvents
 from eventstore.verification.verify import Verification
 
 KEYS: Final[dict[str, Any]] = {
@@ -106,7 +106,7 @@ REDRIVE: Final[dict[str, Any]] = {
     "parked": fake(ParkedEvents), "reader": STORE, "bus": fake(EventBus), "entry_format": FORMAT,
 }  # fmt: skip
 VERIFICATION: Final[dict[str, Any]] = {
-    "table": fake(StoredEvents), "log": None, "checkpoints": fake(Checkpoints), "mender": fake(Mender),
+    "table": fake(StoredEvents), "log": None, "checkpoints": fake(Checkpoints), "repairer": fake(Repairer),
     "read_shards": 1, "segments": 1,
 }  # fmt: skip
 PUBLISHER: Final[dict[str, Any]] = {
@@ -182,7 +182,7 @@ MADE: Final[dict[str, tuple[Callable[..., Any], dict[str, Any]]]] = {
     ),
     "Verification": (Verification, VERIFICATION),
     "LogComparison": (LogComparison, {"log": LOG}),
-    "IndexMender": (IndexMender, {"table": fake(StoredEvents), "read_shards": 1, "settled_until_us": 1}),
+    "IndexRepairer": (IndexRepairer, {"table": fake(StoredEvents), "read_shards": 1, "settled_until_us": 1}),
     "Selection": (Selection, {"end_us": 1, "now_us": lambda: 1, "whole_streams": True}),
     "Projection": (Projection, {"name": "p", "project": lambda _: [], "read_model": MemoryReadModel()}),
     "Terms": (Terms, {}),

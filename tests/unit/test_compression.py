@@ -117,7 +117,7 @@ def test_damage_makes_an_item_malformed(value: bytes) -> None:
     item = item_from_event(event(), shard=0) | {"PayloadZ": {"B": value}}
     del item["Payload"]
 
-    with pytest.raises(MalformedItem, match="PayloadZ can't be read: .*; mend or delete the item"):
+    with pytest.raises(MalformedItem, match="PayloadZ can't be read: .*; repair or delete the item"):
         event_from_item(item)
     (record,) = stream_records(one(Payload=None, PayloadZ={"B": b64encode(value).decode()}))
     assert isinstance(record.event, MalformedItem)

@@ -22,5 +22,5 @@ ITEM = item_from_event(
 def test_malformed_item_is_told_by_the_attribute_that_is_wrong(
     attribute: str, stored: dict[str, str], told: str
 ) -> None:
-    with pytest.raises(MalformedItem, match=f"{told}.*; mend or delete the item"):
+    with pytest.raises(MalformedItem, match=f"{told}.*; repair or delete the item"):
         event_from_item({**ITEM, attribute: stored})

@@ -84,7 +84,7 @@ def test_item_that_is_not_an_event_comes_as_malformed_item(attributes: dict[str,
     assert (record.stream_id, record.event_id) == (record.event.stream_id, record.event.event_id)
 
 
-def test_stream_without_new_images_is_refused_with_the_mend() -> None:
+def test_stream_without_new_images_is_refused_with_the_repair() -> None:
     trigger = one()
     del trigger["Records"][0]["dynamodb"]["NewImage"]
     trigger["Records"][0]["dynamodb"]["StreamViewType"] = "KEYS_ONLY"

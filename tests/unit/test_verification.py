@@ -26,7 +26,7 @@ from eventstore.verification.checkpoints import Checkpoints
 from eventstore.verification.difference import Difference
 from eventstore.verification.digests import PartDigests
 from eventstore.verification.log import LogComparison
-from eventstore.verification.mend import IndexMender
+from eventstore.verification.repair import IndexRepairer
 from eventstore.verification.verify import Verification
 from tests.stored_events import MemoryStoredEvents, item
 
@@ -63,7 +63,7 @@ def verify(
     settings = {"segments": segments, "repair": repair}
     checkpoints = Checkpoints(folder, settings=settings, settled_until_us=settled_us)
     settled_until_us = checkpoints.settled_until_us
-    mender = IndexMender(
+    repairer = IndexRepairer(
         table=stored,
         read_shards=read_shards,
         settled_until_us=settled_until_us,
@@ -76,7 +76,7 @@ def verify(
             checkpoints=checkpoints,
             read_shards=read_shards,
             segments=segments,
-            mender=mender,
+            repairer=repairer,
             repair=repair,
             sleep=lambda pause_s: None,
         ).run(output, progress=Silent())

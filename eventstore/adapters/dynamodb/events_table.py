@@ -121,8 +121,8 @@ class DynamoDBEventsTable:
             },
         )
 
-    def mend(self, item: StoredItem, *, timestamp_us: int, shard: int) -> bool:
-        """Give an item its index attributes; see `StoredEvents.mend`."""
+    def repair(self, item: StoredItem, *, timestamp_us: int, shard: int) -> bool:
+        """Give an item its index attributes; see `StoredEvents.repair`."""
         values = {":time": {"N": str(timestamp_us)}, ":shard": {"N": str(shard)}}
         unchanged = [_THERE]
         for name, old, was in (("#time", ":oldTime", item.timestamp), ("#shard", ":oldShard", item.shard)):

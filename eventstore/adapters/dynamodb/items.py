@@ -113,7 +113,7 @@ def _malformed(item: Mapping[str, Any], what: str) -> MalformedItem:
         stream_id=item[STREAM_ID]["S"],
         # A number that is no whole one can't be an EventId, but it can be a key.
         event_id=ceil(Decimal(item[EVENT_ID]["N"])),
-        reason=f"{what}; mend or delete the item",
+        reason=f"{what}; repair or delete the item",
     )
 
 

@@ -11,7 +11,7 @@ from eventstore.uids import uuid7_time_us
 from eventstore.verification.segments import StoredEvents, whole
 
 
-class IndexMender:
+class IndexRepairer:
     """Gives items their GSIKey and Timestamp back.
 
     GSIKey is a random one of the read shards, as an append's. A Timestamp is never changed. A missing one
@@ -19,7 +19,7 @@ class IndexMender:
     neighbours', else the nearest that does; without neighbours and such a uid nothing is known, and nothing
     is made up.
 
-    An event that is mended so appears in the past of readers that have passed its Timestamp: their
+    An event that is repaired so appears in the past of readers that have passed its Timestamp: their
     subscriptions have to be set back, or the event given to them by hand.
 
     Args:
@@ -27,8 +27,8 @@ class IndexMender:
         logged_us: tells the Timestamp that the log has of an event (stream id, EventId), if any.
         random_shard: picks one of so many shards.
 
-    Cost: a missing Timestamp: 1 query and 1 RCU, and to mend it what `logged_us` costs. Each mended item: 1
-    update, and 1 query to see it.
+    Cost: a missing Timestamp: 1 query and 1 RCU, and what `logged_us` costs to repair it. Each repaired
+    item: 1 update, and 1 query to see it.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class IndexMender:
         logged_us: Callable[[str, int], int | None] = lambda _stream_id, _event_id: None,
         random_shard: Callable[[int], int] = random.randrange,
     ) -> None:
-        check_port(table, StoredEvents, "table", only=("mend",))
+        check_port(table, StoredEvents, "table", only=("repair",))
         check_functions(logged_us=logged_us, random_shard=random_shard)
         self._table = table
         self._read_shards = read_shards
@@ -48,22 +48,22 @@ class IndexMender:
         self._logged_us = logged_us
         self._random_shard = random_shard
 
-    def can_mend(self, item: StoredItem, *, behind_us: int) -> bool:
+    def can_repair(self, item: StoredItem, *, behind_us: int) -> bool:
         """Tell whether the item's index attributes can be made from what is known."""
         return self._timestamp_us(item, behind_us) is not None
 
-    def mend(self, item: StoredItem, *, behind_us: int) -> StoredItem | None:
+    def repair(self, item: StoredItem, *, behind_us: int) -> StoredItem | None:
         """Make them; return the item as it is then, None when it was changed meanwhile.
 
         Args:
             behind_us: the Timestamp of the event before; 0 when there's none.
         """
         timestamp_us = self._timestamp_us(item, behind_us, logged_us=self._logged_us)
-        assert timestamp_us is not None, "asked `can_mend` first"
+        assert timestamp_us is not None, "asked `can_repair` first"
         shard = whole(item.shard)
         if shard is None or shard >= self._read_shards:
             shard = self._random_shard(self._read_shards)
-        if not self._table.mend(item, timestamp_us=timestamp_us, shard=shard):
+        if not self._table.repair(item, timestamp_us=timestamp_us, shard=shard):
             return None
         place = item.event_id
         return next(self._table.read_items(item.stream_id, from_version=place, to_version=place), None)
