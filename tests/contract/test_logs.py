@@ -436,6 +436,27 @@ def test_closed_block_is_one_item_without_entries(table: Table) -> None:
     }
 
 
+@pytest.mark.parametrize("block", ["1.5", "0", "-2"])
+def test_block_whose_key_is_no_block_is_named(table: Table, block: str) -> None:
+    table.put({"Tranche": {"N": "0"}, "Block": {"N": block}, "Entries": {"S": "[]"}})
+
+    with pytest.raises(MalformedBlock, match=f"tranche 0: its Block is {block}; it has to be a whole"):
+        table.log().append_block(0, logged_events(stream_in(0), 1))
+
+
+def test_key_that_is_no_block_is_told_behind_the_blocks_before_it(table: Table) -> None:
+    log = table.log()
+    for number in (1, 2):
+        log.append_block(0, logged_events(stream_in(0), 1, first=number))
+    table.put({"Tranche": {"N": "0"}, "Block": {"N": "2.5"}, "Entries": {"S": "[]"}})
+
+    found = table.log().read_tranche(0)
+
+    assert [next(found).event_id, next(found).event_id] == [1, 2]
+    with pytest.raises(MalformedBlock, match="block 2 of the log's tranche 0: its Block is 2.5"):
+        next(found)
+
+
 @pytest.mark.parametrize("entries", [None, "[", "[[1]]", '[["a", "b", "c", "d"]]', "7"])
 def test_block_that_can_not_be_read_is_named(table: Table, entries: str | None) -> None:
     item: dict[str, Any] = {"Tranche": {"N": "0"}, "Block": {"N": "1"}}

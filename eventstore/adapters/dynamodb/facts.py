@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from eventstore.adapters.dynamodb.numbers import NotWhole, whole
 from eventstore.adapters.dynamodb.requests import Busy, SlotsTaken, checked, send
 from eventstore.adapters.dynamodb.schema import (
     EVENT_ID,
@@ -193,9 +194,9 @@ class StoreFacts:
 
     def _put(self, copy: _Copy | None, read_shards: int, *, before: int | None = None) -> _Copy:
         """Put the item, the first time or in place of `copy`; what a later version has added stays in it."""
-        now_us = self._stamp_us()
+        now = self._moment(self._stamp_us())
         if copy:
-            before = copy.known_to_all(now=self._moment(now_us))
+            before = copy.known_to_all(now=now)
         elif before is None:
             # Who finds no item asks again each time, so a first number needs no time to spread.
             before = read_shards
@@ -203,9 +204,9 @@ class StoreFacts:
             **(copy.item if copy else {**_KEY, FORMAT: {"N": str(FORMAT_VERSION)}}),
             READ_SHARDS: {"N": str(read_shards)},
             READ_SHARDS_BEFORE: {"N": str(before)},
-            SINCE: {"N": str(now_us)},
+            SINCE: {"N": str(now.time_us)},
         }
-        _copy_of(item, self._moment(now_us))  # what no reader could read isn't written
+        _copy_of(item, now)  # what no reader could read isn't written
         condition: dict[str, Any] = {"ConditionExpression": _FREE}
         if copy:
             condition = {
@@ -218,7 +219,7 @@ class StoreFacts:
                 },
             }
         send(self._client.put_item, TableName=self._table_name, Item=item, **condition)
-        return self._keep(item, self._moment(now_us))
+        return self._keep(item, now)
 
     def _read(self, *, consistent: bool) -> _Copy | None:
         # Before the request: whatever it sees, it has at least seen what was there then.
@@ -318,25 +319,17 @@ class _Copy:
 
 
 def _copy_of(item: Mapping[str, Any], now: _Moment) -> _Copy:
-    version = _whole(item, FORMAT, low=1)
-    if version > FORMAT_VERSION:
-        raise StoreFormatUnknown(format_version=version, known=FORMAT_VERSION)
-    read_shards = _whole(item, READ_SHARDS, low=1, high=SHARDS_MAX)
-    return _Copy(
-        item=item,
-        read_shards=read_shards,
-        read_shards_before=_whole(item, READ_SHARDS_BEFORE, low=1, high=read_shards),
-        since_us=_whole(item, SINCE, low=0),
-        seen=now,
-    )
-
-
-def _whole(item: Mapping[str, Any], name: str, *, low: int, high: int | None = None) -> int:
-    number = item.get(name, {}).get("N")
-    if number is None:
-        raise MalformedStoreItem(reason=f"its {name} is missing or no number")
-    value = int(number) if number.isascii() and number.isdecimal() else -1
-    if value < low or (high is not None and value > high):
-        bounds = f"from {low} to {high:,}" if high is not None else f"from {low} on"
-        raise MalformedStoreItem(reason=f"its {name} is {number}; it has to be a whole number {bounds}")
-    return value
+    try:
+        version = whole(item, FORMAT, low=1)
+        if version > FORMAT_VERSION:
+            raise StoreFormatUnknown(format_version=version, known=FORMAT_VERSION)
+        read_shards = whole(item, READ_SHARDS, low=1, high=SHARDS_MAX)
+        return _Copy(
+            item=item,
+            read_shards=read_shards,
+            read_shards_before=whole(item, READ_SHARDS_BEFORE, low=1, high=read_shards),
+            since_us=whole(item, SINCE),
+            seen=now,
+        )
+    except NotWhole as error:
+        raise MalformedStoreItem(reason=f"its {error}") from error

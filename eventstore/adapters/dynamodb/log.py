@@ -7,6 +7,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from itertools import islice
 from math import ceil
 from typing import TYPE_CHECKING, Any, Final
@@ -125,7 +126,7 @@ class DynamoDBEventLog:
             # The one behind a block that was there leaves no gap: by this a lost block is known for one.
             block = item | {BLOCK: {"N": str(last.block + 1)}, **last.newest_with(events)}
             if self._put(block, uid):
-                self._last[tranche] = last_of(block)
+                self._last[tranche] = last_of(block, tranche=tranche)
                 return last.block + 1
             self._shared.add(tranche)
             self._sleep(min(0.2, 0.005 * 2**attempt) * self._jitter())
@@ -152,7 +153,7 @@ class DynamoDBEventLog:
         while high - low > 1:
             middle = (low + high) // 2
             answer = self._query(tranche, from_block=middle, limit=1, names=f"#block, {NEWEST}")
-            found = next(map(last_of, answer["Items"]), last)
+            found = next((last_of(item, tranche=tranche) for item in answer["Items"]), last)
             low, high = (found.block, high) if _is_older(found, since_us) else (low, middle)
         return BlockPosition(max(1, high), 0)
 
@@ -163,7 +164,8 @@ class DynamoDBEventLog:
             answer = self._query(tranche, from_block=number, limit=blocks)
             first = number
             if answer["Items"]:
-                self._note(tranche, int(answer["Items"][-1][BLOCK]["N"]))
+                # Rounded down: a key that is no block is told in its turn, behind the blocks before it.
+                self._note(tranche, int(Decimal(answer["Items"][-1][BLOCK]["N"])))
             else:
                 self._check_end(tranche, BlockPosition(number, behind))
             for item in answer["Items"]:
@@ -202,7 +204,7 @@ class DynamoDBEventLog:
             found = block_of(answer["Items"][0], tranche=tranche, at_least=block - 1)
             if found >= block:
                 raise BlockMissing(tranche=tranche, block=block - 1, next_block=found)
-            before = last_of(answer["Items"][0])
+            before = last_of(answer["Items"][0], tranche=tranche)
         item = {TRANCHE: {"N": str(tranche)}, BLOCK: {"N": str(block)}, **closed(before)}
         try:
             send(self._client.put_item, TableName=self._table_name, Item=item, **_IF_FREE)
@@ -271,7 +273,7 @@ class DynamoDBEventLog:
             Limit=1,
             ConsistentRead=True,
         )
-        return next(map(last_of, answer["Items"]), NO_BLOCK)
+        return next((last_of(item, tranche=tranche) for item in answer["Items"]), NO_BLOCK)
 
     def _put(self, item: dict[str, Any], uid: str) -> bool:
         """Put a block; tell whether it's there now, be it by an earlier try whose answer got lost."""

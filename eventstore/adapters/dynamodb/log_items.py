@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from eventstore.adapters.dynamodb.log_schema import (
@@ -15,6 +16,7 @@ from eventstore.adapters.dynamodb.log_schema import (
     TRANCHE,
     TRANCHES,
 )
+from eventstore.adapters.dynamodb.numbers import NotWhole, whole
 from eventstore.errors import MalformedBlock, UnexpectedItem
 from eventstore.events import Event
 from eventstore.limits import LOG_TRANCHES_MAX
@@ -39,20 +41,31 @@ class Last(NamedTuple):
 NO_BLOCK = Last(0, 0)
 
 
-def last_of(item: Mapping[str, Any]) -> Last:
-    """Read of a block its number and the highest Timestamp up to its end."""
-    newest = item.get(NEWEST, {}).get("N")
-    return Last(int(item[BLOCK]["N"]), None if newest is None else int(newest))
+def last_of(item: Mapping[str, Any], *, tranche: int) -> Last:
+    """Read of a block its number and the highest Timestamp up to its end; raises MalformedBlock."""
+    number = number_of(item, tranche=tranche)
+    try:
+        return Last(number, whole(item, NEWEST) if NEWEST in item else None)
+    except NotWhole as error:
+        raise MalformedBlock(tranche=tranche, block=number, reason=f"its {error}") from error
+
+
+def number_of(item: Mapping[str, Any], *, tranche: int) -> int:
+    """Read a block's number; raises MalformedBlock where its key is none."""
+    try:
+        return whole(item, BLOCK, low=1)
+    except NotWhole as error:
+        # What is no whole number can be a key all the same.
+        block = int(Decimal(item[BLOCK]["N"]))
+        raise MalformedBlock(tranche=tranche, block=block, reason=f"its {error}") from error
 
 
 def tranches_of(item: Mapping[str, Any], *, cause: Exception | None = None) -> int:
     """Read with how many tranches a log was begun; raises MalformedBlock."""
-    number = item.get(TRANCHES, {}).get("N", "")
-    begun_with = int(number) if number.isascii() and number.isdecimal() else 0
-    if not 1 <= begun_with <= LOG_TRANCHES_MAX:
-        reason = f"its {TRANCHES} is {number or 'missing'}; it has to be from 1 to {LOG_TRANCHES_MAX}"
-        raise MalformedBlock(tranche=NO_TRANCHE, block=0, reason=reason) from cause
-    return begun_with
+    try:
+        return whole(item, TRANCHES, low=1, high=LOG_TRANCHES_MAX)
+    except NotWhole as error:
+        raise MalformedBlock(tranche=NO_TRANCHE, block=0, reason=f"its {error}") from cause or error
 
 
 def entries_text(events: Sequence[Event]) -> str:
@@ -63,7 +76,7 @@ def entries_text(events: Sequence[Event]) -> str:
 
 def block_of(item: Mapping[str, Any], *, tranche: int, at_least: int) -> int:
     """Read the number of a tranche's block; raises UnexpectedItem where it's not one that was asked for."""
-    number = int(item[BLOCK]["N"])
+    number = number_of(item, tranche=tranche)
     if item[TRANCHE] != {"N": str(tranche)} or number < at_least:
         raise UnexpectedItem(
             asked=f"block {at_least} of tranche {tranche}",

@@ -11,14 +11,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from eventstore.adapters.dynamodb import subscription_schema as schema
+from eventstore.adapters.dynamodb.numbers import DIGITS, NotWhole, whole
 from eventstore.errors import MalformedSubscriptionItem, UnexpectedItem
 from eventstore.limits import LOG_TRANCHES_MAX
 from eventstore.log import BlockPosition
 from eventstore.subscriptions.checkpoints import Lease, ParkedEvent, Start
 
-_NUMBER: Final = r"(0|[1-9][0-9]{0,17})"
-_WHOLE: Final = re.compile(_NUMBER)
-_CHECKPOINT: Final = re.compile(rf"{_NUMBER}\.{_NUMBER}")
+_CHECKPOINT: Final = re.compile(rf"{DIGITS}\.{DIGITS}")
 _LEASE: Final = re.compile(re.escape(schema.LEASE_PREFIX) + "([0-9]{4})")
 _PARKED: Final = re.compile(re.escape(schema.PARKED_PREFIX) + "([0-9]{4})#.*")
 _STARTED: Final = frozenset({schema.STARTED_STREAM, schema.STARTED_EVENT, schema.STARTS})
@@ -151,14 +150,11 @@ def _start_of(item: Mapping[str, Any]) -> Start:
     )
 
 
-def _whole(item: Mapping[str, Any], name: str, repair: str, *, low: int = 0, high: int = 10**18) -> int:
-    number = item.get(name, {}).get("N")
-    if number is None:
-        raise malformed(item, f"its {name} is missing or no number", repair)
-    if not _WHOLE.fullmatch(number) or not low <= int(number) <= high:
-        bounds = f"from {low} to {high}" if high < 10**18 else f"from {low} on"
-        raise malformed(item, f"its {name} is {number:.60}, and no whole number {bounds}", repair)
-    return int(number)
+def _whole(item: Mapping[str, Any], name: str, repair: str, **bounds: int) -> int:
+    try:
+        return whole(item, name, **bounds)
+    except NotWhole as error:
+        raise malformed(item, f"its {error}", repair) from error
 
 
 def _text(item: Mapping[str, Any], name: str, repair: str, *, may_be_empty: bool = False) -> str:
