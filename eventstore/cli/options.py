@@ -67,6 +67,10 @@ class Option:
         except rules.WrongSetting as wrong:
             raise InvalidInput(f"--{self.name}", str(wrong)) from None
 
+    def whole_if_given(self, options: argparse.Namespace) -> int | None:
+        """Return its value as `whole` does; None where neither the option nor the variable is there."""
+        return self.whole(options) if getattr(options, self.name.replace("-", "_")) else None
+
     def url(self, options: argparse.Namespace) -> str:
         """Return its value, an address of HTTP without a slash at its end.
 

@@ -117,8 +117,7 @@ class _Work:
             raise InvalidRange("--from", "is not before --to; exchange them")
         if self._to is not None and self._from is None and not options.stream:
             raise InvalidInput("--from", "is missing; --to alone would publish all of history before it")
-        if options.read_shards:
-            READ_SHARDS.whole(options)  # a wrong one is known before anything is asked
+        self._read_shards = READ_SHARDS.whole_if_given(options)
         self._aws: boto3.Session = session()
         self._clock = clock(self._aws, self._table_name, screen)
 
@@ -249,7 +248,7 @@ class _Work:
 
     @cached_property
     def _shards(self) -> int:
-        return read_shards(self._options, self._facts, is_empty=self._table.is_empty)
+        return read_shards(self._read_shards, self._facts, is_empty=self._table.is_empty)
 
 
 def _noted(events: Iterable[Chosen], seen: set[str]) -> Iterator[Chosen]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +17,6 @@ from botocore.config import Config
 from eventstore.adapters.dynamodb.client import dynamodb_client
 from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
 from eventstore.adapters.dynamodb.facts import StoreFacts
-from eventstore.cli.options import READ_SHARDS
 from eventstore.cli.screen import Screen
 from eventstore.errors import InvalidInput, InvalidRange
 from eventstore.setting_rules import is_url
@@ -102,18 +100,18 @@ def clock(of: boto3.Session, table_name: str, screen: Screen) -> Clock:
     return Clock(difference_us)
 
 
-def read_shards(options: argparse.Namespace, facts: StoreFacts, *, is_empty: Callable[[], bool]) -> int:
+def read_shards(told: int | None, facts: StoreFacts, *, is_empty: Callable[[], bool]) -> int:
     """Return how many shards are read: as the store itself says, or as told where that is more.
 
     Args:
+        told: by `--read-shards`.
         is_empty: whether the store has no events; only asked where it doesn't say it.
 
     Raises:
         StoreItemMissing: it doesn't say it, and has events.
     """
-    told = READ_SHARDS.whole(options) if options.read_shards else 1
-    shards = facts.read_shards(told)
-    return shards if facts.recorded else facts.read_shards(told, met_events=not is_empty())
+    shards = facts.read_shards(told or 1)
+    return shards if facts.recorded else facts.read_shards(told or 1, met_events=not is_empty())
 
 
 def given_time(text: str | None, option: str) -> datetime | None:

@@ -40,15 +40,14 @@ def run_export(options: argparse.Namespace, screen: Screen, _signals: Signals) -
     by_time = from_ is not None or to is not None
     if from_ is not None and to is not None and to <= from_:
         raise InvalidRange("--from", "is not before --to; exchange them")
-    if by_time and options.read_shards:
-        READ_SHARDS.whole(options)  # a wrong one is known before anything is asked
+    told = READ_SHARDS.whole_if_given(options) if by_time else None
     with _file(options.file) as file:
         aws = session()
         clock_ = clock(aws, table_name, screen)
         client = dynamodb(aws)
         facts = StoreFacts(client=client, table_name=table_name)
         table = DynamoDBEventsTable(client=client, table_name=table_name, facts=facts)
-        shards = read_shards(options, facts, is_empty=table.is_empty) if by_time else 0
+        shards = read_shards(told, facts, is_empty=table.is_empty) if by_time else 0
         to_us_ = None if to is None else to_us(to)
         begun_us = clock_.now_us()
         _wait(begun_us if to_us_ is None else min(begun_us, to_us_), clock_, screen)

@@ -30,8 +30,7 @@ from eventstore.verification.verify import Verification
 def run(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
     """Verify; return 0 when nothing is wrong (any more), 1 when there are findings."""
     table_name = TABLE.of(options)
-    if options.read_shards:
-        READ_SHARDS.whole(options)  # a wrong one is known before anything is asked
+    told = READ_SHARDS.whole_if_given(options)
     if options.output is None and sys.stdout is None:
         raise InvalidInput("--output", "is missing, and standard output is closed; give a file")
     aws = session()
@@ -39,7 +38,7 @@ def run(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
     client = dynamodb(aws)
     facts = StoreFacts(client=client, table_name=table_name)
     table = DynamoDBEventsTable(client=client, table_name=table_name, facts=facts)
-    shards, known = _read_shards(options, facts, table, screen)
+    shards, known = _shards_and_loss(told, options, facts, table, screen)
     log = None
     if options.log_table:
         tranches = options.log_tranches
@@ -99,15 +98,18 @@ def run(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
     return SOMETHING_LEFT if left else ALL_WELL
 
 
-def _read_shards(
-    options: argparse.Namespace, facts: StoreFacts, table: DynamoDBEventsTable, screen: Screen
+def _shards_and_loss(
+    told: int | None,
+    options: argparse.Namespace,
+    facts: StoreFacts,
+    table: DynamoDBEventsTable,
+    screen: Screen,
 ) -> tuple[int, list[Finding]]:
     """Return how many shards are read, and the finding when the store itself has lost that."""
-    told = READ_SHARDS.whole(options) if options.read_shards else 0
-    shards, recorded = facts.read_shards(max(told, 1)), facts.recorded
+    shards, recorded = facts.read_shards(told or 1), facts.recorded
     if recorded is None:
-        return _lost_shards(options, facts, table, screen, told=max(told, 1))
-    if not told or told == recorded:
+        return _lost_shards(options, facts, table, screen, told=told or 1)
+    if told is None or told == recorded:
         return shards, []
     if told < recorded:
         screen.say(

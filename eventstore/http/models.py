@@ -47,10 +47,10 @@ class EventToAppend(Struct, rename="camel", forbid_unknown_fields=True):
             Meta(
                 description="A UUID of your own, the same on every try: then the same append, with the same "
                 "uids and the same `expectedVersion`, is written once, at any later time. Give it to all "
-                f"events of an append, or to none. A UUIDv7 may be {UID_SKEW_S:g} s ahead of our clock. With "
-                "`any` and `exists` the stream is searched for it: for a UUIDv7 back to "
-                f"{UID_SKEW_S:g} s before it was made, for another in all of it, and in no more than "
-                f"{UID_SEARCH_MAX_EVENTS:,} events or {UID_SEARCH_MAX_BYTES // 1_024 // 1_024} MB. What "
+                f"events of an append, or to none. A UUIDv7 more than {UID_SKEW_S:g} s ahead of our clock "
+                "is refused, whatever is expected. With `any` and `exists` the stream is searched for it: a "
+                f"UUIDv7 back to {UID_SKEW_S:g} s before it was made, another in all of it, and in no more "
+                f"than {UID_SEARCH_MAX_EVENTS:,} events or {UID_SEARCH_MAX_BYTES // 1_024 // 1_024} MB. What "
                 "isn't ruled out by then is refused (uid-not-searchable).",
             ),
         ]
