@@ -305,15 +305,31 @@ def test_further_tries_read_only_what_is_new(store: DynamoDBEventStore) -> None:
     assert (writes, meter.requests.count("Query"), meter.items) == (5 + 6, 6, 2)
 
 
+def test_further_try_goes_behind_all_that_others_have_appended(store: DynamoDBEventStore) -> None:
+    store.append("s", some(), expected=0)
+    unlucky = Overtaken(
+        client=store._client, table_name=store._table_name, sleep=lambda _: None, overtakes=1, by=3
+    )
+    meter = Meter.on(store._client)
+
+    assert unlucky.append("s", some(), expected=ANY).version == 5
+
+    assert meter.requests.count("PutItem") == 3 + 2
+
+
 class Overtaken(DynamoDBEventStore):
-    def __init__(self, *, overtakes: int = 10**9, **options: Any) -> None:
+    """Another writer takes the place of its append, and `by` places from there, before it can."""
+
+    def __init__(self, *, overtakes: int = 10**9, by: int = 1, **options: Any) -> None:
         super().__init__(**options)
-        self.overtakes = overtakes
+        self.overtakes, self.by = overtakes, by
 
     def _write(self, events: list[Event], previous_us: Mapping[tuple[str, int], int]) -> None:
         if self.overtakes:
             self.overtakes -= 1
-            super()._write([replace(events[0], uid=str(uuid4()))], previous_us)
+            first = events[0]
+            for event_id in range(first.event_id, first.event_id + self.by):
+                super()._write([replace(first, event_id=event_id, uid=str(uuid4()))], previous_us)
         super()._write(events, previous_us)
 
 

@@ -191,6 +191,37 @@ def test_step_that_dies_behind_a_page_is_followed_by_a_careful_one() -> None:
     assert job.replays.get(replay.replay_id).status == "completed"
 
 
+@pytest.mark.parametrize("pages", [0, 1])
+def test_step_that_died_counts_as_the_second_that_failed(pages: int) -> None:
+    job = Job(settling_s=0)
+    job.fill(streams=1, events=REPLAY_PAGE_EVENTS + 30)
+    replay = job.start()
+    deaths = iter([False] * REPLAY_PAGE_EVENTS * pages + [True])
+    job.consumer.before_call = lambda: die() if next(deaths, False) else None
+    with pytest.raises(Killed):
+        job.take(replay.replay_id, run=1, steps=1, remaining_time_s=lambda: 150.0)
+    job.clock.move(timedelta(seconds=REPLAY_LEASE_S))
+    job.consumer.refuses = lambda _entry: Refusal("Busy", permanent=False)
+    following = job.take(replay.replay_id, run=1, steps=2, remaining_time_s=lambda: 150.0)
+    assert (following.action, following.wait_s) == ("wait", 4)
+    assert job.replays.get(replay.replay_id).failed_steps == 2
+
+
+def test_step_that_would_give_up_leaves_that_to_one_that_has_followed() -> None:
+    job = Job(settling_s=0)
+    job.append("s")
+    replay = job.start()
+    job.consumer.before_call = die
+    for steps in range(REPLAY_MAX_FAILED_STEPS):
+        with pytest.raises(Killed):
+            job.take(replay.replay_id, run=1, steps=steps + 1, remaining_time_s=lambda: 150.0)
+        job.clock.move(timedelta(seconds=REPLAY_LEASE_S))
+    job.store.save = lambda _replay: None  # type: ignore[method-assign]
+    following = job.take(replay.replay_id, run=1, steps=9, remaining_time_s=lambda: 150.0)
+    assert (following.action, following.wait_s) == ("wait", 1)
+    assert job.replays.get(replay.replay_id).status == "running"
+
+
 def test_failure_is_told_again_when_its_answer_got_lost() -> None:
     job = Job(settling_s=0)
     job.append("s")

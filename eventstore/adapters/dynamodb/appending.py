@@ -158,23 +158,25 @@ class EventAppends(EventReads):
     def _find_event(self, wanted: Wanted, expected: int) -> None:
         # An event that is there never disappears, so it proves that the stream has no gap up to it: unless
         # somebody deletes events by hand. What was deleted before this one isn't looked for, at any append.
-        stream_id = wanted.append.stream_id
-        event, actual = self.event_at(stream_id, expected), 0
-        if event is None:
-            actual = self._look_at_last(wanted)
-            if actual >= expected and not wanted.seen:
-                # Later ones are there: it was deleted, written between the two reads, or is becoming visible.
-                # That's waited for, as by every read of a stream.
-                event = next(self.read_stream(stream_id, from_version=expected, limit=1), None)
+        event = self.event_at(wanted.append.stream_id, expected) or self._find_unseen(wanted, expected)
         if event is not None:
             wanted.head = event.head
             wanted.look_at(event)
-        elif wanted.seen:
-            return
-        elif actual >= expected:
-            raise StreamGap(stream_id=stream_id, first_missing=expected, last_missing=expected)
-        else:
+
+    def _find_unseen(self, wanted: Wanted, expected: int) -> Event | None:
+        """Read an event that wasn't there; None when the stream's last one says that the append was made."""
+        stream_id = wanted.append.stream_id
+        actual = self._look_at_last(wanted)
+        if wanted.seen:
+            return None
+        if actual < expected:
             raise ExpectedVersionAhead(stream_id=stream_id, expected=expected, actual=actual)
+        # Later ones are there: it was deleted, written between the two reads, or is becoming visible. That's
+        # waited for, as by every read of a stream.
+        event = next(self.read_stream(stream_id, from_version=expected, limit=1), None)
+        if event is None:
+            raise StreamGap(stream_id=stream_id, first_missing=expected, last_missing=expected)
+        return event
 
     def _find_last(self, wanted: Wanted) -> None:
         stream_id = wanted.append.stream_id
