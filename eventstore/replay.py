@@ -284,7 +284,7 @@ class ReplayStep:
             paced_until_us=_paced_until_us(replay, sent=sending.sent, now_us=now_us),
             # Only a position that moves is progress: else one bad stream would have the others sent for ever.
             failed_steps=0 if is_progress else replay.failed_steps,
-            reason="" if is_progress else replay.reason,
+            reason="",  # of a step that fails, `_end_step` stores it
         )
 
     def _end_step(self, page: _Taken) -> NextStep:

@@ -49,7 +49,7 @@ class ReplayQueue:
     ) -> None:
         check_port(store, ReplayStore, "store")
         check_port(engine, ReplayEngine, "engine")
-        check_whole(at_once, "at_once", least=1, most=REPLAYS_AT_ONCE_MAX)
+        check_whole(at_once, "at_once", most=REPLAYS_AT_ONCE_MAX)
         check_functions(clock_us=clock_us)
         self._store = store
         self._engine = engine

@@ -125,6 +125,7 @@ class Job:
         self.events = MemoryEventStore(clock_us=self.clock, settling_s=settling_s)
         self.consumer = Consumer()
         self.pauses_s: list[float] = []
+        self.jitter = 1.0
         self.store: ReplayStore = replays or MemoryReplays()
         self.engine = Engine(self.clock, self.take)
         self.queue = ReplayQueue(store=self.store, engine=self.engine, at_once=at_once, clock_us=self.clock)
@@ -145,7 +146,7 @@ class Job:
             target=self._target,
             entry_format=EntryFormat(source="shop", api_url="https://api.example.com"),
             clock_us=self.clock,
-            jitter=lambda: 1.0,
+            jitter=lambda: self.jitter,
             sleep=self.pauses_s.append,
         )
         return step.take(replay_id, **options)  # type: ignore[arg-type]

@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventstore import ANY, NewEvent
+from eventstore.publish import Refusal
+from eventstore.replay_calls import Sending
 from tests.replays.jobs import Consumer, Job
 
 
@@ -90,3 +92,19 @@ def test_calls_are_the_fewest_there_can_be(data: st.DataObject, lengths: list[in
         append(job, f"s-{stream}")
     calls = streams_of_calls(job)
     assert len(calls) == max(ceil(sum(lengths) / most), *lengths)
+
+
+def test_last_refusal_is_of_what_was_not_taken_since() -> None:
+    job = Job(settling_s=0)
+    for stream_id in "ab":
+        append(job, stream_id)
+    job.run()
+    a, b = job.consumer.taken
+    sending = Sending([a, b], Consumer())
+    for entry, reason in ((a, "first"), (b, "second"), (a, "third")):
+        sending.refuse(entry, Refusal(reason, permanent=False))
+    assert sending.last_refusal == "event 1 of stream 'a' was not taken: third"
+    sending.finish(a)
+    assert sending.last_refusal == "event 1 of stream 'b' was not taken: second"
+    sending.finish(b)
+    assert sending.last_refusal == ""

@@ -129,8 +129,9 @@ def test_other_bound_holds_from_the_next_look(at_once: int, more: int) -> None:
 
 @pytest.mark.parametrize("at_once", [0, REPLAYS_AT_ONCE_MAX + 1, 1.0, "2"])
 def test_bound_that_can_not_be_one_is_refused(at_once: Any) -> None:
-    with pytest.raises(InvalidLimit, match="at_once"):
+    with pytest.raises(InvalidLimit) as caught:
         Job(at_once=at_once)
+    assert caught.value.field == "at_once"
 
 
 @pytest.mark.parametrize("steps", [0, 1])
@@ -150,6 +151,32 @@ def test_replay_whose_execution_was_lost_gets_a_new_run_in_its_place(steps: int)
     job.engine.run()
     assert statuses(job, replays) == ["completed"] * 2
     assert job.consumer.addresses == [("s", 1), ("s", 2)] * 2
+
+
+def test_replay_is_lost_when_nothing_was_stored_since_its_last_claim() -> None:
+    job = Job(at_once=1)
+    (replay,) = started(job, 1)
+    job.engine.run(most_steps=1)
+    job.clock.move(timedelta(seconds=100))
+    job.consumer.before_call = die
+    with pytest.raises(Killed):
+        job.take(replay.replay_id, run=1, steps=2, remaining_time_s=lambda: 150.0)
+    job.engine.waiting.clear()
+    for run in (2, 3):
+        job.clock.move(timedelta(seconds=REPLAY_SILENT_S))
+        job.queue.start_next()
+        assert begun(job) == []
+        job.clock.move(timedelta(microseconds=1))
+        job.queue.start_next()
+        job.queue.start_next()
+        assert list(job.engine.waiting) == [(replay.replay_id, run)]
+        lost = job.replays.get(replay.replay_id)
+        assert (lost.status, lost.run, lost.updated_us) == ("queued", run, job.clock())
+        job.engine.waiting.clear()
+
+
+def die() -> None:
+    raise Killed
 
 
 def test_replay_that_waits_long_before_its_turn_is_not_taken_for_lost() -> None:

@@ -448,6 +448,23 @@ def test_refused_event_is_tried_again_after_growing_pauses() -> None:
     assert job.pauses_s == [0.1, 0.2, 0.4, 0.8]
 
 
+def test_pause_between_tries_is_shortened_by_chance() -> None:
+    job, replay = started(1)
+    job.jitter = 0.25
+    job.consumer.refuses = lambda _entry: PASSING
+    take(job, replay)
+    assert job.pauses_s == [0.025, 0.05, 0.1, 0.2]
+
+
+def test_step_that_fails_behind_progress_is_the_first_that_fails() -> None:
+    job, replay = started(2)
+    job.consumer.refuses = lambda entry: PASSING if entry.event_id == 2 else None
+    following = take(job, replay)
+    stored = job.replays.get(replay.replay_id)
+    assert (following.action, following.wait_s, following.sent) == ("wait", 2, 1)
+    assert (stored.failed_steps, stored.sent) == (1, 1)
+
+
 def test_refusal_for_good_decides_beside_one_that_may_pass() -> None:
     job, replay = started(1, streams=2)
     permanent = Refusal("Malformed", permanent=True)
