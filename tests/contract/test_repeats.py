@@ -382,7 +382,7 @@ def test_transaction_that_dynamodb_counts_as_larger_than_we_do_is_too_large_all_
     with pytest.raises(TransactionTooLarge) as caught:
         store.transact([Append(f"s{n}", events, 0) for n in range(streams)])
 
-    assert caught.value.limit_bytes == TRANSACTION_MAX_BYTES
+    assert (caught.value.field, caught.value.limit_bytes) == ("events", TRANSACTION_MAX_BYTES)
     assert store.head("s0").version == 0
 
 

@@ -372,6 +372,27 @@ def test_refusal_for_its_size_alone_is_said_as_such_or_as_unavailable(
             READS[name](either)
 
 
+def test_item_that_only_a_transactions_reasons_call_too_large_is_said_so(
+    either: Adapters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = {
+        "__type": "x#TransactionCanceledException",
+        "message": "Transaction cancelled, please refer cancellation reasons for specific reasons",
+        "CancellationReasons": [
+            {"Code": "None"},
+            {"Code": "ValidationError", "Message": "Item size has exceeded the maximum allowed size"},
+        ],
+    }
+
+    def refuse(request: Any) -> AWSResponse:
+        return as_of_an_empty_store(request) or answer(request, 400, body)
+
+    monkeypatch.setattr(either.client._endpoint.http_session, "send", refuse)
+
+    with pytest.raises(EventTooLarge):
+        WRITES["append several"](either)
+
+
 @pytest.mark.parametrize(
     "error",
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -155,3 +156,30 @@ def test_item_without_a_timestamp_is_left_out(table: Table, attributes: dict[str
     table.put_odd("1", **attributes)
     table.put_odd("2", Timestamp={"N": "7"})
     assert table.store.read_times([("odd", 1), ("odd", 2)]) == {("odd", 2): 7}
+
+
+# --- what an item says of when events were written ----------------------------------------------------------
+
+
+def test_item_says_when_the_event_before_it_was_written_but_for_the_first(table: Table) -> None:
+    first = table.store.append("s", [NewEvent.of("E")] * 3, expected=0)
+    table.store.append("s", [NewEvent.of("E")], expected=first.head)
+    table.store.append("s", [NewEvent.of("E")], expected=4)
+    items = {int(item["EventId"]["N"]): item for item in table.items() if item["StreamId"]["S"] == "s"}
+    assert "PreviousAt" not in items[1]
+    assert [items[n]["PreviousAt"] for n in (2, 3, 4, 5)] == [items[n]["Timestamp"] for n in (1, 2, 3, 4)]
+
+
+def test_item_of_a_clock_that_is_ahead_says_when_it_was_written(table: Table) -> None:
+    ahead = DynamoDBEventStore(
+        client=table.client,
+        table_name=table.name,
+        clock_us=lambda: time.time_ns() // 1_000 + 60_000_000,
+        clock_tolerance_s=90.0,
+        settling_s=300.0,
+    )
+    ahead.head("s")
+    (event,) = ahead.append("s", [NewEvent.of("E")], expected=0).events
+    assert event.written_us is not None
+    assert 30_000_000 < event.timestamp_us - event.written_us < 90_000_000
+    assert ahead.read_times([("s", 1)]) == {("s", 1): event.written_us}
