@@ -163,6 +163,7 @@ def test_item_without_a_timestamp_is_left_out(table: Table, attributes: dict[str
 
 def test_item_says_when_the_event_before_it_was_written_but_for_the_first(table: Table) -> None:
     first = table.store.append("s", [NewEvent.of("E")] * 3, expected=0)
+    assert first.stream_id == "s"
     table.store.append("s", [NewEvent.of("E")], expected=first.head)
     table.store.append("s", [NewEvent.of("E")], expected=4)
     items = {int(item["EventId"]["N"]): item for item in table.items() if item["StreamId"]["S"] == "s"}
