@@ -260,6 +260,14 @@ SUBSCRIPTION_PAGE_MAX_ENTRIES: Final = 10_000
 handles nothing, keeps no lease and sees no `stop`. So many mostly fill one query (DynamoDB: 1 MB); more would
 save nothing."""
 
+SUBSCRIPTION_CONCURRENCY_MAX: Final = 256
+"""Calls of its handler that a worker has at work at a time, each in a thread of its own. More would wait for
+one interpreter; take more workers in processes of their own."""
+
+SUBSCRIPTION_LOOK_AHEAD: Final = 8
+"""Events for each such call that a worker looks at, to find so many streams: what may be handled again beside
+`checkpoint_events` when it dies."""
+
 WARM_UP_MAX_BLOCKS: Final = 1_000
 """Blocks before the checkpoint that a worker reads again when it takes a tranche: up to 64 MB, which is 64
 queries (DynamoDB: 1 MB each), while it keeps no lease either."""

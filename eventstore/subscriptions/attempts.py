@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -47,6 +48,17 @@ class Behind:
     last: int
 
 
+@dataclass(frozen=True, slots=True)
+class Called:
+    """What came of one call of a handler."""
+
+    outcome: Done | Behind | None
+    error: BaseException | None = None
+    """What it has raised, where there's no outcome."""
+    is_failure: bool = False
+    """The error is about the event: not one that ends the worker, nor one about the handler."""
+
+
 class Attempts:
     """Calls a handler, again after it has raised.
 
@@ -76,7 +88,7 @@ class Attempts:
         self._jitter = jitter
         # A worker keeps its leases between events and pauses: no pause may be longer than what they last.
         self._longest_s = min(_BACKOFF_MAX_S, terms.lease_s / 6)
-        self._may_have_done: tuple[str, int] | None = None
+        self._may_have_done: OrderedDict[tuple[str, int], None] = OrderedDict()
 
     def make(
         self,
@@ -85,6 +97,7 @@ class Attempts:
         after: int,
         keep: Callable[[], bool],
         beside: Callable[[], AbstractContextManager[object]] = nullcontext,
+        ahead: Callable[[], Called | None] = lambda: None,
     ) -> Done | Failure | Behind:
         """Try an event until it's handled, or return why it isn't.
 
@@ -92,6 +105,7 @@ class Attempts:
             after: see `HandlerCall`.
             keep: asked after each pause; False ends the attempts.
             beside: what is around each call of the handler.
+            ahead: waits for the first call, if that has begun before; None if it hasn't.
 
         Raises:
             TransientError: what the handler needs is away (`Terms.transient`): the event hasn't failed.
@@ -100,44 +114,64 @@ class Attempts:
         """
         failure = Failure("")
         for attempt in range(1, self._terms.max_tries + 1):
-            call = HandlerCall((event.stream_id, event.event_id), self._parks_alone, after)
-            try:
-                done = self._handled(event, call, beside)
-                return done if call.behind is None else Behind(call.behind)
-            except BaseException as error:
-                # Whatever the handler makes of it: it's no failure of the event.
-                if call.behind is not None and isinstance(error, Exception):
-                    return Behind(call.behind)
-                if call.is_out_of_order or not _is_failure(error):
-                    raise
-                failure = self._failure(event, error)
-                _LOGGER.info("event %s of %s failed: %s", event.event_id, event.stream_id, failure.reason)
+            with beside():
+                called = ahead() if attempt == 1 else None
+                if called is None:
+                    called = self.call(event, after=after, is_first=self.is_first(event))
+            if called.outcome is not None:
+                return called.outcome
+            assert called.error is not None
+            if not called.is_failure:
+                raise called.error
+            failure = self._failure(event, called.error)
+            _LOGGER.info("event %s of %s failed: %s", event.event_id, event.stream_id, failure.reason)
             if attempt < self._terms.max_tries:
                 self.pause(attempt)
                 if not keep():
                     break
         return failure
 
+    def is_first(self, event: Event) -> bool:
+        """Tell whether no call of this worker can have done the event lately; the next one can."""
+        address = event.stream_id, event.event_id
+        is_first = address not in self._may_have_done
+        self._may_have_done[address] = None
+        self._may_have_done.move_to_end(address)
+        while len(self._may_have_done) > max(1, self._terms.look_ahead):
+            self._may_have_done.popitem(last=False)
+        return is_first
+
+    def call(self, event: Event, *, after: int, is_first: bool) -> Called:
+        """Call the handler once; in any thread, of which a copy of the context is this call's own.
+
+        Args:
+            after: see `HandlerCall`.
+            is_first: see `is_first`.
+        """
+        call = HandlerCall((event.stream_id, event.event_id), self._parks_alone, after)
+        try:
+            self._handle(event, call)
+        except BaseException as error:  # noqa: BLE001 - raised by `make`, when it's the event's turn
+            # Whatever the handler makes of it: it's no failure of the event.
+            if call.behind is not None and isinstance(error, Exception):
+                return Called(Behind(call.behind))
+            return Called(None, error, is_failure=not call.is_out_of_order and _is_failure(error))
+        return Called(Done(is_first and call.is_repeated) if call.behind is None else Behind(call.behind))
+
     def pause(self, attempt: int) -> None:
         """Wait behind so many attempts that failed in a row: 0.1, 0.2, 0.4 ... 5 s at most."""
         self._sleep(min(self._longest_s, 0.1 * 2.0 ** min(attempt - 1, 10)) * self._jitter())
 
-    def _handled(
-        self, event: Event, call: HandlerCall, beside: Callable[[], AbstractContextManager[object]]
-    ) -> Done:
-        address = call.address
-        is_first, self._may_have_done = self._may_have_done != address, address
+    def _handle(self, event: Event, call: HandlerCall) -> None:
         token = CALL.set(call)
         try:
-            with beside():
-                result = self._handler(event)
+            result = self._handler(event)
         finally:
             CALL.reset(token)
             if call.is_out_of_order:  # whatever the handler makes of it
                 raise parked_alone()
         at = f"event {event.event_id} of stream {event.stream_id!r}"
         check_finished(result, "handler", function=self._handler, at=at)
-        return Done(is_first and call.is_repeated)
 
     def _failure(self, event: Event, error: BaseException) -> Failure:
         """Return an error as the event's failure; one that passes is raised."""

@@ -10,13 +10,14 @@ from typing import Final, assert_never
 from eventstore.errors import HandlerFailed, MalformedItem, TransientError
 from eventstore.events import Event
 from eventstore.log import ClosedBlocks
-from eventstore.subscriptions.attempts import Attempts, Behind, Done, Failure, is_interrupt
+from eventstore.subscriptions.attempts import Attempts, Behind, Called, Done, Failure, is_interrupt
 from eventstore.subscriptions.checkpoints import ParkedEvent
 from eventstore.subscriptions.held import Held
 from eventstore.subscriptions.keeper import Keeper
 from eventstore.subscriptions.membership import Membership
 from eventstore.subscriptions.missing import MissingEvents
 from eventstore.subscriptions.terms import OnFailure, Terms
+from eventstore.subscriptions.tranche_reader import Turn
 
 _LOGGER: Final = logging.getLogger("eventstore.subscriptions")
 
@@ -70,14 +71,34 @@ class Handling:
         self._is_repetition_told = False
         self.counts = Counts()
 
-    def handle(self, tranche: int, held: Held, event: Event | MalformedItem, *, after: int) -> bool:
+    def handle(
+        self,
+        tranche: int,
+        held: Held,
+        event: Event | MalformedItem,
+        *,
+        after: int,
+        ahead: Callable[[], Called | None] = lambda: None,
+    ) -> bool:
         """Handle an event, or decide what becomes of it; False when it's left for the next owner or run.
 
         Args:
             after: all events of its stream behind this EventId are handled, or not asked for.
+            ahead: waits for its first call, if that has begun before.
         """
         # Parked is not handled: a projection has to have taken it meanwhile.
-        return self._handle(tranche, held, event, max(after, held.parked.get(event.stream_id, 0)))
+        behind = max(after, held.parked.get(event.stream_id, 0))
+        return self._handle(tranche, held, event, behind, ahead=ahead)
+
+    def after(self, held: Held, turn: Turn) -> int | None:
+        """Tell for a call before an event's turn what `HandlerCall.after` is; None when it has to wait.
+
+        It waits while a worker may have died of this event or one before it: then it's stored as begun first.
+        """
+        event = turn.event
+        if event is None or held.suspects or held.ended or event.stream_id in held.blocked:
+            return None
+        return max(turn.after, held.parked.get(event.stream_id, 0))
 
     def pass_closed(self, closed: ClosedBlocks) -> None:
         """Count blocks that were lost, and say so."""
@@ -91,7 +112,15 @@ class Handling:
             closed.tranche,
         )
 
-    def _handle(self, tranche: int, held: Held, event: Event | MalformedItem, after: int) -> bool:
+    def _handle(
+        self,
+        tranche: int,
+        held: Held,
+        event: Event | MalformedItem,
+        after: int,
+        *,
+        ahead: Callable[[], Called | None] = lambda: None,
+    ) -> bool:
         first, last = held.blocked.get(event.stream_id, (event.event_id, 0))
         if event.event_id > first:
             failure = Failure(f"behind event {first} of its stream, which is parked")
@@ -102,7 +131,7 @@ class Handling:
             del held.blocked[event.stream_id]
         outcome: Done | Failure | Behind | None = Failure(str(event))
         if isinstance(event, Event):
-            outcome = self._try(tranche, held, event, after)
+            outcome = self._try(tranche, held, event, after, ahead=ahead)
         if outcome is None:
             return False
         if isinstance(outcome, Behind):
@@ -124,7 +153,9 @@ class Handling:
                 return False
         return self._handle(tranche, held, event, last)
 
-    def _try(self, tranche: int, held: Held, event: Event, after: int) -> Done | Failure | Behind | None:
+    def _try(
+        self, tranche: int, held: Held, event: Event, after: int, *, ahead: Callable[[], Called | None]
+    ) -> Done | Failure | Behind | None:
         """Give an event to the handler; None when its lease is lost, and it wasn't."""
         earlier = held.starts_of(event)
         if earlier >= self._terms.max_starts:
@@ -141,6 +172,7 @@ class Handling:
                 after=after,
                 keep=lambda: self._still_holds(tranche, held),
                 beside=self._keeper.beside,
+                ahead=ahead,
             )
         except BaseException as error:
             if isinstance(error, Exception) or is_interrupt(error):

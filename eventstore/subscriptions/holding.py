@@ -72,7 +72,7 @@ class Holding:
                     now=self._monotonic(),
                     blocked=self._blocked(tranche),
                     is_taken_over=tranche in self.membership.taken_over,
-                    suspects=self._terms.checkpoint_events,
+                    suspects=self._terms.checkpoint_events + self._terms.look_ahead,
                 )
 
     def still_holds(self, tranche: int, held: Held) -> bool:

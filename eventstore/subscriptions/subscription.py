@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection
+from contextlib import closing
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from eventstore.arguments import check_functions, check_is, check_port
-from eventstore.errors import InvalidSubscription, MalformedItem, TransientError, WorkerRunning
-from eventstore.events import Event
+from eventstore.errors import InvalidSubscription, TransientError, WorkerRunning
 from eventstore.log import EventLog
+from eventstore.subscriptions.ahead import Ahead, Waiting
 from eventstore.subscriptions.attempts import Attempts
 from eventstore.subscriptions.checkpoints import Checkpoints
 from eventstore.subscriptions.handling import Counts, Handling
@@ -25,8 +27,8 @@ from eventstore.subscriptions.retry import Retried, retry
 from eventstore.subscriptions.start import From, check_names, check_start, check_streams
 from eventstore.subscriptions.stop import Stop
 from eventstore.subscriptions.terms import Handler, OnFailure, Terms, check_subscription_name, check_worker_id
-from eventstore.subscriptions.tranche_reader import EventBodies, TrancheReader
-from eventstore.subscriptions.turns import Turn
+from eventstore.subscriptions.tranche_reader import EventBodies, TrancheReader, Turn
+from eventstore.subscriptions.turns import OneAtATime
 from eventstore.synchronous import check_finished, check_synchronous
 
 _LOGGER: Final = logging.getLogger("eventstore.subscriptions")
@@ -87,7 +89,7 @@ class Subscription:
         self._on_failure = on_failure
         self._terms = terms
         self._stop = Stop()
-        self._turn = Turn(lambda: WorkerRunning(subscription=self.name, worker=self.worker))
+        self._turn = OneAtATime(lambda: WorkerRunning(subscription=self.name, worker=self.worker))
         self._sleep = sleep or self._stop.pause
         self._attempts = Attempts(
             self.name, handler, terms=terms, on_failure=on_failure, sleep=self._sleep, jitter=jitter
@@ -111,6 +113,13 @@ class Subscription:
             most_s=self._terms.call_s,
             monotonic=monotonic,
             has_thread=monotonic is time.monotonic,
+        )
+        self._ahead = Ahead(
+            self._attempts,
+            concurrency=terms.concurrency,
+            look_ahead=terms.look_ahead,
+            beside=self._keeper.beside,
+            has_threads=monotonic is time.monotonic,
         )
         self._handling = Handling(
             self.name,
@@ -243,6 +252,7 @@ class Subscription:
             self._holding.forget()
         finally:
             self._keeper.end()
+            self._ahead.end()
             self._stop.forget()
 
     def retry_parked(self) -> Retried:
@@ -273,19 +283,25 @@ class Subscription:
         moved = 0
         # Kept only when its page was read to the end: after anything else it begins anew, at the place.
         reader, held.reader = held.reader or self._reader(tranche, held), None
-        for turn in reader.read():
-            if not self._still_holds(tranche, held):
-                return moved
-            if turn.event is not None and not self._handle(tranche, held, turn.event, turn.after):
-                return moved
-            held.unstored += turn.event is not None
-            if turn.closed:
-                self._handling.pass_closed(turn.closed)
-            if turn.place is not None:
-                held.move(turn.place, turn.horizon_us)
-                moved += turn.closed is None
-            if not self._holding.store_if_due(tranche, held):
-                return moved
+
+        def after(turn: Turn) -> int | None:
+            return None if self._stop.is_asked() else self._handling.after(held, turn)
+
+        with closing(self._ahead.turns(reader.read(), after)) as turns:
+            for waiting in turns:
+                turn = waiting.turn
+                if not self._still_holds(tranche, held, is_begun=waiting.call is not None):
+                    return moved
+                if turn.event is not None and not self._handle(tranche, held, waiting, after):
+                    return moved
+                held.unstored += turn.event is not None
+                if turn.closed:
+                    self._handling.pass_closed(turn.closed)
+                if turn.place is not None:
+                    held.move(turn.place, turn.horizon_us)
+                    moved += turn.closed is None
+                if not self._holding.store_if_due(tranche, held):
+                    return moved
         held.reader = reader
         return moved
 
@@ -302,11 +318,16 @@ class Subscription:
             terms=self._terms,
         )
 
-    def _handle(self, tranche: int, held: Held, event: Event | MalformedItem, after: int) -> bool:
-        return self._handling.handle(tranche, held, event, after=after)
+    def _handle(
+        self, tranche: int, held: Held, waiting: Waiting, after: Callable[[Turn], int | None]
+    ) -> bool:
+        turn, ahead = waiting.turn, partial(self._ahead.result, waiting, after)
+        assert turn.event is not None
+        return self._handling.handle(tranche, held, turn.event, after=turn.after, ahead=ahead)
 
-    def _still_holds(self, tranche: int, held: Held) -> bool:
-        return self._holding.still_holds(tranche, held) and not self._stop.is_asked()
+    def _still_holds(self, tranche: int, held: Held, *, is_begun: bool = False) -> bool:
+        """Tell whether to go on; what has begun before its turn is done with, also when `stop` was called."""
+        return self._holding.still_holds(tranche, held) and (is_begun or not self._stop.is_asked())
 
 
 def _is_over(until: Callable[[], bool]) -> bool:

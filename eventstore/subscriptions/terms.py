@@ -10,7 +10,12 @@ from typing import Final
 from eventstore.arguments import check_number, check_text, check_whole, shown
 from eventstore.errors import InvalidArgument, InvalidLimit, InvalidSubscription, InvalidSubscriptionName
 from eventstore.events import Event
-from eventstore.limits import SUBSCRIPTION_PAGE_MAX_ENTRIES, WARM_UP_MAX_BLOCKS
+from eventstore.limits import (
+    SUBSCRIPTION_CONCURRENCY_MAX,
+    SUBSCRIPTION_LOOK_AHEAD,
+    SUBSCRIPTION_PAGE_MAX_ENTRIES,
+    WARM_UP_MAX_BLOCKS,
+)
 from eventstore.subscriptions.transient import is_transient
 from eventstore.synchronous import check_synchronous
 
@@ -20,7 +25,11 @@ Handler = Callable[[Event], object]
 SUBSCRIPTION_NAME_MAX_CHARS: Final = 200
 WORKER_ID_MAX_CHARS: Final = 200
 LEASE_MIN_S: Final = 0.1
-_MOST: Final = {"page_entries": SUBSCRIPTION_PAGE_MAX_ENTRIES, "warm_up_blocks": WARM_UP_MAX_BLOCKS}
+_MOST: Final = {
+    "concurrency": SUBSCRIPTION_CONCURRENCY_MAX,
+    "page_entries": SUBSCRIPTION_PAGE_MAX_ENTRIES,
+    "warm_up_blocks": WARM_UP_MAX_BLOCKS,
+}
 
 
 class OnFailure(Enum):
@@ -50,6 +59,11 @@ class Terms:
     call_s: float = 300.0
     """One call of the handler may take so long: its worker's leases are renewed meanwhile. A longer one loses
     them, and counts as a worker that ended within its event; see `max_starts`."""
+    concurrency: int = 1
+    """Events that are at work at a time in a worker, each of another stream and in a thread of its own; one
+    more while one is tried again. Above 1 the handler has to be safe for threads. At most 256
+    (`limits.SUBSCRIPTION_CONCURRENCY_MAX`). When a worker dies, up to 8 events for each are handled again
+    beside those since the checkpoint (`limits.SUBSCRIPTION_LOOK_AHEAD`)."""
     checkpoint_events: int = 100
     """Store a checkpoint after so many events ..."""
     checkpoint_s: float = 5.0
@@ -87,6 +101,11 @@ class Terms:
                 check_whole(value, name, most=_MOST.get(name))
         if self.lease_s < LEASE_MIN_S:
             raise InvalidLimit("lease_s", f"is {self.lease_s}; it has to be at least {LEASE_MIN_S}")
+
+    @property
+    def look_ahead(self) -> int:
+        """How many events are looked at to find some that can be handled side by side."""
+        return SUBSCRIPTION_LOOK_AHEAD * self.concurrency if self.concurrency > 1 else 0
 
 
 def check_subscription_name(name: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
-class Turn:
+class OneAtATime:
     """Lets one call in; a second beside it, or out of it, is refused and not kept waiting.
 
     In a forked child the parent's doesn't count.

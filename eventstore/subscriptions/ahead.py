@@ -1,0 +1,140 @@
+"""Calls of a handler that begin before their turn: events of different streams side by side.
+
+Of each stream one event is at work at a time, in order; behind one that wasn't handled at once the rest of
+its stream waits. What came of a call is looked at in the log's order, by the worker alone, so checkpoints,
+counts of starts and parked events are as if all went one after the other.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
+from contextvars import copy_context
+from dataclasses import dataclass
+
+from eventstore.events import Event
+from eventstore.subscriptions.attempts import Attempts, Called, Done
+from eventstore.subscriptions.tranche_reader import Turn
+
+
+@dataclass(slots=True, eq=False)
+class Waiting:
+    """A turn that waits for those before it, with the call of its event if that has begun."""
+
+    turn: Turn
+    call: Future[Called] | None = None
+
+    @property
+    def is_handled(self) -> bool:
+        """Whether its call is over and has handled the event."""
+        return bool(self.call and self.call.done() and isinstance(self.call.result().outcome, Done))
+
+
+class Ahead:
+    """Begins calls ahead; not for several threads at once.
+
+    Args:
+        attempts: calls the handler.
+        concurrency: so many calls at a time; with 1 nothing begins before its turn.
+        look_ahead: so many turns are looked at.
+        beside: what is around the wait for calls whose outcome isn't looked at any more.
+        has_threads: without them a call is made, whole, where it would begin.
+    """
+
+    def __init__(
+        self,
+        attempts: Attempts,
+        *,
+        concurrency: int,
+        look_ahead: int,
+        beside: Callable[[], AbstractContextManager[object]],
+        has_threads: bool,
+    ) -> None:
+        self._attempts = attempts
+        self._concurrency = concurrency
+        self._look_ahead = look_ahead
+        self._beside = beside
+        self._has_threads = has_threads
+        self._window: deque[Waiting] = deque()
+        self._pool: ThreadPoolExecutor | None = None
+        self._process = os.getpid()
+
+    def turns(
+        self, turns: Iterator[Turn], after: Callable[[Turn], int | None]
+    ) -> Generator[Waiting, None, None]:
+        """Yield each turn when those before it are done with; close this when that isn't gone on with.
+
+        Args:
+            after: all events of the turn's stream behind this EventId are handled, or not asked for; None
+                for an event that isn't to begin before its turn.
+        """
+        window = self._window = deque()
+        try:
+            while self._fill(window, turns):
+                if self._concurrency > 1:
+                    self._begin(window, after)
+                yield window[0]
+                window.popleft()
+        finally:
+            at_work = [one.call for one in window if one.call and not one.call.done()]
+            if at_work:  # nobody else is to get these events meanwhile
+                with self._beside():
+                    wait(at_work)
+            self._window = deque()
+
+    def result(self, waiting: Waiting, after: Callable[[Turn], int | None]) -> Called | None:
+        """Wait for the call of the event whose turn it is, and begin others meanwhile; None for no call."""
+        while waiting.call and not waiting.call.done():
+            at_work = [one.call for one in self._window if one.call and not one.call.done()]
+            wait(at_work, return_when=FIRST_COMPLETED)
+            self._begin(self._window, after)
+        return waiting.call.result() if waiting.call else None
+
+    def end(self) -> None:
+        """End the threads; a later call begins others."""
+        if self._pool and self._process == os.getpid():
+            self._pool.shutdown(wait=False)
+        self._pool = None
+
+    def _fill(self, window: deque[Waiting], turns: Iterator[Turn]) -> bool:
+        most = self._look_ahead if self._concurrency > 1 else 1
+        while len(window) < most:
+            turn = next(turns, None)
+            if turn is None:
+                break
+            window.append(Waiting(turn))
+        return bool(window)
+
+    def _begin(self, window: deque[Waiting], after: Callable[[Turn], int | None]) -> None:
+        """Begin the first event of each stream in whose way no other is."""
+        busy: set[str] = set()
+        at_work = sum(one.call is not None and not one.call.done() for one in window)
+        for one in window:
+            event = one.turn.event
+            if event is None:
+                continue
+            if one.call is None and isinstance(event, Event) and event.stream_id not in busy:
+                if at_work == self._concurrency:
+                    return
+                behind = after(one.turn)
+                if behind is not None:
+                    one.call = self._call(event, behind)
+                    at_work += not one.call.done()
+            if not one.is_handled:
+                busy.add(event.stream_id)
+
+    def _call(self, event: Event, after: int) -> Future[Called]:
+        is_first = self._attempts.is_first(event)
+        if not self._has_threads:
+            made: Future[Called] = Future()
+            made.set_result(self._attempts.call(event, after=after, is_first=is_first))
+            return made
+        if self._process != os.getpid():  # a fork takes no threads along
+            self._pool, self._process = None, os.getpid()
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._concurrency, thread_name_prefix="eventstore-handler")
+        run = copy_context().run
+        return self._pool.submit(run, self._attempts.call, event, after=after, is_first=is_first)
