@@ -61,6 +61,7 @@ def ladder(workload: Workload, capacity: Capacity, *, assumed: Assumptions, quot
         *_of_the_stream(workload, capacity, assumed, quotas),
         *_of_the_bus(workload, quotas),
         *_of_lambda_and_api(workload, capacity, quotas),
+        *_of_subscriptions(workload, assumed),
         *_of_one_stream(workload, assumed, quotas),
     ]
     reachable = (limit for limit in found if isfinite(limit.events_per_second))
@@ -136,7 +137,10 @@ def _of_dynamodb(w: Workload, capacity: Capacity, quotas: Quotas) -> Iterator[Li
                 used=reads,
                 unit="RCU/s",
                 source=_source("table_read_units"),
-                remedy="have the quota raised (Service Quotas: table-level read throughput)",
+                remedy=(
+                    "have the quota raised (Service Quotas: table-level read throughput); each subscription "
+                    "reads every event asked for: let one feed several read models"
+                ),
             )
 
 
@@ -262,6 +266,25 @@ def _of_lambda_and_api(w: Workload, capacity: Capacity, quotas: Quotas) -> Itera
             source="cdk.json",
             remedy="raise apiRequestsPerSecond; what the library does goes past it",
         )
+
+
+def _of_subscriptions(w: Workload, assumed: Assumptions) -> Iterator[Limit]:
+    if not w.subscriptions:
+        return
+    at_work = w.log_tranches * w.handler_concurrency
+    per_tranche = w.events_per_second * assumed.handler_ms / 1_000 / w.log_tranches
+    yield Limit(
+        name="subscription_handlers",
+        label="Subscription: its handlers",
+        events_per_second=at_work * 1_000 / assumed.handler_ms,
+        value=at_work,
+        unit="events at a time",
+        formula=(
+            f"{n(w.log_tranches)} tranches x {n(w.handler_concurrency)} x 1,000 / {n(assumed.handler_ms)} ms"
+        ),
+        source="ours (ADR 8); our duration",
+        remedy=f"Terms(concurrency={n(ceil(per_tranche))}), or faster handlers; until then they are behind",
+    )
 
 
 def _of_one_stream(w: Workload, assumed: Assumptions, quotas: Quotas) -> Iterator[Limit]:

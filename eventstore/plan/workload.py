@@ -53,6 +53,13 @@ class Workload:
     subscriptions: float = parameter(
         1, "subscriptions that follow the log and read every event", unit="subscriptions"
     )
+    handler_concurrency: float = parameter(
+        1,
+        "events at work at a time in a subscription's worker (Terms.concurrency)",
+        unit="events",
+        low=1,
+        high=limits.SUBSCRIPTION_CONCURRENCY_MAX,
+    )
     replays_per_month: float = parameter(0, "replays a month of everything that is stored", unit="replays")
     retention_months: float = parameter(
         12, "months of events that are stored when the cost is taken", unit="months", low=0, high=1_200
@@ -163,6 +170,7 @@ class Assumptions:
     subscription_poll_s: float = parameter(
         0.5, "how often a subscription looks for news", unit="s", low=0.001, source="subscriptions.Terms"
     )
+    handler_ms: float = parameter(10, "a subscription's handler, one event", unit="ms", low=0.01)
     log_entry_bytes: float = parameter(
         82, "an event's entry in the log (stream id of 42 characters)", unit="bytes", low=1
     )

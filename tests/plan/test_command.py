@@ -23,8 +23,9 @@ def test_every_figure_is_printed_with_its_formula(capsys: pytest.CaptureFixture[
     assert "Write shards 13 shards = ceil(5,000 x ceil(1.2) / (1,000 x 80 %))" in lines
     assert "Publisher, needed at a time 11 calls = ceil(5,000 / 100 x 215 ms / 1,000)" in lines
     assert "EventBridge 3,285.00 = 3,285,000,000 events x ceil(1.7 KB / 64) x $1 / 1,000,000" in lines
-    first = next(line for line in lines if line.startswith("! 1."))
-    assert first == "! 1. at 2,000 events/s (250 % used) Table: warm throughput"
+    first, second = (line for line in lines if line.startswith(("! 1.", "! 2.")))
+    assert first == "! 1. at 400 events/s (1,250 % used) Subscription: its handlers"
+    assert second == "! 2. at 2,000 events/s (250 % used) Table: warm throughput"
 
 
 def test_readme_shows_real_lines(capsys: pytest.CaptureFixture[str]) -> None:
@@ -49,8 +50,8 @@ def test_json_holds_the_same_figures_and_the_inputs(capsys: pytest.CaptureFixtur
         "unit": "shards",
         "formula": "ceil(5,000 x ceil(1.2) / (1,000 x 80 %))",
     }
-    assert found["bottlenecks"][0]["name"] == "table_warm_throughput"
-    assert found["bottlenecks"][0]["used_percent"] == pytest.approx(250)
+    assert found["bottlenecks"][1]["name"] == "table_warm_throughput"
+    assert found["bottlenecks"][1]["used_percent"] == pytest.approx(250)
     assert found["cost"]["bus"]["value"] == pytest.approx(6_570)
     assert found["prices"]["bus_events"] == 2
     assert found["quotas"]["lambda_concurrency"] == 5_000

@@ -147,6 +147,7 @@ def test_publisher_looks_at_100_streams_with_each_request(
     ("name", "by_hand"),
     [
         ("index_partitions", 6_500),  # 13 shards x 1,000 / 2
+        ("subscription_handlers", 400),  # 4 tranches, one event of 10 ms at a time in each
         ("table_warm_throughput", 2_000),
         ("table_warm_reads", 5_454.55),  # 5,000 x 12,000 / 11,000
         ("table_write_quota", 20_000),
@@ -171,16 +172,16 @@ def test_limits_come_in_the_order_in_which_they_are_met() -> None:
     plan = plan_for(ISSUE)
     rates = [limit.events_per_second for limit in plan.limits]
     assert rates == sorted(rates)
-    assert plan.limits[0].name == "table_warm_throughput"
+    assert plan.limits[1].name == "table_warm_throughput"
     assert [limit.name for limit in plan.exceeded] == [
-        *("table_warm_throughput", "index_warm_throughput", "publisher")
+        *("subscription_handlers", "table_warm_throughput", "index_warm_throughput", "publisher")
     ]
 
 
 def test_every_limit_has_its_source_and_what_to_do() -> None:
     plan = plan_for(Workload(events_per_second=1, pages=1, api_requests_per_second=100))
-    assert len(plan.limits) == 23
-    assert len({limit.name for limit in plan.limits}) == 23
+    assert len(plan.limits) == 24
+    assert len({limit.name for limit in plan.limits}) == 24
     assert all(limit.source and limit.remedy and limit.formula and limit.unit for limit in plan.limits)
 
 
@@ -348,7 +349,9 @@ def test_a_number_out_of_its_bounds_is_refused(wrong: dict[str, float], message:
 def test_in_short_tells_the_first_limit_when_none_is_met() -> None:
     (line,) = (
         line
-        for line in in_short(plan_for(Workload(events_per_second=100, write_shards=2)))
+        for line in in_short(
+            plan_for(Workload(events_per_second=100, write_shards=2, handler_concurrency=16))
+        )
         if "events/s: " in line
     )
     assert line == (
