@@ -57,7 +57,7 @@ def _signals() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_signals")
 def test_the_documents_python_runs(scope: dict[str, Any]) -> None:
-    subscribing, waiting, projecting, passing, following = re.findall(
+    subscribing, waiting, projecting, hastening, passing, following = re.findall(
         r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL
     )
     mails = []
@@ -76,7 +76,9 @@ def test_the_documents_python_runs(scope: dict[str, Any]) -> None:
         sent.append(event)
 
     told: dict[str, Any] = {"send": send}
-    exec(waiting + passing, told)
+    exec(waiting + hastening, told)
+    assert told["terms"].concurrency == 16
+    exec(passing, told)
     told["handle"]("an event")
     assert sent == ["an event"]
     assert told["terms"].transient(ConnectionRefusedError())

@@ -52,7 +52,7 @@ DOMAIN: Final = """
 
 EVENTS_TABLE: Final = """
     eventstore: appends merge
-    eventstore.adapters.dynamodb: appending clocks compression facts items reading schema store
+    eventstore.adapters.dynamodb: appending clocks compression facts items numbers reading schema store
     eventstore.adapters.dynamodb: stream_query time_index
 """
 
@@ -66,7 +66,7 @@ BUDGETS: Final = {
         eventstore.http: append envelope explain
     """,
     "read": f"""{POWERTOOLS}{MSGSPEC}{DOMAIN}{EVENTS_TABLE}{HTTP}
-        eventstore.adapters.dynamodb: log log_items log_schema
+        eventstore.adapters.dynamodb: log log_items log_schema numbers
         eventstore: log_checks stream_paths
         eventstore.http: log read
     """,
@@ -77,7 +77,7 @@ BUDGETS: Final = {
     """,
     "index": f"""{POWERTOOLS}{DOMAIN}{EVENTS_TABLE}
         eventstore: index journal log_checks publication_order
-        eventstore.adapters.dynamodb: journal journal_schema log log_items log_schema
+        eventstore.adapters.dynamodb: journal journal_schema log log_items log_schema numbers
         eventstore.adapters.dynamodb: stream_handler stream_records
     """,
     "replay": f"""{POWERTOOLS}{DOMAIN}{EVENTS_TABLE}
