@@ -16,6 +16,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
@@ -23,12 +24,15 @@ from typing import Final, NamedTuple, Protocol
 from zlib import crc32
 
 from eventstore.arguments import check_port, check_whole, is_whole, shown
-from eventstore.errors import InvalidArgument, InvalidPosition, InvalidRange
+from eventstore.errors import InvalidArgument, InvalidPosition, InvalidRange, PositionOfAnotherLog
 from eventstore.events import Event
 from eventstore.limits import VERSION_MAX
 
-_FORMAT: Final = "1"
+_FORMAT: Final = "2"
+_FORMAT_WITHOUT_LOG_ID: Final = "1"
 _HOW: Final = "is not a position of this log; give one back exactly as a page of the log had it"
+_TOO_OLD: Final = "is of a version before 0.1.0, which didn't say of which log; read from the beginning"
+_LOG_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class BlockPosition(NamedTuple):
@@ -74,12 +78,14 @@ class LogEntry:
 
 @dataclass(frozen=True, slots=True)
 class LogPosition:
-    """A place in the log: one in each tranche; it belongs to a log of that many tranches.
+    """A place in the log: one in each tranche; it belongs to one log, and to no other.
 
     Outside of a process it's opaque text: `str(position)`, `LogPosition.parse(text)`.
     """
 
     places: tuple[BlockPosition, ...]
+    log_id: str = ""
+    """Of which log (`EventLog.log_id`); "" only for the beginning, which is the same for every log."""
 
     @classmethod
     def beginning(cls, tranches: int) -> LogPosition:
@@ -94,7 +100,7 @@ class LogPosition:
 
     def __str__(self) -> str:
         """Write it as opaque text (URL-safe); `LogPosition.parse` reads it."""
-        text = "/".join([_FORMAT, *(f"{place.block}.{place.entries}" for place in self.places)])
+        text = "/".join([_FORMAT, self.log_id, *(f"{place.block}.{place.entries}" for place in self.places)])
         return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
 
     @classmethod
@@ -106,8 +112,11 @@ class LogPosition:
         """
         try:
             raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
-            form, *places = raw.split("/")
-            position = cls(tuple(BlockPosition(*map(int, place.split("."))) for place in places))
+            form, *rest = raw.split("/")
+            if form == _FORMAT_WITHOUT_LOG_ID:
+                raise InvalidPosition(field, _TOO_OLD)
+            log_id, *places = rest
+            position = cls(tuple(BlockPosition(*map(int, place.split("."))) for place in places), log_id)
         except (binascii.Error, UnicodeError, ValueError, TypeError) as error:
             raise InvalidPosition(field, _HOW) from error
         # Decoding passes over other characters: only the comparison finds them.
@@ -116,6 +125,7 @@ class LogPosition:
             not made_here
             or not position.places
             or any(place < BEGINNING or place.entries < 0 for place in position.places)
+            or not (is_log_id(log_id) or (not log_id and set(position.places) == {BEGINNING}))
         ):
             raise InvalidPosition(field, _HOW)
         return position
@@ -133,6 +143,14 @@ class EventLog(Protocol):
             StoreUnavailable: throttled or unreachable; safe to try again.
 
         Cost (DynamoDB): 1 query and 1 RCU, once a process; until its first block is there, each time.
+        """
+        ...
+
+    @property
+    def log_id(self) -> str:
+        """What tells it from every other log, such as one that was rebuilt; "" until its first block.
+
+        Positions and checkpoints carry it, and are refused by another one. Cost and raises: as `tranches`.
         """
         ...
 
@@ -282,13 +300,14 @@ def read_log(
     Raises:
         InvalidArgument, InvalidPosition, InvalidLimit, InvalidRange: what is wrong and how to repair it.
         BlockMissing: a block is gone; whoever looks after the store closes it.
+        PositionOfAnotherLog: `after` is of another log, or of this one before it was rebuilt.
         PositionNotInLog: `after` lies behind the log's end; see `EventLog.read_tranche`.
         TranchesChanged: the log was begun with another number of tranches than it's told.
         StoreUnavailable: throttled or unreachable; safe to try again.
 
     Consistency: strong in each tranche; see `EventLog.read_tranche`, also for the cost of each tranche.
     """
-    check_port(log, EventLog, "log", only=("tranches", "read_tranche"))
+    check_port(log, EventLog, "log", only=("tranches", "log_id", "read_tranche"))
     check_whole(limit, "limit", most=VERSION_MAX)
     number = log.tranches
     if tranches is not None:
@@ -296,7 +315,9 @@ def read_log(
     # Of a log that wasn't begun yet: how many tranches it would have wasn't known then.
     if after is None or set(_places(after)) == {BEGINNING}:
         after = LogPosition.beginning(number)
-    position = after
+    elif after.log_id != log.log_id:
+        raise PositionOfAnotherLog(given=after.log_id, log_id=log.log_id)
+    position = replace(after, log_id=log.log_id)
     if len(position.places) != number:
         raise InvalidPosition("after", f"is of a log with {len(position.places)} tranches, not {number}")
     # Who is furthest behind comes first, so that a small page passes over no tranche for ever.
@@ -342,6 +363,11 @@ def tranche_of(stream_id: str, *, tranches: int) -> int:
     return crc32(stream_id.encode()) % tranches
 
 
+def is_log_id(given: object) -> bool:
+    """Tell whether something can be a log's id."""
+    return isinstance(given, str) and _LOG_ID.fullmatch(given) is not None
+
+
 def is_place(given: object) -> bool:
     """Tell whether something is a place in a tranche."""
     return isinstance(given, BlockPosition) and all(map(is_whole, given))
@@ -350,7 +376,11 @@ def is_place(given: object) -> bool:
 def _places(after: object) -> tuple[BlockPosition, ...]:
     if not isinstance(after, LogPosition):
         raise InvalidPosition("after", "has to be a LogPosition; make one of its text by LogPosition.parse")
-    if not isinstance(after.places, tuple) or not all(map(is_place, after.places)):
+    if (
+        not isinstance(after.places, tuple)
+        or not all(map(is_place, after.places))
+        or not isinstance(after.log_id, str)
+    ):
         raise InvalidPosition("after", f"is {shown(after)}; take a page's `position`")
     return after.places
 

@@ -37,7 +37,9 @@ class MemoryCheckpoints(Locked):
             kept = self._kept[subscription]
             return Group(dict(kept.leases), dict(kept.workers), kept.tranches if kept.leases else 0)
 
-    def begin(self, subscription: str, places: Sequence[BlockPosition], *, since_us: int = 0) -> None:
+    def begin(
+        self, subscription: str, places: Sequence[BlockPosition], *, since_us: int = 0, log_id: str = ""
+    ) -> None:
         """Make the free leases of a subscription; see `Checkpoints.begin`."""
         with self._lock:
             kept = self._kept[subscription]
@@ -53,6 +55,7 @@ class MemoryCheckpoints(Locked):
                     counter=0,
                     horizon_us=max(0, since_us - 1),
                     since_us=since_us,
+                    log_id=log_id,
                 )
                 kept.leases.setdefault(tranche, lease)
 

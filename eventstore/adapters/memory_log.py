@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import os
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 from eventstore.adapters.memory_locks import Locked
-from eventstore.arguments import check_whole
+from eventstore.arguments import check_functions, check_whole
 from eventstore.errors import BlockMissing, InvalidRange, PositionNotInLog
 from eventstore.events import Event
 from eventstore.limits import LOG_TRANCHES, LOG_TRANCHES_MAX
@@ -22,14 +24,19 @@ class MemoryEventLog(Locked):
 
     Args:
         tranches: how many it has, from 1 to `LOG_TRANCHES_MAX`.
+        random_bytes: chance, to be replaced in tests.
 
     Raises:
         InvalidLimit: no such number.
     """
 
-    def __init__(self, *, tranches: int = LOG_TRANCHES) -> None:
+    def __init__(
+        self, *, tranches: int = LOG_TRANCHES, random_bytes: Callable[[int], bytes] = os.urandom
+    ) -> None:
         super().__init__()
         check_whole(tranches, "tranches", most=LOG_TRANCHES_MAX)
+        check_functions(random_bytes=random_bytes)
+        self._log_id = base64.urlsafe_b64encode(random_bytes(12)).decode()
         self._blocks: list[list[tuple[LogEntry, ...] | None]] = [[] for _ in range(tranches)]
         """Of each tranche its blocks: one without entries is closed, None is lost."""
         self._newest: list[list[int]] = [[] for _ in range(tranches)]
@@ -39,6 +46,11 @@ class MemoryEventLog(Locked):
     def tranches(self) -> int:
         """How many tranches it has."""
         return len(self._blocks)
+
+    @property
+    def log_id(self) -> str:
+        """What tells it from every other log."""
+        return self._log_id
 
     def append_block(self, tranche: int, events: Sequence[Event]) -> int:
         """Put a block of entries behind the last one of a tranche; see `EventLog.append_block`."""

@@ -61,6 +61,7 @@ Each can be pickled and copied, with its text and its data.
     ├── BlockMissing                       a block of the log that is gone, though later ones are there
     ├── MalformedBlock                     a block of the log that can't be read
     ├── PositionNotInLog                   a position from before a restore of the log; nothing was read
+    ├── PositionOfAnotherLog               a position from before the log was rebuilt; nothing was read
     ├── NotPublishable                     an event that can't be put on a bus, not even by reference
     ├── TranchesChanged                    the log was begun with another number of tranches
     ├── PublicationStopped                 a batch was published only in part; the rest has to be tried again
@@ -120,6 +121,7 @@ from eventstore.errors.readers import (
     MalformedSubscriptionItem,
     NotPublishable,
     PositionNotInLog,
+    PositionOfAnotherLog,
     PublicationStopped,
     ReadModelRefused,
     SubscriptionNotFound,
@@ -191,6 +193,7 @@ __all__ = [
     "OtherVerification",
     "PartlyAppended",
     "PositionNotInLog",
+    "PositionOfAnotherLog",
     "PublicationStopped",
     "ReadModelRefused",
     "RepeatedStream",

@@ -199,6 +199,22 @@ class PositionNotInLog(EventStoreError):
         self.last_block = last_block
 
 
+class PositionOfAnotherLog(EventStoreError):
+    """A position or checkpoint is of another log: this one was rebuilt since, or is another store's.
+
+    Nothing was read or stored. `given` is that log's id, and `log_id` this one's: "" where it isn't begun.
+    """
+
+    def __init__(self, *, given: str, log_id: str) -> None:
+        super().__init__(
+            f"the position is of the log {given or '(unknown)'}, and this one is {log_id or '(not begun)'}: "
+            "it was rebuilt since, or is another store's. Drop the position and read the log again from its "
+            "beginning, or from a time; a subscription begins anew under another name"
+        )
+        self.given = given
+        self.log_id = log_id
+
+
 class TranchesChanged(EventStoreError):
     """The log was begun with another number of tranches: its order would break. Nothing was written."""
 

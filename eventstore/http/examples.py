@@ -19,6 +19,7 @@ from eventstore.errors import (
     MalformedItem,
     MalformedStoreItem,
     PositionNotInLog,
+    PositionOfAnotherLog,
     StoreFormatUnknown,
     StoreItemMissing,
     StoreUnavailable,
@@ -118,6 +119,7 @@ def errors() -> dict[type[Exception], Exception]:
         MalformedStoreItem(reason="its ReadShards is missing or no number"),
         StoreItemMissing(),
         StoreFormatUnknown(format_version=2, known=1),
+        PositionOfAnotherLog(given="W3pZQ0Jm1b8x", log_id="k2Vd9hUe7TqA"),
         PositionNotInLog(tranche=0, block=7, entries=0, last_block=2),
         BlockMissing(tranche=0, block=2, next_block=3),
         MalformedBlock(

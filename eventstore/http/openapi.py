@@ -117,6 +117,7 @@ PROBLEMS: Final[dict[str, tuple[type[Exception], ...]]] = {
         domain.InvalidLimit,
         domain.InvalidPosition,
         domain.PositionNotInLog,
+        domain.PositionOfAnotherLog,
         domain.BlockMissing,
         domain.MalformedBlock,
         domain.StoreUnavailable,

@@ -330,6 +330,14 @@ PROBLEM_TYPES: Final[dict[type[Exception], ProblemType]] = {
         "Nothing is wrong with the request: the operator has to restore the log's table. The events "
         "themselves are not touched: read them by stream, or by time.",
     ),
+    domain.PositionOfAnotherLog: ProblemType(
+        "position-of-another-log",
+        410,
+        "The position is of another log",
+        "The log was rebuilt since the position was given, so its entries stand in another order, or it's "
+        "another store's. Drop the position and read the log from its beginning; drop each entry whose "
+        "`eventId` isn't above the one up to which all of its stream is handled.",
+    ),
     domain.PositionNotInLog: ProblemType(
         "position-not-in-log",
         410,

@@ -43,6 +43,8 @@ class Lease:
     checkpoint, was never read."""
     since_us: int = 0
     """Older events aren't asked for; 0 for a subscription that began at the beginning."""
+    log_id: str = ""
+    """Of which log the place is: `EventLog.log_id`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +85,16 @@ class Checkpoints(Protocol):  # pragma: no mutate block (`check_port` would ask 
         """
         ...
 
-    def begin(self, subscription: str, places: Sequence[BlockPosition], *, since_us: int = 0) -> None:
+    def begin(
+        self, subscription: str, places: Sequence[BlockPosition], *, since_us: int = 0, log_id: str = ""
+    ) -> None:
         """Make the free leases of a subscription, one a tranche at these places; those there stay.
 
         So a lease that was deleted is made again.
 
         Args:
             since_us: kept with each new lease, whose `horizon_us` is just before it.
+            log_id: of which log the places are.
 
         Raises:
             TranchesChanged: it was begun on a log with another number of tranches.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-from eventstore.errors import SubscriptionNotFound, TranchesChanged
+from eventstore.errors import PositionOfAnotherLog, SubscriptionNotFound, TranchesChanged
 from eventstore.log import EventLog
 from eventstore.subscriptions.checkpoints import Checkpoints, Group
 from eventstore.subscriptions.held import Held
@@ -61,7 +61,8 @@ class Holding:
 
     def hold(self) -> None:
         """Begin the subscription if that's to be done, keep the leases, and hold what is new among them."""
-        # What is known of a log that isn't begun may change with its first block.
+        if not self._log.log_id:
+            return  # which log it is, and how many tranches it has, is known with its first block
         if self._begun_with != self._log.tranches:
             self._begin(self._checkpoints.read_group(self._subscription))
         self._keep_if_due()
@@ -104,6 +105,9 @@ class Holding:
         """Make the leases of tranches that have none: at the first time, and when they were deleted."""
         tranches = self._log.tranches
         missing = set(range(tranches)) - group.leases.keys()
+        for lease in group.leases.values():
+            if lease.log_id != self._log.log_id:
+                raise PositionOfAnotherLog(given=lease.log_id, log_id=self._log.log_id)
         if group.leases and group.tranches != tranches:
             raise TranchesChanged(begun_with=group.tranches, given=tranches)
         if missing:
@@ -117,7 +121,10 @@ class Holding:
                     "the beginning" if isinstance(self._from, From) else self._from.isoformat(),
                 )
             self._checkpoints.begin(
-                self._subscription, places_at(self._log, self._from), since_us=cut_us(self._from)
+                self._subscription,
+                places_at(self._log, self._from),
+                since_us=cut_us(self._from),
+                log_id=self._log.log_id,
             )
             group = self._checkpoints.read_group(self._subscription)
         self._begun_with = tranches

@@ -68,7 +68,7 @@ class Subscription:
         jitter: Callable[[], float],
     ) -> None:
         check_synchronous(handler, "handler", error=InvalidSubscription)
-        check_port(log, EventLog, "log", only=("tranches", "read_tranche"))
+        check_port(log, EventLog, "log", only=("tranches", "log_id", "read_tranche"))
         check_port(bodies, EventBodies, "bodies")
         check_port(checkpoints, Checkpoints, "checkpoints")
         check_functions(monotonic=monotonic, now_us=now_us, jitter=jitter)
@@ -160,9 +160,9 @@ class Subscription:
             InvalidSubscription: with `OnFailure.PARK`, the handler has called a `Projection`; likewise.
             WorkerRunning: it's at work, in another thread or around this call.
             WorkerIdInUse: another worker has this one's id.
-            SubscriptionNotFound, TranchesChanged, BlockMissing, MalformedBlock, PositionNotInLog: it can't be
-                read from where it is. For example its checkpoint lies behind the end of a log that was
-                restored, or a block of the log is gone.
+            SubscriptionNotFound, TranchesChanged, BlockMissing, MalformedBlock, PositionNotInLog,
+                PositionOfAnotherLog: it can't be read from where it is. For example the log was rebuilt, its
+                checkpoint lies behind the end of a log that was restored, or a block of the log is gone.
             MalformedSubscriptionItem: somebody has changed a lease, a worker's or a parked event's item; the
                 error says which one, and how to repair it. No other tranche is read in its place.
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,7 @@ from eventstore import (
     LogEntry,
     LogPosition,
     PositionNotInLog,
+    PositionOfAnotherLog,
     read_log,
 )
 from eventstore.log import tranche_of
@@ -182,7 +184,7 @@ class EventLogContract(ABC):
         with pytest.raises(InvalidPosition):
             log.read_tranche(0, after=BlockPosition(*place))
         with pytest.raises(InvalidPosition):
-            read_log(log, after=LogPosition((BlockPosition(*place),) * TRANCHES))
+            read_log(log, after=LogPosition((BlockPosition(*place),) * TRANCHES, log.log_id))
 
     def test_set_of_events_is_refused_for_it_has_no_order(self, log: EventLog) -> None:
         unordered: Any = set(logged_events(stream_in(0), 2))
@@ -216,7 +218,7 @@ class EventLogContract(ABC):
     def test_position_behind_the_end_of_one_tranche_is_refused_for_the_log(self, log: EventLog) -> None:
         for tranche in range(TRANCHES):
             log.append_block(tranche, logged_events(stream_in(tranche), 1))
-        kept = LogPosition((BlockPosition(2, 0), BlockPosition(4, 0), BlockPosition(1, 0)))
+        kept = LogPosition((BlockPosition(2, 0), BlockPosition(4, 0), BlockPosition(1, 0)), log.log_id)
 
         with pytest.raises(PositionNotInLog):
             read_log(log, after=kept)
@@ -400,9 +402,27 @@ class EventLogContract(ABC):
         assert addresses(read_log(log, after=page.position).entries) == [(stream_in(0), 1), (stream_in(0), 2)]
 
     def test_position_of_another_log_is_refused(self, log: EventLog) -> None:
-        elsewhere = LogPosition((BlockPosition(2, 0), *LogPosition.beginning(4).places))
+        log.append_block(0, logged_events(stream_in(0), 1))
+        other = self.make_log(tranches=TRANCHES)
+        other.append_block(0, logged_events(stream_in(0), 1))
+        position = read_log(other).position
+        for given in (position, LogPosition(position.places), LogPosition((BlockPosition(2, 0),) * 5, "x")):
+            with pytest.raises(PositionOfAnotherLog) as caught:
+                read_log(log, after=given)
+            assert (caught.value.given, caught.value.log_id) == (given.log_id, log.log_id)
         with pytest.raises(InvalidPosition, match=r"^after: is of a log with 5 tranches, not 3"):
-            read_log(log, after=elsewhere)
+            read_log(log, after=LogPosition((BlockPosition(2, 0),) * 5, log.log_id))
+
+    def test_log_has_an_id_of_its_own_that_stays(self, log: EventLog) -> None:
+        log.append_block(0, logged_events(stream_in(0), 1))
+        log_id = log.log_id
+        log.append_block(0, logged_events(stream_in(0), 1, first=2))
+        other = self.make_log(tranches=TRANCHES)
+        other.append_block(0, logged_events(stream_in(0), 1))
+
+        assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", log_id)
+        assert log.log_id == log_id != other.log_id
+        assert read_log(log).position.log_id == log_id
 
     def test_beginning_is_one_place_whatever_the_tranches(self, log: EventLog) -> None:
         """As it was given out before the log was begun, whose number of tranches wasn't known then."""

@@ -38,7 +38,8 @@ def test_public_names_are_pinned() -> None:
         "NotSynchronous", "TransientError", "WorkerIdInUse",
         "SubscriptionNotFound", "execute", "read_log",
         "EventUidReused", "HeadNotInStream", "PartlyAppended", "TimestampOutOfRange", "UidNotSearchable",
-        "ClockSkewed", "StreamGap", "PositionNotInLog", "UnexpectedItem", "MalformedSubscriptionItem",
+        "ClockSkewed", "StreamGap", "PositionNotInLog", "UnexpectedItem",
+        "PositionOfAnotherLog", "MalformedSubscriptionItem",
         "WorkerRunning",
     }  # fmt: skip
 

@@ -84,7 +84,9 @@ class DynamoDBCheckpoints:
                 workers[worker] = counter
         return Group(leases, workers, tranches)
 
-    def begin(self, subscription: str, places: Sequence[BlockPosition], *, since_us: int = 0) -> None:
+    def begin(
+        self, subscription: str, places: Sequence[BlockPosition], *, since_us: int = 0, log_id: str = ""
+    ) -> None:
         """Make the free leases of a subscription; see `Checkpoints.begin`."""
         for tranche, place in enumerate(places):
             item = {
@@ -96,6 +98,7 @@ class DynamoDBCheckpoints:
                 schema.COUNTER: {"N": "0"},
                 schema.HORIZON: {"N": str(max(0, since_us - 1))},
                 schema.SINCE: {"N": str(since_us)},
+                schema.LOG_ID: {"S": log_id},
             }
             try:
                 self._send(

@@ -15,18 +15,20 @@ from typing import TYPE_CHECKING, Any, Final
 from eventstore.adapters.dynamodb.log_items import (
     NO_BLOCK,
     Last,
+    LogItem,
     block_of,
     closed,
     entries_of,
     entries_text,
     is_closed,
     last_of,
-    tranches_of,
+    log_of,
 )
 from eventstore.adapters.dynamodb.log_schema import (
     BLOCK,
     BLOCK_UID,
     ENTRIES,
+    LOG_ID,
     NEWEST,
     NO_TRANCHE,
     TRANCHE,
@@ -100,22 +102,27 @@ class DynamoDBEventLog:
         """The tranches in which another writer's block was met behind the last one of our own."""
         self._there: dict[int, int] = {}
         """The highest block of each tranche that was read: the tranche never ends before it."""
-        self._begun_with: int | None = None
+        self._begun: LogItem | None = None
 
     @property
     def tranches(self) -> int:
         """How many tranches it has; see `EventLog.tranches`."""
-        if self._begun_with is None:
-            self._look()
-        return self._begun_with or self._told or LOG_TRANCHES
+        begun = self._begun or self._look()
+        return begun.tranches if begun else self._told or LOG_TRANCHES
+
+    @property
+    def log_id(self) -> str:
+        """What tells it from every other log; see `EventLog.log_id`."""
+        begun = self._begun or self._look()
+        return begun.log_id if begun else ""
 
     def append_block(self, tranche: int, events: Sequence[Event]) -> int:
         """Put a block of entries behind the last one of a tranche; see `EventLog.append_block`."""
-        number = self._begun_with or self._told or self.tranches
+        number = (self._begun.tranches if self._begun else self._told) or self.tranches
         check_block(tranche, events, tranches=number)
-        if self._begun_with is None:
+        if self._begun is None:
             self._begin(number)
-        uid = base64.urlsafe_b64encode(self._random_bytes(12)).decode()
+        uid = self._new_id()
         item: dict[str, Any] = {
             TRANCHE: {"N": str(tranche)},
             ENTRIES: {"S": entries_text(events)},
@@ -289,8 +296,8 @@ class DynamoDBEventLog:
             return bool(in_the_way.get(BLOCK_UID) == {"S": uid})
         return True
 
-    def _look(self) -> None:
-        """Read with how many tranches the log was begun, if it was; refuse to go on with another number."""
+    def _look(self) -> LogItem | None:
+        """Read which log it is, if it was begun; refuse to go on with another number of tranches."""
         answer = send(
             self._client.query,
             TableName=self._table_name,
@@ -300,33 +307,35 @@ class DynamoDBEventLog:
         )
         for item in answer["Items"]:
             self._take(item)
+        return self._begun
 
     def _begin(self, tranches: int) -> None:
-        """Say how many tranches the log has, the first time ever; else refuse another number."""
-        given = {"N": str(tranches)}
-        item = {TRANCHE: {"N": str(NO_TRANCHE)}, BLOCK: {"N": "0"}, TRANCHES: given}
-        tranches_of(item)  # what no reader could read isn't written
+        """Say which log it is, the first time ever; else refuse another number of tranches."""
+        item = {
+            TRANCHE: {"N": str(NO_TRANCHE)},
+            BLOCK: {"N": "0"},
+            TRANCHES: {"N": str(tranches)},
+            LOG_ID: {"S": self._new_id()},
+        }
+        log_of(item)  # what no reader could read isn't written
         try:
-            send(
-                self._client.put_item,
-                TableName=self._table_name,
-                Item=item,
-                ConditionExpression=f"{_FREE} OR {TRANCHES} = :given",
-                ExpressionAttributeValues={":given": given},
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            )
+            send(self._client.put_item, TableName=self._table_name, Item=item, **_IF_FREE)
         except SlotsTaken as taken:
-            self._take(taken.items[0] or {}, cause=taken)
-            if self._begun_with != tranches:
-                raise TranchesChanged(begun_with=self._begun_with or 0, given=tranches) from taken
+            there = self._take(taken.items[0] or {}, cause=taken)
+            if there.tranches != tranches:
+                raise TranchesChanged(begun_with=there.tranches, given=tranches) from taken
         else:
             self._take(item)
 
-    def _take(self, item: Mapping[str, Any], *, cause: SlotsTaken | None = None) -> None:
-        begun_with = tranches_of(item, cause=cause)
-        if self._told not in {None, begun_with}:
-            raise TranchesChanged(begun_with=begun_with, given=self._told or 0) from cause
-        self._begun_with = begun_with
+    def _new_id(self) -> str:
+        return base64.urlsafe_b64encode(self._random_bytes(12)).decode()
+
+    def _take(self, item: Mapping[str, Any], *, cause: SlotsTaken | None = None) -> LogItem:
+        begun = log_of(item, cause=cause)
+        if self._told not in {None, begun.tranches}:
+            raise TranchesChanged(begun_with=begun.tranches, given=self._told or 0) from cause
+        self._begun = begun
+        return begun
 
 
 def _is_older(last: Last, since_us: int) -> bool:

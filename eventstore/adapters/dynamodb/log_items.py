@@ -11,6 +11,7 @@ from eventstore.adapters.dynamodb.log_schema import (
     BLOCK,
     CLOSED,
     ENTRIES,
+    LOG_ID,
     NEWEST,
     NO_TRANCHE,
     TRANCHE,
@@ -20,7 +21,7 @@ from eventstore.adapters.dynamodb.numbers import NotWhole, whole
 from eventstore.errors import MalformedBlock, UnexpectedItem
 from eventstore.events import Event
 from eventstore.limits import LOG_TRANCHES_MAX
-from eventstore.log import LogEntry
+from eventstore.log import LogEntry, is_log_id
 
 
 class Last(NamedTuple):
@@ -60,12 +61,24 @@ def number_of(item: Mapping[str, Any], *, tranche: int) -> int:
         raise MalformedBlock(tranche=tranche, block=block, reason=f"its {error}") from error
 
 
-def tranches_of(item: Mapping[str, Any], *, cause: Exception | None = None) -> int:
-    """Read with how many tranches a log was begun; raises MalformedBlock."""
+class LogItem(NamedTuple):
+    """What the log's own item says."""
+
+    tranches: int
+    log_id: str
+
+
+def log_of(item: Mapping[str, Any], *, cause: Exception | None = None) -> LogItem:
+    """Read the log's own item; raises MalformedBlock."""
     try:
-        return whole(item, TRANCHES, low=1, high=LOG_TRANCHES_MAX)
+        tranches = whole(item, TRANCHES, low=1, high=LOG_TRANCHES_MAX)
     except NotWhole as error:
         raise MalformedBlock(tranche=NO_TRANCHE, block=0, reason=f"its {error}") from cause or error
+    log_id = item.get(LOG_ID, {}).get("S", "")
+    if not is_log_id(log_id):
+        reason = f"its {LOG_ID} is {log_id or 'missing'}, as of a log of a version before 0.1.0"
+        raise MalformedBlock(tranche=NO_TRANCHE, block=0, reason=reason) from cause
+    return LogItem(tranches, log_id)
 
 
 def entries_text(events: Sequence[Event]) -> str:

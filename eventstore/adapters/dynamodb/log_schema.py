@@ -13,12 +13,13 @@ Newest    N  the highest Timestamp of this block and all before it; left out beh
 Closed    BOOL  true where it stands in place of a block that was lost; it has no entries then
 ========  =  ========================================================================================
 
-And one item, of tranche -1, says how many tranches there are:
+And one item, of tranche -1, says which log it is:
 
 ========  =  ========================================================================================
 Tranche   N  -1
 Block     N  0
 Tranches  N  the number that the log was begun with; no other is ever written to it
+LogId     S  what tells this log from every other one: positions and checkpoints carry it
 ========  =  ========================================================================================
 """
 
@@ -31,6 +32,7 @@ BLOCK_UID: Final = "BlockUid"
 NEWEST: Final = "Newest"
 CLOSED: Final = "Closed"
 TRANCHES: Final = "Tranches"
+LOG_ID: Final = "LogId"
 
 NO_TRANCHE: Final = -1
-"""The partition of the item that says how many tranches the log has."""
+"""The partition of the item that says which log it is."""

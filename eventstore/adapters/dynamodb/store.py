@@ -78,7 +78,7 @@ class DynamoDBEventStore(EventAppends):
         check_text(table_name, "table_name")
         check_compression(compression)
         if log is not None:
-            check_port(log, EventLog, "log", only=("tranches", "read_tranche"))
+            check_port(log, EventLog, "log", only=("tranches", "log_id", "read_tranche"))
         check_functions(
             clock_us=clock_us,
             random_bytes=random_bytes,

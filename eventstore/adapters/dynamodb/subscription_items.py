@@ -94,6 +94,7 @@ def lease_of(item: Mapping[str, Any]) -> Lease:
         start=_start_of(item) if item.keys() & _STARTED else None,
         horizon_us=_whole(item, schema.HORIZON, OF_A_LEASE),
         since_us=_whole(item, schema.SINCE, OF_A_LEASE),
+        log_id=_text(item, schema.LOG_ID, OF_A_LEASE, may_be_empty=True),
     )
 
 

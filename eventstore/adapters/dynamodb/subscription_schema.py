@@ -23,6 +23,7 @@ Starts        N  how many of them
 Horizon       N  microseconds since 1970 UTC: no event is younger that stands further before the checkpoint
                  than is read back, so an unknown younger one was never read
 Since         N  microseconds since 1970 UTC: older events aren't asked for; 0 for all
+LogId         S  of which log the checkpoint is
 ============  =  ====================================================================================
 
 ``group#worker#<id>``: a worker of the group, with its Counter, and its Session (S), which tells apart workers
@@ -59,6 +60,7 @@ STARTS: Final = "Starts"
 SESSION: Final = "Session"
 HORIZON: Final = "Horizon"
 SINCE: Final = "Since"
+LOG_ID: Final = "LogId"
 
 STREAM_ID: Final = "StreamId"
 EVENT_ID: Final = "EventId"
