@@ -113,12 +113,12 @@ class LogPosition:
         try:
             raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
             form, *rest = raw.split("/")
-            if form == _FORMAT_WITHOUT_LOG_ID:
-                raise InvalidPosition(field, _TOO_OLD)
-            log_id, *places = rest
+            log_id, *places = [_FORMAT_WITHOUT_LOG_ID, *rest] if form == _FORMAT_WITHOUT_LOG_ID else rest
             position = cls(tuple(BlockPosition(*map(int, place.split("."))) for place in places), log_id)
         except (binascii.Error, UnicodeError, ValueError, TypeError) as error:
             raise InvalidPosition(field, _HOW) from error
+        if form == _FORMAT_WITHOUT_LOG_ID:
+            raise InvalidPosition(field, _TOO_OLD)
         # Decoding passes over other characters: only the comparison finds them.
         made_here = form == _FORMAT and str(position) == text
         if (

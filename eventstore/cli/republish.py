@@ -23,10 +23,10 @@ from eventstore.cli.signals import Signals
 from eventstore.cloudevents import EntryFormat
 from eventstore.command_line import ALL_WELL, SOMETHING_LEFT
 from eventstore.dropped import DroppedBatch, DroppedMessage, Recovered, Recovery
-from eventstore.errors import InvalidInput, InvalidPosition, InvalidRange
+from eventstore.errors import InvalidInput, InvalidPosition, InvalidRange, PositionOfAnotherLog
 from eventstore.events import check_event_name, check_stream_id, check_stream_prefix
 from eventstore.limits import SETTLING_S
-from eventstore.log import LogPosition
+from eventstore.log import BEGINNING, EventLog, LogPosition
 from eventstore.positions import from_us, to_us
 from eventstore.redrive import HIDDEN_S, RESERVE_S
 from eventstore.republish import (
@@ -159,8 +159,8 @@ class _Work:
     def by_log(self) -> None:
         """Publish by the places of entries in the log."""
         log = DynamoDBEventLog(client=self._dynamodb, table_name=LOG.of(self._options))
-        after = _position(self._options.log_after, "--log-after", tranches=log.tranches)
-        until = _position(self._options.log_until, "--log-until", tranches=log.tranches)
+        after = _position(self._options.log_after, "--log-after", log)
+        until = _position(self._options.log_until, "--log-until", log)
         bodies = DynamoDBEventBodies(client=self._dynamodb, table_name=self._table_name)
         beginning = LogPosition.beginning(log.tranches)
         self._send(of_log(log, bodies, after=after or beginning, until=until))
@@ -258,12 +258,14 @@ def _noted(events: Iterable[Chosen], seen: set[str]) -> Iterator[Chosen]:
         yield chosen
 
 
-def _position(text: str | None, option: str, *, tranches: int) -> LogPosition | None:
+def _position(text: str | None, option: str, log: EventLog) -> LogPosition | None:
     if text is None:
         return None
     position = LogPosition.parse(text, field=option)
-    if len(position.places) != tranches:
-        what = f"is of a log with {len(position.places)} tranches, not {tranches}"
+    if set(position.places) != {BEGINNING} and position.log_id != log.log_id:
+        raise PositionOfAnotherLog(given=position.log_id, log_id=log.log_id)
+    if len(position.places) != log.tranches:
+        what = f"is of a log with {len(position.places)} tranches, not {log.tranches}"
         raise InvalidPosition(option, what)
     return position
 

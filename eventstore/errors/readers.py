@@ -167,7 +167,7 @@ class MalformedBlock(EventStoreError):
         way_out = (
             "delete it, and `eventstore verify --repair` closes its place and logs its events again"
             if block
-            else "rebuild the log"
+            else "rebuild the log (docs/operations.md)"
         )
         super().__init__(
             f"block {block} of the log's tranche {tranche}: {reason}. Put it back from a backup of the log's "

@@ -195,7 +195,7 @@ class _NoEngine:
 
 def _api() -> Api:
     clock_us, replay_clock_us = count(_FIRST_US, _STEP_US), count(_FIRST_US, _STEP_US)
-    log = MemoryEventLog()
+    log = MemoryEventLog(random_bytes=lambda count: bytes(range(count)))
     replays = Replays(
         store=MemoryReplays(),
         engine=_NoEngine(),

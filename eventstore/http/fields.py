@@ -65,7 +65,7 @@ LogPosition = Annotated[
     str,
     Meta(
         description="A place in the log: opaque, stays valid. Give it as `after`.",
-        examples=["MS8zLjAvMS4wLzEuMC8xLjA"],
+        examples=["Mi9BQUVDQXdRRkJnY0lDUW9MLzMuMC8xLjAvMS4wLzEuMA"],
     ),
 ]
 Version = Annotated[

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from eventstore import NewEvent
+from eventstore import NewEvent, PositionOfAnotherLog, read_log
 from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
 from eventstore.adapters.dynamodb.items import key_of
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
@@ -170,6 +170,25 @@ def test_lost_and_damaged_blocks_of_the_log_are_named_closed_and_their_events_lo
     assert found() == (0, set(), set())
     entries = [(entry.stream_id, entry.event_id) for entry in log.read_tranche(tranche)]
     assert set(entries) == {(name, number) for of in held.values() for name in of for number in range(1, 7)}
+
+
+def test_repair_with_an_empty_log_table_writes_a_log_of_its_own(
+    client: DynamoDBClient, filled: str, log_name: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eventstore.verification.verify.RECHECK_S", 0.0)
+    position = read_log(fill_log(client, filled, log_name)).position
+    with log_table(client) as rebuilt:
+        code, found = verify(run, filled, "--log-table", rebuilt, "--repair")
+        assert (code, {(kind, repair) for kind, _, _, repair in found}) == (0, {("missing-in-log", "done")})
+        assert verify(run, filled, "--log-table", rebuilt) == (0, [])
+
+        log = DynamoDBEventLog(client=client, table_name=rebuilt)
+        entries = [(entry.stream_id, entry.event_id) for entry in read_log(log).entries]
+        assert sorted(entries) == sorted((name, number) for name in STREAMS for number in range(1, 7))
+        for stream in STREAMS:
+            assert [number for name, number in entries if name == stream] == list(range(1, 7))
+        with pytest.raises(PositionOfAnotherLog):
+            read_log(log, after=position)
 
 
 def blocks_of(log: DynamoDBEventLog) -> list[tuple[int, int, set[str]]]:

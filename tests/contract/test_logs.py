@@ -207,6 +207,7 @@ def test_subscription_whose_checkpoint_lies_behind_a_restored_logs_end_stops_and
             (10, 30),
         ):  # without and with some of those read before the checkpoint
             restored = Table(dynamodb_endpoint, name)
+            restored.put(table.block(-1, 0))
             for first in range(before + 1, blocks + 1):
                 restored.log().append_block(0, logged_events(stream, 1, first=first))
 
@@ -309,13 +310,16 @@ def test_reader_of_a_log_that_is_begun_meanwhile_reads_it_whole(table: Table) ->
         read_log(told)
 
 
-def test_subscription_that_began_before_the_log_says_so_when_the_number_is_another(table: Table) -> None:
-    worker = _subscription(DynamoDBEventLog(client=table.client, table_name=table.name))
-    assert worker.step() == 0  # on the 4 tranches that a log has by default
-    table.log(tranches=8).append_block(tranche_of("a", tranches=8), logged_events("a", 3))
+def test_subscription_that_is_there_before_the_log_begins_with_the_logs_number(table: Table) -> None:
+    seen: list[int] = []
+    log = DynamoDBEventLog(client=table.client, table_name=table.name)
+    worker = _subscription(log, lambda event: seen.append(event.event_id))
+    assert worker.step() == 0
+    stream = EIGHT[0]
+    table.log(tranches=8).append_block(tranche_of(stream, tranches=8), logged_events(stream, 2))
 
-    with pytest.raises(TranchesChanged):
-        worker.step()
+    assert worker.step() == 2
+    assert (seen, worker.tranches) == ([1, 2], set(range(8)))
 
 
 def test_writer_who_assumed_another_number_than_the_log_was_begun_with_writes_nothing(
@@ -330,6 +334,24 @@ def test_writer_who_assumed_another_number_than_the_log_was_begun_with_writes_no
         late.append_block(tranche_of(stream, tranches=4), logged_events(stream, 1))
 
     assert late.append_block(tranche_of(stream, tranches=8), logged_events(stream, 1)) >= 1
+
+
+def test_log_without_an_id_is_refused_with_the_way_out(table: Table) -> None:
+    """As a version before 0.1.0 has begun it."""
+    table.put({"Tranche": {"N": "-1"}, "Block": {"N": "0"}, "Tranches": {"N": "3"}})
+
+    for use in (read_log, lambda log: log.append_block(0, logged_events(stream_in(0), 1))):
+        with pytest.raises(MalformedBlock, match=r"its LogId is missing.* or rebuild the log"):
+            use(table.log())
+
+
+def test_two_writers_that_begin_a_log_give_it_one_id(table: Table) -> None:
+    one, two = table.log(), table.log()
+    assert (one.log_id, two.log_id) == ("", "")
+    for number, log in enumerate((one, two), start=1):
+        log.append_block(0, logged_events(stream_in(0), 1, first=number))
+
+    assert one.log_id == two.log_id == table.block(-1, 0)["LogId"]["S"] != ""
 
 
 @pytest.mark.parametrize("tranches", ["0", "257", "1.5", None])

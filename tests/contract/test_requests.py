@@ -38,7 +38,7 @@ from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
 from eventstore.adapters.dynamodb.items import item_from_event
 from eventstore.adapters.dynamodb.journal import DynamoDBJournal
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
-from eventstore.adapters.dynamodb.log_items import Last
+from eventstore.adapters.dynamodb.log_items import Last, LogItem
 from eventstore.adapters.dynamodb.read_model import DynamoDBReadModel
 from eventstore.adapters.dynamodb.replays import DynamoDBReplays, item_from_replay
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
@@ -74,7 +74,7 @@ class Adapters:
         self.table = DynamoDBEventsTable(**at)
         self.log = DynamoDBEventLog(**at, tranches=1, sleep=pause)
         self.begun_log = DynamoDBEventLog(**at, tranches=1, sleep=pause)
-        self.begun_log._begun_with = 1
+        self.begun_log._begun = LogItem(1, "log")
         self.begun_log._last = {0: Last(7, 1)}
         self.checkpoints = DynamoDBCheckpoints(**at, sleep=pause)
         self.read_model = DynamoDBReadModel(**at, sleep=pause)

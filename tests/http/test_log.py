@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from eventstore import ANY, MalformedBlock, NewEvent, StoreUnavailable
+from eventstore import ANY, BlockMissing, LogPosition, MalformedBlock, NewEvent, StoreUnavailable
 from eventstore.adapters.memory import MemoryEventStore
 from eventstore.adapters.memory_log import MemoryEventLog
 from eventstore.limits import EVENT_NAME_MAX_CHARS, PAGE_MAX_EVENTS, STREAM_ID_MAX_BYTES
@@ -127,15 +127,22 @@ def test_checkpoint_from_before_the_log_was_rebuilt_is_refused(
     checkpoint = gateway.get("/log").json["checkpoint"]
     assert gateway.get("/log", after=checkpoint).status == 200
 
-    rebuilt = Gateway(MemoryEventStore(), log=MemoryEventLog())
-    answer = rebuilt.get("/log", after=checkpoint)
-    assert (answer.status, answer.problem) == (410, "position-not-in-log")
-    assert "read the log again from its beginning" in answer.json["detail"]
+    log = MemoryEventLog()
+    for log_id, problem in ((None, "position-of-another-log"), (of_log(checkpoint), "position-not-in-log")):
+        log._log_id = log_id or log.log_id
+        answer = Gateway(MemoryEventStore(), log=log).get("/log", after=checkpoint)
+        assert (answer.status, answer.problem) == (410, problem)
+        assert "read the log again from its beginning" in answer.json["detail"]
+
+
+def of_log(position: str) -> str:
+    return LogPosition.parse(position).log_id
 
 
 @pytest.mark.parametrize(
     ("error", "status", "problem"),
     [
+        (BlockMissing(tranche=0, block=3, next_block=4), 500, "block-missing"),
         (MalformedBlock(tranche=0, block=3, reason="it's missing"), 500, "malformed-block"),
         (StoreUnavailable(operation="query", reason="throttled"), 503, "unavailable"),
     ],

@@ -204,6 +204,7 @@ MADE: Final[dict[str, tuple[Callable[..., Any], dict[str, Any]]]] = {
         },
     ),
     "read_log": (read_log, {"log": LOG}),
+    "MemoryEventLog": (MemoryEventLog, {}),
     "places_at": (places_at, {"log": LOG, "from_": From.BEGINNING}),
     "export": (export, {"events": [], "path": NOWHERE, "settled_until": ""}),
     "check_export": (check_export, {"path": NOWHERE, "whole_streams": True}),
@@ -343,6 +344,8 @@ def test_port_is_anything_that_has_its_methods() -> None:
         @property
         def tranches(self) -> int:
             raise AssertionError("a property may ask a table")
+
+        log_id = tranches
 
         def first_since(self, *_: object) -> object:
             return None

@@ -20,13 +20,13 @@ places = st.builds(BlockPosition, st.integers(1, 10**12), st.integers(0, 10_000)
 
 @given(st.lists(places, min_size=1, max_size=256))
 def test_position_comes_back_from_its_text(found: list[BlockPosition]) -> None:
-    position = LogPosition(tuple(found))
+    position = LogPosition(tuple(found), "log-1")
     assert LogPosition.parse(str(position)) == position
 
 
 @given(st.lists(places, min_size=1, max_size=9))
 def test_text_of_a_position_can_stand_in_an_address_as_it_is(found: list[BlockPosition]) -> None:
-    assert re.fullmatch("[A-Za-z0-9_-]+", str(LogPosition(tuple(found))))
+    assert re.fullmatch("[A-Za-z0-9_-]+", str(LogPosition(tuple(found), "log-1")))
 
 
 @pytest.mark.parametrize("extra", ["=", "==", "====", " ", "\n", "+", "/", "!", "é", "A"])
@@ -46,12 +46,22 @@ def test_page_of_the_log_has_a_thousand_entries_when_no_other_number_is_asked_fo
 
 @pytest.mark.parametrize(
     "raw",
-    ["", "1", "1/", "2/1.0", "1/1", "1/0.0", "1/1.-1", "1/1.0.0", "1/01.0", "1/a.b", "1/1.0/", "1/ 1.0"],
-)
+    [
+        "", "2", "2/", "3/a/1.0", "2/a", "2/a/1", "2/a/0.0", "2/a/1.-1", "2/a/1.0.0", "2/a/01.0", "2/a/a.b",
+        "2/a/1.0/", "2/a/ 1.0", "2//2.0", "2//1.1", "2/a b/1.0", "2/ü/1.0", "2/1.0",
+    ],
+)  # fmt: skip
 def test_text_that_is_no_position_is_refused(raw: str) -> None:
     text = base64.urlsafe_b64encode(raw.encode()).rstrip(b"=").decode()
     with pytest.raises(InvalidPosition, match="after: is not a position of this log"):
         LogPosition.parse(text)
+
+
+def test_position_of_before_logs_had_ids_says_so() -> None:
+    for raw in ("1/1.0", "1/7.3/1.0"):
+        text = base64.urlsafe_b64encode(raw.encode()).rstrip(b"=").decode()
+        with pytest.raises(InvalidPosition, match=r"didn't say of which log; read from the beginning"):
+            LogPosition.parse(text)
 
 
 @given(st.text(max_size=40))

@@ -18,6 +18,7 @@ from eventstore import (
     Event,
     InvalidArgument,
     LeaseLost,
+    PositionOfAnotherLog,
     StoreUnavailable,
     SubscriptionNotFound,
     TranchesChanged,
@@ -77,13 +78,48 @@ def test_all_leases_deleted_begin_again(from_: Any) -> None:
     assert worker.tranches == {0, 1}
 
 
+def same_log(world: World, *, tranches: int) -> MemoryEventLog:
+    """Make what the world's log would be with another number of tranches."""
+    log = MemoryEventLog(tranches=tranches)
+    log._log_id = world.log.log_id
+    return log
+
+
 def test_lower_number_of_tranches_is_refused_also_when_the_last_lease_was_deleted() -> None:
     world = World(tranches=4)
     world.worker().step()
     del world.checkpoints._kept["view"].leases[3]
     with pytest.raises(TranchesChanged) as caught:
-        world.worker(log=MemoryEventLog(tranches=3)).step()
+        world.worker(log=same_log(world, tranches=3)).step()
     assert (caught.value.begun_with, caught.value.given) == (4, 3)
+
+
+def test_leases_of_another_log_are_refused_and_stay() -> None:
+    world = World(tranches=2)
+    world.append("a", "Opened")
+    first = world.worker()
+    first.step()
+    first.close()
+    before = dict(world.checkpoints.read_group("view").leases)
+    rebuilt = MemoryEventLog(tranches=2)
+    for from_ in (From.BEGINNING, From.CHECKPOINT):
+        with pytest.raises(PositionOfAnotherLog, match="begins anew under another name") as caught:
+            world.worker(log=rebuilt, from_=from_).step()
+        assert (caught.value.given, caught.value.log_id) == (world.log.log_id, rebuilt.log_id)
+    assert world.checkpoints.read_group("view").leases == before
+    assert {lease.log_id for lease in before.values()} == {world.log.log_id}
+
+
+def test_subscription_begins_with_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(tranches=2)
+    world.append("a", "Opened")
+    worker = world.worker()
+    with monkeypatch.context() as not_begun:
+        not_begun.setattr(world.log, "_log_id", "")
+        assert worker.step() == 0
+        assert world.checkpoints.read_group("view").leases == {}
+    assert worker.step() == 1
+    assert world.seen == [("a", 1)]
 
 
 def test_checkpoint_that_was_deleted_is_missed_by_who_has_to_begin_at_it() -> None:

@@ -164,7 +164,7 @@ def test_checkpoint_inside_of_a_lost_block_goes_on_behind_it() -> None:
     appended = events.append("a", [NewEvent.of("Opened")] * 6, expected=0).events
     for block in (appended[:3], appended[3:]):
         world.log.append_block(0, block)
-    world.checkpoints.begin("view", [BlockPosition(1, 2)])
+    world.checkpoints.begin("view", [BlockPosition(1, 2)], log_id=world.log.log_id)
     world.log.lose_block(0, 1)
     world.log.close_block(0, 1)
     worker = world.worker(bodies=MemoryEventBodies(events))
@@ -224,8 +224,10 @@ def test_log_of_another_number_of_tranches_is_refused() -> None:
     world = World(tranches=4)
     world.worker().step()
     for tranches in (3, 5):
+        other = MemoryEventLog(tranches=tranches)
+        other._log_id = world.log.log_id
         with pytest.raises(TranchesChanged) as caught:
-            world.worker(log=MemoryEventLog(tranches=tranches)).step()
+            world.worker(log=other).step()
         assert caught.value.begun_with == 4
 
 
