@@ -301,10 +301,10 @@ def test_function_that_is_later_or_none_is_refused_at_once(
 def test_everything_public_that_takes_a_port_or_a_function_stands_in_the_table() -> None:
     # What only this library makes, of arguments that it has checked.
     inside = {
-        "Attempts", "EventAppends", "EventReads", "Handling", "Holding", "Membership", "Naming",
+        "Ahead", "Attempts", "EventAppends", "EventReads", "Handling", "Holding", "Membership", "Naming",
         "PublicationOrder", "SegmentCheck", "Sending", "ServerClock", "StoreFacts", "TimeShard",
         "Keeper", "KnownStreams", "MissingEvents", "TrancheReader", "PublishedStreams", "BusTarget",
-        "FunctionTarget", "QueueTarget", "Turn", "ItemParser", "ItemParserFactory", "UnreadAnswer",
+        "FunctionTarget", "OneAtATime", "QueueTarget", "ItemParser", "ItemParserFactory", "UnreadAnswer",
     }  # fmt: skip
     takes = {
         name
