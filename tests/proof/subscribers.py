@@ -262,6 +262,8 @@ class Group:
         world, worker = self._world, name if name == _LAST else f"{name}-{self._born}"
         is_last = name == _LAST
         self._born += 1
+        concurrency = 3 if self._born % 2 else 1
+        world.faults["worker with events of several streams at work"] += concurrency > 1
         options: Any = {"jitter": world.rng.random, "sleep": world.sleep}
         kept = self._plan.checkpoints_type(client=client, table_name=self._tables.kept, **options)
         clock_off_s = world.rng.random() * 1_000  # no two clocks are compared
@@ -285,6 +287,7 @@ class Group:
                 max_starts=self.max_starts,
                 transient=self._plan.transient,
                 warm_up_blocks=_WARM_UP_BLOCKS,
+                concurrency=concurrency,
             ),
             worker=worker,
             monotonic=lambda: world.now_us / 1_000_000 + clock_off_s,

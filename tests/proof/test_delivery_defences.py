@@ -29,6 +29,7 @@ from tests.proof.weaker_delivery import (
     fetches_no_holes,
     frees_as_begun,
     has_no_pace,
+    is_handled_when_called,
     takes_all_for_done,
     takes_all_for_lasting,
 )
@@ -67,6 +68,13 @@ CASES = {
         replace(FAILS, checkpoints_type=ForgetsParkedStreams, on_failure=OnFailure.PARK_STREAM),
         "order: a handler with PARK_STREAM",
         7,
+    ),
+    "streams wait behind what failed": Less(
+        replace(FAILS, on_failure=OnFailure.PARK_STREAM),
+        "order: a handler with PARK_STREAM",
+        5,
+        replaced="eventstore.subscriptions.ahead.Waiting.is_handled",
+        by=is_handled_when_called,
     ),
     "parked events kept": Less(
         replace(FAILS, checkpoints_type=ParksNothing, on_failure=OnFailure.PARK),

@@ -149,6 +149,7 @@ FAULTS = {
         "worker stalled before a write under its fence",
         "worker stalled past its lease",
         "worker stopped by an event",
+        "worker with events of several streams at work",
         "write of a former owner refused",
     },
     "replays": {

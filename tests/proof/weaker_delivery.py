@@ -19,6 +19,7 @@ from eventstore.index import Indexer
 from eventstore.log import BlockPosition
 from eventstore.replay_calls import Sending
 from eventstore.replays import Replay, ReplayStatus
+from eventstore.subscriptions.ahead import Waiting
 from eventstore.subscriptions.checkpoints import Lease, ParkedEvent
 from eventstore.subscriptions.holding import Holding
 from eventstore.subscriptions.membership import Progress
@@ -201,3 +202,11 @@ def _as_running(replay: Replay | None) -> Replay | None:
 
 def has_no_pace(_replay: Replay) -> int:
     return 10**9
+
+
+def _is_over(waiting: Waiting) -> bool:
+    """Take an event for handled as soon as its call is over, whatever came of it."""
+    return bool(waiting.call and waiting.call.done())
+
+
+is_handled_when_called = property(_is_over)
