@@ -101,5 +101,4 @@ def test_without_what_is_logged_again_the_simulation_finds_the_loss(monkeypatch:
         events: list[Event] = list(world.store.read_all(unsettled=True))
         return {(event.stream_id, event.event_id) for event in events} - set(world.handled)
 
-    assert lacks(run(5))
-    assert lacks(run(6))
+    assert any(lacks(run(seed)) for seed in range(40))
