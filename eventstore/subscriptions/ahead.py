@@ -63,27 +63,39 @@ class Ahead:
         self._process = os.getpid()
 
     def turns(
-        self, turns: Iterator[Turn], after: Callable[[Turn], int | None]
+        self,
+        turns: Iterator[Turn],
+        after: Callable[[Turn], int | None],
+        done: dict[tuple[str, int], Called],
     ) -> Generator[Waiting, None, None]:
         """Yield each turn when those before it are done with; close this when that isn't gone on with.
 
         Args:
             after: all events of the turn's stream behind this EventId are handled, or not asked for; None
                 for an event that isn't to begin before its turn.
+            done: what is handled though its turn hasn't come: added to when this is closed, taken from when
+                the same turns come again. So a wait for what is away repeats nothing.
         """
         window = self._window = deque()
         try:
-            while self._fill(window, turns):
+            while self._fill(window, turns, done):
                 if self._concurrency > 1:
                     self._begin(window, after)
                 yield window[0]
                 window.popleft()
         finally:
-            at_work = [one.call for one in window if one.call and not one.call.done()]
-            if at_work:  # nobody else is to get these events meanwhile
-                with self._beside():
-                    wait(at_work)
+            self.rest()
+            for one in window:
+                if one.call and one.turn.event and one.is_handled:
+                    done[one.turn.event.stream_id, one.turn.event.event_id] = one.call.result()
             self._window = deque()
+
+    def rest(self) -> None:
+        """Wait until no call is at work: nobody else is to get these events meanwhile."""
+        at_work = [one.call for one in self._window if one.call and not one.call.done()]
+        if at_work and self._process == os.getpid():  # a fork takes no threads along
+            with self._beside():
+                wait(at_work)
 
     def result(self, waiting: Waiting, after: Callable[[Turn], int | None]) -> Called | None:
         """Wait for the call of the event whose turn it is, and begin others meanwhile; None for no call."""
@@ -99,13 +111,19 @@ class Ahead:
             self._pool.shutdown(wait=False)
         self._pool = None
 
-    def _fill(self, window: deque[Waiting], turns: Iterator[Turn]) -> bool:
+    def _fill(
+        self, window: deque[Waiting], turns: Iterator[Turn], done: dict[tuple[str, int], Called]
+    ) -> bool:
         most = self._look_ahead if self._concurrency > 1 else 1
         while len(window) < most:
             turn = next(turns, None)
             if turn is None:
                 break
-            window.append(Waiting(turn))
+            waiting = Waiting(turn)
+            if done and turn.event and (turn.event.stream_id, turn.event.event_id) in done:
+                waiting.call = Future()
+                waiting.call.set_result(done.pop((turn.event.stream_id, turn.event.event_id)))
+            window.append(waiting)
         return bool(window)
 
     def _begin(self, window: deque[Waiting], after: Callable[[Turn], int | None]) -> None:

@@ -287,13 +287,14 @@ class Subscription:
         def after(turn: Turn) -> int | None:
             return None if self._stop.is_asked() else self._handling.after(held, turn)
 
-        with closing(self._ahead.turns(reader.read(), after)) as turns:
+        with closing(self._ahead.turns(reader.read(), after, held.done)) as turns:
             for waiting in turns:
                 turn = waiting.turn
                 if not self._still_holds(tranche, held, is_begun=waiting.call is not None):
                     return moved
                 if turn.event is not None and not self._handle(tranche, held, waiting, after):
                     return moved
+                waiting.call = None  # its turn is over
                 held.unstored += turn.event is not None
                 if turn.closed:
                     self._handling.pass_closed(turn.closed)
@@ -327,6 +328,8 @@ class Subscription:
 
     def _still_holds(self, tranche: int, held: Held, *, is_begun: bool = False) -> bool:
         """Tell whether to go on; what has begun before its turn is done with, also when `stop` was called."""
+        if self._holding.membership.due():
+            self._ahead.rest()  # a tranche is given up only while none of its events is at work
         return self._holding.still_holds(tranche, held) and (is_begun or not self._stop.is_asked())
 
 

@@ -269,3 +269,74 @@ def test_concurrency_has_bounds(wrong: Any) -> None:
 def test_look_ahead_is_what_may_be_handled_again() -> None:
     assert Terms().look_ahead == 0
     assert Terms(concurrency=16).look_ahead == 16 * SUBSCRIPTION_LOOK_AHEAD
+
+
+def test_wait_for_what_is_away_repeats_nothing_that_was_handled_ahead() -> None:
+    shop = Shop()
+    shop.append("a", "b", "c")
+    handled = threading.Semaphore(0)
+    is_away = True
+
+    def handle(event: Event) -> None:
+        if event.stream_id != "a":
+            shop.handle(event)
+            handled.release()
+        elif is_away:
+            if not tries:
+                assert handled.acquire(timeout=PATIENCE_S)
+                assert handled.acquire(timeout=PATIENCE_S)
+            tries.append(event.event_id)
+            raise StoreUnavailable(operation="append", reason="throttled")
+        else:
+            shop.handle(event)
+
+    tries: list[int] = []
+    worker = shop.worker(handle)
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable):
+            worker.step()
+    is_away = False
+    worker.step()
+
+    assert len(tries) == 3
+    assert sorted(shop.begun) == [("a", 1), ("b", 1), ("c", 1)]
+    assert worker.counts.handled == 3
+
+
+def test_tranche_is_given_up_only_while_none_of_its_events_is_at_work() -> None:
+    shop = Shop()
+    shop.append("a", "b")
+    may_end, is_begun = threading.Event(), threading.Event()
+    at_work: list[bool] = []
+
+    def handle(event: Event) -> None:
+        if event.stream_id == "b":
+            is_begun.set()
+            assert may_end.wait(PATIENCE_S)
+        else:
+            assert is_begun.wait(PATIENCE_S)
+        shop.handle(event)
+
+    worker = shop.worker(handle)
+    worker._holding.hold()
+    membership = worker._holding.membership
+    keep = membership.keep
+
+    def look() -> None:
+        at_work.append(("b", 1) not in shop.begun)
+        keep()
+
+    def is_due() -> bool:
+        # The worker is about to look at its group: the call ends only behind that, if it doesn't wait.
+        if ("a", 1) in shop.begun and ("b", 1) not in shop.begun:
+            threading.Timer(0.05, may_end.set).start()
+            return True
+        return False
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(membership, "keep", look)
+        patched.setattr(membership, "due", is_due)
+        worker.step()
+
+    assert not any(at_work)
+    assert sorted(shop.begun) == [("a", 1), ("b", 1)]
