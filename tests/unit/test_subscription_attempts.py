@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -133,3 +134,29 @@ def test_group_is_not_read_again_before_the_leases_are_due() -> None:
     worker.step()
     worker.step()
     assert (reads, world.seen) == ([], [("a", 1)])
+
+
+def test_error_whose_traceback_can_not_be_made_is_parked_without_one() -> None:
+    class Odd(Exception):
+        def __getattr__(self, name: str) -> object:
+            raise RuntimeError(f"no {name}")
+
+    def fails(_event: Event) -> None:
+        raise Odd("no good")
+
+    world = World(tranches=1)
+    world.append("a", "Opened")
+    world.worker(fails, terms=Terms(max_tries=1), on_failure=OnFailure.PARK).step()
+    (parked,) = world.checkpoints.read_parked("view")
+    assert (parked.reason, parked.traceback) == ("Odd: no good", "")
+
+
+def test_interrupt_ends_a_worker_in_a_process_without_asyncio(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_event: Event) -> None:
+        monkeypatch.delitem(sys.modules, "asyncio")
+        raise KeyboardInterrupt
+
+    world = World(tranches=1)
+    world.append("a", "Opened")
+    with pytest.raises(KeyboardInterrupt):
+        world.worker(interrupted).step()

@@ -318,7 +318,7 @@ def test_start_that_is_not_taken_back_is_told_and_hides_no_error(caplog: pytest.
     world.now_s += 60.0
     with patch.object(world.checkpoints, "renew", only_starts):
         worker = taken_over(world, is_away)
-    assert "event 1 of a counts as begun until the next write" in caplog.text
+    assert "subscription view: event 1 of a counts as begun until the next write: renew did" in caplog.text
     worker.close()
     assert world.checkpoints.read_group("view").leases[0].start is None
 
