@@ -40,7 +40,7 @@ CASES = {
         replace(WRITES, store_type=WithoutUids, faults=Faults(kills_after=0.1)), "twice: append", 4
     ),
     "own writes known": Less(
-        replace(WRITES, store_type=KnowsNoOwnWrites, faults=Faults(lost_answers=0.15)), "conflict: append", 3
+        replace(WRITES, store_type=KnowsNoOwnWrites, faults=Faults(lost_answers=0.15)), "conflict: append", 1
     ),
     "same place after a lost answer": Less(
         replace(WRITES, store_type=TriesAnew, faults=Faults(lost_answers=0.2, transactions_in_the_way=0.2)),
@@ -73,7 +73,7 @@ CASES = {
     "readers' clocks compared": Less(
         replace(WRITES, compares_clocks=False, faults=Faults(wrong_clocks=0.0, wrong_readers_clocks=0.1)),
         "lost: a reader of all events",
-        1,
+        3,
     ),
     "strong reads": Less(replace(WRITES, store_type=ReadsAnOldCopy), "stale: a read", 1),
     "settling": Less(replace(WRITES, reads_unsettled=True), "lost: a reader of all events", 1),
@@ -87,14 +87,14 @@ CASES = {
     "writers wait until readers know new shards": Less(
         WRITES,
         "lost: a reader of all events",
-        1,
+        3,
         replaced="eventstore.adapters.dynamodb.facts._Copy.known_to_all",
         by=waits_for_no_reader,
     ),
     "clients that send a write again are refused": Less(
         replace(WRITES, appends=12, faults=Faults(patient_clients=1.0, throttled_writes=0.6)),
         "lost: a reader of all events",
-        1,
+        5,
         replaced="eventstore.adapters.dynamodb.store.check_client",
         by=takes_any_client,
     ),
