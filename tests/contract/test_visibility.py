@@ -25,6 +25,7 @@ from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
 from eventstore.adapters.dynamodb.event_bodies import DynamoDBEventBodies
 from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
+from eventstore.adapters.dynamodb.log_items import LogItem
 from eventstore.adapters.dynamodb.replays import DynamoDBReplays, item_from_replay
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.journal import NoJournal
@@ -349,7 +350,7 @@ def canned(answers: dict[str, Any]) -> Any:
 def test_block_lease_and_replay_of_others_are_errors() -> None:
     block = {"Tranche": {"N": "2"}, "Block": {"N": "1"}, "Entries": {"S": "[]"}}
     log = DynamoDBEventLog(client=canned({"query": {"Items": [block]}}), table_name="t")
-    log._begun_with = 4
+    log._begun = LogItem(4, "log")
     with pytest.raises(UnexpectedItem, match="tranche 2"):
         list(log.read_tranche(0))
 
