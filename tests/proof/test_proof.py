@@ -148,7 +148,6 @@ FAULTS = {
         "worker killed in its handler",
         "worker stalled before a write under its fence",
         "worker stalled past its lease",
-        "worker stopped by an event",
         "worker with events of several streams at work",
         "write of a former owner refused",
     },
@@ -167,7 +166,7 @@ FAULTS = {
         "stream restored to an earlier state",
     },
 }
-"""But those that are too rare for the short form, such as a replay that is cancelled."""
+"""But those that are too rare for the short form: a replay that is cancelled, a worker that STOP ends."""
 
 
 def test_seed_repeats_its_run(dynamodb_endpoint: str) -> None:
