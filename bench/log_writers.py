@@ -11,12 +11,13 @@ import heapq
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import exp
 from typing import Final
 
 from eventstore.limits import LOG_TRANCHES
+from eventstore.plan import Assumptions, Workload
+from eventstore.plan.capacity import log_refused
 
-PUT_S: Final = 0.005
+PUT_S: Final = Assumptions().log_put_ms / 1_000
 """A put or a look, as the planner assumes."""
 _CALL_S: Final = 0.015
 """What a batch takes before its first put."""
@@ -30,7 +31,6 @@ class Met:
     blocks: int = 0
     refused: int = 0
     batches: int = 0
-    tranches: int = LOG_TRANCHES
 
     @property
     def batches_per_second(self) -> float:
@@ -99,7 +99,7 @@ def run(*, writers: int, window_s: float, tranches: int = LOG_TRANCHES, seed: in
     Args:
         window_s: seconds between a shard's batches; 0 for one at once after the other.
     """
-    rng, met, last = random.Random(seed), Met(tranches=tranches), [0] * tranches
+    rng, met, last = random.Random(seed), Met(), [0] * tranches
     queue: list[tuple[float, int, Iterator[float]]] = []
     for number in range(writers):
         steps = _Writer(last, met, rng, window_s=window_s).steps()
@@ -117,10 +117,15 @@ def main() -> None:
     for writers, window_s in ((4, 1), (20, 1), (80, 1), (80, 4), (4, 0), (20, 0), (80, 0), (200, 0)):
         met = run(writers=writers, window_s=window_s)
         how = f"each {window_s} s" if window_s else "at once"
-        planned = f"{exp(met.batches_per_second * PUT_S) - 1:.2f}"
-        print(
-            f"| {writers} | {how} | {met.batches_per_second:,.0f} | {met.refused_per_block:.2f} | {planned} |"
-        )
+        planned = log_refused(
+            Workload(events_per_second=1),
+            Assumptions(),
+            events_per_second=met.batches_per_second * LOG_TRANCHES,
+            records=LOG_TRANCHES,  # one event for each tranche
+            lanes=writers,
+        ).value
+        shown = f"{met.batches_per_second:,.0f} | {met.refused_per_block:.2f} | {planned:.2f}"
+        print(f"| {writers} | {how} | {shown} |")
 
 
 if __name__ == "__main__":

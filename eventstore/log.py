@@ -92,6 +92,11 @@ class LogPosition:
         """The place before everything in a log of so many tranches."""
         return cls((BEGINNING,) * tranches)
 
+    @property
+    def is_beginning(self) -> bool:
+        """Whether it's before everything, in whatever log."""
+        return set(self.places) == {BEGINNING}
+
     def behind(self, entry: LogEntry) -> LogPosition:
         """This position, but behind an entry in the entry's tranche."""
         places = list(self.places)
@@ -125,7 +130,7 @@ class LogPosition:
             not made_here
             or not position.places
             or any(place < BEGINNING or place.entries < 0 for place in position.places)
-            or not (is_log_id(log_id) or (not log_id and set(position.places) == {BEGINNING}))
+            or not (is_log_id(log_id) or (not log_id and position.is_beginning))
         ):
             raise InvalidPosition(field, _HOW)
         return position
@@ -313,13 +318,13 @@ def read_log(
     if tranches is not None:
         check_tranches(tranches, number=number)
     # Of a log that wasn't begun yet: how many tranches it would have wasn't known then.
-    if after is None or set(_places(after)) == {BEGINNING}:
+    is_beginning = after is None or _checked(after).is_beginning
+    log_id = log.log_id
+    if after is None or is_beginning:
         after = LogPosition.beginning(number)
-    elif after.log_id != log.log_id:
-        raise PositionOfAnotherLog(given=after.log_id, log_id=log.log_id)
-    position = replace(after, log_id=log.log_id)
-    if len(position.places) != number:
-        raise InvalidPosition("after", f"is of a log with {len(position.places)} tranches, not {number}")
+    else:
+        check_position(after, "after", log_id=log_id, tranches=number)
+    position = replace(after, log_id=log_id)
     # Who is furthest behind comes first, so that a small page passes over no tranche for ever.
     unread = sorted(range(number), key=lambda tranche: position.places[tranche])
     if tranches is not None:
@@ -373,7 +378,20 @@ def is_place(given: object) -> bool:
     return isinstance(given, BlockPosition) and all(map(is_whole, given))
 
 
-def _places(after: object) -> tuple[BlockPosition, ...]:
+def check_position(position: LogPosition, field: str, *, log_id: str, tranches: int) -> None:
+    """Check that a position is one of this log, or the beginning of one with as many tranches.
+
+    Raises:
+        PositionOfAnotherLog: it's of another log.
+        InvalidPosition: it's of a log with another number of tranches.
+    """
+    if not position.is_beginning and position.log_id != log_id:
+        raise PositionOfAnotherLog(given=position.log_id, log_id=log_id)
+    if len(position.places) != tranches:
+        raise InvalidPosition(field, f"is of a log with {len(position.places)} tranches, not {tranches}")
+
+
+def _checked(after: object) -> LogPosition:
     if not isinstance(after, LogPosition):
         raise InvalidPosition("after", "has to be a LogPosition; make one of its text by LogPosition.parse")
     if (
@@ -382,7 +400,7 @@ def _places(after: object) -> tuple[BlockPosition, ...]:
         or not isinstance(after.log_id, str)
     ):
         raise InvalidPosition("after", f"is {shown(after)}; take a page's `position`")
-    return after.places
+    return after
 
 
 def check_tranches(given: Collection[int], *, number: int) -> None:

@@ -23,10 +23,10 @@ from eventstore.cli.signals import Signals
 from eventstore.cloudevents import EntryFormat
 from eventstore.command_line import ALL_WELL, SOMETHING_LEFT
 from eventstore.dropped import DroppedBatch, DroppedMessage, Recovered, Recovery
-from eventstore.errors import InvalidInput, InvalidPosition, InvalidRange, PositionOfAnotherLog
+from eventstore.errors import InvalidInput, InvalidRange
 from eventstore.events import check_event_name, check_stream_id, check_stream_prefix
 from eventstore.limits import SETTLING_S
-from eventstore.log import BEGINNING, EventLog, LogPosition
+from eventstore.log import EventLog, LogPosition, check_position
 from eventstore.positions import from_us, to_us
 from eventstore.redrive import HIDDEN_S, RESERVE_S
 from eventstore.republish import (
@@ -262,11 +262,7 @@ def _position(text: str | None, option: str, log: EventLog) -> LogPosition | Non
     if text is None:
         return None
     position = LogPosition.parse(text, field=option)
-    if set(position.places) != {BEGINNING} and position.log_id != log.log_id:
-        raise PositionOfAnotherLog(given=position.log_id, log_id=log.log_id)
-    if len(position.places) != log.tranches:
-        what = f"is of a log with {len(position.places)} tranches, not {log.tranches}"
-        raise InvalidPosition(option, what)
+    check_position(position, option, log_id=log.log_id, tranches=log.tranches)
     return position
 
 

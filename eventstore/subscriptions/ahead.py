@@ -14,6 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from contextvars import copy_context
 from dataclasses import dataclass
+from itertools import islice
 
 from eventstore.events import Event
 from eventstore.subscriptions.attempts import Attempts, Called, Done
@@ -26,6 +27,12 @@ class Waiting:
 
     turn: Turn
     call: Future[Called] | None = None
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """That of its event; None when there's none."""
+        event = self.turn.event
+        return (event.stream_id, event.event_id) if event else None
 
     @property
     def is_handled(self) -> bool:
@@ -76,23 +83,23 @@ class Ahead:
             done: what is handled though its turn hasn't come: added to when this is closed, taken from when
                 the same turns come again. So a wait for what is away repeats nothing.
         """
-        window = self._window = deque()
+        self._window.clear()
         try:
-            while self._fill(window, turns, done):
+            while self._fill(turns, done):
                 if self._concurrency > 1:
-                    self._begin(window, after)
-                yield window[0]
-                window.popleft()
+                    self._begin(after)
+                yield self._window[0]
+                self._window.popleft()
         finally:
             self.rest()
-            for one in window:
-                if one.call and one.turn.event and one.is_handled:
-                    done[one.turn.event.stream_id, one.turn.event.event_id] = one.call.result()
-            self._window = deque()
+            for one in self._window:
+                if one.call and one.address and one.is_handled:
+                    done[one.address] = one.call.result()
+            self._window.clear()
 
     def rest(self) -> None:
         """Wait until no call is at work: nobody else is to get these events meanwhile."""
-        at_work = [one.call for one in self._window if one.call and not one.call.done()]
+        at_work = self._at_work()
         if at_work and self._process == os.getpid():  # a fork takes no threads along
             with self._beside():
                 wait(at_work)
@@ -100,9 +107,8 @@ class Ahead:
     def result(self, waiting: Waiting, after: Callable[[Turn], int | None]) -> Called | None:
         """Wait for the call of the event whose turn it is, and begin others meanwhile; None for no call."""
         while waiting.call and not waiting.call.done():
-            at_work = [one.call for one in self._window if one.call and not one.call.done()]
-            wait(at_work, return_when=FIRST_COMPLETED)
-            self._begin(self._window, after)
+            wait(self._at_work(), return_when=FIRST_COMPLETED)
+            self._begin(after)
         return waiting.call.result() if waiting.call else None
 
     def end(self) -> None:
@@ -111,26 +117,22 @@ class Ahead:
             self._pool.shutdown(wait=False)
         self._pool = None
 
-    def _fill(
-        self, window: deque[Waiting], turns: Iterator[Turn], done: dict[tuple[str, int], Called]
-    ) -> bool:
-        most = self._look_ahead if self._concurrency > 1 else 1
-        while len(window) < most:
-            turn = next(turns, None)
-            if turn is None:
-                break
+    def _fill(self, turns: Iterator[Turn], done: dict[tuple[str, int], Called]) -> bool:
+        for turn in islice(turns, max(1, self._look_ahead) - len(self._window)):
             waiting = Waiting(turn)
-            if done and turn.event and (turn.event.stream_id, turn.event.event_id) in done:
-                waiting.call = Future()
-                waiting.call.set_result(done.pop((turn.event.stream_id, turn.event.event_id)))
-            window.append(waiting)
-        return bool(window)
+            if done and waiting.address in done:
+                waiting.call = _over(done.pop(waiting.address))
+            self._window.append(waiting)
+        return bool(self._window)
 
-    def _begin(self, window: deque[Waiting], after: Callable[[Turn], int | None]) -> None:
+    def _at_work(self) -> list[Future[Called]]:
+        return [one.call for one in self._window if one.call and not one.call.done()]
+
+    def _begin(self, after: Callable[[Turn], int | None]) -> None:
         """Begin the first event of each stream in whose way no other is."""
         busy: set[str] = set()
-        at_work = sum(one.call is not None and not one.call.done() for one in window)
-        for one in window:
+        at_work = len(self._at_work())
+        for one in self._window:
             event = one.turn.event
             if event is None:
                 continue
@@ -147,12 +149,17 @@ class Ahead:
     def _call(self, event: Event, after: int) -> Future[Called]:
         is_first = self._attempts.is_first(event)
         if not self._has_threads:
-            made: Future[Called] = Future()
-            made.set_result(self._attempts.call(event, after=after, is_first=is_first))
-            return made
+            return _over(self._attempts.call(event, after=after, is_first=is_first))
         if self._process != os.getpid():  # a fork takes no threads along
             self._pool, self._process = None, os.getpid()
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._concurrency, thread_name_prefix="eventstore-handler")
         run = copy_context().run
         return self._pool.submit(run, self._attempts.call, event, after=after, is_first=is_first)
+
+
+def _over(called: Called) -> Future[Called]:
+    """Return what came of a call as one that is over."""
+    call: Future[Called] = Future()
+    call.set_result(called)
+    return call

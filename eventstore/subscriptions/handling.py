@@ -86,9 +86,7 @@ class Handling:
             after: all events of its stream behind this EventId are handled, or not asked for.
             ahead: waits for its first call, if that has begun before.
         """
-        # Parked is not handled: a projection has to have taken it meanwhile.
-        behind = max(after, held.parked.get(event.stream_id, 0))
-        return self._handle(tranche, held, event, behind, ahead=ahead)
+        return self._handle(tranche, held, event, held.handled_after(event.stream_id, after), ahead=ahead)
 
     def after(self, held: Held, turn: Turn) -> int | None:
         """Tell for a call before an event's turn what `HandlerCall.after` is; None when it has to wait.
@@ -98,7 +96,7 @@ class Handling:
         event = turn.event
         if event is None or held.suspects or held.ended or event.stream_id in held.blocked:
             return None
-        return max(turn.after, held.parked.get(event.stream_id, 0))
+        return held.handled_after(event.stream_id, turn.after)
 
     def pass_closed(self, closed: ClosedBlocks) -> None:
         """Count blocks that were lost, and say so."""

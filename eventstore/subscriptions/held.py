@@ -64,6 +64,10 @@ class Held:
             is_first_owner=lease.fence == 1,
         )
 
+    def handled_after(self, stream_id: str, after: int) -> int:
+        """Raise a `HandlerCall.after` to what was parked: a projection has to have taken that meanwhile."""
+        return max(after, self.parked.get(stream_id, 0))
+
     def starts_of(self, event: Event) -> int:
         """Return how many workers have begun this event and ended within it."""
         earlier = self.ended

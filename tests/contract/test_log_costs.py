@@ -52,6 +52,11 @@ def records(rng: random.Random, *, batch: int) -> list[StreamRecord]:
     ]
 
 
+def process_beside(log: DynamoDBEventLog) -> DynamoDBEventLog:
+    """The same log, of a process that knows nothing of it yet."""
+    return DynamoDBEventLog(client=log._client, table_name=log._table_name)
+
+
 def stream_in(tranche: int) -> str:
     """Find a stream that lives in a tranche."""
     streams = (f"order-{n}" for n in range(1_000))
@@ -83,7 +88,7 @@ def test_end_of_the_log_is_looked_for_once_a_process_and_not_by_who_has_read_up_
         log.append_block(0, logged_events(stream_in(0), 1, first=event_id))
 
     def fresh() -> DynamoDBEventLog:
-        found = DynamoDBEventLog(client=log._client, table_name=log._table_name)
+        found = process_beside(log)
         assert found.tranches == LOG_TRANCHES
         meter.reset()
         return found
@@ -125,7 +130,7 @@ def test_first_batch_of_a_process_costs_a_read_of_each_tranche_and_a_check_more(
     Indexer(reader=MemoryEventStore(), log=log).index(records(rng, batch=0), remaining_time_s=lambda: 60.0)
     meter.reset()
 
-    another = DynamoDBEventLog(client=log._client, table_name=log._table_name)
+    another = process_beside(log)
     indexer = Indexer(reader=MemoryEventStore(), log=another)
     indexer.index(records(rng, batch=1), remaining_time_s=lambda: 60.0)
     # How many tranches there are, and the last block of each.
@@ -136,7 +141,7 @@ def test_who_shares_a_tranche_looks_before_it_puts_and_is_refused_once(
     metered: tuple[DynamoDBEventLog, Meter],
 ) -> None:
     log, meter = metered
-    another = DynamoDBEventLog(client=log._client, table_name=log._table_name)
+    another = process_beside(log)
     events = logged_events(stream_in(0), 1)
     for writer in (log, another):
         writer.append_block(0, events)
@@ -153,7 +158,7 @@ def test_who_has_a_tranche_to_itself_again_puts_without_a_look(
     metered: tuple[DynamoDBEventLog, Meter],
 ) -> None:
     log, meter = metered
-    another = DynamoDBEventLog(client=log._client, table_name=log._table_name)
+    another = process_beside(log)
     events = logged_events(stream_in(0), 1)
     for writer in (log, another, log):
         writer.append_block(0, events)
