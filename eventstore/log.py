@@ -60,6 +60,8 @@ class LogEntry:
     name: str
     timestamp_us: int
     """Microseconds since 1970, UTC: the event's own."""
+    written_us: int
+    """When the event was written: its Timestamp, but for an import's and one that was ahead of all clocks."""
     tranche: int
     block: int
     """The number of its block in its tranche: 1, 2, 3 ... without gaps."""

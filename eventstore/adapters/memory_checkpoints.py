@@ -53,7 +53,6 @@ class MemoryCheckpoints(Locked):
                     None,
                     fence=0,
                     counter=0,
-                    horizon_us=max(0, since_us - 1),
                     since_us=since_us,
                     log_id=log_id,
                 )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 from eventstore.adapters.memory_locks import Locked
+from eventstore.appends import written_us_of
 from eventstore.arguments import check_functions, check_whole
 from eventstore.errors import BlockMissing, InvalidRange, PositionNotInLog
 from eventstore.events import Event
@@ -65,6 +66,7 @@ class MemoryEventLog(Locked):
                         event_id=event.event_id,
                         name=event.name,
                         timestamp_us=event.timestamp_us,
+                        written_us=written_us_of(event),
                         tranche=tranche,
                         block=number,
                         index=index,

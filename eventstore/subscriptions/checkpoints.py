@@ -93,7 +93,7 @@ class Checkpoints(Protocol):  # pragma: no mutate block (`check_port` would ask 
         So a lease that was deleted is made again.
 
         Args:
-            since_us: kept with each new lease, whose `horizon_us` is just before it.
+            since_us: kept with each new lease.
             log_id: of which log the places are.
 
         Raises:

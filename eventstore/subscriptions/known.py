@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Final
 
 _MAX_RANGES: Final = 64
-# An entry so much older than the log where it stands was logged late: what follows it may stand before it.
-# By less the log's order differs from that of time anyway, since clocks do.
+# An event written so long before the log where it stands was logged late: what follows it may stand before
+# it. By less the log's order differs from that of the writes anyway, since batches are late.
 _SLACK_US: Final = 600_000_000
 
 
@@ -21,7 +21,7 @@ class Known:
         self.ranges: list[tuple[int, int]] = []
         """First and last of each, rising and apart."""
         self.last_us = 0
-        """The Timestamp of the last one."""
+        """When the last one was written."""
         self.is_settled = False
         """It's known that nothing before the last range is to be handled, but what the log still brings."""
 
@@ -44,10 +44,10 @@ class Known:
         before = event_id - 1
         return next((first for first, last in self.ranges if first <= before <= last), event_id)
 
-    def add(self, event_id: int, timestamp_us: int = 0) -> None:
+    def add(self, event_id: int, written_us: int = 0) -> None:
         """Note that an event is handled or passed over."""
         if event_id >= self.last:
-            self.last_us = max(timestamp_us, self.last_us)
+            self.last_us = max(written_us, self.last_us)
         if self.ranges and event_id == self.last + 1:
             self.ranges[-1] = self.first, event_id
             return
@@ -74,8 +74,9 @@ class KnownStreams:
     """Remembers so many streams; what it forgets raises the horizon.
 
     Args:
-        horizon_us: an event that's unknown and younger than this Timestamp is certainly not handled: it would
-            be known. One that isn't younger may be, before the worker began to remember.
+        horizon_us: an event that's unknown and was written after this time is certainly not handled: it would
+            be known. One written before may be, before the worker began to remember. It isn't the Timestamp
+            that counts: an import's is of long ago, wherever it stands in the log.
     """
 
     def __init__(self, *, most: int, horizon_us: int) -> None:
@@ -100,23 +101,23 @@ class KnownStreams:
         return not self.horizon_us or known.last_us > self.horizon_us - _SLACK_US
 
     def first_unhandled(
-        self, known: Known, event_id: int, timestamp_us: int, *, is_younger: Callable[[int], bool]
+        self, known: Known, event_id: int, written_us: int, *, is_due: Callable[[int], bool]
     ) -> int:
         """Return from which EventId on a stream's unknown events before this one are to be handled.
 
         Args:
-            timestamp_us: the event's; those before it in its stream are older.
-            is_younger: looks whether an event of the stream is younger than the horizon.
+            written_us: when the event was; those before it in its stream were before.
+            is_due: looks whether an event of the stream was written after the horizon, and is asked for.
         """
         low = known.last + 1
         if not self.horizon_us:
-            return low if known.is_settled else 1
+            return low if known.is_settled else first_true(1, event_id, is_due)
         if not self.is_certain_behind(known):
-            return first_true(low, event_id, is_younger) if timestamp_us > self.horizon_us else event_id
+            return first_true(low, event_id, is_due) if written_us > self.horizon_us else event_id
         if known.is_settled or known.first == 1 or known.last_us <= self.horizon_us:
             return low
         before = max((last for _, last in known.ranges[:-1]), default=0)
-        below = first_true(before + 1, known.first, is_younger)
+        below = first_true(before + 1, known.first, is_due)
         return below if below < known.first else low
 
 

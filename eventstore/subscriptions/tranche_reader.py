@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from eventstore.appends import written_us_of
 from eventstore.errors import MalformedItem, PositionNotInLog
 from eventstore.events import Event
 from eventstore.limits import READ_MAX_ADDRESSES
@@ -43,7 +44,8 @@ class Turn:
     after: int
     """All events of its stream behind this EventId and before its own are handled or not asked for."""
     horizon_us: int
-    """To be stored with the place: no younger event stands in the log before what is read back of it."""
+    """To be stored with the place: no event that was written later stands in the log before what is read
+    back of it."""
     closed: ClosedBlocks | None = None
     """Blocks that were lost and closed, between this place and the one before."""
 
@@ -61,9 +63,9 @@ class TrancheReader:
     """Reads a tranche behind a place, and goes on where it was.
 
     What it knows of a stream is what it has read itself, from `Terms.warm_up_blocks` before the place on: an
-    event is dropped only when it's known. One that's unknown and younger than all that stands further before
-    was never read by anybody, so it's a hole, and filled; an older one is taken for handled until the log
-    brings it.
+    event is dropped only when it's known. One that's unknown and was written after all that stands further
+    before was never read by anybody, so it's a hole, and filled. One written before is taken for handled
+    until the log brings it.
 
     Args:
         horizon_us: as it was stored with the place; see `Turn`.
@@ -92,16 +94,15 @@ class TrancheReader:
         self._since_us = since_us
         self._place = place
         self._read_from = max(1, place.block - terms.warm_up_blocks)
-        # From the tranche's beginning on nothing is unknown but what isn't in the log, or not asked for.
+        # From the tranche's beginning on nothing is unknown but what isn't in the log.
         self._known = KnownStreams(
-            most=terms.streams_remembered,
-            horizon_us=max(0, since_us - 1) if self._read_from == 1 else horizon_us,
+            most=terms.streams_remembered, horizon_us=0 if self._read_from == 1 else horizon_us
         )
         self._stored_us = self._highest_us = horizon_us
         self._reached = self._read_from
         self._highest_of: dict[int, int] = {}
-        """The highest Timestamp up to the end of each of the last blocks."""
-        self._times: dict[tuple[str, int], int | None] = {}
+        """Up to the end of each of the last blocks: when the event was written that was written last."""
+        self._is_due_of: dict[tuple[str, int], bool] = {}
         self._warm_up()
 
     def read(self) -> Iterator[Turn]:
@@ -117,7 +118,7 @@ class TrancheReader:
         entries = list(
             self._log.read_tranche(self._tranche, after=self._place, limit=self._terms.page_entries)
         )
-        self._times = self._look_before(entries)
+        self._is_due_of = self._look_before(entries)
         steps: list[_Step] = []
         wanted = 0
         for entry in entries:
@@ -144,7 +145,8 @@ class TrancheReader:
             yield _Step(None, entry.position)
             return
         if entry.timestamp_us < self._since_us:  # so are all before it in its stream
-            known.add(event_id, entry.timestamp_us)
+            known.add(event_id, entry.written_us)
+            known.is_settled = True
             self._known.note(stream_id, known)
             yield _Step(None, entry.position)
             return
@@ -157,7 +159,7 @@ class TrancheReader:
             known.is_settled = True
         after = known.lowest_before(event_id) - 1
         yield _Step((stream_id, event_id) if is_wanted else None, entry.position, after)
-        known.add(event_id, entry.timestamp_us)
+        known.add(event_id, entry.written_us)
         self._known.note(stream_id, known)
 
     def _holes(self, known: Known, entry: LogEntry) -> Iterator[int]:
@@ -165,42 +167,53 @@ class TrancheReader:
         first = self._known.first_unhandled(
             known,
             entry.event_id,
-            entry.timestamp_us,
-            is_younger=lambda event_id: self._is_younger(entry.stream_id, event_id),
+            entry.written_us,
+            is_due=lambda event_id: self._is_due(entry.stream_id, event_id),
         )
         for gap in known.unknown(first, entry.event_id):
             yield from gap
 
-    def _is_younger(self, stream_id: str, event_id: int) -> bool:
+    def _is_due(self, stream_id: str, event_id: int) -> bool:
+        """Tell whether an event is certainly not handled before, and asked for."""
+        if not self._looks_back:
+            return True
         address = stream_id, event_id
-        if address not in self._times:
-            self._times |= self._read_times([address])
-        timestamp_us = self._times[address]
-        # A damaged event tells no time, so it isn't known to be handled.
-        return timestamp_us is None or timestamp_us > self._known.horizon_us
+        if address not in self._is_due_of:
+            self._is_due_of |= self._look_at([address])
+        return self._is_due_of[address]
 
-    def _look_before(self, entries: Sequence[LogEntry]) -> dict[tuple[str, int], int | None]:
-        """Read at once the times that are mostly asked for: of what precedes a stream's first entry."""
+    @property
+    def _looks_back(self) -> bool:
+        return self._known.horizon_us > 0 or self._since_us > 0
+
+    def _look_before(self, entries: Sequence[LogEntry]) -> dict[tuple[str, int], bool]:
+        """Look at once at what is mostly asked for: what precedes a stream's first entry."""
         before: dict[str, int] = {}
-        horizon_us = self._known.horizon_us
-        for entry in entries if horizon_us else ():
-            is_asked_for = entry.stream_id.startswith(self._streams) and self._is_asked_for(entry)
-            if is_asked_for and entry.timestamp_us > horizon_us and entry.stream_id not in before:
+        for entry in entries if self._looks_back else ():
+            is_asked_for = (
+                entry.stream_id.startswith(self._streams)
+                and self._is_asked_for(entry)
+                and entry.timestamp_us >= self._since_us
+            )
+            if is_asked_for and entry.written_us > self._known.horizon_us and entry.stream_id not in before:
                 known = self._known.of(entry.stream_id)
                 before[entry.stream_id] = 0 if known.ranges else entry.event_id - 1
         addresses = [address for address in before.items() if address[1]]
-        times: dict[tuple[str, int], int | None] = {}
+        is_due_of: dict[tuple[str, int], bool] = {}
         for first in range(0, len(addresses), READ_MAX_ADDRESSES):
-            times |= self._read_times(addresses[first : first + READ_MAX_ADDRESSES])
-        return times
+            is_due_of |= self._look_at(addresses[first : first + READ_MAX_ADDRESSES])
+        return is_due_of
 
-    def _read_times(self, addresses: list[tuple[str, int]]) -> dict[tuple[str, int], int | None]:
-        """Read events' Timestamps: 0 for one that isn't there, None for a damaged one."""
+    def _look_at(self, addresses: list[tuple[str, int]]) -> dict[tuple[str, int], bool]:
+        """Read events, and tell of each whether it's due; one that isn't there is not."""
         found = self._bodies.read_events(addresses)
-        times: dict[tuple[str, int], int | None] = dict.fromkeys(addresses, 0)
+        is_due_of = dict.fromkeys(addresses, False)
         for address, event in found.items():
-            times[address] = event.timestamp_us if isinstance(event, Event) else None
-        return times
+            # A damaged event tells no time, so it isn't known to be handled.
+            is_due_of[address] = isinstance(event, MalformedItem) or (
+                written_us_of(event) > self._known.horizon_us and event.timestamp_us >= self._since_us
+            )
+        return is_due_of
 
     def _turns(self, steps: list[_Step]) -> Iterator[Turn]:
         addresses = [step.address for step in steps if step.address]
@@ -227,18 +240,18 @@ class TrancheReader:
                 self._reach(entry)
                 if entry.stream_id.startswith(self._streams):
                     known = self._known.of(entry.stream_id)
-                    known.add(entry.event_id, entry.timestamp_us)
+                    known.add(entry.event_id, entry.written_us)
                     # Who handled it has looked what was missing before it.
                     known.is_settled |= self._is_asked_for(entry)
                     self._known.note(entry.stream_id, known)
 
     def _reach(self, entry: LogEntry) -> int:
-        """Note how young the log is at an entry; return the horizon of whoever begins behind it."""
+        """Note how far the log is at an entry; return the horizon of whoever begins behind it."""
         while self._reached < entry.block:
             self._highest_of.pop(self._reached - self._terms.warm_up_blocks - 2, None)
             self._highest_of[self._reached] = self._highest_us  # also of one that is closed
             self._reached += 1
-        self._highest_us = max(self._highest_us, entry.timestamp_us)
+        self._highest_us = max(self._highest_us, entry.written_us)
         self._highest_of[entry.block] = self._highest_us
         return self._horizon_at(entry.position)
 

@@ -6,6 +6,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -80,6 +81,15 @@ class EventLogContract(ABC):
             numbers = [log.append_block(tranche, logged_events(stream, 1, first=n)) for n in range(1, 6)]
             assert numbers == [1, 2, 3, 4, 5]
 
+    def test_entry_says_when_its_event_was_written_where_the_timestamp_does_not(self, log: EventLog) -> None:
+        first, imported, third = logged_events(stream_in(1), 3)
+        log.append_block(1, [first, replace(imported, written_us=third.timestamp_us + 10**15), third])
+        assert [entry.written_us for entry in log.read_tranche(1)] == [
+            first.timestamp_us,
+            third.timestamp_us + 10**15,
+            third.timestamp_us,
+        ]
+
     def test_entries_come_back_as_they_were_put_down(self, log: EventLog) -> None:
         stream = stream_in(1)
         log.append_block(1, logged_events(stream, 2))
@@ -91,6 +101,7 @@ class EventLogContract(ABC):
                 event_id=number,
                 name="Bestellt ✓",
                 timestamp_us=1_769_860_800_000_000 + number,
+                written_us=1_769_860_800_000_000 + number,
                 tranche=1,
                 block=block,
                 index=index,

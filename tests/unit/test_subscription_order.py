@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -34,6 +35,17 @@ class LooseWorld(World):
         for name in names:
             self.clock.move(timedelta(seconds=1))
             self.store.append(stream_id, [NewEvent.of(name)], expected=ANY)
+
+    def import_into(self, stream_id: str, *names: str, years: int = 2) -> None:
+        """Append events whose Timestamps are of long ago, or far ahead: they say when they were written."""
+        before = self.store.head(stream_id).version
+        self.append(stream_id, *names)
+        off_us = years * 365 * 86_400_000_000
+        events = self.store._streams[stream_id]
+        events[before:] = [
+            replace(event, timestamp_us=event.timestamp_us - off_us, written_us=event.timestamp_us)
+            for event in events[before:]
+        ]
 
     def log_it(self, stream_id: str, *event_ids: int) -> None:
         """Log events of a stream in one block, in this order."""
@@ -106,6 +118,23 @@ def test_hole_of_a_stream_that_nobody_remembers_is_filled_before_what_follows(wo
     world.log_it("a", 5)  # an outage has lost 3 and 4
     world.work()
     assert world.ids() == [1, 2, 3, 4, 5]
+
+
+def test_holes_of_imported_streams_are_filled_however_old_their_timestamps(world: LooseWorld) -> None:
+    world.import_into("a", *["Opened"] * 8)
+    world.log_it("a", 1, 2)
+    world.work()
+    world.log_it("a", 4)
+    world.work()
+    world.pass_time()
+    world.work()
+    world.import_into("b", *["Opened"] * 3)
+    world.log_it("b", 2)
+    for event_id in (5, 6, 8):
+        world.log_it("a", event_id)
+    world.work()
+    assert world.ids("b") == [1, 2]
+    assert world.ids("a") == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
 def test_late_entry_is_dropped_only_when_its_very_event_is_known_to_be_handled(world: LooseWorld) -> None:
@@ -224,6 +253,17 @@ def test_start_at_a_time_brings_no_older_events_of_a_stream_that_goes_on() -> No
     world.log_it("a", 7)
     world.work(world.projection(), from_=From.CHECKPOINT)
     assert world.projected() == [4, 5, 6, 7]
+
+
+def test_start_at_a_time_brings_younger_events_whose_clock_was_ahead_when_they_were_written() -> None:
+    world = LooseWorld()
+    world.import_into("a", *["Opened"] * 3, years=-1)
+    world.pass_time(20)
+    world.clock.move(timedelta(days=100))
+    since = datetime.fromtimestamp(world.clock() / 1e6, UTC)
+    world.log_it("a", 3)
+    world.work(from_=since)
+    assert world.ids() == [1, 2, 3]
 
 
 # --- projections -----------------------------------------------------------------------------------------

@@ -96,7 +96,7 @@ class DynamoDBCheckpoints:
                 schema.CHECKPOINT: items.place_text(place),
                 schema.FENCE: {"N": "0"},
                 schema.COUNTER: {"N": "0"},
-                schema.HORIZON: {"N": str(max(0, since_us - 1))},
+                schema.HORIZON: {"N": "0"},
                 schema.SINCE: {"N": str(since_us)},
                 schema.LOG_ID: {"S": log_id},
             }

@@ -82,8 +82,12 @@ def log_of(item: Mapping[str, Any], *, cause: Exception | None = None) -> LogIte
 
 
 def entries_text(events: Sequence[Event]) -> str:
-    """Return the entries of events as a block has them."""
-    rows = [[event.stream_id, event.event_id, event.name, event.timestamp_us] for event in events]
+    """Return the entries of events as a block has them; what the Timestamp says isn't said twice."""
+    rows = [
+        [event.stream_id, event.event_id, event.name, event.timestamp_us]
+        + ([] if event.written_us is None else [event.written_us])
+        for event in events
+    ]
     return json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -118,12 +122,13 @@ def entries_of(tranche: int, number: int, item: Mapping[str, Any]) -> list[LogEn
                 event_id=int(event_id),
                 name=str(name),
                 timestamp_us=int(timestamp_us),
+                written_us=int(written[0] if written else timestamp_us),
                 tranche=tranche,
                 block=number,
                 index=index,
                 ends_block=index == len(rows) - 1,
             )
-            for index, (stream_id, event_id, name, timestamp_us) in enumerate(rows)
+            for index, (stream_id, event_id, name, timestamp_us, *written) in enumerate(rows)
         ]
     except (KeyError, TypeError, ValueError) as error:
         raise MalformedBlock(tranche=tranche, block=number, reason=f"it can't be read: {error}") from error

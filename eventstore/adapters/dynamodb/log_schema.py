@@ -7,7 +7,8 @@ One item is one block of entries:
 ========  =  ========================================================================================
 Tranche   N  partition key; a stream lives in one tranche: crc32 of its id, modulo the tranches
 Block     N  sort key; 1, 2, 3 ... without gaps; its uniqueness decides between two writers
-Entries   S  JSON array of [StreamId, EventId, EventName, Timestamp], in order
+Entries   S  JSON array of [StreamId, EventId, EventName, Timestamp], in order; with WrittenAt behind it for
+             an event that has one
 BlockUid  S  the writer's own; a put whose answer got lost is known by it
 Newest    N  the highest Timestamp of this block and all before it; left out behind a block without one
 Closed    BOOL  true where it stands in place of a block that was lost; it has no entries then

@@ -20,8 +20,8 @@ Counter       N  rises with each write
 StartedStream S  with StartedEvent the event that workers have begun to handle and not ended; absent mostly
 StartedEvent  N
 Starts        N  how many of them
-Horizon       N  microseconds since 1970 UTC: no event is younger that stands further before the checkpoint
-                 than is read back, so an unknown younger one was never read
+Horizon       N  microseconds since 1970 UTC: no event that stands further before the checkpoint than is read
+                 back was written later, so an unknown one that was written later was never read
 Since         N  microseconds since 1970 UTC: older events aren't asked for; 0 for all
 LogId         S  of which log the checkpoint is
 ============  =  ====================================================================================
