@@ -184,6 +184,8 @@ class Group:
         """What leases and the handler tell, in order."""
         self.max_starts = 1_000  # where it's chance that kills, not an event
         self.repaired_after_s = _LEASE_S  # after the log's end
+        self.stops = 0
+        """So many workers were stopped by an event."""
         self._world, self._plan, self._tables, self._feed = world, plan, tables, feed
         self._born = 0
 
@@ -229,7 +231,7 @@ class Group:
             except TransientError:
                 pass
             except (HandlerFailed, NotSynchronous) as error:
-                self._world.faults["worker stopped by an event"] += isinstance(error, HandlerFailed)
+                self.stops += isinstance(error, HandlerFailed)
                 worker.close()
             except SystemExit:
                 worker.close()  # as `run` does
@@ -372,9 +374,8 @@ class Failing(Group):
         addresses = [(event.stream_id, event.event_id) for those in self.wanted.values() for event in those]
         self._bad: set[Address] = {address for address in addresses if rng.random() < 0.1}
         self._flaky = {one: rng.randrange(1, _MAX_TRIES) for one in addresses if rng.random() < 0.2}
-        # With STOP nothing goes on before.
-        self._is_repaired_by_hand = self.on_failure is OnFailure.STOP
-        self._repaired_us = world.now_us + round(rng.uniform(5, 20) * 1_000_000)
+        # With STOP somebody repairs what has stopped a worker or two: nothing goes on before.
+        self._most_stops = rng.randint(1, 2) if self.on_failure is OnFailure.STOP else 1_000
         self._away_until_us = 0
         self._deadly: dict[Address, str] = {}
         if plan.has_deadly_events if plan.has_deadly_events is not None else world.chance(0.5):
@@ -384,9 +385,7 @@ class Failing(Group):
             self._deadly = dict(zip(deadly, _ENDS, strict=False))
 
     def _is_repaired(self) -> bool:
-        if self._is_repaired_by_hand:
-            return self._world.now_us > self._repaired_us
-        return self._feed.has_ended_for(self.repaired_after_s)
+        return self.stops >= self._most_stops or self._feed.has_ended_for(self.repaired_after_s)
 
     def _handle(self, event: Event, *, client: DynamoDBClient, worker: str, is_last: bool) -> None:
         world = self._world
@@ -474,6 +473,7 @@ def subscribe_to(endpoint: str, table_name: str, table: Table, *, plan: Plan, re
         world.run()
         view = projecting.view(client)
     report.faults += world.faults
+    report.faults["worker stopped by an event"] += sum(group.stops for group in groups)
     report.checked["requests"] += wire.requests
     for group in groups:
         report.checked["writes under a fence"] += len(group.fenced)
