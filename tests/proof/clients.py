@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
 
 from eventstore import (
     ANY,
@@ -272,7 +272,9 @@ class LogReader:
         log: makes a process's log that is told so many tranches less than there are.
     """
 
-    def __init__(self, world: World, log: Callable[[int], DynamoDBEventLog], feeding: list[Any]) -> None:
+    def __init__(
+        self, world: World, log: Callable[[int], DynamoDBEventLog], feeding: Sequence[object]
+    ) -> None:
         self.deliveries = Deliveries("a reader of the log")
         self.tranches: dict[int, list[tuple[int, int]]] = {}
         """Of each tranche the blocks and indexes that were read, at their first delivery."""

@@ -1,8 +1,9 @@
 """One run of the proof: write under faults, publish and log what was written, and check everything.
 
-Five acts, each in a world of its own: clients append and read side by side, and a replay job sends what there
-is up to now; the table's stream is published; two indexers feed the log while others read it; two
-subscriptions' workers handle it; a replay job sends a range. In between, the table is read past the library.
+Seven acts, each in a world of its own: clients append and read side by side, and a replay job sends what
+there is up to now; the table's stream is published; two indexers feed the log while others read it; two
+subscriptions' workers handle it; a replay job sends a range; the table is restored. In the last act all are
+at work at once. In between, the table is read past the library.
 """
 
 from __future__ import annotations
@@ -19,10 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from eventstore import Event
 from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
 from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
-from eventstore.adapters.dynamodb.items import event_from_item
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
 from eventstore.adapters.dynamodb.read_model import DynamoDBReadModel
 from eventstore.adapters.dynamodb.replays import DynamoDBReplays
@@ -37,7 +36,8 @@ from tests.proof.imports import Import, imports_in
 from tests.proof.jobs import ReplayJob, draw, replay_to_target, small_pages
 from tests.proof.repeats import Commander
 from tests.proof.restored import restore
-from tests.proof.service import Service
+from tests.proof.service import Service, read_table
+from tests.proof.side_by_side import all_side_by_side
 from tests.proof.streamed import index, publish
 from tests.proof.subscribers import subscribe_loosely, subscribe_to
 from tests.proof.wire import Faults, patient_client, wired_client
@@ -46,7 +46,7 @@ from tests.simulator.history import read_history
 from tests.tables import dynamodb_client, events_table, journal_table, log_table, replays_table
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
+    pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +70,7 @@ class Plan:
     subscribes: bool = True
     replays: bool = True
     restores: bool = True
+    side_by_side: bool = True
     checkpoints_type: type[DynamoDBCheckpoints] = DynamoDBCheckpoints
     read_model_type: type[DynamoDBReadModel] = DynamoDBReadModel
     replays_type: type[DynamoDBReplays] = DynamoDBReplays
@@ -115,7 +116,7 @@ def run(endpoint: str, seed: int, plan: Plan | None = None) -> Report:
         journal_table(client) as journal_name,
     ):
         _append(endpoint, table_name, plan=plan, report=report)
-        table = _read_table(client, table_name)
+        table = read_table(client, table_name)
         written = read_history(client, _streams_client(endpoint), table_name)
         addresses = {(event.stream_id, event.event_id) for events in table.values() for event in events}
         if addresses != set(written.payloads):
@@ -132,6 +133,8 @@ def run(endpoint: str, seed: int, plan: Plan | None = None) -> Report:
             replay_to_target(endpoint, table_name, table, plan=plan, report=report)
         if plan.restores:
             restore(endpoint, table_name, table, plan=plan, report=report)
+    if plan.side_by_side:
+        all_side_by_side(endpoint, _streams_client(endpoint), plan=plan, report=report)
     return report
 
 
@@ -172,7 +175,7 @@ def _append(endpoint: str, table_name: str, *, plan: Plan, report: Report) -> No
         replay = AllReader(service, "a replay of everything", quiet_s=0.0)
         world.spawn("replay", replay.run)
         world.run()
-    table = _read_table(client, table_name)
+    table = read_table(client, table_name)
     report.breaches += breaches_of_appends(service.history, table)
     # Who reads by time has passed the times of what is imported, or hasn't.
     report.check(imported.without_deliveries(reader.deliveries), imported.without(table))
@@ -194,18 +197,6 @@ def _append(endpoint: str, table_name: str, *, plan: Plan, report: Report) -> No
             "events in the table": sum(map(len, table.values())),
         }
     )
-
-
-def _read_table(client: DynamoDBClient, table_name: str) -> dict[str, list[Event]]:
-    """Read every event's item, past the library's own reads."""
-    table: dict[str, list[Event]] = {}
-    for page in client.get_paginator("scan").paginate(TableName=table_name, ConsistentRead=True):
-        for item in page["Items"]:
-            if item["StreamId"]["S"].startswith("$"):  # the store's own
-                continue
-            event = event_from_item(item)
-            table.setdefault(event.stream_id, []).append(event)
-    return {name: sorted(table[name], key=lambda event: event.event_id) for name in sorted(table)}
 
 
 def _streams_client(endpoint: str) -> Any:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from eventstore import Event
+from eventstore.adapters.dynamodb.items import event_from_item
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.limits import CLOCK_TOLERANCE_S
 from tests.proof.history import History
@@ -60,3 +62,15 @@ class Service:
         )
         store._server_clock._monotonic_s = lambda: self.world.now_us / 1_000_000
         return store
+
+
+def read_table(client: DynamoDBClient, table_name: str) -> dict[str, list[Event]]:
+    """Read every event's item, past the library's own reads."""
+    table: dict[str, list[Event]] = {}
+    for page in client.get_paginator("scan").paginate(TableName=table_name, ConsistentRead=True):
+        for item in page["Items"]:
+            if item["StreamId"]["S"].startswith("$"):  # the store's own
+                continue
+            event = event_from_item(item)
+            table.setdefault(event.stream_id, []).append(event)
+    return {name: sorted(table[name], key=lambda event: event.event_id) for name in sorted(table)}

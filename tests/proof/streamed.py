@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError, ReadTimeoutError
 
@@ -20,19 +20,11 @@ from tests.fake_aws import FakeSqs, LambdaContext, client_error, load_publish_fu
 from tests.proof.checker import Table, breaches_of_tranche
 from tests.proof.clients import LogReader
 from tests.proof.history import Deliveries
+from tests.proof.invoked import Function, Invoked, WorldClock, perhaps_die
 from tests.proof.service import Service
 from tests.proof.wire import wired_client
 from tests.proof.world import Killed, World
-from tests.simulator.event_source_mapping import (
-    Change,
-    Clock,
-    EventSourceMapping,
-    FunctionError,
-    MaySend,
-    Settings,
-    Shard,
-    always,
-)
+from tests.simulator.event_source_mapping import Change, MaySend, Shard, always
 from tests.simulator.history import History as StreamHistory
 from tests.simulator.history import Ledger, address_of
 from tests.simulator.publication import (
@@ -48,29 +40,11 @@ from tests.simulator.publication import (
 from tests.tables import dynamodb_client
 
 if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
     from tests.proof.run import Plan, Report
 
-_TRANCHES: Final = 3
-_TIMEOUT_S: Final = 60.0
-Process = TypeVar("Process")
-
-
-class WorldClock(Clock):
-    """An event source mapping's clock that is the world's: to set it is to wait."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    @property
-    def now_s(self) -> float:
-        return self._world.now_us / 1_000_000
-
-    @now_s.setter
-    def now_s(self, now_s: float) -> None:
-        self.sleep(max(0.0, now_s - self.now_s))
-
-    def sleep(self, pause_s: float) -> None:
-        self._world.sleep(pause_s)
+TRANCHES: Final = 3
 
 
 def _stream(changes: Sequence[Change], world: World, rng: random.Random) -> tuple[list[Shard], MaySend]:
@@ -96,52 +70,6 @@ def _overtaken(changes: Sequence[Change]) -> int:
     return count
 
 
-def _mapping(
-    changes: Sequence[Change],
-    world: World,
-    rng: random.Random,
-    start: Callable[[], Process],
-    handle: Callable[[Process, Change, Callable[[], float]], Any],
-) -> EventSourceMapping:
-    """Make an event source mapping whose function's processes start cold, take any shard's batch, and die."""
-    processes: list[Process | None] = [None] * 4
-    last: dict[str, int] = {}
-
-    def function(trigger: Change, shard_id: str) -> Any:
-        place = rng.randrange(len(processes))
-        process = processes[place]
-        if process is None or world.chance(0.1):
-            process = processes[place] = start()
-        world.faults[f"{world.role}: another process takes the shard's next batch"] += (
-            last.get(shard_id, place) != place
-        )
-        last[shard_id] = place
-        ends_us = world.now_us + round(_TIMEOUT_S * 1_000_000)
-        try:
-            answer = handle(process, trigger, lambda: (ends_us - world.now_us) / 1_000_000)
-            _perhaps_die(world, 0.1, f"{world.role} killed after its batch, before its answer")
-        except Killed as error:
-            processes[place] = None
-            raise FunctionError from error
-        if world.now_us > ends_us:
-            world.faults[f"{world.role} out of time"] += 1
-            processes[place] = None
-            raise FunctionError
-        return answer
-
-    shards, may_send = _stream(changes, world, rng)
-    settings = Settings(batch_size=rng.choice([2, 5, 8, 20]))
-    return EventSourceMapping(
-        shards, function, settings=settings, clock=WorldClock(world), rng=rng, may_send=may_send
-    )
-
-
-def _perhaps_die(world: World, share: float, kind: str) -> None:
-    if world.chance(share):
-        world.faults[kind] += 1
-        raise Killed
-
-
 def _begin(world: World, written: StreamHistory) -> None:
     """Let all records be there, and no time pass that a clock of theirs doesn't know."""
     newest_us = max(
@@ -162,6 +90,9 @@ class _Bus(Bus):
     def put_events(self, *, Entries: list[Any]) -> dict[str, Any]:  # noqa: N803
         world = self._world
         world.step()
+        if world.chance(0.05):
+            world.faults["publisher paused before a call of the bus"] += 1
+            world.sleep(world.rng.random() * 20)
         try:
             answer = super().put_events(Entries=Entries)
         except Crash as error:
@@ -174,7 +105,7 @@ class _Bus(Bus):
             world.faults["PutEvents throttled"] += 1
             raise
         world.faults["entry failed in a PutEvents that succeeded"] += answer["FailedEntryCount"]
-        _perhaps_die(world, 0.02, "publisher killed at a call of the bus")
+        perhaps_die(world, 0.02, "publisher killed at a call of the bus")
         return answer
 
 
@@ -198,22 +129,31 @@ class _Reads:
 
     def _read(self, operation: Callable[..., Any], request: dict[str, Any]) -> Any:
         what = "publisher killed when it read back"
-        _perhaps_die(self._world, 0.02, what)
+        perhaps_die(self._world, 0.02, what)
         answer = operation(**request)
-        _perhaps_die(self._world, 0.02, what)
+        perhaps_die(self._world, 0.02, what)
         return answer
 
 
-def publish(
-    endpoint: str, journal_name: str, written: StreamHistory, table: Table, *, plan: Plan, report: Report
-) -> None:
-    """Publish by the real function; what the bus refuses for good is parked."""
-    world, rng = World(f"{report.seed}/publish"), random.Random(f"{report.seed}/published")
-    ledger = Ledger()
-    _begin(world, written)
+@contextlib.contextmanager
+def publisher(
+    world: World,
+    wired: DynamoDBClient,
+    written: StreamHistory,
+    journal_name: str,
+    *,
+    ledger: Ledger,
+    rng: random.Random,
+) -> Iterator[Function[ModuleType]]:
+    """Make the real function; what the bus refuses for good is parked.
+
+    Args:
+        written: of which events the bus refuses some, and in which table they are.
+        ledger: is told what is published and parked.
+    """
 
     def perhaps_die_parking() -> None:
-        _perhaps_die(world, 0.15, "publisher killed when it parked")
+        perhaps_die(world, 0.15, "publisher killed when it parked")
 
     def fault() -> None:
         perhaps_die_parking()
@@ -225,37 +165,90 @@ def publish(
         ledger.park(message)
         perhaps_die_parking()
 
+    bus, sqs = _Bus(world, written, ledger, rng), FakeSqs(fault=fault, on_sent=on_sent)
+
+    def start() -> ModuleType:
+        return load_publish_function(
+            events=bus,
+            sqs=sqs,
+            dynamodb=_Reads(world, wired),
+            sleep=world.sleep,
+            jitter=world.rng.random,
+            clock_us=lambda: world.now_us,
+            EVENTS_TABLE=written.table_name,
+            JOURNAL_TABLE=journal_name,
+            # Loggers are shared by name: this one is to be quiet, not that of other tests.
+            POWERTOOLS_SERVICE_NAME="simulated-publish",
+            POWERTOOLS_LOG_LEVEL="CRITICAL",
+        )
+
+    def handle(process: ModuleType, trigger: Change, remaining_time_s: Callable[[], float]) -> Any:
+        return process.handler(trigger, LambdaContext(remaining_time_s=remaining_time_s))
+
+    with contextlib.redirect_stdout(io.StringIO()):  # its metrics
+        yield Function(start, handle)
+
+
+def publish(
+    endpoint: str, journal_name: str, written: StreamHistory, table: Table, *, plan: Plan, report: Report
+) -> None:
+    """Publish by the real function what was written before."""
+    world, rng = World(f"{report.seed}/publish"), random.Random(f"{report.seed}/published")
+    ledger = Ledger()
+    _begin(world, written)
     with (
-        contextlib.redirect_stdout(io.StringIO()),
         wired_client(world, plan.faults, endpoint) as (wired, wire),
+        publisher(world, wired, written, journal_name, ledger=ledger, rng=rng) as function,
     ):
-        bus, sqs = _Bus(world, written, ledger, rng), FakeSqs(fault=fault, on_sent=on_sent)
-
-        def start() -> ModuleType:
-            return load_publish_function(
-                events=bus,
-                sqs=sqs,
-                dynamodb=_Reads(world, wired),
-                sleep=world.sleep,
-                jitter=world.rng.random,
-                clock_us=lambda: world.now_us,
-                EVENTS_TABLE=written.table_name,
-                JOURNAL_TABLE=journal_name,
-                # Loggers are shared by name: this one is to be quiet, not that of other tests.
-                POWERTOOLS_SERVICE_NAME="simulated-publish",
-                POWERTOOLS_LOG_LEVEL="CRITICAL",
-            )
-
-        def handle(process: ModuleType, trigger: Change, remaining_time_s: Callable[[], float]) -> Any:
-            return process.handler(trigger, LambdaContext(remaining_time_s=remaining_time_s))
-
-        mapping = _mapping(written.changes, world, rng, start, handle)
-        world.spawn("publisher", mapping.run)
+        shards, may_send = _stream(written.changes, world, rng)
+        world.spawn("publisher", Invoked(function, shards, world, rng, may_send=may_send).run)
         world.run()
     report.faults += world.faults
     report.checked["requests"] += wire.requests
+    check_published(ledger, written, table, report)
+
+
+def check_published(ledger: Ledger, written: StreamHistory, table: Table, report: Report) -> None:
+    """Check what the bus was given."""
     report.check(Deliveries("the bus, or parked", [address for _, address, _ in ledger.done]), table)
     report.breaches += [f"changed: {one}" for one in ledger.breaches(written) if "other data" in one]
+
+
+def new_log(
+    world: World, client: DynamoDBClient, log_name: str, plan: Plan, *, fewer: int = 0
+) -> DynamoDBEventLog:
+    """Make a process's log, which is told so many tranches less than there are."""
+    return plan.log_type(
+        client=client,
+        table_name=log_name,
+        tranches=TRANCHES - fewer,
+        random_bytes=world.rng.randbytes,
+        jitter=world.rng.random,
+        sleep=world.sleep,
+    )
+
+
+def indexer(
+    service: Service, log: Callable[[], DynamoDBEventLog], journal_name: str, plan: Plan
+) -> Function[Indexer]:
+    """Make the function that feeds the log."""
+    world = service.world
+
+    def clock_us() -> int:
+        return world.now_us
+
+    def start() -> Indexer:
+        journal = DynamoDBJournal(
+            client=service.client,
+            table_name=journal_name,
+            consumer="index",
+            clock_us=clock_us,
+            random_bytes=world.rng.randbytes,
+        )
+        reader = service.store(clock_us=clock_us)
+        return plan.indexer_type(reader=reader, log=log(), journal=journal, clock_us=clock_us)
+
+    return Function(start, _index)
 
 
 def index(
@@ -272,44 +265,33 @@ def index(
     world = World(f"{report.seed}/log")
     _begin(world, written)
     with wired_client(world, plan.faults, endpoint) as (wired, wire):
-
-        def log(fewer: int = 0) -> DynamoDBEventLog:
-            return plan.log_type(
-                client=wired,
-                table_name=log_name,
-                tranches=_TRANCHES - fewer,
-                random_bytes=world.rng.randbytes,
-                jitter=world.rng.random,
-                sleep=world.sleep,
-            )
-
-        def start() -> Indexer:
-            journal = DynamoDBJournal(
-                client=wired,
-                table_name=journal_name,
-                consumer="index",
-                clock_us=lambda: world.now_us,
-                random_bytes=world.rng.randbytes,
-            )
-            return plan.indexer_type(reader=store, log=log(), journal=journal, clock_us=lambda: world.now_us)
-
-        store = Service(world, wired, written.table_name, plan.faults).store(clock_us=lambda: world.now_us)
-        feeding: list[EventSourceMapping] = []
+        service = Service(world, wired, written.table_name, plan.faults)
+        log = partial(new_log, world, wired, log_name, plan)
+        function = indexer(service, log, journal_name, plan)
+        feeding: list[object] = []
         for number, half in enumerate(_halves(written.changes)):
             rng = random.Random(f"{report.seed}/log/{number}")
-            mapping = _mapping(half, world, rng, start, _index)
-            feeding.append(mapping)
-            world.spawn(f"indexer-{number}", partial(_feed, mapping, feeding))
-        readers = [LogReader(world, log, feeding) for _ in range(2)]
+            shards, may_send = _stream(half, world, rng)
+            invoked = Invoked(function, shards, world, rng, may_send=may_send)
+            feeding.append(invoked)
+            world.spawn(f"indexer-{number}", partial(_feed, invoked, feeding))
+        readers = [LogReader(world, lambda fewer: log(fewer=fewer), feeding) for _ in range(2)]
         for reader in readers:
             world.spawn("log reader", reader.run)
         world.run()
     report.faults += world.faults
     report.checked["requests"] += wire.requests
+    check_read(readers, endpoint, log_name, table, report)
+
+
+def check_read(
+    readers: Sequence[LogReader], endpoint: str, log_name: str, table: Table, report: Report
+) -> None:
+    """Check what readers of the log were given, against the table and what the log has in the end."""
     for reader in readers:
         report.check(reader.deliveries, table)
-    final = DynamoDBEventLog(client=dynamodb_client(endpoint), table_name=log_name, tranches=_TRANCHES)
-    for tranche in range(_TRANCHES):
+    final = DynamoDBEventLog(client=dynamodb_client(endpoint), table_name=log_name, tranches=TRANCHES)
+    for tranche in range(TRANCHES):
         persisted = [(entry.block, entry.index) for entry in final.read_tranche(tranche)]
         for reader in readers:
             report.breaches += breaches_of_tranche(tranche, reader.tranches.get(tranche, []), persisted)
@@ -329,6 +311,6 @@ def _halves(changes: Sequence[Change]) -> tuple[list[Change], list[Change]]:
     return halves
 
 
-def _feed(mapping: EventSourceMapping, feeding: list[EventSourceMapping]) -> None:
-    mapping.run()
-    feeding.remove(mapping)
+def _feed(invoked: Invoked[Indexer], feeding: list[object]) -> None:
+    invoked.run()
+    feeding.remove(invoked)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from botocore.exceptions import ConnectTimeoutError
 
@@ -163,6 +163,14 @@ class LooseFeed(Feed):
         self.ended_us = world.now_us
 
 
+class Ending(Protocol):
+    """What the log is fed by."""
+
+    def has_ended_for(self, pause_s: float) -> bool:
+        """Tell whether nothing has come for so long, and nothing will."""
+        ...
+
+
 class Group:
     """A subscription: its workers, one after the other in each process, and what they were told."""
 
@@ -172,7 +180,7 @@ class Group:
         world: World,
         plan: Plan,
         tables: Tables,
-        feed: Feed,
+        feed: Ending,
         *,
         on_failure: OnFailure = OnFailure.PARK_STREAM,
         names: tuple[str, ...] = (),
@@ -301,7 +309,7 @@ class Group:
 class Projecting(Group):
     """A subscription whose handler is a projection."""
 
-    def __init__(self, world: World, plan: Plan, tables: Tables, feed: Feed) -> None:
+    def __init__(self, world: World, plan: Plan, tables: Tables, feed: Ending) -> None:
         super().__init__("view", world, plan, tables, feed)
         self.deliveries = Deliveries("a subscription")
 

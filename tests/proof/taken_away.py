@@ -12,12 +12,20 @@ from eventstore.errors import PositionNotInLog
 from tests.proof.run import Plan, run
 
 WRITES: Final = Plan(
-    publishes=False, logs=False, subscribes=False, replays=False, restores=False, writers=3, appends=16
+    publishes=False,
+    logs=False,
+    subscribes=False,
+    replays=False,
+    restores=False,
+    side_by_side=False,
+    writers=3,
+    appends=16,
 )
 PUBLISHES: Final = replace(WRITES, publishes=True)
 LOGS: Final = replace(WRITES, logs=True)
 SUBSCRIBES: Final = replace(WRITES, subscribes=True)
 REPLAYS: Final = replace(WRITES, appends=10, replays=True)
+BESIDE: Final = replace(WRITES, writers=0, commands=0, appends=30, side_by_side=True)
 _SEEDS: Final = range(1, 33)
 """Tried where the seed at hand shows the breach no longer: a change of what is sent moves all faults."""
 

@@ -8,7 +8,7 @@ import pytest
 
 from eventstore.subscriptions import OnFailure
 from tests.proof.run import run
-from tests.proof.taken_away import LOGS, PUBLISHES, REPLAYS, SUBSCRIBES, Less, is_reported
+from tests.proof.taken_away import BESIDE, LOGS, PUBLISHES, REPLAYS, SUBSCRIBES, Less, is_reported
 from tests.proof.weaker_delivery import (
     BelievesItsTranches,
     CountsNoSteps,
@@ -22,6 +22,7 @@ from tests.proof.weaker_delivery import (
     ReportsNoFailures,
     SendsAsRead,
     StoresAhead,
+    StoresTheHighestDone,
     WaitsForNoTurn,
     WithoutFence,
     WithoutLastEventId,
@@ -30,6 +31,7 @@ from tests.proof.weaker_delivery import (
     frees_as_begun,
     has_no_pace,
     is_handled_when_called,
+    looks_at_nothing_missing,
     takes_all_for_done,
     takes_all_for_lasting,
 )
@@ -70,6 +72,20 @@ CASES = {
         4,
         replaced="eventstore.subscriptions.ahead.Waiting.is_handled",
         by=is_handled_when_called,
+    ),
+    "checkpoint before the lowest undone event": Less(
+        replace(HANDLES, on_failure=OnFailure.STOP),
+        "lost: a handler with STOP",
+        5,
+        replaced="eventstore.subscriptions.subscription.Ahead",
+        by=StoresTheHighestDone,
+    ),
+    "publisher waits for what is not visible yet": Less(
+        BESIDE,
+        "order: the bus",
+        1,
+        replaced="eventstore.publication_order.PublicationOrder._look_at_missing",
+        by=looks_at_nothing_missing,
     ),
     "parked events kept": Less(
         replace(FAILS, checkpoints_type=ParksNothing, on_failure=OnFailure.PARK),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
@@ -20,11 +20,12 @@ from eventstore.index import Indexer
 from eventstore.log import BlockPosition
 from eventstore.replay_calls import Sending
 from eventstore.replays import Replay, ReplayStatus
-from eventstore.subscriptions.ahead import Waiting
+from eventstore.subscriptions.ahead import Ahead, Waiting
+from eventstore.subscriptions.attempts import Called
 from eventstore.subscriptions.checkpoints import Lease, ParkedEvent
 from eventstore.subscriptions.holding import Holding
 from eventstore.subscriptions.membership import Progress
-from eventstore.subscriptions.tranche_reader import TrancheReader
+from eventstore.subscriptions.tranche_reader import TrancheReader, Turn
 
 
 class LogWithoutCondition(DynamoDBEventLog):
@@ -210,6 +211,31 @@ def _as_running(replay: Replay | None) -> Replay | None:
 
 def has_no_pace(_replay: Replay) -> int:
     return 10**9
+
+
+class StoresTheHighestDone(Ahead):
+    """Moves on behind whatever is done, though something before it isn't."""
+
+    def turns(
+        self,
+        turns: Iterator[Turn],
+        after: Callable[[Turn], int | None],
+        done: dict[tuple[str, int], Called],
+    ) -> Generator[Waiting, None, None]:
+        window = self._window
+        window.clear()
+        try:
+            while self._fill(turns, done):
+                self._begin(after)
+                waiting = next((one for one in window if one.is_handled), window[0])
+                yield waiting
+                window.remove(waiting)
+        finally:
+            window.clear()
+
+
+def looks_at_nothing_missing(*_: object) -> None:
+    """Take what isn't there for deleted."""
 
 
 def _is_over(waiting: Waiting) -> bool:

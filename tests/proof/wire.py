@@ -105,6 +105,15 @@ class Wire:
         self._world.step()
         return answer
 
+    @property
+    def events_written(self) -> int:
+        """How many there are."""
+        return len(self._visible_us)
+
+    def committed_us(self, stream_id: str, event_id: int) -> int:
+        """Tell when an event of a transaction can be read; 0 for any other."""
+        return self._uncommitted_us.get((stream_id, str(event_id)), 0)
+
     def _dated(self, answer: Any) -> Any:
         """Have the engine's clock be the world's."""
         answer.headers["date"] = formatdate(self._world.now_us // 1_000_000, usegmt=True)

@@ -74,6 +74,8 @@ class Shard:
     shard_id: str
     records: list[Record]
     parents: tuple[str, ...] = ()
+    is_open: bool = False
+    """Whether records are still to come."""
 
 
 @dataclass(frozen=True)
@@ -113,13 +115,13 @@ class _Poller:
 
     @property
     def is_done(self) -> bool:
-        return not self.parts and self.position == len(self.shard.records)
+        return not (self.parts or self.shard.is_open) and self.position == len(self.shard.records)
 
     @property
     def next_record(self) -> Record | None:
         if self.parts:
             return self.parts[0][0]
-        return None if self.is_done else self.shard.records[self.position]
+        return self.shard.records[self.position] if self.position < len(self.shard.records) else None
 
 
 class EventSourceMapping:
@@ -204,8 +206,9 @@ class EventSourceMapping:
                 return []
         poller.gathers_since_s = inf
         poller.position = end
-        if not batch and end < len(records):
-            poller.next_at_s = max(records[end].created_s, self._clock.now_s + 0.25)
+        if not batch:
+            looks_at_s = self._clock.now_s + 0.25
+            poller.next_at_s = max(records[end].created_s, looks_at_s) if end < len(records) else looks_at_s
         return batch
 
     def _without_the_old(self, poller: _Poller) -> list[Record]:

@@ -206,23 +206,40 @@ def read_history(
 
     Each says when it was made: when it was committed, or as the event says, in whole seconds.
     """
-    arn = client.describe_table(TableName=table_name)["Table"]["LatestStreamArn"]
-    changes: list[Change] = []
-    for shard in streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]:
-        iterator: str | None = streams.get_shard_iterator(
-            StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
-        )["ShardIterator"]
-        while iterator:
-            answer = streams.get_records(ShardIterator=iterator)
-            if not answer["Records"]:
-                break
-            changes += [_as_lambda_has_it(record, arn) for record in answer["Records"]]
-            iterator = answer.get("NextShardIterator")
+    changes = TableStream(client, streams, table_name).read()
     at_s = _NOON_S
     for change in changes:
         at_s = (committed_s or {}).get(address_of(change)) or _written_s(change) or at_s
         change["dynamodb"]["ApproximateCreationDateTime"] = float(int(at_s))
     return History(table_name, changes, dict(_payloads(changes)))
+
+
+class TableStream:
+    """A table's stream, read on from where it was."""
+
+    def __init__(self, client: DynamoDBClient, streams: DynamoDBStreamsClient, table_name: str) -> None:
+        self._streams = streams
+        self._arn = client.describe_table(TableName=table_name)["Table"]["LatestStreamArn"]
+        self._iterators: dict[str, str] = {}
+
+    def read(self) -> list[Change]:
+        """Read what is new, as changes in the form that Lambda gives to functions."""
+        changes: list[Change] = []
+        for shard in self._streams.describe_stream(StreamArn=self._arn)["StreamDescription"]["Shards"]:
+            iterator = self._iterators.get(shard["ShardId"]) or self._first(shard["ShardId"])
+            while True:
+                answer = self._streams.get_records(ShardIterator=iterator)
+                changes += [_as_lambda_has_it(record, self._arn) for record in answer["Records"]]
+                iterator = answer.get("NextShardIterator", iterator)
+                if not answer["Records"]:
+                    break
+            self._iterators[shard["ShardId"]] = iterator
+        return changes
+
+    def _first(self, shard_id: str) -> str:
+        return self._streams.get_shard_iterator(
+            StreamArn=self._arn, ShardId=shard_id, ShardIteratorType="TRIM_HORIZON"
+        )["ShardIterator"]
 
 
 def _written_s(change: Change) -> float | None:
