@@ -49,7 +49,6 @@ _WARM_UP_BLOCKS: Final = 5
 _LOOSE_US: Final = 20_000_000
 _ROWS: Final = "rows"
 RETRIER: Final = "retrier"
-_LAST: Final = "last"
 PREFIXES: Final = ("order-", "cart-", "order-1")
 
 
@@ -196,18 +195,24 @@ class Group:
         """So many workers were stopped by an event."""
         self._world, self._plan, self._tables, self._feed = world, plan, tables, feed
         self._born = 0
+        self._left: list[Subscription | None] = []
+        """Of each process its worker, if that lives."""
+        self._moved_us = 0
 
     def work(self, client: DynamoDBClient) -> None:
         """Be one worker after the other, until some time after the log was written."""
-        world = self._world
+        world, worker = self._world, None
         while not self._is_over():
             worker = self._worker(client)
             try:
                 self._steps(worker)
                 if world.chance(0.5):
                     worker.close()
+                    worker = None
             except (Killed, SystemExit):
+                worker = None
                 world.sleep(world.rng.random())
+        self._left.append(worker)
 
     def retry(self, client: DynamoDBClient) -> None:
         """Retry now and then what is parked, while the workers work."""
@@ -220,12 +225,25 @@ class Group:
                 continue
 
     def finish(self, client: DynamoDBClient) -> None:
-        """Let one worker come to the end of the log, without faults, and retry what is parked."""
-        worker, idle = self._worker(client, name=_LAST), 0
-        while idle < 3 * _LEASE_S:
-            idle = 0 if worker.step() else idle + 1
+        """Have the same processes come to the end of the log, when nothing goes wrong any more.
+
+        What the faults have left in the workers' memory has to do no harm. Nobody helps them.
+        """
+        self._moved_us = self._world.now_us
+        for number, worker in enumerate(self._left):
+            self._world.spawn(f"worker-{number}", partial(self._go_on, worker or self._worker(client)))
+        self._world.run()
+        self._world.spawn("retrier", partial(self._retry_at_last, client))
+        self._world.run()
+
+    def _retry_at_last(self, client: DynamoDBClient) -> None:
+        self._worker(client, name=RETRIER).retry_parked()
+
+    def _go_on(self, worker: Subscription) -> None:
+        while self._world.now_us < self._moved_us + 3 * _LEASE_S * 1_000_000:
+            if worker.step():
+                self._moved_us = self._world.now_us
             self._world.sleep(1.0)
-        worker.retry_parked()
         worker.close()
 
     def _is_over(self) -> bool:
@@ -248,29 +266,28 @@ class Group:
                 self._world.sleep(0.5)
 
     def _perhaps_stall(self) -> None:
-        if self._world.chance(0.08):
+        if not self._world.is_healed and self._world.chance(0.08):
             self._world.faults["worker stalled past its lease"] += 1
             self._world.sleep(_LEASE_S * (1 + self._world.rng.random()))
 
     def _perhaps_die(self) -> None:
-        if self._world.chance(0.02):
+        if not self._world.is_healed and self._world.chance(0.02):
             self._world.faults["worker killed between handling and storing its checkpoint"] += 1
             raise Killed
 
     def _call(self, event: Event, *, client: DynamoDBClient, worker: str) -> object:
         """Handle an event, or return before anything of it is done."""
-        if worker != _LAST and self._world.chance(0.03):
+        if not self._world.is_healed and self._world.chance(0.03):
             self._world.faults["handler returned before its work was done"] += 1
             return self._world.rng.choice([Future[None](), (one for one in (event,))])
-        self._handle(event, client=client, worker=worker, is_last=worker == _LAST)
+        self._handle(event, client=client, worker=worker)
         return None
 
-    def _handle(self, event: Event, *, client: DynamoDBClient, worker: str, is_last: bool) -> None:
+    def _handle(self, event: Event, *, client: DynamoDBClient, worker: str) -> None:
         raise NotImplementedError
 
     def _worker(self, client: DynamoDBClient, *, name: str = "worker") -> Subscription:
-        world, worker = self._world, name if name == _LAST else f"{name}-{self._born}"
-        is_last = name == _LAST
+        world, worker = self._world, f"{name}-{self._born}"
         self._born += 1
         concurrency = 3 if self._born % 2 else 1
         world.faults["worker with events of several streams at work"] += concurrency > 1
@@ -282,9 +299,7 @@ class Group:
             partial(self._call, client=client, worker=worker),
             log=new_log(world, client, self._tables.log),
             bodies=DynamoDBEventBodies(client=client, table_name=self._tables.events, **options),
-            checkpoints=Watched(
-                NotedStarts(kept, worker, self.told), world, self.fenced, stall_s=0.0 if is_last else _LEASE_S
-            ),
+            checkpoints=Watched(NotedStarts(kept, worker, self.told), world, self.fenced, stall_s=_LEASE_S),
             names=self.names or None,
             streams=self.prefix,
             on_failure=self.on_failure,
@@ -313,15 +328,13 @@ class Projecting(Group):
         super().__init__("view", world, plan, tables, feed)
         self.deliveries = Deliveries("a subscription")
 
-    def _handle(self, event: Event, *, client: DynamoDBClient, worker: str, is_last: bool) -> None:
-        if not is_last:
-            self._perhaps_stall()
+    def _handle(self, event: Event, *, client: DynamoDBClient, worker: str) -> None:
+        self._perhaps_stall()
         options: Any = {"jitter": self._world.rng.random, "sleep": self._world.sleep}
         read_model = self._plan.read_model_type(client=client, table_name=self._tables.kept, **options)
         Projection(name=self.name, project=self._writes, read_model=read_model)(event)
         self.deliveries.add([(event.stream_id, event.event_id)])
-        if not is_last:
-            self._perhaps_die()
+        self._perhaps_die()
 
     def _writes(self, event: Event) -> list[dict[str, Any]]:
         row = {"S": f"{event.event_id}:{event.payload}"}
@@ -393,13 +406,14 @@ class Failing(Group):
             self._deadly = dict(zip(deadly, _ENDS, strict=False))
 
     def _is_repaired(self) -> bool:
+        if self._world.is_healed:
+            return True
         return self.stops >= self._most_stops or self._feed.has_ended_for(self.repaired_after_s)
 
-    def _handle(self, event: Event, *, client: DynamoDBClient, worker: str, is_last: bool) -> None:
+    def _handle(self, event: Event, *, client: DynamoDBClient, worker: str) -> None:
         world = self._world
         world.step()
-        if not is_last:
-            self._perhaps_stall()
+        self._perhaps_stall()
         self._perhaps_be_away()
         address = event.stream_id, event.event_id
         if address in self._deadly and not self._is_repaired():
@@ -411,8 +425,7 @@ class Failing(Group):
             self._flaky[address] = self._flaky.get(address, 0) - 1
             world.sleep(world.rng.random() * _LEASE_S / 2)  # leases are kept between tries, and move
             raise EventRefused
-        if not is_last:
-            self._perhaps_die()
+        self._perhaps_die()
 
     def attempts(self) -> list[Attempt]:
         """Return the calls of the handler."""
@@ -431,7 +444,7 @@ class Failing(Group):
         world = self._world
         if not self._is_repaired() and world.chance(0.05):
             self._away_until_us = world.now_us + round(world.rng.uniform(1, 6) * 1_000_000)
-        if world.now_us < self._away_until_us:
+        if world.now_us < self._away_until_us and not world.is_healed:
             world.faults["what a handler needs is away"] += 1
             kinds = [
                 ConnectTimeoutError(endpoint_url="https://other.example"),
@@ -461,7 +474,7 @@ def new_log(world: World, client: DynamoDBClient, table_name: str) -> DynamoDBEv
 
 
 def subscribe_to(endpoint: str, table_name: str, table: Table, *, plan: Plan, report: Report) -> None:
-    """Workers handle a log while it's written; one more each, without faults, brings it to its end."""
+    """Workers handle a log while it's written; when nothing goes wrong any more, they bring it to its end."""
     world, client = World(f"{report.seed}/subscribe"), dynamodb_client(endpoint)
     with log_table(client) as log_name, subscriptions_table(client) as kept_name:
         tables = Tables(table_name, log_name, kept_name)
@@ -476,9 +489,9 @@ def subscribe_to(endpoint: str, table_name: str, table: Table, *, plan: Plan, re
                     world.spawn(f"worker-{number}", partial(group.work, wired))
                 world.spawn("retrier", partial(group.retry, wired))
             world.run()
-        for group in groups:
-            world.spawn("last worker", partial(group.finish, client))
-        world.run()
+            world.is_healed = True
+            for group in groups:
+                group.finish(wired)
         view = projecting.view(client)
     report.faults += world.faults
     report.faults["worker stopped by an event"] += sum(group.stops for group in groups)
@@ -516,8 +529,8 @@ def subscribe_loosely(endpoint: str, table_name: str, table: Table, *, plan: Pla
                 world.spawn(f"worker-{number}", partial(projecting.work, wired))
             world.spawn("retrier", partial(projecting.retry, wired))
             world.run()
-        world.spawn("last worker", partial(projecting.finish, client))
-        world.run()
+            world.is_healed = True
+            projecting.finish(wired)
         view = projecting.view(client)
     report.faults += world.faults
     report.checked["requests"] += wire.requests

@@ -29,7 +29,7 @@ class Watched:
 
         def call(*args: Any, **options: Any) -> Any:
             held = next(arg for arg in args if hasattr(arg, "fence"))
-            if self._stall_s and name in _WRITES:
+            if self._stall_s and name in _WRITES and not self._world.is_healed:
                 self._perhaps_stall(share=0.2 if name == "park" else 0.06)
             invoked = self._world.tick()
             try:

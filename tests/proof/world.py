@@ -49,12 +49,16 @@ class _Actor:
 
 
 class World:
-    """Time, chance and turns; `faults` counts what was made to go wrong, by kind."""
+    """Time, chance and turns; `faults` counts what was made to go wrong, by kind.
+
+    Once `is_healed` is set nothing goes wrong any more.
+    """
 
     def __init__(self, seed: int | str) -> None:
         self.rng = random.Random(seed)
         self.now_us = NOON_US
         self.faults: Counter[str] = Counter()
+        self.is_healed = False
         self.returned = threading.Semaphore(0)
         self.current = threading.local()
         self._actors: list[_Actor] = []
