@@ -108,6 +108,7 @@ _OWN_TEXT: Final = json.dumps(
         "Item": {
             "StreamId": {"S": "$store"},
             "EventId": {"N": "0"},
+            "Table": {"S": "table"},
             **{name: {"N": "1"} for name in ("Format", "ReadShards", "ReadShardsBefore", "Since")},
         }
     }

@@ -75,13 +75,20 @@ def check_transaction(appends: Sequence[Append]) -> None:
 
 
 def stamp(
-    append: Append, *, head: Head, now_us: int, uids: Sequence[str], written_us: int | None = None
+    append: Append,
+    *,
+    head: Head,
+    now_us: int,
+    uids: Sequence[str],
+    written_us: int | None = None,
+    epoch_us: int | None = None,
 ) -> tuple[Event, ...]:
     """Give new events their places behind a head: EventIds without gaps, Timestamps that only rise.
 
     Args:
         now_us: the writer's clock, read once for all streams of a transaction.
         written_us: what time it is as far as more is known than the writer's clock.
+        epoch_us: the store's epoch.
 
     Raises:
         InvalidEventUid: a UUIDv7 that is too far ahead of the writer's clock.
@@ -108,6 +115,7 @@ def stamp(
         slots.uid = uids[index]
         slots.timestamp_us = first_us + index
         slots.written_us = None if says_when else now_us
+        slots.epoch_us = epoch_us
         stamped.append(slots.freeze())
     return tuple(stamped)
 

@@ -8,10 +8,17 @@
      "data": {"total": 12}}
 
 `source` and `id` together name an event once and for ever: a consumer that has seen them may pass over
-a repeat. `eventid` is a number so that consumers and rules can compare it; CloudEvents has integers of
-32 bit, so a strict reader would first stumble at event 2,147,483,648 of one stream (JSON itself is exact
-up to 2^53, far above). `correlationid` and `causationid` are the metadata's `correlationId` and
-`causationId` when those are texts. What a replay sends has its id besides, as `replayid`.
+a repeat. A store that was restored gives EventIds out again, to other events than those that it has lost. So
+an event that was written after a restore carries when that was declared: as `epoch`, and in its `id`::
+
+    {"specversion": "1.0", "id": "order-1/2@2026-02-01T08:30:00.000000Z", ...
+     "epoch": "2026-02-01T08:30:00.000000Z", ...}
+
+Both follow from the event alone, so publisher, replays, redrive and republish write the same. Epochs of one
+store rise, and as texts too. `eventid` is a number so that consumers and rules can compare it; CloudEvents
+has integers of 32 bit, so a strict reader would first stumble at event 2,147,483,648 of one stream (JSON
+itself is exact up to 2^53, far above). `correlationid` and `causationid` are the metadata's `correlationId`
+and `causationId` when those are texts. What a replay sends has its id besides, as `replayid`.
 
 An event that the bus can't carry goes out by reference: with `dataref`, the address where the HTTP API
 has it, in place of `data`. That is one over the byte limit, with an integer beyond 64 bit, or with a number
@@ -31,6 +38,7 @@ from eventstore.errors import InvalidJson, InvalidStreamId, NotPublishable
 from eventstore.events import Event
 from eventstore.json_text import check_json, has_unreadable_number
 from eventstore.limits import DETAIL_TYPE_MAX_CHARS, PUT_EVENTS_INTEGER_MAX, PUT_EVENTS_MAX_BYTES
+from eventstore.positions import from_us
 from eventstore.stream_paths import stream_events_path
 
 _TIME_BYTES: Final = 14
@@ -106,12 +114,16 @@ class EntryFormat:
     def _head(self, event: Event) -> str:
         """Write the CloudEvent's attributes: the object up to its data, not closed."""
         stream = _json(event.stream_id)
-        time = event.time.isoformat(timespec="microseconds").replace("+00:00", "Z")
+        epoch = None if event.epoch_us is None else _time_text(event.epoch_us)
+        # The last "/" stands before the EventId, whatever is in the stream's id: no two events have one id.
+        mark = "" if epoch is None else f"@{epoch}"
         head = (
-            f'{{"specversion":"1.0","id":{stream[:-1]}/{event.event_id}","source":{_json(self.source)},'
-            f'"type":{_json(event.name)},"subject":{stream},"time":"{time}",'
+            f'{{"specversion":"1.0","id":{stream[:-1]}/{event.event_id}{mark}","source":{_json(self.source)},'
+            f'"type":{_json(event.name)},"subject":{stream},"time":"{_time_text(event.timestamp_us)}",'
             f'"datacontenttype":"application/json","streamid":{stream},"eventid":{event.event_id}'
         )
+        if epoch is not None:
+            head += f',"epoch":"{epoch}"'
         if self.replay_id is not None:
             head += f',"replayid":{_json(self.replay_id)}'
         if event.metadata != "{}":
@@ -154,6 +166,10 @@ def _fits_64_bit(payload: str) -> bool:
 
     json.loads(payload, parse_int=look, parse_float=str)
     return fits
+
+
+def _time_text(time_us: int) -> str:
+    return from_us(time_us).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _not_publishable(event: Event, reason: str) -> NotPublishable:

@@ -101,6 +101,9 @@ class Event:
     written_us: int | None = field(default=None, compare=False)
     """When it was written, where its Timestamp doesn't say so: it was imported, or stands behind a Timestamp
     that was ahead."""
+    epoch_us: int | None = field(default=None, compare=False)
+    """When the restore was declared that it was written after, in microseconds since 1970, UTC; None before a
+    first one. Events that a restore has lost had the same EventIds, and another epoch."""
 
     @property
     def position(self) -> Position:
@@ -141,6 +144,7 @@ class EventSlots:
     uid: str
     timestamp_us: int
     written_us: int | None
+    epoch_us: int | None
 
     def freeze(self) -> Event:
         """Become an event, which nobody can change any more; call it when all slots are filled."""

@@ -36,7 +36,7 @@ VERSION_MAX: Final = 10**15
 ITEM_MAX_BYTES: Final = 400 * 1_024
 """Bytes of one item, attribute names included (DynamoDB: 400 KB)."""
 
-EVENT_OVERHEAD_BYTES: Final = 168
+EVENT_OVERHEAD_BYTES: Final = 183
 """Bytes of an event's item besides the stream id, name, payload and metadata: attribute names, uid
 and numbers (ours, rounded up; a test holds it against DynamoDB's own count)."""
 

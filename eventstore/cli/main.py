@@ -1,4 +1,4 @@
-"""`python -m eventstore redrive | republish | verify | export | import`.
+"""`python -m eventstore redrive | republish | restored | verify | export | import`.
 
 Exit codes: 0 all is well, 1 something is left (findings, refused events, failed streams), 2 it could not be
 done (options, files, permissions, an unreachable service), 130 interrupted, 141 nobody reads its output.
@@ -16,6 +16,7 @@ from eventstore.cli.options import (
     add_import_options,
     add_redrive_options,
     add_republish_options,
+    add_restored_options,
     add_verify_options,
 )
 from eventstore.cli.signals import Signals
@@ -24,6 +25,7 @@ from eventstore.command_line import TROUBLE, run_command
 _COMMANDS: Final = {
     "redrive": ("publish parked events again", add_redrive_options),
     "republish": ("publish events of the table once more", add_republish_options),
+    "restored": ("declare that the table was restored, before anybody writes to it", add_restored_options),
     "verify": ("report exactly what is wrong with the store", add_verify_options),
     "export": ("write all events, or a range of time, into a file", add_export_options),
     "import": ("write the events of a file into an empty store", add_import_options),

@@ -162,6 +162,16 @@ def add_republish_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_restored_options(parser: argparse.ArgumentParser) -> None:
+    """Let the parser know the options of `restored`."""
+    TABLE.add_to(parser)
+    parser.add_argument(
+        "--same-name",
+        action="store_true",
+        help="the table has the name that it had before: it was deleted and restored, or events were deleted",
+    )
+
+
 def _add_entries(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--event-source",

@@ -9,7 +9,7 @@ from typing import Final
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
-from eventstore.cli import redrive, republish, transfer, verify
+from eventstore.cli import redrive, republish, restored, transfer, verify
 from eventstore.cli.faults import sentence
 from eventstore.cli.screen import Screen
 from eventstore.cli.signals import Signals
@@ -19,6 +19,7 @@ from eventstore.errors import EventStoreError
 _RUN: Final[dict[str, Callable[[argparse.Namespace, Screen, Signals], int]]] = {
     "redrive": redrive.run,
     "republish": republish.run,
+    "restored": restored.run,
     "verify": verify.run,
     "export": transfer.run_export,
     "import": transfer.run_import,

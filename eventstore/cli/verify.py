@@ -139,7 +139,7 @@ def _lost_shards(
     if facts.read_shards(told) and facts.recorded:  # by a first writer, meanwhile
         return max(shards, facts.recorded), []
     if options.repair:
-        facts.restore(shards, written=lost.written)
+        facts.restore(shards, written=lost.written, epoch_us=lost.epoch_us)
         screen.say(f"Written back: {shards} shards are read. Let running writers start anew.")
     return shards, [lost.finding(Repair.DONE if options.repair else Repair.POSSIBLE, read_shards=shards)]
 

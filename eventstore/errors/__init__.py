@@ -55,6 +55,7 @@ Each can be pickled and copied, with its text and its data.
     ├── UnexpectedItem                     DynamoDB answered with an item that was not asked for
     ├── MalformedItem                      an item of the table that is not an event
     ├── MalformedStoreItem                 the store's own item, which says how many shards are read
+    ├── RestoreNotDeclared                 a table that was restored, before that is declared
     ├── StoreItemMissing                   that item is gone, though there are events
     ├── StoreFormatUnknown                 the store was written by a newer version of this library
     ├── CompressionUnavailable             a payload's codec isn't installed here
@@ -138,6 +139,7 @@ from eventstore.errors.store import (
     MalformedItem,
     MalformedStoreItem,
     PartlyAppended,
+    RestoreNotDeclared,
     StoreFormatUnknown,
     StoreItemMissing,
     StoreUnavailable,
@@ -201,6 +203,7 @@ __all__ = [
     "ReplayNotFound",
     "ReplayOver",
     "ReplayTargetNotAllowed",
+    "RestoreNotDeclared",
     "StoreFormatUnknown",
     "StoreItemMissing",
     "StoreNotEmpty",

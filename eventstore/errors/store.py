@@ -290,6 +290,24 @@ class MalformedStoreItem(EventStoreError):
         self.reason = reason
 
 
+class RestoreNotDeclared(EventStoreError):
+    """The table is a copy of the store's: a restore that isn't declared. Nothing was written.
+
+    What is written takes EventIds of events that the restore has lost. Consumers that have seen those would
+    drop it as seen, so it needs another identity, which the declaration gives.
+    """
+
+    def __init__(self, *, table: str, recorded: str | None) -> None:
+        was = f"of the table {recorded!r}" if recorded else "of a table that it doesn't name"
+        super().__init__(
+            f"the store's own item ('$store', 0) in the table {table!r} is {was}, as after a restore. Run "
+            f"`python -m eventstore restored --table {table}` before anything is written, so that what is "
+            "written has another id on the bus than what was lost. Nothing was written"
+        )
+        self.table = table
+        self.recorded = recorded
+
+
 class StoreItemMissing(EventStoreError):
     """The store has events, but its own item, which says how many shards are read, is gone.
 

@@ -89,6 +89,7 @@ PROBLEMS: Final[dict[str, tuple[type[Exception], ...]]] = {
         domain.UidNotSearchable,
         domain.TimestampOutOfRange,
         domain.ClockSkewed,
+        domain.RestoreNotDeclared,
         domain.StoreItemMissing,
     ),
     "readStream": (

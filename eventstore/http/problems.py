@@ -301,6 +301,13 @@ PROBLEM_TYPES: Final[dict[type[Exception], ProblemType]] = {
         "Nothing is wrong with the request, and nothing was written: the operator has to put back the item "
         "that `detail` names.",
     ),
+    domain.RestoreNotDeclared: ProblemType(
+        "restore-not-declared",
+        500,
+        "The restore of the store isn't declared",
+        "Nothing is wrong with the request, and nothing was written: the operator has to declare the "
+        "restore, as `detail` says. Streams and events can be read.",
+    ),
     domain.StoreItemMissing: ProblemType(
         "store-item-missing",
         500,

@@ -8,6 +8,7 @@
     {"export":{"format":1,"events":1,"sha256":"...","from":null,"to":null,"settledUntil":"2026-...",
      "leftOut":null}}
 
+`epochUs` stands there where the event was written after a restore: its id on the bus has it (`cloudevents`).
 Payload and metadata stand there as the JSON text that the store has, byte by byte. A text with line breaks or
 with spaces around it can't, in one line: it stands as a JSON string in `payloadText` or `metadataText`.
 `sha256` is that of all lines before the last. `leftOut` is null, or says which events of the range the file
@@ -156,9 +157,10 @@ class LastLine:
 
 def event_line(event: Event) -> bytes:
     """Write an event as one line."""
+    epoch = "" if event.epoch_us is None else f'"epochUs":{event.epoch_us},'
     return (
         f'{{"streamId":{_text(event.stream_id)},"eventId":{event.event_id},"eventName":{_text(event.name)},'
-        f'"eventUid":{_text(event.uid)},"timestampUs":{event.timestamp_us},'
+        f'"eventUid":{_text(event.uid)},"timestampUs":{event.timestamp_us},{epoch}'
         f"{_json_member('metadata', event.metadata)},{_json_member('payload', event.payload)}}}\n"
     ).encode()
 
@@ -311,7 +313,7 @@ def _last_line(raw: bytes, number: int, is_sha256: str) -> LastLine | BadLine:
 
 
 def _event(members: dict[str, str]) -> Event:
-    known = {*_REQUIRED, *_TEXTS, *_TEXTS.values()}
+    known = {*_REQUIRED, *_TEXTS, *_TEXTS.values(), "epochUs"}
     faults = [f"{name} is missing" for name in _REQUIRED if name not in members]
     faults += [f"{name} is not known" for name in sorted(members.keys() - known)]
     faults += [
@@ -329,6 +331,7 @@ def _event(members: dict[str, str]) -> Event:
         metadata=_json_text(members, "metadata"),
         uid=_string(members, "eventUid"),
         timestamp_us=_number(members, "timestampUs", low=0, high=TIMESTAMP_MAX_US),
+        epoch_us=_number(members, "epochUs", low=1, high=TIMESTAMP_MAX_US) if "epochUs" in members else None,
     )
     check_stored(event)
     size_bytes = event_size_bytes(event.stream_id, event)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from eventstore.arguments import check_port, check_whole
+from eventstore.events import Event
 from eventstore.limits import SHARDS_MAX
 from eventstore.stored_items import StoredItem, StoredItems, scan_side_by_side
 from eventstore.verification.findings import Finding, Kind, Repair
@@ -23,6 +24,8 @@ class LostStoreItem:
     """The highest shard that an event is in, and one: so many have to be read at least."""
     example: str
     """Which event that is."""
+    epoch_us: int | None = None
+    """The highest epoch that an event has; see `Event.epoch_us`."""
 
     def finding(self, repair: Repair, *, read_shards: int) -> Finding:
         """Return it as a finding of a verification.
@@ -51,12 +54,18 @@ def find_lost(table: StoredItems, *, segments: int) -> LostStoreItem | None:
     check_port(table, StoredItems, "table")
     check_whole(segments, "segments")
     highest: tuple[int, str] | None = None
+    epoch_us = 0
     starts: dict[int, str | None] = dict.fromkeys(range(segments))
     with ThreadPoolExecutor(min(segments, _THREADS)) as executor:
         for _, page in scan_side_by_side(table, executor=executor, starts=starts, segments=segments):
             here = max((_place(item) for item in page.items if item.is_events), default=None)
             highest = max(filter(None, (highest, here)), default=None)
-    return LostStoreItem(highest[0] + 1, highest[1]) if highest else None
+            epoch_us = max(epoch_us, *(_epoch_us(item) for item in page.items), 0)
+    return LostStoreItem(highest[0] + 1, highest[1], epoch_us or None) if highest else None
+
+
+def _epoch_us(item: StoredItem) -> int:
+    return (item.event.epoch_us or 0) if isinstance(item.event, Event) else 0
 
 
 def _place(item: StoredItem) -> tuple[int, str]:

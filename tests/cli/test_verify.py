@@ -42,6 +42,7 @@ def appended(dynamodb_endpoint: str) -> list[dict[str, Any]]:
 @pytest.fixture
 def filled(client: DynamoDBClient, table: str, appended: list[dict[str, Any]]) -> str:
     put_items(client, table, appended)
+    update(client, table, ("$store", 0), "SET #table = :table", table={"S": table})
     return table
 
 
@@ -61,8 +62,9 @@ def fill_log(client: DynamoDBClient, table: str, log_name: str) -> DynamoDBEvent
 
 def update(client: DynamoDBClient, table: str, address: tuple[str, int], change: str, **values: Any) -> None:
     request: dict[str, Any] = {"TableName": table, "Key": key_of(*address), "UpdateExpression": change}
-    if "#time" in change:
-        request["ExpressionAttributeNames"] = {"#time": "Timestamp"}
+    names = {name: of for name, of in (("#time", "Timestamp"), ("#table", "Table")) if name in change}
+    if names:
+        request["ExpressionAttributeNames"] = names
     if values:
         request["ExpressionAttributeValues"] = {f":{name}": value for name, value in values.items()}
     client.update_item(**request)

@@ -26,7 +26,7 @@ from eventstore import (
     StoreItemMissing,
     StoreUnavailable,
 )
-from eventstore.adapters.dynamodb import facts
+from eventstore.adapters.dynamodb import facts, store_item
 from eventstore.adapters.dynamodb.event_bodies import DynamoDBEventBodies
 from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
@@ -119,7 +119,7 @@ def test_first_writer_records_its_shards_in_an_item_of_the_stores_own(table: Tab
 
     number = {name: {"N": str(value)} for name, value in (("Format", 1), ("Since", START_US))}
     shards = {"ReadShards": {"N": "5"}, "ReadShardsBefore": {"N": "5"}}
-    assert table.item(KEY) == {**KEY, **number, **shards}
+    assert table.item(KEY) == {**KEY, **number, **shards, "Table": {"S": table.name}}
 
 
 @pytest.mark.parametrize("shards", [0, 2.5, 3.0, "3", True, None, 1_001])
@@ -460,7 +460,8 @@ def test_readers_of_every_age_miss_nothing_when_shards_rise(table: Table, seed: 
 def test_readers_miss_events_without_the_wait_or_without_the_refresh(
     table: Table, monkeypatch: pytest.MonkeyPatch, taken_away: str
 ) -> None:
-    monkeypatch.setattr(facts, taken_away, 0 if taken_away == "_SPREAD_US" else 10**12)
+    module = store_item if taken_away == "_SPREAD_US" else facts
+    monkeypatch.setattr(module, taken_away, 0 if taken_away == "_SPREAD_US" else 10**12)
     assert missed_by_followers(table, 1) > 0
 
 

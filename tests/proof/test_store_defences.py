@@ -88,7 +88,7 @@ CASES = {
         WRITES,
         "lost: a reader of all events",
         3,
-        replaced="eventstore.adapters.dynamodb.facts._Copy.known_to_all",
+        replaced="eventstore.adapters.dynamodb.store_item.Copy.known_to_all",
         by=waits_for_no_reader,
     ),
     "clients that send a write again are refused": Less(

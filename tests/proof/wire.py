@@ -17,7 +17,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 
-from eventstore.adapters.dynamodb import facts
+from eventstore.adapters.dynamodb import facts, store_item
 from eventstore.adapters.dynamodb.client import CLIENT_CONFIG
 from tests.proof.strange_answers import answer_as_dynamodb, answer_strangely
 from tests.proof.world import Killed, World
@@ -293,7 +293,8 @@ def wired_client(world: World, faults: Faults, endpoint: str) -> Iterator[tuple[
     with (
         patch("eventstore.adapters.dynamodb.requests.time", time),
         patch("botocore.endpoint.time", SimpleNamespace(sleep=world.sleep)),
-        patch.multiple(facts, _REFRESH_US=20_000_000, _SPREAD_US=22_000_000, _CLOCKS_US=4_000_000),
+        patch.multiple(facts, _REFRESH_US=20_000_000),
+        patch.multiple(store_item, _SPREAD_US=22_000_000, _CLOCKS_US=4_000_000),
     ):
         yield client, wire
 

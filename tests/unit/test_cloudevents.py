@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from eventstore import Event, NotPublishable
 from eventstore.cloudevents import Entry, EntryFormat
 from eventstore.json_text import to_json
+from eventstore.limits import TIMESTAMP_MAX_US
 from eventstore.stream_paths import path_fault
 
 FORMAT = EntryFormat(source="shop", api_url="https://api.example.com")
@@ -46,6 +47,41 @@ def test_detail_is_a_cloudevent_with_every_required_attribute() -> None:
         "eventid": 2,
         "data": {"total": Decimal("12.50")},
     }
+
+
+def test_event_written_after_a_restore_has_its_epoch_in_its_id_and_beside_it() -> None:
+    told = detail(replace(EVENT, epoch_us=EVENT.timestamp_us))
+    assert (told.pop("id"), told.pop("epoch")) == (
+        "order-1/2@2026-01-31T12:00:00.000001Z",
+        "2026-01-31T12:00:00.000001Z",
+    )
+    before = detail(EVENT)
+    assert (before.pop("id"), before) == ("order-1/2", told)
+
+
+_PARTS = st.sampled_from(["a", "/", "1", "2", "@", "@1970-01-01T00:00:00.000001Z", '"', "é"])
+_NAMED = st.tuples(
+    st.lists(_PARTS, min_size=1, max_size=6).map("".join),
+    st.integers(1, 12),
+    st.none() | st.integers(1, 3) | st.integers(1, TIMESTAMP_MAX_US),
+)
+
+
+@given(one=_NAMED, other=_NAMED)
+def test_two_events_never_have_one_id_whatever_their_streams_and_epochs(
+    one: tuple[str, int, int | None], other: tuple[str, int, int | None]
+) -> None:
+    ids = [
+        detail(replace(EVENT, stream_id=stream_id, event_id=event_id, epoch_us=epoch_us))["id"]
+        for stream_id, event_id, epoch_us in (one, other)
+    ]
+    assert (ids[0] == ids[1]) == (one == other)
+
+
+@given(one=st.integers(1, TIMESTAMP_MAX_US), other=st.integers(1, TIMESTAMP_MAX_US))
+def test_epochs_rise_as_texts_as_they_do_as_times(one: int, other: int) -> None:
+    texts = [detail(replace(EVENT, epoch_us=epoch_us))["epoch"] for epoch_us in (one, other)]
+    assert (texts[0] < texts[1]) == (one < other)
 
 
 @pytest.mark.parametrize(

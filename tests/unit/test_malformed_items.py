@@ -16,6 +16,8 @@ ITEM = item_from_event(
         ("EventId", {"N": "2.5"}, "EventId is 2.5, no whole number"),
         ("Timestamp", {"N": "1.5"}, "Timestamp is 1.5, no whole number"),
         ("Timestamp", {"N": "-1"}, "Timestamp is -1, no time from 1970"),
+        ("Epoch", {"N": "1.5"}, "Epoch is 1.5, no whole number"),
+        ("Epoch", {"S": "1"}, "'N' is missing or of another type"),
         ("Timestamp", {"S": "1"}, "'N' is missing or of another type"),
     ],
 )

@@ -31,7 +31,7 @@ def test_public_names_are_pinned() -> None:
         "NotPublishable",
         "OtherVerification", "Position", "PublicationStopped",
         "RepeatedStream", "ReplayKeyReused", "ReplayNotFound", "ReplayOver", "ReplayTargetNotAllowed",
-        "StoreFormatUnknown", "StoreItemMissing",
+        "RestoreNotDeclared", "StoreFormatUnknown", "StoreItemMissing",
         "StoreNotEmpty", "StoreUnavailable", "StreamNotFound", "TooManyEvents", "TranchesChanged",
         "TransactionTooLarge", "VersionConflict", "HandlerFailed", "InvalidSubscription",
         "InvalidSubscriptionName", "LeaseLost", "ReadModelRefused", "HandlerUnavailable", "InvalidDecision",

@@ -93,6 +93,19 @@ json_texts = st.recursive(
 )
 
 
+@pytest.mark.parametrize("epoch_us", [None, 1_800_000_000_000_000])
+def test_event_keeps_its_epoch_in_a_file_and_out_of_it(tmp_path: Path, epoch_us: int | None) -> None:
+    path = tmp_path / "events.gz"
+    export([replace(event("s", 1), epoch_us=epoch_us)], path, settled_until=SETTLED)
+    target = Target()
+
+    assert run(path, target).written == 1
+    assert (b"epochUs" in gzip.decompress(path.read_bytes())) == (epoch_us is not None)
+    assert [each.event.epoch_us for each in target.items.values() if isinstance(each.event, Event)] == [
+        epoch_us
+    ]
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(stream=texts, name=texts, payload=json_texts)
 def test_any_event_comes_back_from_its_line_as_it_was(

@@ -106,7 +106,10 @@ class EventAppends(EventReads):
         self._facts.check()  # once a process; from then on an answer is at hand that says DynamoDB's time
         now_us = self._now_us()
         written_us = self._server_clock.corrected_us(now_us)
-        events = [_stamped(one, now_us=now_us, written_us=written_us) for one in call.wanted]
+        epoch_us = self._facts.epoch_us
+        events = [
+            _stamped(one, now_us=now_us, written_us=written_us, epoch_us=epoch_us) for one in call.wanted
+        ]
         try:
             self._write([event for of in events for event in of], _previous_us(call.wanted, events))
             return _appended(events, repeated=False)
@@ -342,9 +345,16 @@ def _in_the_way(wanted: Wanted, items: Iterable[dict[str, Any] | None]) -> Itera
             yield event_from_item(item)
 
 
-def _stamped(wanted: Wanted, *, now_us: int, written_us: int) -> tuple[Event, ...]:
+def _stamped(wanted: Wanted, *, now_us: int, written_us: int, epoch_us: int | None) -> tuple[Event, ...]:
     assert wanted.head is not None
-    return stamp(wanted.append, head=wanted.head, now_us=now_us, uids=wanted.uids, written_us=written_us)
+    return stamp(
+        wanted.append,
+        head=wanted.head,
+        now_us=now_us,
+        uids=wanted.uids,
+        written_us=written_us,
+        epoch_us=epoch_us,
+    )
 
 
 def _previous_us(

@@ -110,16 +110,15 @@ class DynamoDBEventsTable:
 
     def read_index(self, shard: int, *, from_us: int, end_us: int) -> Iterator[StoredItem]:
         """Read one shard of the time index; see `StoredEvents.read_index`."""
-        yield from self._query(
-            IndexName=BY_TIME,
-            KeyConditionExpression=f"{GSI_KEY} = :shard AND #time BETWEEN :from AND :last",
-            ExpressionAttributeNames={"#time": TIMESTAMP},
-            ExpressionAttributeValues={
-                ":shard": {"N": str(shard)},
-                ":from": {"N": str(from_us)},
-                ":last": {"N": str(end_us - 1)},
-            },
-        )
+        yield from self._query(**_of_shard(shard, from_us=from_us, end_us=end_us))
+
+    def newest(self, shard: int, *, end_us: int) -> StoredItem | None:
+        """Read the item with the highest Timestamp before a time, of one shard of the time index.
+
+        Consistency: eventual. Cost: 1 request, 0.5 RCU for each 4 KB of the item.
+        """
+        newest = self._query(**_of_shard(shard, from_us=0, end_us=end_us), ScanIndexForward=False, Limit=1)
+        return next(newest, None)
 
     def repair(self, item: StoredItem, *, timestamp_us: int, shard: int) -> bool:
         """Give an item its index attributes; see `StoredEvents.repair`."""
@@ -213,6 +212,19 @@ class DynamoDBEventsTable:
             if "LastEvaluatedKey" not in answer:
                 return
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+
+def _of_shard(shard: int, *, from_us: int, end_us: int) -> dict[str, Any]:
+    return {
+        "IndexName": BY_TIME,
+        "KeyConditionExpression": f"{GSI_KEY} = :shard AND #time BETWEEN :from AND :last",
+        "ExpressionAttributeNames": {"#time": TIMESTAMP},
+        "ExpressionAttributeValues": {
+            ":shard": {"N": str(shard)},
+            ":from": {"N": str(from_us)},
+            ":last": {"N": str(end_us - 1)},
+        },
+    }
 
 
 def _stored(item: Mapping[str, Any]) -> StoredItem:

@@ -5,6 +5,9 @@ who is told a lower number would pass over events in silence. A writer records i
 raises it before it uses more shards than it names, and doesn't use them until every reader has seen it. So a
 store that has events without it has lost it, and no told number takes its place
 (docs/adr/0002-random-shards.md).
+
+The name of the table stands there too. A restored table has another one, so nobody writes to it before the
+restore is declared, which gives the events from then on an epoch (docs/adr/0014-restores.md).
 """
 
 from __future__ import annotations
@@ -15,9 +18,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from eventstore.adapters.dynamodb.numbers import NotWhole, whole
 from eventstore.adapters.dynamodb.requests import Busy, SlotsTaken, checked, send
 from eventstore.adapters.dynamodb.schema import (
+    EPOCH,
     EVENT_ID,
     FORMAT,
     FORMAT_VERSION,
@@ -27,14 +30,19 @@ from eventstore.adapters.dynamodb.schema import (
     STORE_EVENT_ID,
     STORE_STREAM_ID,
     STREAM_ID,
+    TABLE,
 )
+from eventstore.adapters.dynamodb.store_item import Copy, Moment, copy_of
 from eventstore.arguments import check_whole
-from eventstore.errors import MalformedStoreItem, StoreFormatUnknown, StoreItemMissing, StoreUnavailable
+from eventstore.errors import (
+    InvalidInput,
+    RestoreNotDeclared,
+    StoreItemMissing,
+    StoreUnavailable,
+)
 from eventstore.errors.store import write_in_doubt
 from eventstore.limits import (
-    FACTS_CLOCKS_S,
     FACTS_REFRESH_S,
-    FACTS_SPREAD_S,
     RESERVED_STREAM_ID_PREFIX,
     SHARDS_MAX,
 )
@@ -44,13 +52,15 @@ if TYPE_CHECKING:
 
 _KEY: Final[dict[str, Any]] = {STREAM_ID: {"S": STORE_STREAM_ID}, EVENT_ID: {"N": str(STORE_EVENT_ID)}}
 _FREE: Final = f"attribute_not_exists({STREAM_ID})"
-_UNCHANGED: Final = "#format = :format AND #shards = :shards AND #since = :since"
-_NAMES: Final = {"#format": FORMAT, "#shards": READ_SHARDS, "#since": SINCE}
+_COMPARED: Final = (FORMAT, READ_SHARDS, SINCE, TABLE, EPOCH)
 _MAX_TRIES: Final = 20
 
+_NOT_RESTORED: Final = (
+    "is {!r}, by whose name the store was begun: nothing shows a restore. Give the restored table's name; or "
+    "--same-name, if it was deleted and restored under its own, or events were deleted from it"
+)
+
 _REFRESH_US: Final = round(FACTS_REFRESH_S * 1_000_000)
-_SPREAD_US: Final = round(FACTS_SPREAD_S * 1_000_000)
-_CLOCKS_US: Final = round(FACTS_CLOCKS_S * 1_000_000)
 
 
 class StoreFacts:
@@ -84,13 +94,14 @@ class StoreFacts:
         self._sends = sends
         self._client = checked(client)
         self._table_name = table_name
+        self._own_name = table_name.rpartition("/")[2]  # an ARN ends with it
         self._clock_us = clock_us
         self._stamp_us = stamp_us or clock_us
         self._jitter = jitter
         self._sleep = sleep
         # Replaced whole and never locked: two threads that both read it do no harm, and a fork no less.
-        self._copy: _Copy | None = None
-        self._looked: _Moment | None = None
+        self._copy: Copy | None = None
+        self._looked: Moment | None = None
         self._monotonic_s = monotonic_s
 
     @property
@@ -98,6 +109,18 @@ class StoreFacts:
         """How many shards have to be read by what was last read of the store; None when it says nothing."""
         copy = self._copy
         return copy.read_shards if copy else None
+
+    @property
+    def epoch_us(self) -> int | None:
+        """The epoch of what is written now, by what was last read of the store; see `Event.epoch_us`."""
+        copy = self._copy
+        return copy.epoch_us if copy else None
+
+    @property
+    def is_declared(self) -> bool:
+        """Whether the table is the one that the store says it has, by what was last read of the store."""
+        copy = self._copy
+        return copy is not None and copy.table == self._own_name
 
     def check(self) -> None:
         """Refuse a store whose items this library doesn't know. Cost: 1 request and 1 RCU, once a process."""
@@ -139,6 +162,7 @@ class StoreFacts:
 
         Raises:
             StoreItemMissing: it isn't there, though events are.
+            RestoreNotDeclared: the item is of another table. It's asked again each time.
 
         Consistency: what was read once is kept as long as the process lives: an item that vanishes later is
         found by readers and by writers that begin then.
@@ -149,25 +173,69 @@ class StoreFacts:
         if copy is None or copy.read_shards < told:
             check_whole(told, "read_shards", most=SHARDS_MAX)
             copy = self._record(told)
+        self._check_declared(copy)
         return copy.usable(wanted, now=self._moment(self._stamp_us()))
 
-    def restore(self, read_shards: int, *, written: int) -> None:
+    def declare_restored(self, *, now_us: int, same_name: bool = False) -> Declared:
+        """Begin another epoch in a table that was restored: what is written from now on is of it.
+
+        Writers that begin from now on know it; until then they are refused, where the table has a name of its
+        own. Who writes to a table of this name already, and goes on, doesn't: let writers start anew.
+
+        Args:
+            now_us: the time by DynamoDB's clock.
+            same_name: begin one though the item is of this table, so that nothing shows a restore. Then
+                each call begins another, which does no harm.
+
+        Raises:
+            StoreItemMissing: the item isn't there, though events are.
+            InvalidInput: there are neither events nor the item; or nothing shows a restore.
+
+        Consistency: strong. Cost: 1 request and 1 RCU; 1 request and 1 WCU where one begins.
+        """
+        epoch_us = None
+        for attempt in range(1, _MAX_TRIES + 1):
+            copy = self._read(consistent=True)
+            if copy is None:
+                raise self._nothing_to_declare()
+            if epoch_us is not None and copy.epoch_us == epoch_us:  # by an earlier try, whose answer got lost
+                return Declared(epoch_us=epoch_us, table=copy.table, is_new=True)
+            if copy.table == self._own_name and not same_name:
+                if copy.epoch_us is None:
+                    raise InvalidInput("table", _NOT_RESTORED.format(self._own_name))
+                return Declared(epoch_us=copy.epoch_us, table=copy.table, is_new=False)
+            epoch_us = max(now_us, (copy.epoch_us or 0) + 1)
+            item = {**copy.item, TABLE: {"S": self._own_name}, EPOCH: {"N": str(epoch_us)}}
+            try:
+                self._put_item(item, copy)
+            except SlotsTaken:
+                continue
+            except Busy:
+                self._sleep(min(0.5, 0.01 * 2**attempt) * self._jitter())
+                continue
+            self._keep(item, self._moment(self._clock_us()))
+            return Declared(epoch_us=epoch_us, table=copy.table, is_new=True)
+        reason = f"others changed the store's own item {_MAX_TRIES} times"
+        raise StoreUnavailable(operation="declare a restore", reason=reason)
+
+    def restore(self, read_shards: int, *, written: int, epoch_us: int | None = None) -> None:
         """Put a lost item back; one that is there meanwhile is raised where its number is lower.
 
         Args:
             read_shards: how many are to be read.
             written: in so many there are events; those beyond are written when every reader knows of them.
+            epoch_us: the highest one that an event has.
 
         Cost: 1 request, 1 WCU.
         """
         try:
-            self._put(None, read_shards, before=written)
+            self._put(None, read_shards, before=written, epoch_us=epoch_us)
         except SlotsTaken:
             with write_in_doubt(_operation(read_shards)):
                 self._read(consistent=True)
             self._record(read_shards)
 
-    def _record(self, read_shards: int) -> _Copy:
+    def _record(self, read_shards: int) -> Copy:
         copy = self._copy or self._read(consistent=True)
         operation = _operation(read_shards)
         for attempt in range(1, _MAX_TRIES + 1):
@@ -178,6 +246,8 @@ class StoreFacts:
                     raise StoreItemMissing
             if copy and copy.read_shards >= read_shards:
                 return copy
+            if copy:
+                self._check_declared(copy)
             try:
                 return self._put(copy, read_shards)
             except SlotsTaken:
@@ -189,10 +259,28 @@ class StoreFacts:
         reason = f"other writers were first {_MAX_TRIES} times"
         raise StoreUnavailable(operation=operation, reason=reason)
 
+    def _check_declared(self, copy: Copy) -> None:
+        if copy.table != self._own_name:
+            # Not kept: when it's declared, the next call finds it.
+            self._copy = self._looked = None
+            raise RestoreNotDeclared(table=self._own_name, recorded=copy.table)
+
+    def _nothing_to_declare(self) -> Exception:
+        if self._has_events():
+            return StoreItemMissing()
+        return InvalidInput("table", f"is {self._own_name!r}, which has no events: nothing was restored")
+
     def _has_events(self) -> bool:
         return has_events(self._client, self._table_name, sends=self._sends)
 
-    def _put(self, copy: _Copy | None, read_shards: int, *, before: int | None = None) -> _Copy:
+    def _put(
+        self,
+        copy: Copy | None,
+        read_shards: int,
+        *,
+        before: int | None = None,
+        epoch_us: int | None = None,
+    ) -> Copy:
         """Put the item, the first time or in place of `copy`; what a later version has added stays in it."""
         now = self._moment(self._stamp_us())
         if copy:
@@ -200,28 +288,36 @@ class StoreFacts:
         elif before is None:
             # Who finds no item asks again each time, so a first number needs no time to spread.
             before = read_shards
+        new = {**_KEY, FORMAT: {"N": str(FORMAT_VERSION)}, TABLE: {"S": self._own_name}}
+        if epoch_us is not None:
+            new[EPOCH] = {"N": str(epoch_us)}
         item = {
-            **(copy.item if copy else {**_KEY, FORMAT: {"N": str(FORMAT_VERSION)}}),
+            **(copy.item if copy else new),
             READ_SHARDS: {"N": str(read_shards)},
             READ_SHARDS_BEFORE: {"N": str(before)},
             SINCE: {"N": str(now.time_us)},
         }
-        _copy_of(item, now)  # what no reader could read isn't written
-        condition: dict[str, Any] = {"ConditionExpression": _FREE}
-        if copy:
-            condition = {
-                "ConditionExpression": _UNCHANGED,
-                "ExpressionAttributeNames": _NAMES,
-                "ExpressionAttributeValues": {
-                    ":format": copy.item[FORMAT],
-                    ":shards": copy.item[READ_SHARDS],
-                    ":since": copy.item[SINCE],
-                },
-            }
-        send(self._client.put_item, TableName=self._table_name, Item=item, **condition)
+        copy_of(item, now)  # what no reader could read isn't written
+        self._put_item(item, copy)
         return self._keep(item, now)
 
-    def _read(self, *, consistent: bool) -> _Copy | None:
+    def _put_item(self, item: Mapping[str, Any], copy: Copy | None) -> None:
+        """Put the item where there's none, or where it's still as in `copy`; else raise SlotsTaken."""
+        condition: dict[str, Any] = {"ConditionExpression": _FREE}
+        if copy:
+            there = [name for name in _COMPARED if name in copy.item]
+            unchanged = [
+                f"#{name} = :{name}" if name in there else f"attribute_not_exists(#{name})"
+                for name in _COMPARED
+            ]
+            condition = {
+                "ConditionExpression": " AND ".join(unchanged),
+                "ExpressionAttributeNames": {f"#{name}": name for name in _COMPARED},
+                "ExpressionAttributeValues": {f":{name}": copy.item[name] for name in there},
+            }
+        send(self._client.put_item, TableName=self._table_name, Item=item, **condition)
+
+    def _read(self, *, consistent: bool) -> Copy | None:
         # Before the request: whatever it sees, it has at least seen what was there then.
         now = self._moment(self._clock_us())
         answer = self._sends(
@@ -235,17 +331,17 @@ class StoreFacts:
             self._copy, self._looked = None, now
             return None
         copy = self._keep(item, now)
-        if not consistent and known and known.read_shards > copy.read_shards:
-            # The number never falls: an eventually consistent read has given an earlier one.
+        if not consistent and known and known.is_later(copy):
+            # Neither number ever falls: an eventually consistent read has given an earlier item.
             copy = self._copy = known
         self._looked = now
         return copy
 
-    def _moment(self, now_us: int) -> _Moment:
-        return _Moment(now_us, self._monotonic_s())
+    def _moment(self, now_us: int) -> Moment:
+        return Moment(now_us, self._monotonic_s())
 
-    def _keep(self, item: Mapping[str, Any], now: _Moment) -> _Copy:
-        known, copy = self._copy, _copy_of(item, now)
+    def _keep(self, item: Mapping[str, Any], now: Moment) -> Copy:
+        known, copy = self._copy, copy_of(item, now)
         if known and (known.read_shards, known.since_us) == (copy.read_shards, copy.since_us):
             copy = replace(copy, seen=known.seen)
         self._copy = copy
@@ -275,61 +371,13 @@ def _operation(read_shards: int) -> str:
     return f"record {read_shards} shards"
 
 
-@dataclass(frozen=True, slots=True)
-class _Moment:
-    """A moment by a clock that can be set, and by one that can't."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """What the declaration of a restore has found, and done."""
 
-    time_us: int
-    monotonic_s: float
-
-    def is_within(self, span_us: int, *, of: _Moment) -> bool:
-        """Return whether both clocks say that it's less than so long after another."""
-        passed_us = round((self.monotonic_s - of.monotonic_s) * 1_000_000)
-        return 0 <= self.time_us - of.time_us < span_us and passed_us < span_us
-
-    def is_after(self, span_us: int, *, of: _Moment) -> bool:
-        """Return whether both clocks say that it's at least so long after another."""
-        passed_us = round((self.monotonic_s - of.monotonic_s) * 1_000_000)
-        return min(passed_us, self.time_us - of.time_us) >= span_us
-
-
-@dataclass(frozen=True, slots=True)
-class _Copy:
-    item: Mapping[str, Any]
-    """Whole, with what a later version may have added."""
-    read_shards: int
-    read_shards_before: int
-    since_us: int
-    """By the clock of the writer who raised it."""
-    seen: _Moment
-    """By this process's clocks: when it first saw this number."""
-
-    def known_to_all(self, *, now: _Moment) -> int:
-        """Return how many shards every reader knows of.
-
-        By this process's own clocks, since it saw the number; or by the writer's, with room for a difference.
-        """
-        is_old = now.time_us - self.since_us >= _SPREAD_US + _CLOCKS_US
-        is_known = is_old or now.is_after(_SPREAD_US, of=self.seen)
-        return self.read_shards if is_known else self.read_shards_before
-
-    def usable(self, wanted: int, *, now: _Moment) -> int:
-        """Return how many shards may be written."""
-        return min(wanted, self.known_to_all(now=now))
-
-
-def _copy_of(item: Mapping[str, Any], now: _Moment) -> _Copy:
-    try:
-        version = whole(item, FORMAT, low=1)
-        if version > FORMAT_VERSION:
-            raise StoreFormatUnknown(format_version=version, known=FORMAT_VERSION)
-        read_shards = whole(item, READ_SHARDS, low=1, high=SHARDS_MAX)
-        return _Copy(
-            item=item,
-            read_shards=read_shards,
-            read_shards_before=whole(item, READ_SHARDS_BEFORE, low=1, high=read_shards),
-            since_us=whole(item, SINCE),
-            seen=now,
-        )
-    except NotWhole as error:
-        raise MalformedStoreItem(reason=f"its {error}") from error
+    epoch_us: int
+    """The epoch of what is written from now on."""
+    table: str | None
+    """Of which table the item was."""
+    is_new: bool
+    """False where it was declared before: nothing was changed."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from eventstore.adapters.dynamodb.compression import Compression, NotUnpacked, unpack
 from eventstore.adapters.dynamodb.schema import (
+    EPOCH,
     EVENT_ID,
     EVENT_NAME,
     EVENT_UID,
@@ -49,6 +50,8 @@ def item_from_event(
         item[METADATA] = {"S": event.metadata}
     if event.written_us is not None:
         item[WRITTEN_AT] = {"N": str(event.written_us)}
+    if event.epoch_us is not None:
+        item[EPOCH] = {"N": str(event.epoch_us)}
     if previous_us is not None:
         item[PREVIOUS_AT] = {"N": str(previous_us)}
     return item
@@ -72,6 +75,7 @@ def event_from_item(item: Mapping[str, Any]) -> Event:
         event.uid = item[EVENT_UID]["S"]
         timestamp_us = event.timestamp_us = int(item[TIMESTAMP]["N"])
         event.written_us = time_of(item, WRITTEN_AT) if WRITTEN_AT in item else None
+        event.epoch_us = int(item[EPOCH]["N"]) if EPOCH in item else None
         if 0 <= timestamp_us <= TIMESTAMP_MAX_US:
             return event.freeze()
     except KeyError as error:
@@ -101,8 +105,8 @@ def _unpacked(item: Mapping[str, Any]) -> str:
 
 
 def _no_whole_number(item: Mapping[str, Any]) -> str | None:
-    for name in (EVENT_ID, TIMESTAMP):
-        number = item[name]["N"]
+    for name in (EVENT_ID, TIMESTAMP, EPOCH):
+        number = item.get(name, {}).get("N", "0")
         if not number.lstrip("-").isdigit():
             return f"{name} is {number}, no whole number"
     return None

@@ -16,6 +16,8 @@ WrittenAt   N  when it was written, where its Timestamp doesn't say so: it was i
                Timestamp that was ahead; microseconds since 1970 UTC
 PreviousAt  N  when the event before it was written, so that publication needn't read that; left out of a
                stream's first event and of imported ones
+Epoch       N  the store's epoch when it was written, as the item below had it; left out before a first
+               restore. Its CloudEvents id has it, since lost events had the same EventIds
 ==========  =  ======================================================================================
 
 And one item of the store's own, `$store` / 0, from which readers and writers take what they must agree about.
@@ -27,6 +29,8 @@ Format            N  version of the stored items: 1. Who knows only lower ones r
 ReadShards        N  the most shards that were ever written, so that have to be read; it never falls
 Since             N  microseconds since 1970 UTC, when ReadShards was set
 ReadShardsBefore  N  how many of them every reader knew of then: no others are written until all know
+Table             S  the name of this table: a restored one has another, and is written when that is declared
+Epoch             N  microseconds since 1970 UTC, when its last restore was declared; left out before a first
 ================  =  ================================================================================
 
 How many tranches the log has stands in the log's own table (`log_schema`).
@@ -44,6 +48,8 @@ EVENT_UID: Final = "EventUid"
 TIMESTAMP: Final = "Timestamp"
 WRITTEN_AT: Final = "WrittenAt"
 PREVIOUS_AT: Final = "PreviousAt"
+EPOCH: Final = "Epoch"
+"""Of an event, and of the store's own item."""
 GSI_KEY: Final = "GSIKey"
 
 STORE_STREAM_ID: Final = "$store"
@@ -54,6 +60,7 @@ FORMAT_VERSION: Final = 1
 READ_SHARDS: Final = "ReadShards"
 READ_SHARDS_BEFORE: Final = "ReadShardsBefore"
 SINCE: Final = "Since"
+TABLE: Final = "Table"
 
 BY_TIME: Final = "ByTime"
 """The time index: partition key GSIKey, sort key Timestamp, projection ALL."""
