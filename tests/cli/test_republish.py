@@ -212,6 +212,26 @@ def test_range_of_the_log_goes_out(
     assert "--log-after: is not a position" in err
 
 
+@pytest.mark.parametrize("option", ["--log-after", "--log-until"])
+def test_position_of_another_log_is_refused_before_anything_is_sent(
+    store: DynamoDBEventStore, client: DynamoDBClient, bus: FakeEventBridge, run: Run, option: str
+) -> None:
+    events = list(store.read_stream("cart-1"))
+
+    def logged(name: str) -> str:
+        log = DynamoDBEventLog(client=client, table_name=name)
+        log.append_block(tranche_of("cart-1", tranches=log.tranches), events)
+        return str(read_log(log).position)
+
+    with log_table(client) as old, log_table(client) as rebuilt:
+        position = logged(old)
+        logged(rebuilt)
+        code, _, err = run("republish", "--log-table", rebuilt, option, position)
+        assert (code, bus.calls) == (2, [])
+        assert "it was rebuilt since, or is another store's. Drop the position" in err
+        assert run("republish", "--log-table", old, "--log-until", position)[0] == 0
+
+
 # --- dropped batches -----------------------------------------------------------------------------
 
 
