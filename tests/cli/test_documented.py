@@ -20,7 +20,7 @@ from eventstore.log import tranche_of
 from tests.cli.conftest import Run
 from tests.fake_aws import FakeEventBridge
 from tests.parked_events import QUEUE_URL, FakeSqsQueue
-from tests.tables import events_table, log_table
+from tests.tables import events_table, log_table, put_items
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -33,7 +33,7 @@ STREAMS = [f"order-{n}" for n in range(1, 41)]
 
 # What no two runs have alike: times, and what follows from the order of a scan of several segments.
 CHANGING = [
-    (r"\d{4}-\d\d-\d\dT[\d:.]+\+00:00", "<time>"),
+    (r"\d{4}-\d\d-\d\dT[\d:.]+(\+00:00|Z)", "<time>"),
     (r"Waiting \d+ s", "Waiting <n> s"),
     (r"[\d,]+ bytes, SHA-256 of its lines [0-9a-f]{64}", "<n> bytes, SHA-256 of its lines <digest>"),
 ]
@@ -108,9 +108,22 @@ def reach(monkeypatch: pytest.MonkeyPatch, queue: FakeSqsQueue) -> None:
 
 
 def test_every_sample_is_one_that_is_held_here() -> None:
-    shown = [arguments[0] for arguments, _ in samples("verify", "export", "import", "redrive", "republish")]
+    shown = [
+        arguments[0]
+        for arguments, _ in samples("verify", "restored", "export", "import", "redrive", "republish")
+    ]
 
-    assert shown == ["verify", "export", "import", "import", "redrive", "redrive", "republish", "republish"]
+    assert shown == [
+        "verify",
+        "restored",
+        "export",
+        "import",
+        "import",
+        "redrive",
+        "redrive",
+        "republish",
+        "republish",
+    ]
     assert sum(block.count(COMMAND) for block in blocks()) == TEXT.count(COMMAND)
 
 
@@ -135,6 +148,21 @@ def test_verify_prints_what_is_shown(
 
     assert code == 1
     assert comparable(lines) == comparable([*out.splitlines(), *err.splitlines()])
+
+
+def test_restored_prints_what_is_shown(
+    client: DynamoDBClient, store: DynamoDBEventStore, table: str, run: Run
+) -> None:
+    with events_table(client) as restored:
+        put_items(client, restored, client.scan(TableName=table)["Items"])
+        [(arguments, lines)] = samples("restored")
+        code, out, err = run(
+            *[restored if argument == "orders-restored" else argument for argument in arguments]
+        )
+
+    assert (code, out) == (0, "")
+    told = err.replace(restored, "orders-restored").replace(table, "orders")
+    assert comparable(lines) == comparable(told.splitlines())
 
 
 def test_export_and_import_print_what_is_shown(
