@@ -53,7 +53,7 @@ DOMAIN: Final = """
 EVENTS_TABLE: Final = """
     eventstore: appends merge
     eventstore.adapters.dynamodb: appending clocks compression facts items numbers reading schema store
-    eventstore.adapters.dynamodb: stream_query time_index
+    eventstore.adapters.dynamodb: store_item stream_query time_index
 """
 
 HTTP: Final = """
