@@ -42,7 +42,7 @@ def appended(dynamodb_endpoint: str) -> list[dict[str, Any]]:
 @pytest.fixture
 def filled(client: DynamoDBClient, table: str, appended: list[dict[str, Any]]) -> str:
     put_items(client, table, appended)
-    update(client, table, ("$store", 0), "SET #table = :table", table={"S": table})
+    update(client, table, ("$store", 0), "SET #table = :name", name={"S": table})
     return table
 
 
