@@ -56,12 +56,12 @@ CASES = {
     "tranches compared": Less(replace(LOGS, log_type=BelievesItsTranches), "lost: a reader of the log", 1),
     "block condition": Less(replace(LOGS, log_type=LogWithoutCondition), "lost: a reader of the log", 1),
     "indexer reports failures": Less(
-        replace(LOGS, indexer_type=ReportsNoFailures), "lost: a reader of the log", 5
+        replace(LOGS, indexer_type=ReportsNoFailures), "lost: a reader of the log", 3
     ),
     "subscription's fence": Less(replace(PROJECTS, checkpoints_type=WithoutFence), "fence: tranche", 1),
     "fence of what is parked": Less(replace(MANY, checkpoints_type=ParksWithoutFence), "fence: tranche", 8),
     "checkpoint behind what is handled": Less(
-        replace(PROJECTS, checkpoints_type=StoresAhead), "lost: a subscription", 1
+        replace(PROJECTS, checkpoints_type=StoresAhead), "lost: a subscription", 5
     ),
     "parked streams wait": Less(
         replace(MANY, checkpoints_type=ForgetsParkedStreams), "order: a handler with PARK_STREAM", 3
@@ -90,7 +90,7 @@ CASES = {
     "parked events kept": Less(
         replace(FAILS, checkpoints_type=ParksNothing, on_failure=OnFailure.PARK),
         "lost: a handler with PARK",
-        2,
+        5,
     ),
     "passing trouble of a handler": Less(
         replace(FAILS, transient=takes_all_for_lasting, on_failure=OnFailure.SKIP, has_deadly_events=False),
@@ -154,14 +154,14 @@ CASES = {
     "workers that free an event are not counted": Less(
         replace(FAILS, on_failure=OnFailure.PARK_STREAM, has_deadly_events=False),
         "start: ",
-        7,
+        5,
         replaced="eventstore.subscriptions.holding.Holding._progress",
         by=frees_as_begun,
     ),
     "what is not done yet is refused": Less(
         replace(FAILS, on_failure=OnFailure.SKIP),
         "lost: a handler with SKIP",
-        3,
+        2,
         replaced="eventstore.subscriptions.attempts.check_finished",
         by=takes_all_for_done,
     ),
