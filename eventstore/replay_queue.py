@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import Final
 
 from eventstore.arguments import check_functions, check_port, check_whole
+from eventstore.errors import MalformedReplay
 from eventstore.limits import REPLAY_LEASE_S, REPLAY_SILENT_S, REPLAYS_AT_ONCE, REPLAYS_AT_ONCE_MAX
 from eventstore.replay_jobs import Replay, ReplayEngine, ReplayStatus, ReplayStore
 
@@ -64,22 +65,33 @@ class ReplayQueue:
 
         Raises:
             StoreUnavailable: some may not have been begun; the next call begins them.
+            MalformedReplay: one can't be read, and keeps its place; the others were begun.
 
         Cost: 1 read for the queue (1 RCU for each 100 in it), and 1 for each of its first `at_once` (1 RCU);
         1 StartExecution for each that is begun; 1 transaction for each that is over.
         """
         while True:
             ids = list(dict.fromkeys(self._store.queue()))
-            turn = [(replay_id, self._store.get(replay_id)) for replay_id in ids[: self._at_once]]
+            turn = [(replay_id, self._read(replay_id)) for replay_id in ids[: self._at_once]]
             gone = [(replay_id, seen) for replay_id, seen in turn if not _is_wanted(seen)]
             if not gone:
                 break
             for replay_id, seen in gone:
+                assert not isinstance(seen, MalformedReplay)
                 self._store.leave(replay_id, seen=seen)
         for _, replay in turn:
-            if replay is not None:
+            if isinstance(replay, Replay):
                 self._begin(replay)
+        for _, replay in turn:
+            if isinstance(replay, MalformedReplay):
+                raise replay
         return len(ids) - len(turn)
+
+    def _read(self, replay_id: str) -> Replay | MalformedReplay | None:
+        try:
+            return self._store.get(replay_id)
+        except MalformedReplay as malformed:
+            return malformed
 
     def _begin(self, replay: Replay) -> None:
         if replay.status is ReplayStatus.QUEUED and self._engine.start(replay):
@@ -94,5 +106,5 @@ class ReplayQueue:
             self._engine.start(changed)
 
 
-def _is_wanted(replay: Replay | None) -> bool:
-    return replay is not None and replay.status in _WANTED
+def _is_wanted(replay: Replay | MalformedReplay | None) -> bool:
+    return isinstance(replay, MalformedReplay) or (replay is not None and replay.status in _WANTED)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Final
@@ -19,6 +19,7 @@ from uuid import UUID
 from eventstore import replay_requests as requests
 from eventstore.arguments import check_functions, check_port, check_texts
 from eventstore.errors import (
+    MalformedReplay,
     ReplayKeyReused,
     ReplayNotFound,
     ReplayOver,
@@ -99,7 +100,7 @@ class Replays:
         """
         replay = self._new(request)
         self._store.create(replay)
-        self._queue.start_next()
+        self._start_next()
         return replay
 
     def start_once(self, request: ReplayRequest, *, key: str) -> Started:
@@ -127,7 +128,7 @@ class Replays:
         if kept.request_digest != new.request_digest:
             raise ReplayKeyReused(replay_id=kept.replay_id)
         if kept.status is ReplayStatus.QUEUED:
-            self._queue.start_next()
+            self._start_next()
         return Started(kept, repeated)
 
     def get(self, replay_id: str) -> Replay:
@@ -151,7 +152,7 @@ class Replays:
         One that is running gets a new run, which takes the place of the one before.
         """
         replay = self._change(replay_id, ReplayStatus.QUEUED)
-        self._queue.start_next()
+        self._start_next()
         return replay
 
     def cancel(self, replay_id: str) -> Replay:
@@ -182,6 +183,10 @@ class Replays:
             requested_us=now_us,
             updated_us=now_us,
         )
+
+    def _start_next(self) -> None:
+        with suppress(MalformedReplay):  # another one: who looks on schedule tells of it
+            self._queue.start_next()
 
     def _held(self, replay_id: str, status: ReplayStatus) -> Replay:
         held = self._change(replay_id, status)

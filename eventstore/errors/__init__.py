@@ -54,6 +54,7 @@ Each can be pickled and copied, with its text and its data.
     ├── StreamGap                          EventIds of a stream are missing
     ├── UnexpectedItem                     DynamoDB answered with an item that was not asked for
     ├── MalformedItem                      an item of the table that is not an event
+    ├── MalformedReplay                    a replay's item that can't be read
     ├── MalformedStoreItem                 the store's own item, which says how many shards are read
     ├── RestoreNotDeclared                 a table that was restored, before that is declared
     ├── StoreItemMissing                   that item is gone, though there are events
@@ -104,6 +105,7 @@ from eventstore.errors.operations import (
     BadLine,
     FailedEventsUnavailable,
     FileExists,
+    MalformedReplay,
     OtherVerification,
     ReplayKeyReused,
     ReplayNotFound,
@@ -188,6 +190,7 @@ __all__ = [
     "LeaseLost",
     "MalformedBlock",
     "MalformedItem",
+    "MalformedReplay",
     "MalformedStoreItem",
     "MalformedSubscriptionItem",
     "NotPublishable",

@@ -42,6 +42,19 @@ class ReplayNotFound(EventStoreError):
         self.replay_id = replay_id
 
 
+class MalformedReplay(EventStoreError):
+    """A replay's item can't be read: somebody has changed it. Others go on."""
+
+    def __init__(self, *, replay_id: str, reason: str) -> None:
+        super().__init__(
+            f"the item of the replay {replay_id[:100]!r} can't be used: {reason}. Somebody has changed it: "
+            "put it back from a backup of the table of replays; or delete it, and ask again for what it was "
+            "to send"
+        )
+        self.replay_id = replay_id
+        self.reason = reason
+
+
 class ReplayOver(EventStoreError):
     """A replay is not in a state from which it can be brought into another; nothing was changed."""
 

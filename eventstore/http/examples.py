@@ -17,6 +17,7 @@ from eventstore.errors import (
     EventTooLarge,
     MalformedBlock,
     MalformedItem,
+    MalformedReplay,
     MalformedStoreItem,
     PositionNotInLog,
     PositionOfAnotherLog,
@@ -117,6 +118,10 @@ def errors() -> dict[type[Exception], Exception]:
         ),
         RequestTooLarge(size_bytes=REQUEST_MAX_BYTES + 1, limit_bytes=REQUEST_MAX_BYTES),
         MalformedItem(stream_id="order-1", event_id=2, reason="EventName is missing"),
+        MalformedReplay(
+            replay_id="01a2b3c4-5d6e-7f80-9a1b-2c3d4e5f6071",
+            reason="its Sent is 1.5; it has to be a whole number from 0 on",
+        ),
         MalformedStoreItem(reason="its ReadShards is missing or no number"),
         RestoreNotDeclared(table="orders-restored", recorded="orders"),
         StoreItemMissing(),

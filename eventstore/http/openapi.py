@@ -51,7 +51,7 @@ _ALWAYS: Final = (
     http.InvalidParameter,
     Exception,
 )
-_ON_REPLAYS: Final = (domain.ReplayNotFound, domain.StoreUnavailable)
+_ON_REPLAYS: Final = (domain.ReplayNotFound, domain.MalformedReplay, domain.StoreUnavailable)
 _ON_THE_STORE: Final = (domain.MalformedStoreItem, domain.StoreFormatUnknown, domain.StoreUnavailable)
 _ON_STREAMS: Final = (
     domain.InvalidStreamId,
@@ -141,7 +141,13 @@ PROBLEMS: Final[dict[str, tuple[type[Exception], ...]]] = {
         domain.ReplayTargetNotAllowed,
         domain.StoreUnavailable,
     ),
-    "listReplays": (*_ALWAYS, http.RepeatedParameter, domain.InvalidLimit, domain.StoreUnavailable),
+    "listReplays": (
+        *_ALWAYS,
+        http.RepeatedParameter,
+        domain.InvalidLimit,
+        domain.MalformedReplay,
+        domain.StoreUnavailable,
+    ),
     "getReplay": (*_ALWAYS, *_ON_REPLAYS),
     "pauseReplay": (*_ALWAYS, *_ON_REPLAYS, http.UnsupportedHeader, domain.ReplayOver),
     "resumeReplay": (*_ALWAYS, *_ON_REPLAYS, http.UnsupportedHeader, domain.ReplayOver),

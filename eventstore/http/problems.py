@@ -174,6 +174,13 @@ PROBLEM_TYPES: Final[dict[type[Exception], ProblemType]] = {
     domain.ReplayNotFound: ProblemType(
         "replay-not-found", 404, "There is no such replay", "List the replays with GET /replays."
     ),
+    domain.MalformedReplay: ProblemType(
+        "malformed-replay",
+        500,
+        "A replay is damaged",
+        "Nothing is wrong with the request: the operator has to put back or delete the item that `detail` "
+        "names. Other replays go on.",
+    ),
     domain.ReplayOver: ProblemType(
         "replay-over",
         409,

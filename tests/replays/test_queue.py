@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventstore import InvalidLimit, StoreUnavailable
+from eventstore import InvalidLimit, MalformedReplay, StoreUnavailable
+from eventstore.adapters.memory_replays import MemoryReplays
 from eventstore.limits import REPLAY_SILENT_S, REPLAYS_AT_ONCE_MAX, REPLAYS_QUEUE_MAX
 from eventstore.publish import Refusal
 from eventstore.replay_queue import ReplayQueue
@@ -68,6 +69,25 @@ def test_waiting_replays_are_counted() -> None:
     job = Job(at_once=2)
     started(job, 5)
     assert job.queue.start_next() == 3
+
+
+def test_replay_that_cannot_be_read_holds_up_no_other_and_is_told_of() -> None:
+    class Damaged(MemoryReplays):
+        def get(self, replay_id: str) -> Replay | None:
+            if replay_id == damaged:
+                raise MalformedReplay(replay_id=replay_id, reason="its Target is missing or no text")
+            return super().get(replay_id)
+
+    damaged = ""
+    job = Job(settling_s=0, replays=Damaged(), at_once=2)
+    (first,) = started(job, 1)
+    job.engine.waiting.clear()
+    damaged = first.replay_id
+    others = started(job, 2)
+    assert begun(job) == [others[0].replay_id]
+    with pytest.raises(MalformedReplay, match=first.replay_id):
+        job.queue.start_next()
+    assert job.store.queue() == [first.replay_id, *(other.replay_id for other in others)]
 
 
 @pytest.mark.parametrize("end", ["failed", "paused", "cancelled"])

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from eventstore import StoreUnavailable
+from eventstore import MalformedReplay, StoreUnavailable
 from eventstore.adapters.dynamodb import replay_schema
 from eventstore.adapters.dynamodb.replays import DynamoDBReplays, item_from_replay, replay_from_item
 from eventstore.adapters.memory_replays import MemoryReplays
@@ -264,3 +264,36 @@ def test_item_of_a_version_that_knew_no_keys_is_read() -> None:
     item = item_from_replay(replay())
     del item["RequestKey"], item["RequestDigest"]
     assert replay_from_item(item) == replay()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("Target", None, "its Target is missing or no text"),
+        ("Target", {"N": "1"}, "its Target is missing or no text"),
+        ("ToUs", None, "its ToUs is missing or no number"),
+        ("Sent", {"N": "1.5"}, "its Sent is 1.5; it has to be a whole number from 0 on"),
+        ("Fence", {"N": "-1"}, "its Fence is -1; it has to be a whole number from 0 on"),
+        ("FromUs", {"S": "1"}, "its FromUs is missing or no number"),
+        ("Position", {"S": "here"}, "its Position is 'here'; it has to be one that a step has stored"),
+        ("EventNames", {"S": "{"}, "its EventNames is '{'; it has to be a JSON array of names"),
+        ("EventNames", {"S": "[1]"}, "its EventNames is '[1]'; it has to be a JSON array of names"),
+        (
+            replay_schema.STATUS,
+            {"S": "lost"},
+            "its ReplayStatus is 'lost'; it has to be one of queued, running",
+        ),
+        (replay_schema.STATUS, None, "its ReplayStatus is missing or no text"),
+    ],
+)
+def test_item_that_somebody_has_changed_is_named_with_its_fault(
+    name: str, value: dict[str, str] | None, reason: str
+) -> None:
+    item = item_from_replay(replay())
+    item.pop(name, None)
+    if value:
+        item[name] = value
+    with pytest.raises(MalformedReplay) as raised:
+        replay_from_item(item)
+    assert raised.value.replay_id == ID % 1
+    assert raised.value.reason.startswith(reason)

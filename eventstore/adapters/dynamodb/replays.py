@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from eventstore.adapters.dynamodb.numbers import NotWhole, whole
 from eventstore.adapters.dynamodb.replay_schema import (
     FAILED_STEPS,
     FENCE,
@@ -25,7 +26,13 @@ from eventstore.adapters.dynamodb.replay_schema import (
 )
 from eventstore.adapters.dynamodb.requests import Busy, SlotsTaken, checked, pause_s, send
 from eventstore.arguments import check_text
-from eventstore.errors import ReplayNotFound, StoreUnavailable, UnexpectedItem
+from eventstore.errors import (
+    InvalidPosition,
+    MalformedReplay,
+    ReplayNotFound,
+    StoreUnavailable,
+    UnexpectedItem,
+)
 from eventstore.errors.store import write_in_doubt
 from eventstore.limits import REPLAYS_QUEUE_MAX
 from eventstore.positions import Position
@@ -34,6 +41,8 @@ from eventstore.replay_jobs import QUEUE_IS_FULL, Replay, ReplayStatus
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
+_POSITION: Final = "Position"
+_EVENT_NAMES: Final = "EventNames"
 _NUMBERS: Final = {
     "FromUs": "from_us",
     "ToUs": "to_us",
@@ -58,8 +67,9 @@ _TEXTS: Final = {
     "RequestDigest": "request_digest",
     REASON: "reason",
 }
+_ALWAYS: Final = (REPLAY_ID, "Target", "ToUs", "RequestedUs")
 _SAVED: Final = (
-    *("Position", "Sent", "FirstUs", "ActiveUs", "UpdatedUs", "PacedUntilUs", FAILED_STEPS, REASON),
+    *(_POSITION, "Sent", "FirstUs", "ActiveUs", "UpdatedUs", "PacedUntilUs", FAILED_STEPS, REASON),
     LEASE_UNTIL_US,
 )
 _CHANGED: Final = (STATUS, REASON, RUN, "EndedUs", "UpdatedUs", FAILED_STEPS)
@@ -287,26 +297,67 @@ def item_from_replay(replay: Replay) -> dict[str, Any]:
     item: dict[str, Any] = {
         KIND: {"S": REPLAY},
         STATUS: {"S": replay.status.value},
-        "EventNames": {"S": json.dumps(replay.names, ensure_ascii=False)},
+        _EVENT_NAMES: {"S": json.dumps(replay.names, ensure_ascii=False)},
         **{name: {"S": getattr(replay, field)} for name, field in _TEXTS.items()},
         **{name: {"N": str(number)} for name, number in numbers.items() if number is not None},
     }
     if replay.position is not None:
-        item["Position"] = {"S": str(replay.position)}
+        item[_POSITION] = {"S": str(replay.position)}
     return item
 
 
 def replay_from_item(item: Mapping[str, Any]) -> Replay:
-    """Read a replay from an item in DynamoDB's own JSON."""
-    fields: dict[str, Any] = {field: item[name]["S"] for name, field in _TEXTS.items() if name in item}
-    fields |= {field: int(item[name]["N"]) for name, field in _NUMBERS.items() if name in item}
-    fields = {"from_us": None, **fields}
-    return Replay(
-        names=tuple(json.loads(item["EventNames"]["S"])),
-        status=ReplayStatus(item[STATUS]["S"]),
-        position=Position.parse(item["Position"]["S"]) if "Position" in item else None,
-        **fields,
-    )
+    """Read a replay from an item in DynamoDB's own JSON; raises MalformedReplay."""
+    try:
+        return _replay_from_item(item)
+    except (NotWhole, _NotText) as error:
+        replay_id = item.get(REPLAY_ID, {}).get("S", "")
+        raise MalformedReplay(replay_id=replay_id, reason=f"its {error}") from error
+
+
+def _replay_from_item(item: Mapping[str, Any]) -> Replay:
+    given = {*item, *_ALWAYS}
+    fields: dict[str, Any] = {field: _text(item, name) for name, field in _TEXTS.items() if name in given}
+    fields |= {field: whole(item, name) for name, field in _NUMBERS.items() if name in given}
+    fields = {"from_us": None, "position": _position(item) if _POSITION in item else None, **fields}
+    return Replay(names=_names(item), status=_status(item), **fields)
+
+
+class _NotText(ValueError):
+    """What is wrong with an attribute, as words behind "its"."""
+
+
+def _text(item: Mapping[str, Any], name: str) -> str:
+    text = item.get(name, {}).get("S")
+    if text is None:
+        raise _NotText(f"{name} is missing or no text")
+    return str(text)
+
+
+def _names(item: Mapping[str, Any]) -> tuple[str, ...]:
+    text = _text(item, _EVENT_NAMES)
+    try:
+        names = json.loads(text)
+    except ValueError:
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise _NotText(f"{_EVENT_NAMES} is {text!r:.60}; it has to be a JSON array of names")
+    return tuple(names)
+
+
+def _position(item: Mapping[str, Any]) -> Position:
+    text = _text(item, _POSITION)
+    try:
+        return Position.parse(text)
+    except InvalidPosition as error:
+        raise _NotText(f"{_POSITION} is {text!r:.60}; it has to be one that a step has stored") from error
+
+
+def _status(item: Mapping[str, Any]) -> ReplayStatus:
+    text = _text(item, STATUS)
+    if text not in list(ReplayStatus):
+        raise _NotText(f"{STATUS} is {text!r:.60}; it has to be one of {', '.join(ReplayStatus)}")
+    return ReplayStatus(text)
 
 
 def _asked_for(replay: Replay, replay_id: str) -> Replay:
