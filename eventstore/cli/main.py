@@ -1,4 +1,4 @@
-"""`python -m eventstore redrive | republish | restored | verify | export | import`.
+"""`python -m eventstore rebuild-log | redrive | republish | restored | verify | export | import`.
 
 Exit codes: 0 all is well, 1 something is left (findings, refused events, failed streams), 2 it could not be
 done (options, files, permissions, an unreachable service), 130 interrupted, 141 nobody reads its output.
@@ -14,6 +14,7 @@ from typing import Final
 from eventstore.cli.options import (
     add_export_options,
     add_import_options,
+    add_rebuild_log_options,
     add_redrive_options,
     add_republish_options,
     add_restored_options,
@@ -23,6 +24,10 @@ from eventstore.cli.signals import Signals
 from eventstore.command_line import TROUBLE, run_command
 
 _COMMANDS: Final = {
+    "rebuild-log": (
+        "make the log anew from the table, when it is lost or of another store",
+        add_rebuild_log_options,
+    ),
     "redrive": ("publish parked events again", add_redrive_options),
     "republish": ("publish events of the table once more", add_republish_options),
     "restored": ("declare that the table was restored, before anybody writes to it", add_restored_options),

@@ -15,7 +15,13 @@ from typing import Final, TypeVar
 
 from eventstore import setting_rules as rules
 from eventstore.errors import InvalidInput
-from eventstore.limits import EQUAL_TIMESTAMPS_MAX_KB, PUT_EVENTS_MAX_BYTES, SHARDS_MAX, UID_SKEW_S
+from eventstore.limits import (
+    EQUAL_TIMESTAMPS_MAX_KB,
+    LOG_TRANCHES,
+    PUT_EVENTS_MAX_BYTES,
+    SHARDS_MAX,
+    UID_SKEW_S,
+)
 
 VERIFY_SETTLING_S: Final = 60
 """Seconds for which `verify` compares no event with the index and the log, unless told otherwise (ours)."""
@@ -111,6 +117,26 @@ def ruled(rule: Callable[[object], _Value]) -> Callable[[str], _Value]:
             raise argparse.ArgumentTypeError(str(wrong)) from None
 
     return parse
+
+
+def add_rebuild_log_options(parser: argparse.ArgumentParser) -> None:
+    """Let the parser know the options of `rebuild-log`."""
+    for option in (TABLE, LOG, READ_SHARDS):
+        option.add_to(parser)
+    parser.add_argument(
+        "--log-tranches",
+        type=ruled(rules.log_tranches),
+        default=os.environ.get("LOG_TRANCHES") or None,
+        help="in how many tranches it's written: the indexer's setting (default: $LOG_TRANCHES, else as the "
+        f"log before it, else {LOG_TRANCHES})",
+    )
+    parser.add_argument(
+        "--settling-s",
+        type=whole_number(10, 86_400),
+        default=VERIFY_SETTLING_S,
+        help=f"younger events are left to the indexer and to verify (default: {VERIFY_SETTLING_S})",
+    )
+    parser.add_argument("--delete", action="store_true", help="delete the log that is there first")
 
 
 def add_redrive_options(parser: argparse.ArgumentParser) -> None:

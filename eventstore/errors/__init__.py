@@ -65,6 +65,7 @@ Each can be pickled and copied, with its text and its data.
     ├── PositionNotInLog                   a position from before a restore of the log; nothing was read
     ├── PositionOfAnotherLog               a position from before the log was rebuilt; nothing was read
     ├── NotPublishable                     an event that can't be put on a bus, not even by reference
+    ├── LogInUse                           somebody else writes to a log that is being rebuilt
     ├── TranchesChanged                    the log was begun with another number of tranches
     ├── PublicationStopped                 a batch was published only in part; the rest has to be tried again
     ├── IndexingStopped                    a batch was logged only in part; the rest has to be tried again
@@ -120,6 +121,7 @@ from eventstore.errors.readers import (
     HandlerUnavailable,
     IndexingStopped,
     LeaseLost,
+    LogInUse,
     MalformedBlock,
     MalformedSubscriptionItem,
     NotPublishable,
@@ -188,6 +190,7 @@ __all__ = [
     "InvalidSubscription",
     "InvalidSubscriptionName",
     "LeaseLost",
+    "LogInUse",
     "MalformedBlock",
     "MalformedItem",
     "MalformedReplay",

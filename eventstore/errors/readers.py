@@ -215,6 +215,21 @@ class PositionOfAnotherLog(EventStoreError):
         self.log_id = log_id
 
 
+class LogInUse(EventStoreError):
+    """Somebody else writes to the log while it's rebuilt, so that its order would break.
+
+    `log_id` is the id of the log that is there now: "" where there's none.
+    """
+
+    def __init__(self, *, log_id: str) -> None:
+        super().__init__(
+            f"somebody else writes to the log {log_id or '(not begun)'} while it's rebuilt: disable the "
+            "indexer's mapping, let no other rebuild and no `verify --repair` run, and rebuild it from its "
+            "beginning (--delete)"
+        )
+        self.log_id = log_id
+
+
 class TranchesChanged(EventStoreError):
     """The log was begun with another number of tranches: its order would break. Nothing was written."""
 

@@ -66,6 +66,7 @@ class DynamoDBEventLog:
         tranches: as many as the log was begun with: any other number is refused before anything is read or
             written. None for whatever it was begun with; a log that isn't begun yet, it begins with
             `LOG_TRANCHES`.
+        rebuilds: it writes the blocks of a log that is being rebuilt, which is refused to others.
         random_bytes, jitter, sleep: chance and time, to be replaced in tests.
 
     Raises:
@@ -83,6 +84,7 @@ class DynamoDBEventLog:
         client: DynamoDBClient,
         table_name: str,
         tranches: int | None = None,
+        rebuilds: bool = False,
         random_bytes: Callable[[int], bytes] = os.urandom,
         jitter: Callable[[], float] = random.random,
         sleep: Callable[[float], None] = time.sleep,
@@ -94,6 +96,7 @@ class DynamoDBEventLog:
         self._client = checked(client, "put_item", "query")
         self._table_name = table_name
         self._told = tranches
+        self._rebuilds = rebuilds
         self._random_bytes = random_bytes
         self._jitter = jitter
         self._sleep = sleep
@@ -122,6 +125,7 @@ class DynamoDBEventLog:
         check_block(tranche, events, tranches=number)
         if self._begun is None:
             self._begin(number)
+        self._refuse_while_rebuilt()
         uid = self._new_id()
         item: dict[str, Any] = {
             TRANCHE: {"N": str(tranche)},
@@ -326,6 +330,15 @@ class DynamoDBEventLog:
                 raise TranchesChanged(begun_with=there.tranches, given=tranches) from taken
         else:
             self._take(item)
+
+    def _refuse_while_rebuilt(self) -> None:
+        """Write nothing between the blocks of a rebuild, before earlier events of the streams."""
+        if self._rebuilds or self._begun is None or self._begun.rebuilt_us is None:
+            return
+        begun = self._look()  # what was read may be old
+        if begun is None or begun.rebuilt_us is not None:
+            reason = "the log is being rebuilt, and nobody else writes to it until that is done"
+            raise StoreUnavailable(operation=_APPEND, reason=reason)
 
     def _new_id(self) -> str:
         return base64.urlsafe_b64encode(self._random_bytes(12)).decode()

@@ -14,13 +14,14 @@ from eventstore.adapters.dynamodb.log_schema import (
     LOG_ID,
     NEWEST,
     NO_TRANCHE,
+    REBUILT,
     TRANCHE,
     TRANCHES,
 )
 from eventstore.adapters.dynamodb.numbers import NotWhole, whole
 from eventstore.errors import MalformedBlock, UnexpectedItem
 from eventstore.events import Event
-from eventstore.limits import LOG_TRANCHES_MAX
+from eventstore.limits import LOG_TRANCHES_MAX, TIMESTAMP_MAX_US
 from eventstore.log import LogEntry, is_log_id
 
 
@@ -66,19 +67,22 @@ class LogItem(NamedTuple):
 
     tranches: int
     log_id: str
+    rebuilt_us: int | None = None
+    """While it's rebuilt: all events with a lower Timestamp are in it."""
 
 
 def log_of(item: Mapping[str, Any], *, cause: Exception | None = None) -> LogItem:
     """Read the log's own item; raises MalformedBlock."""
     try:
         tranches = whole(item, TRANCHES, low=1, high=LOG_TRANCHES_MAX)
+        rebuilt_us = whole(item, REBUILT, high=TIMESTAMP_MAX_US) if REBUILT in item else None
     except NotWhole as error:
         raise MalformedBlock(tranche=NO_TRANCHE, block=0, reason=f"its {error}") from cause or error
     log_id = item.get(LOG_ID, {}).get("S", "")
     if not is_log_id(log_id):
         reason = f"its {LOG_ID} is {log_id or 'missing'}, as of a log of a version before 0.1.0"
         raise MalformedBlock(tranche=NO_TRANCHE, block=0, reason=reason) from cause
-    return LogItem(tranches, log_id)
+    return LogItem(tranches, log_id, rebuilt_us)
 
 
 def entries_text(events: Sequence[Event]) -> str:

@@ -21,6 +21,8 @@ Tranche   N  -1
 Block     N  0
 Tranches  N  the number that the log was begun with; no other is ever written to it
 LogId     S  what tells this log from every other one: positions and checkpoints carry it
+Rebuilt   N  while it's rebuilt from the table: all events with a lower Timestamp are in it, microseconds
+             since 1970 UTC. Nobody else writes blocks meanwhile. Left out of a log that is whole
 ========  =  ========================================================================================
 """
 
@@ -34,6 +36,7 @@ NEWEST: Final = "Newest"
 CLOSED: Final = "Closed"
 TRANCHES: Final = "Tranches"
 LOG_ID: Final = "LogId"
+REBUILT: Final = "Rebuilt"
 
 NO_TRANCHE: Final = -1
 """The partition of the item that says which log it is."""
