@@ -34,6 +34,8 @@ def run(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
     20 RCU and 85 WCU for 1,000 entries, more where its blocks are small.
     """
     table_name, log_name = TABLE.of(options), LOG.of(options)
+    if log_name.rpartition("/")[2] == table_name.rpartition("/")[2]:
+        raise InvalidInput("--log-table", f"is {log_name!r}, the events table")
     told = READ_SHARDS.whole_if_given(options)
     aws = session()
     clock_ = clock(aws, table_name, screen)
