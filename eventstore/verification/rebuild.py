@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Final
 
-from eventstore.arguments import check_functions, check_port
+from eventstore.arguments import check_flags, check_functions, check_port
 from eventstore.errors import LogInUse
 from eventstore.events import Event
 from eventstore.verification.log import LogComparison
@@ -42,6 +42,7 @@ def rebuild(
     Memory: `EVENTS_AT_ONCE` events. Cost: of 1,000 events about 85 WCU; of each part 2 RCU for each tranche.
     """
     check_port(log, LogComparison, "log")
+    check_flags(goes_on=goes_on)
     check_functions(note=note, logged=logged)
     last = {} if goes_on else dict.fromkeys(range(log.tranches), 0)
     count = blocks = 0

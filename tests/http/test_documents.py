@@ -39,6 +39,7 @@ ELSEWHERE = {
     domain.MalformedSubscriptionItem,
     domain.NotPublishable,
     domain.NotSynchronous,
+    domain.LogInUse,
     domain.OtherVerification,
     domain.BadCheckpoints,
     domain.PublicationStopped,

@@ -43,6 +43,7 @@ from eventstore.adapters.dynamodb.event_bodies import DynamoDBEventBodies
 from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
 from eventstore.adapters.dynamodb.journal import DynamoDBJournal
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
+from eventstore.adapters.dynamodb.log_rebuild import DynamoDBLogRebuild
 from eventstore.adapters.dynamodb.read_model import DynamoDBReadModel
 from eventstore.adapters.dynamodb.replays import DynamoDBReplays
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
@@ -78,6 +79,7 @@ from eventstore.transfer.importing import ImportTarget, check_export, import_eve
 from eventstore.transfer.selection import Selection
 from eventstore.verification.checkpoints import Checkpoints
 from eventstore.verification.log import LogComparison
+from eventstore.verification.rebuild import rebuild
 from eventstore.verification.repair import IndexRepairer
 from eventstore.verification.segments import Repairer, StoredEvents
 from eventstore.verification.verify import Verification
@@ -124,6 +126,7 @@ MADE: Final[dict[str, tuple[Callable[..., Any], dict[str, Any]]]] = {
     "DynamoDBCheckpoints": (DynamoDBCheckpoints, TABLE),
     "DynamoDBEventBodies": (DynamoDBEventBodies, TABLE),
     "DynamoDBEventLog": (DynamoDBEventLog, TABLE),
+    "DynamoDBLogRebuild": (DynamoDBLogRebuild, TABLE),
     "DynamoDBEventStore": (DynamoDBEventStore, TABLE),
     "DynamoDBEventsTable": (DynamoDBEventsTable, TABLE),
     "DynamoDBJournal": (DynamoDBJournal, {**TABLE, "consumer": "publish"}),
@@ -183,6 +186,10 @@ MADE: Final[dict[str, tuple[Callable[..., Any], dict[str, Any]]]] = {
     ),
     "Verification": (Verification, VERIFICATION),
     "LogComparison": (LogComparison, {"log": LOG}),
+    "rebuild": (
+        lambda **given: rebuild([], **given),
+        {"log": LogComparison(LOG), "goes_on": False, "note": lambda _: None, "logged": lambda _: None},
+    ),
     "IndexRepairer": (IndexRepairer, {"table": fake(StoredEvents), "read_shards": 1, "settled_until_us": 1}),
     "Selection": (Selection, {"end_us": 1, "now_us": lambda: 1, "whole_streams": True}),
     "Projection": (Projection, {"name": "p", "project": lambda _: [], "read_model": MemoryReadModel()}),

@@ -35,7 +35,7 @@ from eventstore.adapters.dynamodb.log_schema import (
     TRANCHES,
 )
 from eventstore.adapters.dynamodb.requests import SlotsTaken, checked, send
-from eventstore.arguments import check_functions, check_text, check_whole
+from eventstore.arguments import check_flags, check_functions, check_text, check_whole
 from eventstore.errors import BlockMissing, InvalidRange, PositionNotInLog, StoreUnavailable, TranchesChanged
 from eventstore.errors.store import write_in_doubt
 from eventstore.events import Event
@@ -92,6 +92,7 @@ class DynamoDBEventLog:
         if tranches is not None:
             check_whole(tranches, "tranches", most=LOG_TRANCHES_MAX)
         check_text(table_name, "table_name")
+        check_flags(rebuilds=rebuilds)
         check_functions(random_bytes=random_bytes, jitter=jitter, sleep=sleep)
         self._client = checked(client, "put_item", "query")
         self._table_name = table_name

@@ -19,7 +19,7 @@ from eventstore.adapters.dynamodb.log_schema import (
     TRANCHES,
 )
 from eventstore.adapters.dynamodb.requests import SlotsTaken, checked, send
-from eventstore.arguments import check_text
+from eventstore.arguments import check_functions, check_text
 from eventstore.errors import InvalidInput, LogInUse
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class DynamoDBLogRebuild:
         random_bytes: Callable[[int], bytes] = os.urandom,
     ) -> None:
         check_text(table_name, "table_name")
+        check_functions(random_bytes=random_bytes)
         self._client = checked(client, "delete_item", "get_item", "put_item", "query", "scan")
         self._table_name = table_name
         self._random_bytes = random_bytes
