@@ -130,3 +130,10 @@ def test_heads_from_before_a_restore_that_are_not_compared_leave_a_gap(
 
     monkeypatch.setattr(folded, "__init__", sees_its_head)
     assert is_reported(dynamodb_endpoint, Less(replace(WRITES, restores=True), "version: ", 1))
+
+
+def test_events_after_a_restore_without_an_epoch_have_ids_of_lost_ones(
+    dynamodb_endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eventstore.adapters.dynamodb.facts.StoreFacts.epoch_us", None)
+    assert is_reported(dynamodb_endpoint, Less(replace(WRITES, restores=True), "identity: ", 1))
