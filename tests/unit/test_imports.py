@@ -89,7 +89,7 @@ BUDGETS: Final = {
     "replays": f"""{POWERTOOLS}{MSGSPEC}{DOMAIN}{HTTP}
         eventstore: replay_jobs replay_queue replay_requests replays stream_paths
         eventstore.adapters: step_functions
-        eventstore.adapters.dynamodb: replay_schema replays
+        eventstore.adapters.dynamodb: numbers replay_schema replays
         eventstore.http: envelope explain replay_models replays
     """,
 }
