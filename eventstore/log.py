@@ -182,16 +182,24 @@ class EventLog(Protocol):
         ...
 
     def read_tranche(
-        self, tranche: int, *, after: BlockPosition | None = None, limit: int | None = None
+        self,
+        tranche: int,
+        *,
+        after: BlockPosition | None = None,
+        limit: int | None = None,
+        consistent: bool = True,
     ) -> Iterator[LogEntry]:
         """Read the entries of a tranche in their order, as they're asked for.
 
         Args:
             after: go on behind this place; None for the beginning.
             limit: the number of entries to read at most; None for all.
+            consistent: False for half the price: the newest blocks may be missing, mostly for some tens of
+                milliseconds, also where an earlier read had them.
 
-        Strongly consistent: sees every block that was written before, and none that could be followed by an
-        earlier one.
+        Consistency: strong, so that every block is seen that was written before. With `consistent=False` the
+        entries are the first ones of those: it may end earlier, but it passes over nothing. In both, none is
+        seen that could be followed by an earlier one, and what is refused is refused by a strong read.
 
         Raises:
             InvalidRange, InvalidLimit: at once, before anything is read.
@@ -204,7 +212,8 @@ class EventLog(Protocol):
             StoreUnavailable: throttled or unreachable; safe to go on behind the last entry.
 
         Cost (DynamoDB): 1 query, and 1 RCU each 4 KB of blocks (about 50 entries); 1 RCU when nothing is
-        new. Many small blocks can take a second query. When nothing is new behind an `after` to which this
+        new. With `consistent=False` half of both, and where the answer has a gap the strong read from there
+        on. Many small blocks can take a second query. When nothing is new behind an `after` to which this
         process hasn't read itself, 1 query more for the tranche's last block (1 RCU each 4 KB): once.
         """
         ...

@@ -206,12 +206,15 @@ class Meter:
     table_units: float = 0.0
     index_units: float = 0.0
     items: int = 0
+    strong: int = 0
+    """Queries, scans and reads of one item that are strongly consistent."""
 
     @classmethod
     def on(cls, client: DynamoDBClient) -> Meter:
         """Put a meter on a client; it counts from now on."""
         meter = cls()
         client.meta.events.register("provide-client-params.dynamodb.*", _ask_for_capacity)
+        client.meta.events.register("provide-client-params.dynamodb.*", meter._count_strong)
         client.meta.events.register("after-call.dynamodb.*", meter._count)
         return meter
 
@@ -219,7 +222,10 @@ class Meter:
         """Count from zero."""
         self.requests.clear()
         self.table_units = self.index_units = 0.0
-        self.items = 0
+        self.items = self.strong = 0
+
+    def _count_strong(self, params: dict[str, Any], **_: Any) -> None:
+        self.strong += params.get("ConsistentRead", False)
 
     def _count(self, model: Any, parsed: dict[str, Any], **_: Any) -> None:
         self.requests.append(model.name)

@@ -123,7 +123,12 @@ class MemoryEventLog(Locked):
         return BlockMissing(tranche=tranche, block=block, next_block=next_block)
 
     def read_tranche(
-        self, tranche: int, *, after: BlockPosition | None = None, limit: int | None = None
+        self,
+        tranche: int,
+        *,
+        after: BlockPosition | None = None,
+        limit: int | None = None,
+        consistent: bool = True,  # noqa: ARG002 - nothing lags here
     ) -> Iterator[LogEntry]:
         """Read the entries of a tranche in their order; see `EventLog.read_tranche`."""
         place = check_read(tranche, after=after, limit=limit, tranches=self.tranches)

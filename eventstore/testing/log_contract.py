@@ -302,6 +302,25 @@ class EventLogContract(ABC):
                 list(log.read_tranche(0, after=after, limit=1))
         assert len(list(log.read_tranche(0, after=BlockPosition(5, 0)))) == 4
 
+    def test_read_that_may_lag_passes_over_nothing_and_names_what_is_lost(self, log: EventLog) -> None:
+        self.lossy(log, 3, 4)
+
+        found = log.read_tranche(0, consistent=False)
+        assert [next(found).event_id for _ in range(4)] == [1, 2, 3, 4]
+        with pytest.raises(BlockMissing) as caught:
+            next(found)
+        assert (caught.value.tranche, caught.value.block, caught.value.next_block) == (0, 3, 5)
+        for after, limit in ((BlockPosition(3, 0), 1), (BlockPosition(2, 1), 2)):
+            with pytest.raises(BlockMissing):
+                list(log.read_tranche(0, after=after, limit=limit, consistent=False))
+        for block in (3, 4):
+            log.close_block(0, block)
+        for limit in (1, 3, 6, 8, 99):
+            found = log.read_tranche(0, limit=limit, consistent=False)
+            assert [entry.event_id for entry in found] == [1, 2, 3, 4, 9, 10, 11, 12][:limit]
+        with pytest.raises(PositionNotInLog):
+            list(log.read_tranche(0, after=BlockPosition(8, 0), consistent=False))
+
     def test_closed_places_are_read_over_and_told(self, log: EventLog) -> None:
         self.lossy(log, 3, 4)
         assert [log.close_block(0, block) for block in (3, 4)] == [True, True]

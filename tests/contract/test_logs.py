@@ -6,12 +6,13 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from eventstore import (
     ANY,
+    BlockPosition,
     EventLog,
     InvalidArgument,
     InvalidLimit,
@@ -417,6 +418,75 @@ def test_block_that_was_put_while_a_query_went_by_is_not_lost(table: Table) -> N
     assert hides.left == 0
 
 
+class Replica:
+    """A client whose queries that needn't be consistent meet a replica, which lacks some blocks yet."""
+
+    def __init__(self, client: Any, *lacks: int) -> None:
+        self._client, self.lacks, self.asked = client, lacks, list[bool]()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def query(self, **request: Any) -> Any:
+        self.asked.append(request["ConsistentRead"])
+        answer = self._client.query(**request)
+        if not request["ConsistentRead"]:
+            lacks = {str(block) for block in self.lacks}
+            answer["Items"] = [item for item in answer["Items"] if item["Block"]["N"] not in lacks]
+        return answer
+
+
+def lagging(table: Table, *lacks: int, limit: int | None = None) -> tuple[list[int], list[bool]]:
+    """Read five blocks of two entries where a replica lacks some; return EventIds, and how each query was."""
+    log = table.log()
+    for number in range(1, 10, 2):
+        log.append_block(0, logged_events(stream_in(0), 2, first=number))
+    replica: Any = Replica(table.client, *lacks)
+    reader = DynamoDBEventLog(client=replica, table_name=table.name)
+    found = reader.read_tranche(0, limit=limit, consistent=False)
+    return [entry.event_id for entry in found], replica.asked[1:]  # the first one is about the log itself
+
+
+def test_blocks_that_a_replica_lacks_at_the_end_come_with_a_later_read(table: Table) -> None:
+    assert lagging(table, 4, 5) == ([1, 2, 3, 4, 5, 6], [False])
+
+
+@pytest.mark.parametrize("lacks", [(1,), (3,), (2, 3), (1, 2, 3, 4)])
+def test_gap_of_a_replica_is_read_strongly_from_there_on(table: Table, lacks: tuple[int, ...]) -> None:
+    assert lagging(table, *lacks) == (list(range(1, 11)), [False, True])
+
+
+def test_limit_holds_where_a_strong_read_goes_on_behind_a_gap(table: Table) -> None:
+    assert lagging(table, 2, limit=3) == ([1, 2, 3], [False, True])
+    assert lagging(table, 2, limit=2) == ([1, 2], [False])
+
+
+def test_place_in_a_block_that_a_replica_lacks_is_no_place_behind_the_end(table: Table) -> None:
+    log = table.log()
+    log.append_block(0, logged_events(stream_in(0), 2))
+    replica: Any = Replica(table.client, 1)
+    reader = DynamoDBEventLog(client=replica, table_name=table.name)
+    inside = BlockPosition(1, 1)
+
+    assert list(reader.read_tranche(0, after=inside, consistent=False)) == []
+    replica.lacks = ()
+    assert [entry.event_id for entry in reader.read_tranche(0, after=inside, consistent=False)] == [2]
+
+
+def test_replica_may_show_less_than_it_has_shown_before(table: Table) -> None:
+    log, replica = table.log(), cast("Any", Replica(table.client))
+    reader = DynamoDBEventLog(client=replica, table_name=table.name)
+    for number in (1, 2):
+        log.append_block(0, logged_events(stream_in(0), 1, first=number))
+    end = list(reader.read_tranche(0, consistent=False))[-1].position
+    log.append_block(0, logged_events(stream_in(0), 1, first=3))
+    replica.lacks = (1, 2, 3)
+
+    assert list(reader.read_tranche(0, after=end, consistent=False)) == []
+    replica.lacks = ()
+    assert [entry.event_id for entry in reader.read_tranche(0, after=end, consistent=False)] == [3]
+
+
 def test_writer_who_is_just_about_to_put_a_block_is_never_closed_out(
     table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -531,6 +601,18 @@ def test_reading_what_is_new_is_one_query_and_one_unit_for_each_4_kb(table: Tabl
     meter.reset()
     assert list(log.read_tranche(0, after=entries[-1].position, limit=1_000)) == []
     assert meter.requests == ["Query"]  # 1 unit on AWS; DynamoDB Local counts none where nothing is found
+
+
+def test_reading_what_may_lag_is_half_the_price_also_where_nothing_is_new(table: Table) -> None:
+    log, meter = table.log(), Meter.on(table.client)
+    log.append_block(0, logged_events(stream_in(0), 50))
+    meter.reset()
+
+    entries = list(log.read_tranche(0, limit=1_000, consistent=False))
+    assert (len(entries), meter.requests, meter.table_units) == (50, ["Query"], 0.5)
+    meter.reset()
+    assert list(log.read_tranche(0, after=entries[-1].position, limit=1_000, consistent=False)) == []
+    assert (meter.requests, meter.strong) == (["Query"], 0)  # 0.5 units on AWS
 
 
 def test_time_is_found_by_halving_the_blocks(table: Table) -> None:

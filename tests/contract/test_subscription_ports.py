@@ -407,6 +407,18 @@ def test_keeping_the_group_costs_a_write_for_each_lease_and_one_more_and_a_query
     assert meter.table_units == 3 + 1
 
 
+def test_worker_that_waits_for_news_asks_each_tranche_once_and_not_strongly(tables: Tables) -> None:
+    tables.append("a", 3)
+    worker = tables.subscribe(lambda event: None, monotonic=lambda: 0.0)
+    for _ in range(2):
+        worker.step()
+    meter = Meter.on(tables.client)
+    for _ in range(10):
+        worker.step()
+    # 0.5 RCU each on AWS: 4 a second with 4 tranches and poll_s 0.5.
+    assert (meter.requests, meter.strong) == (["Query"] * 2 * 10, 0)
+
+
 def test_projecting_an_event_is_one_transaction(tables: Tables) -> None:
     (event,) = tables.append("a", 1)
     meter = Meter.on(tables.client)

@@ -26,6 +26,7 @@ from tests.proof.weaker_delivery import (
     WaitsForNoTurn,
     WithoutFence,
     WithoutLastEventId,
+    believes_replicas,
     counts_no_starts,
     fetches_no_holes,
     frees_as_begun,
@@ -136,6 +137,13 @@ CASES = {
         1,
         replaced="eventstore.subscriptions.tranche_reader.TrancheReader._steps",
         by=fetches_no_holes,
+    ),
+    "replica's gap is looked at strongly": Less(
+        PROJECTS,
+        "lost: a subscription",
+        1,
+        replaced="eventstore.adapters.dynamodb.log.DynamoDBEventLog._entries_lately",
+        by=believes_replicas,
     ),
     "projection waits for an event's turn": Less(
         replace(PROJECTS, read_model_type=WaitsForNoTurn),

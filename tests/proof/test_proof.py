@@ -140,6 +140,7 @@ FAULTS = {
         "reader of the log refused for too few tranches",
     },
     "subscriptions": {
+        "block not seen by a read of a replica",
         "CancelledError in a handler",
         "event refused by a handler",
         "handler returned before its work was done",

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
-from eventstore import Event
+from eventstore import BlockMissing, Event
 from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
 from eventstore.adapters.dynamodb.log_items import LogItem
@@ -17,7 +17,7 @@ from eventstore.adapters.dynamodb.replays import DynamoDBReplays
 from eventstore.adapters.dynamodb.requests import SlotsTaken, send
 from eventstore.cloudevents import Entry
 from eventstore.index import Indexer
-from eventstore.log import BlockPosition
+from eventstore.log import BlockPosition, LogEntry
 from eventstore.replay_calls import Sending
 from eventstore.replays import Replay, ReplayStatus
 from eventstore.subscriptions.ahead import Ahead, Waiting
@@ -132,6 +132,19 @@ def fetches_no_holes(reader: TrancheReader, entry: Any) -> Any:
 
 
 FETCHES = TrancheReader._steps
+
+
+def believes_replicas(
+    log: DynamoDBEventLog, tranche: int, place: BlockPosition, limit: int | None
+) -> Iterator[LogEntry]:
+    """Take a gap in what a replica has for blocks that are gone, and go on behind it."""
+    while True:
+        try:
+            yield from log._entries(tranche, place, limit, consistent=False)
+        except BlockMissing as missing:
+            place = BlockPosition(missing.next_block, 0)
+        else:
+            return
 
 
 def counts_no_starts(_held: object, _event: Event) -> int:

@@ -57,6 +57,8 @@ class Faults:
     """Of what reads several items: the rest comes with the next request."""
     write_pauses: float = 0.1
     """Between stamping and writing."""
+    stale_reads: float = 0.3
+    """Of queries of the log that needn't be consistent: of what was written lately each block may lack."""
     wrong_clocks: float = 0.04
     """Of appends: before one, the writer's clock is set minutes to years off."""
     wrong_readers_clocks: float = 0.02
@@ -71,6 +73,7 @@ class Faults:
     late_write_s: float = 1.0
     index_lag_s: float = 2.5
     clock_skew_s: float = 1.5
+    stale_s: float = 2.0
     half_visible_s: float = 0.15
     """Until all events of a transaction are visible; it's answered then."""
 
@@ -84,6 +87,8 @@ class Wire:
         self._send_for_real = send_for_real
         self._visible_us: dict[tuple[str, str], int] = {}
         self._uncommitted_us: dict[tuple[str, str], int] = {}
+        self._logged_us: dict[tuple[str, str], int] = {}
+        """When each block of the log was written."""
         self._out_until_us = 0
         self._asked: Counter[str] = Counter()
         self.requests = 0
@@ -213,7 +218,27 @@ class Wire:
                 self._become_visible(items)
             for item in items:
                 self._lag(item)
-        return self._without_the_late(request, body, answer)
+            for item in (part["Item"] for part in parts if "Entries" in part.get("Item", ())):
+                self._logged_us[_block(item)] = self._world.now_us
+        answer = self._without_the_late(request, body, answer)
+        if not body.get("ConsistentRead", True) and self._world.chance(self._faults.stale_reads):
+            return self._of_a_replica(request, answer)
+        return answer
+
+    def _of_a_replica(self, request: Any, answer: Any) -> Any:
+        """Leave blocks out that were written lately, each by chance: a read may meet several replicas."""
+        world, told = self._world, json.loads(answer.content) if answer.status_code == 200 else {}
+        items = told.get("Items", [])
+        has_them_since = world.now_us - round(world.rng.random() * self._faults.stale_s * 1_000_000)
+        seen = [
+            item
+            for item in items
+            if "Entries" not in item or self._logged_us[_block(item)] <= has_them_since or world.chance(0.5)
+        ]
+        if len(seen) == len(items):
+            return answer
+        world.faults["block not seen by a read of a replica"] += len(items) - len(seen)
+        return answer_as_dynamodb(request, 200, told | {"Items": seen, "Count": len(seen)})
 
     def _become_visible(self, items: list[Any]) -> None:
         """Have a transaction's events committed one by one, in any order; then it's answered.
@@ -309,6 +334,10 @@ def patient_client(wire: Wire, endpoint: str) -> DynamoDBClient:
 
 def _address(item: Any) -> tuple[str, str]:
     return item["StreamId"]["S"], item["EventId"]["N"]
+
+
+def _block(item: Any) -> tuple[str, str]:
+    return item["Tranche"]["N"], item["Block"]["N"]
 
 
 def _may_be_in_a_transaction(body: Any) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 import pytest
 
-from eventstore import ANY, BlockPosition, Event, LeaseLost, NewEvent, StoreUnavailable
+from eventstore import ANY, BlockPosition, Event, LeaseLost, LogEntry, NewEvent, StoreUnavailable
 from eventstore.adapters.memory import MemoryEventStore
 from eventstore.adapters.memory_checkpoints import MemoryCheckpoints, MemoryEventBodies, MemoryReadModel
 from eventstore.adapters.memory_log import MemoryEventLog
@@ -102,6 +103,23 @@ class WatchedCheckpoints(MemoryCheckpoints):
         return renewed
 
 
+class Lagging:
+    """A log whose newest blocks a read lacks now and then, if that needn't be consistent."""
+
+    def __init__(self, log: MemoryEventLog, chance: random.Random) -> None:
+        self._log, self._random = log, chance
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+    def read_tranche(self, tranche: int, *, consistent: bool = True, **options: Any) -> Iterator[LogEntry]:
+        entries = self._log.read_tranche(tranche, **options)
+        if consistent or self._random.random() < 0.5:
+            return entries
+        last = len(self._log._blocks[tranche]) - self._random.randrange(4)
+        return takewhile(lambda entry: entry.block <= last, entries)
+
+
 @dataclass
 class World:
     """A store whose log has doubled entries and holes, and workers that come and go."""
@@ -169,7 +187,7 @@ class World:
         return subscribe(
             NAME,
             self.handle,
-            log=self.log,
+            log=Lagging(self.log, self.random),  # type: ignore[arg-type]
             bodies=Faulty(MemoryEventBodies(self.store), self.chance),
             checkpoints=Faulty(self.checkpoints, self.chance),
             terms=Terms(

@@ -7,6 +7,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from itertools import islice
 from math import ceil
@@ -36,7 +37,14 @@ from eventstore.adapters.dynamodb.log_schema import (
 )
 from eventstore.adapters.dynamodb.requests import SlotsTaken, checked, send
 from eventstore.arguments import check_flags, check_functions, check_text, check_whole
-from eventstore.errors import BlockMissing, InvalidRange, PositionNotInLog, StoreUnavailable, TranchesChanged
+from eventstore.errors import (
+    BlockMissing,
+    InvalidRange,
+    MalformedBlock,
+    PositionNotInLog,
+    StoreUnavailable,
+    TranchesChanged,
+)
 from eventstore.errors.store import write_in_doubt
 from eventstore.events import Event
 from eventstore.limits import LOG_TRANCHES, LOG_TRANCHES_MAX
@@ -148,11 +156,17 @@ class DynamoDBEventLog:
         raise StoreUnavailable(operation=_APPEND, reason=reason)
 
     def read_tranche(
-        self, tranche: int, *, after: BlockPosition | None = None, limit: int | None = None
+        self,
+        tranche: int,
+        *,
+        after: BlockPosition | None = None,
+        limit: int | None = None,
+        consistent: bool = True,
     ) -> Iterator[LogEntry]:
         """Read the entries of a tranche in their order; see `EventLog.read_tranche`."""
         place = check_read(tranche, after=after, limit=limit, tranches=self.tranches)
-        return islice(self._entries(tranche, place, limit), limit)
+        read = self._entries if consistent else self._entries_lately
+        return islice(read(tranche, place, limit), limit)
 
     def first_since(self, tranche: int, since_us: int) -> BlockPosition:
         """Find the first block that can hold an event of this time; see `EventLog.first_since`."""
@@ -169,11 +183,29 @@ class DynamoDBEventLog:
             low, high = (found.block, high) if _is_older(found, since_us) else (low, middle)
         return BlockPosition(max(1, high), 0)
 
-    def _entries(self, tranche: int, place: BlockPosition, limit: int | None) -> Iterator[LogEntry]:
+    def _entries_lately(
+        self, tranche: int, place: BlockPosition, limit: int | None
+    ) -> Iterator[LogEntry]:
+        """Read what replicas have: where that isn't simply the next blocks, a strong read decides.
+
+        A replica may lack what was written lately, and a query may go to several of them, where the tranche
+        is on several partitions. So a block that isn't there may be there; one that is there stays.
+        """
+        given = 0
+        with suppress(BlockMissing, MalformedBlock, PositionNotInLog):
+            for entry in self._entries(tranche, place, limit, consistent=False):
+                place, given = entry.position, given + 1
+                yield entry
+            return
+        yield from self._entries(tranche, place, None if limit is None else limit - given)
+
+    def _entries(
+        self, tranche: int, place: BlockPosition, limit: int | None, *, consistent: bool = True
+    ) -> Iterator[LogEntry]:
         number, behind, given = place.block, place.entries, 0
         blocks = None if limit is None else min(limit, _FIRST_BLOCKS)
         while True:
-            answer = self._query(tranche, from_block=number, limit=blocks)
+            answer = self._query(tranche, from_block=number, limit=blocks, consistent=consistent)
             first = number
             if answer["Items"]:
                 # Rounded down: a key that is no block is told in its turn, behind the blocks before it.
@@ -181,7 +213,10 @@ class DynamoDBEventLog:
             else:
                 self._check_end(tranche, BlockPosition(number, behind))
             for item in answer["Items"]:
-                if block_of(item, tranche=tranche, at_least=number) > number:
+                there = block_of(item, tranche=tranche, at_least=number)
+                if there > number:
+                    if not consistent:
+                        raise BlockMissing(tranche=tranche, block=number, next_block=there)
                     self._check_lost(tranche, number)
                     break
                 entries = entries_of(tranche, number, item)
@@ -256,7 +291,9 @@ class DynamoDBEventLog:
             raise PositionNotInLog(tranche=tranche, block=place.block, entries=place.entries, last_block=last)
         self._note(tranche, last)
 
-    def _query(self, tranche: int, *, from_block: int, limit: int | None, names: str = "") -> Any:
+    def _query(
+        self, tranche: int, *, from_block: int, limit: int | None, names: str = "", consistent: bool = True
+    ) -> Any:
         request: dict[str, Any] = {
             "TableName": self._table_name,
             "KeyConditionExpression": f"{TRANCHE} = :tranche AND #block >= :block",
@@ -265,7 +302,7 @@ class DynamoDBEventLog:
                 ":tranche": {"N": str(tranche)},
                 ":block": {"N": str(from_block)},
             },
-            "ConsistentRead": True,
+            "ConsistentRead": consistent,
         }
         if limit is not None:
             request["Limit"] = limit
