@@ -22,6 +22,9 @@ ITEM_OVERHEAD_BYTES: Final = 100
 READ_UNIT_KB: Final = 4
 """KB that a read unit covers, strongly consistent; twice as many eventually consistent."""
 
+EVENTUAL_SHARE: Final = 0.5
+"""Read units that a read takes in place of 1 when it may lag."""
+
 _GB: Final = 1_024**3
 
 
@@ -217,7 +220,7 @@ def events_read_for_a_page(*, shards: float, page_events: float) -> float:
 
 def _index_read_units(w: Workload, *, shards: float) -> Figure:
     of_shard = events_read_for_a_page(shards=shards, page_events=w.page_events) / shards
-    page = shards * 0.5 * ceil(of_shard * w.item_kb / READ_UNIT_KB)
+    page = shards * EVENTUAL_SHARE * ceil(of_shard * w.item_kb / READ_UNIT_KB)
     formula = (
         f"pages {n(w.pages)} x {n(shards)} queries x 0.5 x ceil({n(of_shard)} events x {n(w.item_kb)} / 4)"
     )
@@ -229,12 +232,13 @@ def _log_read_units(w: Workload, assumed: Assumptions, *, records: float, refuse
     entries = w.events_per_second * assumed.log_entry_bytes / (READ_UNIT_KB * 1_024)
     blocks = min(w.log_tranches, records)
     formula = (
-        f"{n(w.subscriptions)} x ({n(w.log_tranches)} tranches / {n(assumed.subscription_poll_s)} s + "
+        f"{n(w.subscriptions)} x {EVENTUAL_SHARE} x ({n(w.log_tranches)} tranches / "
+        f"{n(assumed.subscription_poll_s)} s + "
         f"{n(w.events_per_second)} x {n(assumed.log_entry_bytes)} / 4,096) + looks of the indexer "
         f"{n(w.events_per_second)} / {n(records)} x {n(blocks)} x {n(1 + refused)}"
     )
     looks = w.events_per_second / records * blocks * (1 + refused)
-    value = w.subscriptions * (polls + entries) + looks
+    value = w.subscriptions * EVENTUAL_SHARE * (polls + entries) + looks
     return Figure("log_read_units", "Reads, log", value, "RCU/s", formula)
 
 

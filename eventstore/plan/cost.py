@@ -8,6 +8,7 @@ from typing import Final
 
 from eventstore.limits import JOURNAL_STREAMS_PER_UNIT
 from eventstore.plan.capacity import (
+    EVENTUAL_SHARE,
     READ_UNIT_KB,
     SECONDS_PER_MONTH,
     Capacity,
@@ -114,7 +115,7 @@ def _reads(month: _Month, prices: Prices) -> Iterator[Figure]:
     yield _of_units(
         month, capacity.index_read_units, "index_reads", "Reads, index by time", prices.read_units
     )
-    polls = w.subscriptions * w.log_tranches / month.assumed.subscription_poll_s
+    polls = EVENTUAL_SHARE * w.subscriptions * w.log_tranches / month.assumed.subscription_poll_s
     idle = polls * (SECONDS_PER_MONTH - month.seconds)  # they look for news at any load
     value = (capacity.log_read_units.value * month.seconds + idle) / _MILLION * prices.read_units
     formula = (
@@ -123,7 +124,7 @@ def _reads(month: _Month, prices: Prices) -> Iterator[Figure]:
     )
     yield Figure("log_reads", "Reads, log", value, "USD", formula)
     stored = capacity.stored_events.value
-    units = stored * w.item_kb / READ_UNIT_KB * 0.5
+    units = stored * w.item_kb / READ_UNIT_KB * EVENTUAL_SHARE
     formula = (
         f"{n(w.replays_per_month)} x {n(stored)} events x {n(w.item_kb)} / 4 x 0.5 x "
         f"${prices.read_units:g} / 1,000,000"

@@ -55,8 +55,10 @@ def subscribe(
         InvalidSubscriptionName, InvalidSubscription, InvalidArgument, NotSynchronous, InvalidRange: at once;
             nothing is read. Of an object that lacks methods of its port they are named.
 
-    Consistency: strong reads throughout. What was handled since the last checkpoint is handled again when
-    a worker dies; events after that keep their streams' order. Order across streams isn't kept.
+    Consistency: events are read strongly; what is new in the log may come some tens of milliseconds later
+    (`EventLog.read_tranche`), in its order and without a gap. What was handled since the last checkpoint is
+    handled again when a worker dies; events after that keep their streams' order. Order across streams
+    isn't kept.
     """
     return Subscription(
         name,

@@ -60,12 +60,12 @@ CASES = {
         replace(LOGS, indexer_type=ReportsNoFailures), "lost: a reader of the log", 3
     ),
     "subscription's fence": Less(replace(PROJECTS, checkpoints_type=WithoutFence), "fence: tranche", 1),
-    "fence of what is parked": Less(replace(MANY, checkpoints_type=ParksWithoutFence), "fence: tranche", 8),
+    "fence of what is parked": Less(replace(MANY, checkpoints_type=ParksWithoutFence), "fence: tranche", 11),
     "checkpoint behind what is handled": Less(
         replace(PROJECTS, checkpoints_type=StoresAhead), "lost: a subscription", 5
     ),
     "parked streams wait": Less(
-        replace(MANY, checkpoints_type=ForgetsParkedStreams), "order: a handler with PARK_STREAM", 3
+        replace(MANY, checkpoints_type=ForgetsParkedStreams), "order: a handler with PARK_STREAM", 12
     ),
     "streams wait behind what failed": Less(
         replace(FAILS, on_failure=OnFailure.PARK_STREAM),
@@ -96,7 +96,7 @@ CASES = {
     "passing trouble of a handler": Less(
         replace(FAILS, transient=takes_all_for_lasting, on_failure=OnFailure.SKIP, has_deadly_events=False),
         "lost: a handler with SKIP",
-        2,
+        5,
     ),
     "projection's condition": Less(replace(PROJECTS, read_model_type=WithoutLastEventId), "twice: ", 1),
     "replay's fence": Less(replace(WELL, replays_type=ReplaysWithoutFence), "fence: the replay", 1),
@@ -134,14 +134,14 @@ CASES = {
     "subscription fetches holes": Less(
         HANDLES,
         "lost: a handler with PARK_STREAM",
-        1,
+        2,
         replaced="eventstore.subscriptions.tranche_reader.TrancheReader._steps",
         by=fetches_no_holes,
     ),
     "replica's gap is looked at strongly": Less(
         PROJECTS,
         "lost: a subscription",
-        1,
+        11,
         replaced="eventstore.adapters.dynamodb.log.DynamoDBEventLog._entries_lately",
         by=believes_replicas,
     ),
@@ -155,7 +155,7 @@ CASES = {
     "workers that an event ends are counted": Less(
         replace(FAILS, on_failure=OnFailure.PARK_STREAM, has_deadly_events=True, repaired_after_s=100.0),
         "stuck: ",
-        2,
+        1,
         replaced="eventstore.subscriptions.held.Held.starts_of",
         by=counts_no_starts,
     ),

@@ -183,9 +183,7 @@ class DynamoDBEventLog:
             low, high = (found.block, high) if _is_older(found, since_us) else (low, middle)
         return BlockPosition(max(1, high), 0)
 
-    def _entries_lately(
-        self, tranche: int, place: BlockPosition, limit: int | None
-    ) -> Iterator[LogEntry]:
+    def _entries_lately(self, tranche: int, place: BlockPosition, limit: int | None) -> Iterator[LogEntry]:
         """Read what replicas have: where that isn't simply the next blocks, a strong read decides.
 
         A replica may lack what was written lately, and a query may go to several of them, where the tranche
