@@ -268,6 +268,10 @@ SUBSCRIPTION_LOOK_AHEAD: Final = 8
 """Events for each such call that a worker looks at, to find so many streams: what may be handled again beside
 `checkpoint_events` when it dies."""
 
+SHARED_READER_BYTES: Final = 64 * 1_024 * 1_024
+"""Bytes of entries and events that a reader keeps which several subscriptions share (ours): at 4,000 events
+of 1 KB a second some 5 s, which the slowest of them may be behind and still find what it needs."""
+
 WARM_UP_MAX_BLOCKS: Final = 1_000
 """Blocks before the checkpoint that a worker reads again when it takes a tranche: up to 64 MB, which is 64
 queries (DynamoDB: 1 MB each), while it keeps no lease either."""

@@ -10,6 +10,7 @@
 from eventstore.subscriptions.checkpoints import Checkpoints, Group, Lease, ParkedEvent, Start
 from eventstore.subscriptions.projection import Projection, ReadModel
 from eventstore.subscriptions.retry import Retried
+from eventstore.subscriptions.shared_reader import SharedReader
 from eventstore.subscriptions.start import From
 from eventstore.subscriptions.subscribing import subscribe
 from eventstore.subscriptions.subscription import Subscription
@@ -29,6 +30,7 @@ __all__ = [
     "Projection",
     "ReadModel",
     "Retried",
+    "SharedReader",
     "Start",
     "Subscription",
     "Terms",

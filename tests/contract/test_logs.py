@@ -34,7 +34,7 @@ from eventstore.http.app import Api
 from eventstore.http.log import log_handlers
 from eventstore.http.requests import Request
 from eventstore.log import tranche_of
-from eventstore.subscriptions import Subscription, subscribe
+from eventstore.subscriptions import SharedReader, Subscription, subscribe
 from eventstore.subscriptions.start import places_at
 from eventstore.testing import EventLogContract
 from eventstore.testing.log_contract import addresses, at, logged_events, stream_in
@@ -68,6 +68,15 @@ class TestDynamoDBEventLog(EventLogContract):
         assert isinstance(log, DynamoDBEventLog)
         key = {"Tranche": {"N": str(tranche)}, "Block": {"N": str(block)}}
         self.client.delete_item(TableName=log._table_name, Key=key)
+
+
+class TestSharedEventLog(EventLogContract):
+    def make_log(self, *, tranches: int) -> EventLog:
+        self.behind = MemoryEventLog(tranches=tranches)
+        return SharedReader(log=self.behind, bodies=MemoryEventBodies(MemoryEventStore())).log
+
+    def lose_block(self, log: EventLog, tranche: int, block: int) -> None:
+        self.behind.lose_block(tranche, block)
 
 
 def test_memory_store_logs_each_append_at_once() -> None:

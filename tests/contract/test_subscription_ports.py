@@ -26,6 +26,7 @@ from eventstore.subscriptions import (
     OnFailure,
     ParkedEvent,
     Projection,
+    SharedReader,
     Subscription,
     Terms,
     is_transient,
@@ -86,10 +87,11 @@ class Tables:
         self.log.append_block(tranche_of(stream_id, tranches=2), events)
         return events
 
-    def subscribe(self, handler: Any, **options: Any) -> Subscription:
-        return subscribe(
-            "view", handler, log=self.log, bodies=self.bodies, checkpoints=self.checkpoints, **options
-        )
+    def subscribe(
+        self, handler: Any, *, name: str = "view", shared: SharedReader | None = None, **options: Any
+    ) -> Subscription:
+        log, bodies = (shared.log, shared.bodies) if shared else (self.log, self.bodies)
+        return subscribe(name, handler, log=log, bodies=bodies, checkpoints=self.checkpoints, **options)
 
     def row(self, key: str) -> dict[str, Any]:
         answer = self.client.get_item(
@@ -417,6 +419,40 @@ def test_worker_that_waits_for_news_asks_each_tranche_once_and_not_strongly(tabl
         worker.step()
     # 0.5 RCU each on AWS: 4 a second with 4 tranches and poll_s 0.5.
     assert (meter.requests, meter.strong) == (["Query"] * 2 * 10, 0)
+
+
+@pytest.mark.parametrize("number", [1, 10])
+def test_subscriptions_of_a_shared_reader_cost_what_one_costs(tables: Tables, number: int) -> None:
+    """Beside their checkpoints: 1 query of the log's tranche with news, 0.5 RCU; 1 BatchGetItem, 100 RCU."""
+    now = 0.0
+    tables.append("a", 1)
+    shared = SharedReader(log=tables.log, bodies=tables.bodies, monotonic=lambda: now)
+    workers = [
+        tables.subscribe(lambda event: None, name=f"view-{each}", shared=shared, monotonic=lambda: now)
+        for each in range(number)
+    ]
+    for now in (0.0, 1.0, 2.0):  # noqa: B007 - the workers' clock
+        for worker in workers:
+            worker.step()
+    tables.append("a", 100)
+    meter = Meter.on(tables.client)
+    now = 3.0
+    for worker in workers:
+        worker.step()
+
+    assert sum(worker.counts.handled for worker in workers) == 101 * number
+    checkpoints = meter.requests.count("UpdateItem")
+    assert checkpoints == number
+    # The other tranche is asked, too: 0.5 RCU on AWS, nothing here.
+    assert sorted(set(meter.requests)) == ["BatchGetItem", "Query", "UpdateItem"]
+    assert (meter.requests.count("Query"), meter.requests.count("BatchGetItem")) == (2, 1)
+    assert meter.table_units - checkpoints <= 100 + 0.5 * 2
+    meter.reset()
+    for now in (4.0, 4.1, 4.2, 4.3):  # noqa: B007
+        for worker in workers:
+            worker.step()
+    # Where news was met at 3.0: looks at 4.0 and 4.2. The other tranche has been silent: at 4.0, then at 4.5.
+    assert (meter.requests, meter.strong) == (["Query"] * 3, 0)
 
 
 def test_projecting_an_event_is_one_transaction(tables: Tables) -> None:

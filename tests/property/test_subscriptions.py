@@ -21,10 +21,12 @@ from eventstore.subscriptions import (
     OnFailure,
     ParkedEvent,
     Projection,
+    SharedReader,
     Start,
     Subscription,
     Terms,
     ahead,
+    shared_reader,
     subscribe,
     subscription,
     tranche_reader,
@@ -143,6 +145,11 @@ class World:
         self.checkpoints = WatchedCheckpoints()
         self.read_model = MemoryReadModel()
         self.rows: dict[str, list[str]] = defaultdict(list)
+        self.lagging: Any = Lagging(self.log, self.random)
+        self.bodies: Any = Faulty(MemoryEventBodies(self.store), self.chance)
+        self.shared = SharedReader(
+            log=self.lagging, bodies=self.bodies, memory_bytes=60_000, monotonic=lambda: self.now_s
+        )
         self.projection = Projection(name=NAME, project=self.project, read_model=self.read_model)
         self.born = 0
         self.is_stalled = False
@@ -184,11 +191,12 @@ class World:
 
     def worker(self, **options: Any) -> Subscription:
         self.born += 1
+        shares = self.born % 3 == 0
         return subscribe(
             NAME,
             self.handle,
-            log=Lagging(self.log, self.random),  # type: ignore[arg-type]
-            bodies=Faulty(MemoryEventBodies(self.store), self.chance),
+            log=self.shared.log if shares else self.lagging,
+            bodies=self.shared.bodies if shares else self.bodies,
             checkpoints=Faulty(self.checkpoints, self.chance),
             terms=Terms(
                 lease_s=LEASE_S,
@@ -349,6 +357,18 @@ def test_without_a_defence_the_simulation_finds_the_loss(
 
         monkeypatch.setattr(MemoryCheckpoints, "_fenced", unfenced)
 
+    assert not all(holds(seed) for seed in range(15))
+
+
+@pytest.mark.parametrize("defence", ["looks that end", "places that are read on from where they end"])
+def test_without_a_defence_of_the_shared_reader_the_simulation_finds_the_loss(
+    defence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared: Any = shared_reader._SharedLog
+    if defence == "looks that end":
+        monkeypatch.setattr(shared, "_is_end", lambda log, tranche, place: tranche in log._looks)
+    else:
+        monkeypatch.setattr(shared_reader, "_start_behind", lambda of: (of.tranche, of.block + 1, 0))
     assert not all(holds(seed) for seed in range(15))
 
 
