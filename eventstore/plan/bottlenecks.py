@@ -31,6 +31,9 @@ _WARM: Final = "DynamoDB Developer Guide, 'Understanding DynamoDB warm throughpu
 _WARMING: Final = (
     "warm it (UpdateTable, WarmThroughput), or rise to at most twice the last peak in 30 minutes"
 )
+_SHARE: Final = (
+    "let subscriptions of a process share a reader (SharedReader), which reads each event once; then "
+)
 _OURS: Final = "ours: eventstore/limits.py"
 _SHARED_TRANCHE: Final = 0.7
 """What several writers reach of the blocks that one alone could put: 64 to 86 %, 20 to 200 of them."""
@@ -59,6 +62,7 @@ def ladder(workload: Workload, capacity: Capacity, *, assumed: Assumptions, quot
     found = [
         *_of_dynamodb(workload, capacity, quotas),
         *_of_the_stream(workload, capacity, assumed, quotas),
+        *_of_the_logs_readers(workload, capacity, quotas),
         *_of_the_bus(workload, quotas),
         *_of_lambda_and_api(workload, capacity, quotas),
         *_of_subscriptions(workload, assumed),
@@ -116,9 +120,9 @@ def _of_dynamodb(w: Workload, capacity: Capacity, quotas: Quotas) -> Iterator[Li
     for name, label, reads in (
         ("table", "Table", capacity.table_read_units.value),
         ("index", "Index by time", capacity.index_read_units.value),
-        ("log", "Log", capacity.log_read_units.value),
     ):
         if reads:
+            share = _SHARE if name == "table" and w.readers > 1 else ""
             yield _proportional(
                 w,
                 name=f"{name}_warm_reads",
@@ -127,7 +131,7 @@ def _of_dynamodb(w: Workload, capacity: Capacity, quotas: Quotas) -> Iterator[Li
                 used=reads,
                 unit="RCU/s",
                 source=_WARM,
-                remedy=_WARMING,
+                remedy=share + _WARMING,
             )
             yield _proportional(
                 w,
@@ -137,10 +141,7 @@ def _of_dynamodb(w: Workload, capacity: Capacity, quotas: Quotas) -> Iterator[Li
                 used=reads,
                 unit="RCU/s",
                 source=_source("table_read_units"),
-                remedy=(
-                    "have the quota raised (Service Quotas: table-level read throughput); each subscription "
-                    "reads every event asked for: let one feed several read models"
-                ),
+                remedy=share + "have the quota raised (Service Quotas: table-level read throughput)",
             )
 
 
@@ -201,6 +202,36 @@ def _of_the_stream(w: Workload, capacity: Capacity, assumed: Assumptions, quotas
         source=_source("partition_write_units"),
         remedy="more tranches, before the log is begun; larger batches",
     )
+
+
+def _of_the_logs_readers(w: Workload, capacity: Capacity, quotas: Quotas) -> Iterator[Limit]:
+    """A tranche is one partition, and its end the part that all read: no quota lifts that, and no warming."""
+    units = w.log_tranches * quotas.partition_read_units
+    used = capacity.log_read_units.value
+    yield _proportional(
+        w,
+        name="log_partition_reads",
+        label="Log: a partition a tranche, reads",
+        value=units,
+        used=used,
+        unit="RCU/s",
+        source=_source("partition_read_units"),
+        remedy=(
+            "let subscriptions of a process share a reader (SharedReader); more tranches, before the log is "
+            "begun. No quota and no warming lifts it"
+        ),
+    )
+    if quotas.table_read_units < units:
+        yield _proportional(
+            w,
+            name="log_read_quota",
+            label="Log: quota of reads",
+            value=quotas.table_read_units,
+            used=used,
+            unit="RCU/s",
+            source=_source("table_read_units"),
+            remedy=f"{_SHARE}have the quota raised (Service Quotas: table-level read throughput)",
+        )
 
 
 def _of_the_bus(w: Workload, quotas: Quotas) -> Iterator[Limit]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from math import ceil, expm1, sqrt
+from math import ceil, expm1, floor, sqrt
 from typing import Final
 
 from eventstore.limits import PUT_EVENTS_MAX_ENTRIES, READ_MAX_ADDRESSES, WRITES_PER_SHARD_PER_SECOND
@@ -41,6 +41,7 @@ class Capacity:
     table_read_units: Figure
     index_read_units: Figure
     log_read_units: Figure
+    readers_max: Figure
     replay_events_per_second: Figure
     stored_events: Figure
     stored_gb: Figure
@@ -85,6 +86,7 @@ def capacity_of(workload: Workload, *, assumed: Assumptions, quotas: Quotas) -> 
         table_read_units=_table_read_units(workload),
         index_read_units=_index_read_units(workload, shards=shards.value),
         log_read_units=_log_read_units(workload, assumed, records=log_records, refused=refused.value),
+        readers_max=_readers_max(workload, assumed, quotas, records=log_records, refused=refused.value),
         replay_events_per_second=_replay(workload, quotas, shards=shards.value),
         stored_events=stored_events,
         stored_gb=stored_gb,
@@ -198,17 +200,21 @@ def _log_write_units(w: Workload, assumed: Assumptions, *, records: float, refus
     return Figure("log_write_units", "Writes, log and checkpoints", value, "WCU/s", formula)
 
 
+def _followed(w: Workload) -> float:
+    """Tell how many read units of the table one reader takes that follows every event."""
+    return w.events_per_second * ceil(w.item_kb / READ_UNIT_KB)
+
+
 def _table_read_units(w: Workload) -> Figure:
     load = ceil(w.events_per_read * w.item_kb / READ_UNIT_KB)
     one = ceil(w.item_kb / READ_UNIT_KB)
     read_back = 2 * w.events_per_second * w.read_back_share * one
-    followed = w.subscriptions * w.events_per_second * one
     formula = (
         f"loads {n(w.loads_per_second)} x ceil({n(w.events_per_read)} x {n(w.item_kb)} / 4) + read back "
         f"2 x {n(w.events_per_second)} x {n(w.read_back_percent)} % x {one} + "
-        f"subscriptions {n(w.subscriptions)} x {n(w.events_per_second)} x {one}"
+        f"readers {n(w.readers)} x {n(w.events_per_second)} x {one}"
     )
-    value = w.loads_per_second * load + read_back + followed
+    value = w.loads_per_second * load + read_back + w.readers * _followed(w)
     return Figure("table_read_units", "Reads, table", value, "RCU/s", formula)
 
 
@@ -227,19 +233,41 @@ def _index_read_units(w: Workload, *, shards: float) -> Figure:
     return Figure("index_read_units", "Reads, index by time", w.pages * page, "RCU/s", formula)
 
 
-def _log_read_units(w: Workload, assumed: Assumptions, *, records: float, refused: float) -> Figure:
+def _log_followed(w: Workload, assumed: Assumptions) -> float:
+    """Tell how many read units of the log one reader takes, which asks each tranche for news."""
     polls = w.log_tranches / assumed.subscription_poll_s
     entries = w.events_per_second * assumed.log_entry_bytes / (READ_UNIT_KB * 1_024)
-    blocks = min(w.log_tranches, records)
+    return EVENTUAL_SHARE * (polls + entries)
+
+
+def _log_looks(w: Workload, *, records: float, refused: float) -> float:
+    return w.events_per_second / records * min(w.log_tranches, records) * (1 + refused)
+
+
+def _log_read_units(w: Workload, assumed: Assumptions, *, records: float, refused: float) -> Figure:
     formula = (
-        f"{n(w.subscriptions)} x {EVENTUAL_SHARE} x ({n(w.log_tranches)} tranches / "
+        f"{n(w.readers)} x {EVENTUAL_SHARE} x ({n(w.log_tranches)} tranches / "
         f"{n(assumed.subscription_poll_s)} s + "
         f"{n(w.events_per_second)} x {n(assumed.log_entry_bytes)} / 4,096) + looks of the indexer "
-        f"{n(w.events_per_second)} / {n(records)} x {n(blocks)} x {n(1 + refused)}"
+        f"{n(w.events_per_second)} / {n(records)} x {n(min(w.log_tranches, records))} x {n(1 + refused)}"
     )
-    looks = w.events_per_second / records * blocks * (1 + refused)
-    value = w.subscriptions * EVENTUAL_SHARE * (polls + entries) + looks
+    value = w.readers * _log_followed(w, assumed) + _log_looks(w, records=records, refused=refused)
     return Figure("log_read_units", "Reads, log", value, "RCU/s", formula)
+
+
+def _readers_max(
+    w: Workload, assumed: Assumptions, quotas: Quotas, *, records: float, refused: float
+) -> Figure:
+    others = _table_read_units(w).value - w.readers * _followed(w)
+    of_table = (quotas.table_read_units - others) / _followed(w)
+    of_log = w.log_tranches * quotas.partition_read_units - _log_looks(w, records=records, refused=refused)
+    value = max(0, floor(min(of_table, of_log / _log_followed(w, assumed))))
+    formula = (
+        f"min(({n(quotas.table_read_units)} - {n(others)}) / {n(_followed(w))} of the table, "
+        f"{n(of_log)} / {n(_log_followed(w, assumed))} of the log's partitions)"
+    )
+    label = "Readers of all events, at most"
+    return Figure("readers_max", label, value, "readers", formula)
 
 
 def _replay(w: Workload, quotas: Quotas, *, shards: float) -> Figure:

@@ -115,7 +115,7 @@ def _reads(month: _Month, prices: Prices) -> Iterator[Figure]:
     yield _of_units(
         month, capacity.index_read_units, "index_reads", "Reads, index by time", prices.read_units
     )
-    polls = EVENTUAL_SHARE * w.subscriptions * w.log_tranches / month.assumed.subscription_poll_s
+    polls = EVENTUAL_SHARE * w.readers * w.log_tranches / month.assumed.subscription_poll_s
     idle = polls * (SECONDS_PER_MONTH - month.seconds)  # they look for news at any load
     value = (capacity.log_read_units.value * month.seconds + idle) / _MILLION * prices.read_units
     formula = (

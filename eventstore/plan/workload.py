@@ -53,6 +53,12 @@ class Workload:
     subscriptions: float = parameter(
         1, "subscriptions that follow the log and read every event", unit="subscriptions"
     )
+    log_readers: float | None = parameter(
+        None,
+        "readers of the log and its events: subscriptions that share one (SharedReader) count as one; left "
+        "out: each subscription reads for itself",
+        unit="readers",
+    )
     handler_concurrency: float = parameter(
         1,
         "events at work at a time in a subscription's worker (Terms.concurrency)",
@@ -135,6 +141,11 @@ class Workload:
     @property
     def loads_per_second(self) -> float:
         return self.appends_per_second if self.reads is None else self.reads
+
+    @property
+    def readers(self) -> float:
+        """Subscriptions, but those that share a reader as one."""
+        return self.subscriptions if self.log_readers is None else min(self.log_readers, self.subscriptions)
 
     @property
     def http_share(self) -> float:

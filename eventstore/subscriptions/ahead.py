@@ -48,6 +48,7 @@ class Ahead:
         concurrency: so many calls at a time; with 1 nothing begins before its turn.
         look_ahead: so many turns are looked at.
         beside: what is around the wait for calls whose outcome isn't looked at any more.
+        monotonic: seconds.
         has_threads: without them a call is made, whole, where it would begin.
     """
 
@@ -58,13 +59,17 @@ class Ahead:
         concurrency: int,
         look_ahead: int,
         beside: Callable[[], AbstractContextManager[object]],
+        monotonic: Callable[[], float],
         has_threads: bool,
     ) -> None:
         self._attempts = attempts
         self._concurrency = concurrency
         self._look_ahead = look_ahead
         self._beside = beside
+        self._monotonic = monotonic
         self._has_threads = has_threads
+        self._begun: dict[object, float] = {}
+        """When each call that is at work in a thread has begun."""
         self._window: deque[Waiting] = deque()
         self._pool: ThreadPoolExecutor | None = None
         self._process = os.getpid()
@@ -111,6 +116,11 @@ class Ahead:
             self._begin(after)
         return waiting.call.result() if waiting.call else None
 
+    def begun_at(self) -> float | None:
+        """Tell when the call began that is the longest at work; None for none. From any thread."""
+        is_ours = self._process == os.getpid()  # a fork takes no threads along
+        return min([*self._begun.values()], default=None) if is_ours else None
+
     def end(self) -> None:
         """End the threads; a later call begins others."""
         if self._pool and self._process == os.getpid():
@@ -152,10 +162,19 @@ class Ahead:
             return _over(self._attempts.call(event, after=after, is_first=is_first))
         if self._process != os.getpid():  # a fork takes no threads along
             self._pool, self._process = None, os.getpid()
+            self._begun.clear()
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._concurrency, thread_name_prefix="eventstore-handler")
-        run = copy_context().run
-        return self._pool.submit(run, self._attempts.call, event, after=after, is_first=is_first)
+
+        def call() -> Called:
+            this = object()
+            self._begun[this] = self._monotonic()
+            try:
+                return self._attempts.call(event, after=after, is_first=is_first)
+            finally:
+                self._begun.pop(this, None)
+
+        return self._pool.submit(copy_context().run, call)
 
 
 def _over(called: Called) -> Future[Called]:

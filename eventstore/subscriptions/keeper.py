@@ -22,6 +22,7 @@ class Keeper:
         renew: renews what is held; called in this thread only while `beside` is entered.
         interval_s: so often it's looked whether that's due.
         most_s: for so long a call is renewed.
+        begun_at: when the call began that is the longest at work in another thread; None for none.
         monotonic: seconds.
         has_thread: without one, it's only looked when `look` is called.
     """
@@ -33,11 +34,13 @@ class Keeper:
         interval_s: float,
         most_s: float,
         monotonic: Callable[[], float],
+        begun_at: Callable[[], float | None] = lambda: None,
         has_thread: bool,
     ) -> None:
         self._renew = renew
         self._interval_s = interval_s
         self._most_s = most_s
+        self._begun_elsewhere_at = begun_at
         self._monotonic = monotonic
         self._has_thread = has_thread
         self._begin_anew()
@@ -71,7 +74,11 @@ class Keeper:
         """Renew the leases when a call is at work and it's time."""
         with self._lock:
             begun_at, now = self._begun_at, self._monotonic()
-            if begun_at is None or now - self._renewed_at < self._interval_s or now - begun_at > self._most_s:
+            if begun_at is None or now - self._renewed_at < self._interval_s:
+                return
+            # A call that has begun ahead counts from there, not from when its turn came.
+            elsewhere_at = self._begun_elsewhere_at()
+            if now - (begun_at if elsewhere_at is None else min(begun_at, elsewhere_at)) > self._most_s:
                 return
             try:
                 self._renew()

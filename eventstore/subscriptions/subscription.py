@@ -112,6 +112,7 @@ class Subscription:
             interval_s=self._terms.lease_s / 6,
             most_s=self._terms.call_s,
             monotonic=monotonic,
+            begun_at=lambda: self._ahead.begun_at(),  # noqa: PLW0108 - it is made below
             has_thread=monotonic is time.monotonic,
         )
         self._ahead = Ahead(
@@ -119,6 +120,7 @@ class Subscription:
             concurrency=terms.concurrency,
             look_ahead=terms.look_ahead,
             beside=self._keeper.beside,
+            monotonic=monotonic,
             has_threads=monotonic is time.monotonic,
         )
         self._handling = Handling(

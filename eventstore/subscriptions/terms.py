@@ -57,8 +57,8 @@ class Terms:
     lease_s: float = 30.0
     """A dead worker's tranches move within this time."""
     call_s: float = 300.0
-    """One call of the handler may take so long: its worker's leases are renewed meanwhile. A longer one loses
-    them, and counts as a worker that ended within its event; see `max_starts`."""
+    """One call of the handler may take so long, from when it begins: its worker's leases are renewed until
+    then. A longer one loses them, and counts as a worker that ended within its event; see `max_starts`."""
     concurrency: int = 1
     """Events that are at work at a time in a worker, each of another stream and in a thread of its own; one
     more while one is tried again. Above 1 the handler has to be safe for threads. At most 256

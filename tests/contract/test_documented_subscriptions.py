@@ -17,6 +17,7 @@ from eventstore.adapters.dynamodb.client import dynamodb_client as library_clien
 from eventstore.adapters.dynamodb.event_bodies import DynamoDBEventBodies
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore.adapters.memory_checkpoints import MemoryCheckpoints
 from eventstore.adapters.memory_log import MemoryEventLog
 from eventstore.log import tranche_of
 from eventstore.subscriptions import subscribe
@@ -57,7 +58,7 @@ def _signals() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_signals")
 def test_the_documents_python_runs(scope: dict[str, Any]) -> None:
-    subscribing, waiting, projecting, hastening, passing, following = re.findall(
+    subscribing, waiting, projecting, hastening, sharing, passing, following = re.findall(
         r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL
     )
     mails = []
@@ -122,3 +123,14 @@ def test_the_documents_python_runs(scope: dict[str, Any]) -> None:
     finally:
         client.delete_table(TableName="orders-per-day")
     assert sum(int(row["Orders"]["N"]) for row in rows) == 4
+
+    shared: list[tuple[str, int]] = []
+    handler = lambda event: shared.append((event.stream_id, event.event_id))  # noqa: E731
+    names |= {"send_mail": handler, "projection": handler, "checkpoints": MemoryCheckpoints()}
+    names |= {"DynamoDBEventLog": DynamoDBEventLog, "DynamoDBEventBodies": DynamoDBEventBodies}
+    exec(sharing, names)
+    for worker in names["workers"]:
+        worker.step()
+        worker.close()
+    assert len(names["workers"]) == 2
+    assert (len(shared), len(set(shared))) == (8, 4)

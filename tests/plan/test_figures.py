@@ -118,6 +118,42 @@ def test_subscriptions_poll_every_tranche_and_read_what_is_new() -> None:
     assert value(plan, "log_read_units") == pytest.approx(45 + 40.96 * 4 * 1.22728, abs=0.01)
 
 
+def test_subscriptions_that_share_a_reader_read_as_one_and_store_their_own_checkpoints() -> None:
+    ten, shared, one = (
+        plan_for(Workload(events_per_second=4_096, subscriptions=number, log_readers=readers))
+        for number, readers in ((10, None), (10, 1), (1, None))
+    )
+    for name in ("table_read_units", "log_read_units"):
+        assert value(shared, name) == value(one, name) < value(ten, name)
+    assert value(shared, "log_write_units") == value(ten, "log_write_units")
+    assert cost(shared, "log_reads") == cost(one, "log_reads")
+    more_than_there_are = Workload(events_per_second=1, subscriptions=2, log_readers=5)
+    assert more_than_there_are.readers == 2
+
+
+def test_readers_of_all_events_are_as_many_as_quota_and_partitions_allow() -> None:
+    """At 4,096 events a second loads take 12,288 units of 40,000, a reader 4,096; of 1 KB or of 4 are one."""
+    assert value(plan_for(Workload(events_per_second=4_096)), "readers_max") == 6
+    quotas = Quotas(table_read_units=10_000_000)
+    # 12,000 units of the log's 4 partitions less the indexer's looks (201.1), 45 a reader.
+    assert value(plan_for(Workload(events_per_second=4_096), quotas=quotas), "readers_max") == 262
+    assert value(plan_for(Workload(events_per_second=100_000)), "readers_max") == 0
+
+
+def test_quota_that_does_not_help_is_not_to_be_raised() -> None:
+    """What 4 tranches give is 12,000 units a second, whatever table and account may."""
+    for tranches, is_limit in ((4, False), (13, False), (14, True)):
+        plan = plan_for(Workload(events_per_second=100, subscriptions=100, log_tranches=tranches))
+        assert any(limit.name == "log_read_quota" for limit in plan.limits) is is_limit
+    plan = plan_for(Workload(events_per_second=4_000, subscriptions=300, warm_read_units=10**7))
+    limits = {limit.name: limit for limit in plan.limits}
+    assert limits["log_partition_reads"] in plan.exceeded
+    assert "quota raised" not in limits["log_partition_reads"].remedy
+    assert limits["table_read_quota"].remedy.startswith("let subscriptions of a process share a reader")
+    alone = plan_for(Workload(events_per_second=4_000, log_readers=1, subscriptions=300))
+    assert not any("share a reader" in limit.remedy for limit in alone.limits if limit.name[:5] == "table")
+
+
 def test_replays_read_all_partitions_at_once_up_to_the_tables_quota() -> None:
     assert (
         value(plan_for(Workload(events_per_second=1, write_shards=4)), "replay_events_per_second") == 96_000
@@ -180,8 +216,8 @@ def test_limits_come_in_the_order_in_which_they_are_met() -> None:
 
 def test_every_limit_has_its_source_and_what_to_do() -> None:
     plan = plan_for(Workload(events_per_second=1, pages=1, api_requests_per_second=100))
-    assert len(plan.limits) == 24
-    assert len({limit.name for limit in plan.limits}) == 24
+    assert len(plan.limits) == 23
+    assert len({limit.name for limit in plan.limits}) == 23
     assert all(limit.source and limit.remedy and limit.formula and limit.unit for limit in plan.limits)
 
 
@@ -232,7 +268,7 @@ def test_what_is_no_region_is_refused(region: str) -> None:
         ("table_writes", 4_106.25),  # 10,000 / 4 x 2,628,000 = 6,570 million at 0.625
         ("index_writes", 4_106.25),
         ("table_reads", 903.375),  # 7,227 million at 0.125
-        ("log_reads", 31.93864),  # ((108.0977 + 200 x e^0.25) / 4 + 6) x 2.628 million at 0.125
+        ("log_reads", 26.51438),  # ((54.0488 + 200 x e^0.25) / 4 + 3) x 2.628 million at 0.125
         ("stream_reads", 0),
         ("api", 4_599),  # 1,750 a second
         ("bus", 3_285),

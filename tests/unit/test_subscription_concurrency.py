@@ -340,3 +340,43 @@ def test_tranche_is_given_up_only_while_none_of_its_events_is_at_work() -> None:
 
     assert not any(at_work)
     assert sorted(shop.begun) == [("a", 1), ("b", 1)]
+
+
+def test_call_that_began_ahead_takes_its_time_from_there() -> None:
+    """Event b is at work since 0 s; a's turn takes 50 s, and b goes on for 20 more: call_s is 60."""
+    shop = Shop()
+    shop.append("a", "b")
+    is_begun, is_its_turn, now, renewals = threading.Event(), threading.Event(), 0.0, list[float]()
+
+    def handle(event: Event) -> None:
+        nonlocal now
+        if event.stream_id == "b":
+            is_begun.set()
+            assert is_its_turn.wait(PATIENCE_S)
+            for now in (59.0, 70.0):  # noqa: B007 - the clock of both
+                keeper.look()
+        else:
+            assert is_begun.wait(PATIENCE_S)
+            now = 50.0
+        shop.handle(event)
+
+    worker = shop.worker(handle, call_s=60.0, lease_s=6.0)
+    keeper = worker._keeper
+    worker._holding.hold()
+    turn = worker._ahead.result
+
+    def result(waiting: Any, after: Any) -> Any:
+        if waiting.turn.event.stream_id == "b":
+            is_its_turn.set()
+        return turn(waiting, after)
+
+    with pytest.MonkeyPatch.context() as patched:
+        for part in (keeper, worker._ahead):
+            patched.setattr(part, "_monotonic", lambda: now)
+        patched.setattr(keeper, "_has_thread", False)
+        patched.setattr(keeper, "_renew", lambda: renewals.append(now))
+        patched.setattr(worker._ahead, "result", result)
+        worker.step()
+
+    assert (sorted(shop.begun), renewals) == ([("a", 1), ("b", 1)], [59.0])
+    assert worker._ahead.begun_at() is None
