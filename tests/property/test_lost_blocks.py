@@ -82,7 +82,7 @@ def test_lost_blocks_that_are_closed_and_logged_again_leave_nothing_unhandled(se
 
 
 def test_simulation_loses_blocks_before_and_behind_its_workers() -> None:
-    worlds = [run(seed) for seed in range(8)]
+    worlds = [run(seed) for seed in range(12)]
 
     assert min(world.losses for world in worlds) > 2
     assert sum(world.stops for world in worlds) > 10

@@ -70,7 +70,7 @@ from eventstore.replay import ReplayStep
 from eventstore.replay_queue import ReplayQueue
 from eventstore.replays import ReplayEngine, Replays
 from eventstore.republish import Republish
-from eventstore.subscriptions import OnFailure, Projection, Subscription, Terms, subscribe
+from eventstore.subscriptions import OnFailure, Projection, SharedReader, Subscription, Terms, subscribe
 from eventstore.subscriptions.projection import ReadModel
 from eventstore.subscriptions.start import From, places_at
 from eventstore.subscriptions.tranche_reader import EventBodies
@@ -194,6 +194,7 @@ MADE: Final[dict[str, tuple[Callable[..., Any], dict[str, Any]]]] = {
     "Selection": (Selection, {"end_us": 1, "now_us": lambda: 1, "whole_streams": True}),
     "Projection": (Projection, {"name": "p", "project": lambda _: [], "read_model": MemoryReadModel()}),
     "Terms": (Terms, {}),
+    "SharedReader": (SharedReader, {name: SUBSCRIPTION[name] for name in ("log", "bodies")}),
     "subscribe": (subscribe, SUBSCRIPTION),
     "Subscription": (
         Subscription,
@@ -311,7 +312,8 @@ def test_everything_public_that_takes_a_port_or_a_function_stands_in_the_table()
         "Ahead", "Attempts", "EventAppends", "EventReads", "Handling", "Holding", "Membership", "Naming",
         "PublicationOrder", "SegmentCheck", "Sending", "ServerClock", "StoreFacts", "TimeShard",
         "Keeper", "KnownStreams", "MissingEvents", "TrancheReader", "PublishedStreams", "BusTarget",
-        "FunctionTarget", "OneAtATime", "QueueTarget", "ItemParser", "ItemParserFactory", "UnreadAnswer",
+        "FunctionTarget", "OneAtATime", "QueueTarget", "Recent", "ItemParser",
+        "ItemParserFactory", "UnreadAnswer",
     }  # fmt: skip
     takes = {
         name
