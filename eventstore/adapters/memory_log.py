@@ -10,7 +10,7 @@ from itertools import islice
 
 from eventstore.adapters.memory_locks import Locked
 from eventstore.appends import written_us_of
-from eventstore.arguments import check_functions, check_whole
+from eventstore.arguments import check_flags, check_functions, check_whole
 from eventstore.errors import BlockMissing, InvalidRange, PositionNotInLog
 from eventstore.events import Event
 from eventstore.limits import LOG_TRANCHES, LOG_TRANCHES_MAX
@@ -128,9 +128,10 @@ class MemoryEventLog(Locked):
         *,
         after: BlockPosition | None = None,
         limit: int | None = None,
-        consistent: bool = True,  # noqa: ARG002 - nothing lags here
+        consistent: bool = True,
     ) -> Iterator[LogEntry]:
         """Read the entries of a tranche in their order; see `EventLog.read_tranche`."""
+        check_flags(consistent=consistent)
         place = check_read(tranche, after=after, limit=limit, tranches=self.tranches)
         return islice(self._entries(tranche, place), limit)
 

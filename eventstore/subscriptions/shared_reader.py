@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from eventstore.arguments import check_functions, check_number, check_port, check_whole
+from eventstore.arguments import check_flags, check_functions, check_number, check_port, check_whole
 from eventstore.errors import InvalidLimit, MalformedItem, TransientError
 from eventstore.events import Event
 from eventstore.limits import SHARED_READER_BYTES
@@ -205,6 +205,7 @@ class _SharedLog:
         consistent: bool = True,
     ) -> Iterator[LogEntry]:
         """Read the entries of a tranche in their order; see `EventLog.read_tranche`."""
+        check_flags(consistent=consistent)
         if consistent or limit is None:
             return self._log.read_tranche(tranche, after=after, limit=limit, consistent=consistent)
         place = check_read(tranche, after=after, limit=limit, tranches=self.tranches)

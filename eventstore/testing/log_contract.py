@@ -302,6 +302,11 @@ class EventLogContract(ABC):
                 list(log.read_tranche(0, after=after, limit=1))
         assert len(list(log.read_tranche(0, after=BlockPosition(5, 0)))) == 4
 
+    def test_consistent_is_true_or_false(self, log: EventLog) -> None:
+        for bad in ("false", 0, None):
+            with pytest.raises(InvalidArgument, match=r"^consistent: "):
+                log.read_tranche(0, limit=1, consistent=bad)  # type: ignore[arg-type]
+
     def test_read_that_may_lag_passes_over_nothing_and_names_what_is_lost(self, log: EventLog) -> None:
         self.lossy(log, 3, 4)
 

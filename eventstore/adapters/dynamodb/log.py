@@ -164,6 +164,7 @@ class DynamoDBEventLog:
         consistent: bool = True,
     ) -> Iterator[LogEntry]:
         """Read the entries of a tranche in their order; see `EventLog.read_tranche`."""
+        check_flags(consistent=consistent)
         place = check_read(tranche, after=after, limit=limit, tranches=self.tranches)
         read = self._entries if consistent else self._entries_lately
         return islice(read(tranche, place, limit), limit)
