@@ -24,7 +24,6 @@ from tests.simulator.event_source_mapping import (
 
 Process = TypeVar("Process")
 _TIMEOUT_S: Final = 60.0
-_GIVEN_UP_S: Final = 10.0
 _LOOK_S: Final = 0.1
 
 
@@ -106,7 +105,7 @@ class Invoked(Generic[Process]):
         world.spawn(f"{world.role}-{place}", partial(self._invoke, place, trigger, call))
         given_up_us = inf
         if world.chance(0.15):
-            given_up_us = world.now_us + self._rng.random() * _GIVEN_UP_S * 1_000_000
+            given_up_us = world.now_us + 10 ** self._rng.uniform(-2, 1) * 1_000_000
         while not call.done():
             if world.now_us > given_up_us:
                 world.faults[f"{world.role} given up while it works"] += 1

@@ -77,7 +77,7 @@ CASES = {
     "checkpoint before the lowest undone event": Less(
         replace(HANDLES, on_failure=OnFailure.STOP),
         "lost: a handler with STOP",
-        5,
+        7,
         replaced="eventstore.subscriptions.subscription.Ahead",
         by=StoresTheHighestDone,
     ),
@@ -96,7 +96,7 @@ CASES = {
     "passing trouble of a handler": Less(
         replace(FAILS, transient=takes_all_for_lasting, on_failure=OnFailure.SKIP, has_deadly_events=False),
         "lost: a handler with SKIP",
-        5,
+        4,
     ),
     "projection's condition": Less(replace(PROJECTS, read_model_type=WithoutLastEventId), "twice: ", 1),
     "replay's fence": Less(replace(WELL, replays_type=ReplaysWithoutFence), "fence: the replay", 1),
@@ -141,7 +141,7 @@ CASES = {
     "replica's gap is looked at strongly": Less(
         PROJECTS,
         "lost: a subscription",
-        11,
+        6,
         replaced="eventstore.adapters.dynamodb.log.DynamoDBEventLog._entries_lately",
         by=believes_replicas,
     ),
@@ -155,14 +155,14 @@ CASES = {
     "workers that an event ends are counted": Less(
         replace(FAILS, on_failure=OnFailure.PARK_STREAM, has_deadly_events=True, repaired_after_s=100.0),
         "stuck: ",
-        1,
+        4,
         replaced="eventstore.subscriptions.held.Held.starts_of",
         by=counts_no_starts,
     ),
     "workers that free an event are not counted": Less(
         replace(FAILS, on_failure=OnFailure.PARK_STREAM, has_deadly_events=False),
         "start: ",
-        5,
+        8,
         replaced="eventstore.subscriptions.holding.Holding._progress",
         by=frees_as_begun,
     ),
