@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from eventstore.errors import MalformedItem
 from eventstore.events import Event
-from eventstore.subscriptions.attempts import Attempts, Behind, Done, Failure
+from eventstore.subscriptions.attempts import Attempts, Behind, Done
 from eventstore.subscriptions.checkpoints import Checkpoints, ParkedEvent
 from eventstore.subscriptions.missing import MissingEvents
 from eventstore.subscriptions.terms import OnFailure
@@ -34,13 +34,12 @@ def retry(
     tries = _Tries(subscription, checkpoints=checkpoints, missing=missing, attempts=attempts)
     handled = still_parked = 0
     behind: set[str] = set()
-    again: set[str] = set()
-    is_first = True
+    freed: set[str] | None = None
     # What workers park behind an event before it's unparked is there at the next look.
-    while is_first or again:
-        freed, again = again, set()
+    while freed is None or freed:
+        again: set[str] = set()
         for parked in checkpoints.read_parked(subscription):
-            if not is_first and parked.stream_id not in freed:
+            if freed is not None and parked.stream_id not in freed:
                 continue
             if parked.stream_id in behind:
                 still_parked += 1
@@ -53,8 +52,7 @@ def retry(
             still_parked += 1
             if on_failure is not OnFailure.PARK:
                 behind.add(parked.stream_id)
-        again -= behind
-        again, is_first = (set() if on_failure is OnFailure.PARK else again), False
+        freed = set() if on_failure is OnFailure.PARK else again - behind
     return Retried(handled, still_parked)
 
 
@@ -73,22 +71,19 @@ class _Tries:
         """Try a parked event; tell whether it's handled."""
         address = parked.stream_id, parked.event_id
         event = bodies.read_events([address]).get(address)
-        return isinstance(event, Event) and isinstance(self.make(event, after=event.event_id - 1), Done)
+        return isinstance(event, Event) and self._is_done(event, after=event.event_id - 1)
 
-    def make(self, event: Event, *, after: int) -> Done | Failure:
+    def _is_done(self, event: Event, *, after: int) -> bool:
         """Try an event, behind what a projection misses before it."""
         outcome = self._attempts.make(event, after=after, keep=lambda: True)
         if not isinstance(outcome, Behind):
-            return outcome
+            return isinstance(outcome, Done)
         last = outcome.last
         since_us = self._since_us()
         for earlier in self._missing.between(event.stream_id, last, event.event_id, since_us=since_us):
-            if isinstance(earlier, MalformedItem):
-                return Failure(str(earlier))
-            done = self.make(earlier, after=last)
-            if isinstance(done, Failure):
-                return done
-        return self.make(event, after=last)
+            if isinstance(earlier, MalformedItem) or not self._is_done(earlier, after=last):
+                return False
+        return self._is_done(event, after=last)
 
     def _since_us(self) -> int:
         leases = self._checkpoints.read_group(self._subscription).leases.values()
