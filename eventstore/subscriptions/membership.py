@@ -9,7 +9,7 @@ look, a dead worker's tranches move within the lease time.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from eventstore.errors import LeaseLost, WorkerIdInUse
@@ -53,7 +53,6 @@ class Membership:
     ) -> None:
         self._subscription = subscription
         self._identity = identity
-        self._has_joined = self._is_replaced = False
         self._checkpoints = checkpoints
         self._interval_s = lease_s / 6
         self._dead_after_s = lease_s * 2 / 3
@@ -61,8 +60,9 @@ class Membership:
         self._begin = begin
         self._progress = progress
         self._lose = lose
-        self._kept_at: float | None = None
-        self._seen: dict[Hashable, tuple[object, float]] = {}
+        self._be_new()
+        self._seen: dict[int | str, tuple[object, float]] = {}
+        """Of each tranche and worker what was seen last, and since when."""
         self.leases: dict[int, Lease] = {}
         self.taken_over: set[int] = set()
         """Of them those whose last owner hadn't freed them: it may have died of an event."""
@@ -116,7 +116,7 @@ class Membership:
                 self._subscription, self.leases[tranche], **self._progress(tranche, False)._asdict()
             )
         except LeaseLost as lost:
-            _LOGGER.warning("%s", lost)
+            _LOGGER.warning(str(lost))
             self._drop(tranche)
             return False
         return True
@@ -133,7 +133,7 @@ class Membership:
                 self._subscription, self.leases[parked.tranche], parked, behind=behind
             )
         except LeaseLost as lost:
-            _LOGGER.warning("%s", lost)
+            _LOGGER.warning(str(lost))
             self._drop(parked.tranche)
             return None
 
@@ -146,7 +146,7 @@ class Membership:
         except LeaseLost as lost:
             # Free already: by a first try whose answer got lost.
             if lost.taken_by != "":
-                _LOGGER.warning("%s", lost)
+                _LOGGER.warning(str(lost))
         self._drop(tranche)
 
     def leave(self) -> None:
@@ -157,7 +157,11 @@ class Membership:
             self.release(tranche)
         if not self._is_replaced:  # else it's another worker that's known under this id
             self._checkpoints.leave(self._subscription, self._worker)
-        self._kept_at = None
+        self._be_new()
+
+    def _be_new(self) -> None:
+        """Be a worker that hasn't joined yet."""
+        self._kept_at: float | None = None
         self._has_joined = self._is_replaced = False
 
     def _leave_to_parent(self) -> bool:
@@ -168,8 +172,7 @@ class Membership:
             self._drop(tranche)
         self._identity.take()
         self._seen.clear()
-        self._kept_at = None
-        self._has_joined = self._is_replaced = False
+        self._be_new()
         return True
 
     def forget(self) -> None:
@@ -189,7 +192,7 @@ class Membership:
     def _take(self, group: Group, share: int, now: float) -> None:
         for tranche in self._in_our_order(group):
             lease = group.leases[tranche]
-            rests = self._rests_s(("lease", tranche), (lease.fence, lease.counter), now)
+            rests = self._rests_s(tranche, (lease.fence, lease.counter), now)
             if len(self.leases) >= share or tranche in self.leases:
                 continue
             # Our own but not held: the answer to our taking it got lost.
@@ -211,13 +214,13 @@ class Membership:
         for worker, counter in group.workers.items():
             if worker == self._worker:
                 continue
-            if self._rests_s(("worker", worker), counter, now) < self._dead_after_s:
+            if self._rests_s(worker, counter, now) < self._dead_after_s:
                 alive.add(worker)
             else:
                 self._checkpoints.leave(self._subscription, worker, counter=counter)
         return alive
 
-    def _rests_s(self, what: Hashable, value: object, now: float) -> float:
+    def _rests_s(self, what: int | str, value: object, now: float) -> float:
         """Tell for how long this worker has seen a value unchanged."""
         seen, since = self._seen.get(what, (None, now))
         if seen != value:

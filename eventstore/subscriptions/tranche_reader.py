@@ -79,8 +79,8 @@ class TrancheReader:
         bodies: EventBodies,
         tranche: int,
         place: BlockPosition,
-        horizon_us: int = 0,
-        since_us: int = 0,
+        horizon_us: int,
+        since_us: int,
         names: Collection[str] | None,
         streams: str,
         terms: Terms,
@@ -212,13 +212,15 @@ class TrancheReader:
     def _look_at(self, addresses: list[tuple[str, int]]) -> dict[tuple[str, int], bool]:
         """Read events, and tell of each whether it's due; one that isn't there is not."""
         found = self._bodies.read_events(addresses)
-        is_due_of = dict.fromkeys(addresses, False)
-        for address, event in found.items():
-            # A damaged event tells no time, so it isn't known to be handled.
-            is_due_of[address] = isinstance(event, MalformedItem) or (
-                written_us_of(event) > self._known.horizon_us and event.timestamp_us >= self._since_us
-            )
-        return is_due_of
+        return {address: self._is_unread(found.get(address)) for address in addresses}
+
+    def _is_unread(self, event: Event | MalformedItem | None) -> bool:
+        if event is None:
+            return False
+        # A damaged event tells no time, so it isn't known to be handled.
+        return isinstance(event, MalformedItem) or (
+            written_us_of(event) > self._known.horizon_us and event.timestamp_us >= self._since_us
+        )
 
     def _turns(self, steps: list[_Step]) -> Iterator[Turn]:
         addresses = [step.address for step in steps if step.address]
@@ -258,7 +260,6 @@ class TrancheReader:
             self._highest_of[self._reached] = self._highest_us  # also of one that is closed
             self._reached += 1
         self._highest_us = max(self._highest_us, entry.written_us)
-        self._highest_of[entry.block] = self._highest_us
         return self._horizon_at(entry.position)
 
     def _horizon_at(self, place: BlockPosition) -> int:

@@ -114,6 +114,8 @@ def test_end_of_the_log_is_looked_for_once_a_process_and_not_by_who_has_read_up_
         bodies=MemoryEventBodies(MemoryEventStore()),
         tranche=0,
         place=end,
+        horizon_us=0,
+        since_us=0,
         names=None,
         streams="",
         terms=Terms(),

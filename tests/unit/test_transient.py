@@ -127,6 +127,22 @@ def test_refusal_of_any_form_is_told_without_an_error(response: object) -> None:
     assert not is_transient(Odd(response))
 
 
+def test_refusal_without_a_response_is_told_without_an_error() -> None:
+    assert not is_transient(ClientError.__new__(ClientError))
+
+
+@pytest.mark.parametrize("code", [None, ["SlowDown"], "", "404"])
+def test_refusal_whose_code_cannot_be_read_is_somebody_elses_unless_it_has_an_id(code: object) -> None:
+    answered = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": 404}}
+    assert is_transient(Odd(answered))
+    assert not is_transient(Odd(answered | {"ResponseMetadata": {"HTTPStatusCode": 404, "RequestId": "7X"}}))
+
+
+def test_transaction_cancelled_for_all_passing_reasons_at_once_is_waited_for() -> None:
+    reasons = [{"Code": code} for code in sorted(passing.PASSING_REASONS | {passing.NO_REASON})]
+    assert is_transient(refusal(passing.TRANSACTION_CANCELED, 400, CancellationReasons=reasons))
+
+
 def test_response_of_another_library_is_not_read() -> None:
     class Theirs(Exception):
         response: Final = {"Error": {"Code": "SlowDown"}, "ResponseMetadata": {"HTTPStatusCode": 503}}
@@ -143,6 +159,12 @@ def from_itself(last: BaseException | None) -> BaseException:
 def in_a_circle(last: BaseException | None) -> BaseException:
     first, second = ValueError("first"), ValueError("second")
     first.__cause__, second.__cause__ = second, last or first
+    return first
+
+
+def before_a_circle(last: BaseException | None) -> BaseException:
+    first, second, third = ValueError("first"), ValueError("second"), ValueError("third")
+    first.__cause__, second.__cause__, third.__cause__ = second, third, last or second
     return first
 
 
@@ -169,7 +191,14 @@ def in_a_circle_of_groups(last: BaseException | None) -> BaseException:
     return group
 
 
-FORMS: Final = [from_itself, in_a_circle, in_a_long_chain, in_deep_groups, in_a_circle_of_groups]
+FORMS: Final = [
+    from_itself,
+    in_a_circle,
+    before_a_circle,
+    in_a_long_chain,
+    in_deep_groups,
+    in_a_circle_of_groups,
+]
 
 
 @pytest.mark.parametrize("form", FORMS)
