@@ -60,6 +60,7 @@ class Membership:
         self._begin = begin
         self._progress = progress
         self._lose = lose
+        self._kept_at: float | None
         self._be_new()
         self._seen: dict[int | str, tuple[object, float]] = {}
         """Of each tranche and worker what was seen last, and since when."""
@@ -161,7 +162,7 @@ class Membership:
 
     def _be_new(self) -> None:
         """Be a worker that hasn't joined yet."""
-        self._kept_at: float | None = None
+        self._kept_at = None
         self._has_joined = self._is_replaced = False
 
     def _leave_to_parent(self) -> bool:

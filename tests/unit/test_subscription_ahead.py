@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -47,6 +48,7 @@ class Desk:
             self,  # type: ignore[arg-type]
             beside=self.beside,
             has_threads=has_threads,
+            monotonic=time.monotonic,
             **({"concurrency": 2, "look_ahead": 8} | options),
         )
 
