@@ -154,6 +154,11 @@ def subscribe(
     ]
 
 
+def count_parked(*, index_arn: str) -> list[iam.PolicyStatement]:
+    """Count what subscriptions have parked: read the index of that, and nothing else of their table."""
+    return [_allow("CountParked", index_arn, "dynamodb:Scan")]
+
+
 def run(*, log_group_arn: str) -> list[iam.PolicyStatement]:
     """What every function needs: to write its own log, and its traces."""
     return [

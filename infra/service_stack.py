@@ -7,6 +7,7 @@ from constructs import Construct
 from infra.constructs.http_api import HttpApi
 from infra.constructs.indexer import Indexer
 from infra.constructs.journal_table import JournalTable
+from infra.constructs.parked_events import ParkedEvents
 from infra.constructs.publication import Publication
 from infra.constructs.replays import Replays
 from infra.constructs.streams import AppendFunction, ReadFunction
@@ -53,8 +54,15 @@ class ServiceStack(Stack):
             settings=settings,
             alarms=alarms,
         )
+        parked = ParkedEvents(
+            self,
+            "ParkedEvents",
+            subscriptions_table=data.subscriptions_table,
+            settings=settings,
+            alarms=alarms,
+        )
         tables = (table, data.log_table, data.subscriptions_table, journal)
-        features = (api, append, read, publication, indexer, replays, *tables)
+        features = (api, append, read, publication, indexer, replays, parked, *tables)
         cloudwatch.Dashboard(self, "Dashboard", widgets=[feature.widgets() for feature in features])
         CfnOutput(self, "ApiUrl", value=api.url)
         CfnOutput(self, "FailedEventsQueueUrl", value=publication.failed_events.queue_url)

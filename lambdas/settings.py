@@ -78,6 +78,7 @@ _VARIABLES: Final[Mapping[str, Callable[[_Variables], Any]]] = {
     "clock_tolerance_s": lambda of: (
         limits.CLOCK_TOLERANCE_S if of.read("CLOCKS", rules.clocks, "checked") == "checked" else None
     ),
+    "subscriptions_table": lambda of: of.read("SUBSCRIPTIONS_TABLE", _name),
     "settling_s": lambda of: of.read("SETTLING_S", rules.settling_s_of_shared_clocks, limits.SETTLING_S),
     "write_shards": lambda of: of.read("WRITE_SHARDS", rules.shards),
 }
@@ -191,3 +192,10 @@ class ReplaysSettings(_Settings):
     replays_at_once: int
     machine_arn: str
     allowed_targets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParkedSettings(_Settings):
+    """What the function needs that counts parked events: SUBSCRIPTIONS_TABLE."""
+
+    subscriptions_table: str

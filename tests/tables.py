@@ -154,9 +154,9 @@ def journal_table(client: DynamoDBClient) -> AbstractContextManager[str]:
 
 def subscriptions_table(client: DynamoDBClient) -> AbstractContextManager[str]:
     """Have an empty subscriptions table for a while."""
-    return _keyed_table(
-        client, "subscriptions", "S", subscription_schema.SUBSCRIPTION, subscription_schema.ITEM
-    )
+    keys = (subscription_schema.SUBSCRIPTION, subscription_schema.ITEM)
+    index = (subscription_schema.PARKED, subscription_schema.SUBSCRIPTION, subscription_schema.PARKED_AT)
+    return _keyed_table(client, "subscriptions", "S", *keys, index=index)
 
 
 def replays_table(client: DynamoDBClient) -> AbstractContextManager[str]:
@@ -164,21 +164,43 @@ def replays_table(client: DynamoDBClient) -> AbstractContextManager[str]:
     return _keyed_table(client, "replays", "S", replay_schema.KIND, replay_schema.REPLAY_ID)
 
 
+def _keys(partition_key: str, sort_key: str) -> Any:
+    return [
+        {"AttributeName": partition_key, "KeyType": "HASH"},
+        {"AttributeName": sort_key, "KeyType": "RANGE"},
+    ]
+
+
 @contextmanager
 def _keyed_table(
-    client: DynamoDBClient, prefix: str, key_type: Literal["N", "S"], partition_key: str, sort_key: str
+    client: DynamoDBClient,
+    prefix: str,
+    key_type: Literal["N", "S"],
+    partition_key: str,
+    sort_key: str,
+    *,
+    index: tuple[str, str, str] | None = None,
 ) -> Iterator[str]:
+    """Have a table for a while; an index of it has keys only, its sort key being a number."""
     name = f"{prefix}-{uuid4()}"
+    attributes: Any = [{"AttributeName": key, "AttributeType": key_type} for key in (partition_key, sort_key)]
+    more: Any = {}
+    if index:
+        index_name, *keys = index
+        attributes.append({"AttributeName": keys[1], "AttributeType": "N"})
+        more["GlobalSecondaryIndexes"] = [
+            {
+                "IndexName": index_name,
+                "KeySchema": _keys(*keys),
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
+            }
+        ]
     _tables_client(client.meta.endpoint_url).create_table(
         TableName=name,
         BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[
-            {"AttributeName": key, "AttributeType": key_type} for key in (partition_key, sort_key)
-        ],
-        KeySchema=[
-            {"AttributeName": partition_key, "KeyType": "HASH"},
-            {"AttributeName": sort_key, "KeyType": "RANGE"},
-        ],
+        AttributeDefinitions=attributes,
+        KeySchema=_keys(partition_key, sort_key),
+        **more,
     )
     try:
         yield name

@@ -24,7 +24,11 @@ _UNKNOWN_CREDENTIALS: Final = frozenset(
         "UnrecognizedClientException",
     }
 )
-_TABLES: Final = {"table": "--table", "log_table": "--log-table"}
+_TABLES: Final = {
+    "table": "--table",
+    "log_table": "--log-table",
+    "subscriptions_table": "--subscriptions-table",
+}
 
 
 def sentence(error: Exception, options: argparse.Namespace) -> str:

@@ -1,4 +1,4 @@
-"""`python -m eventstore rebuild-log | redrive | republish | restored | verify | export | import`.
+"""`python -m eventstore doctor | rebuild-log | redrive | republish | restored | verify | export | import`.
 
 Exit codes: 0 all is well, 1 something is left (findings, refused events, failed streams), 2 it could not be
 done (options, files, permissions, an unreachable service), 130 interrupted, 141 nobody reads its output.
@@ -12,6 +12,7 @@ import sys
 from typing import Final
 
 from eventstore.cli.options import (
+    add_doctor_options,
     add_export_options,
     add_import_options,
     add_rebuild_log_options,
@@ -24,6 +25,7 @@ from eventstore.cli.signals import Signals
 from eventstore.command_line import TROUBLE, run_command
 
 _COMMANDS: Final = {
+    "doctor": ("look at what the store needs to work, and say how to repair it", add_doctor_options),
     "rebuild-log": (
         "make the log anew from the table, when it is lost or of another store",
         add_rebuild_log_options,

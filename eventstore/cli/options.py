@@ -99,6 +99,7 @@ WRITE_SHARDS: Final = Option("write-shards", "WRITE_SHARDS", "shards over which 
 QUEUE: Final = Option("queue-url", "FAILED_EVENTS_QUEUE_URL", "the queue of failed events")
 BUS: Final = Option("bus", "EVENT_BUS", "the event bus")
 LOG: Final = Option("log-table", "LOG_TABLE", "the log's table")
+SUBSCRIPTIONS: Final = Option("subscriptions-table", "SUBSCRIPTIONS_TABLE", "the subscriptions table")
 API: Final = Option("api-url", "API_URL", "the HTTP API, for events that go out by reference")
 
 
@@ -117,6 +118,12 @@ def ruled(rule: Callable[[object], _Value]) -> Callable[[str], _Value]:
             raise argparse.ArgumentTypeError(str(wrong)) from None
 
     return parse
+
+
+def add_doctor_options(parser: argparse.ArgumentParser) -> None:
+    """Let the parser know the options of `doctor`."""
+    for option in (TABLE, LOG, SUBSCRIPTIONS):
+        option.add_to(parser)
 
 
 def add_rebuild_log_options(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
-from eventstore.cli import rebuild_log, redrive, republish, restored, transfer, verify
+from eventstore.cli import doctor, rebuild_log, redrive, republish, restored, transfer, verify
 from eventstore.cli.faults import sentence
 from eventstore.cli.screen import Screen
 from eventstore.cli.signals import Signals
@@ -17,6 +17,7 @@ from eventstore.command_line import INTERRUPTED, TROUBLE
 from eventstore.errors import EventStoreError
 
 _RUN: Final[dict[str, Callable[[argparse.Namespace, Screen, Signals], int]]] = {
+    "doctor": doctor.run,
     "rebuild-log": rebuild_log.run,
     "redrive": redrive.run,
     "republish": republish.run,

@@ -17,7 +17,7 @@ from infra import permissions
 from infra.constructs.alarms import PERIOD, Alarms
 from infra.constructs.events_table import EventsTable
 from infra.constructs.function import Function
-from infra.constructs.tables import TEXT, add_throttle_alarm, make_table, table_throttles
+from infra.constructs.tables import TEXT, add_throttle_alarm, make_table
 from infra.settings import Settings
 
 LOOK_EVERY: Final = Duration.minutes(5)
@@ -50,7 +50,7 @@ class Replays(Construct):
         )
         add_throttle_alarm(
             self,
-            throttles=table_throttles(self.table),
+            table=self.table,
             description="DynamoDB throttles the replays table: replays wait; asking for them may fail.",
             alarms=alarms,
         )

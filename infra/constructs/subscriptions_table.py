@@ -1,10 +1,11 @@
 """The subscriptions table."""
 
+from aws_cdk import aws_dynamodb as dynamodb
 from constructs import Construct
 
-from eventstore.adapters.dynamodb import subscription_schema
+from eventstore.adapters.dynamodb import subscription_schema as schema
 from infra.constructs.alarms import Alarms
-from infra.constructs.tables import TEXT, WatchedTable
+from infra.constructs.tables import NUMBER, TEXT, WatchedTable, attribute
 
 
 class SubscriptionsTable(WatchedTable):
@@ -19,12 +20,18 @@ class SubscriptionsTable(WatchedTable):
             scope,
             id,
             name="Subscriptions table",
-            partition_key=(subscription_schema.SUBSCRIPTION, TEXT),
-            sort_key=(subscription_schema.ITEM, TEXT),
+            partition_key=(schema.SUBSCRIPTION, TEXT),
+            sort_key=(schema.ITEM, TEXT),
             throttled=(
                 "DynamoDB throttles the subscriptions table: it grew too fast, or one stream's projection is "
                 "hot. Workers wait and go on; they fall behind."
             ),
             retain_data=retain_data,
             alarms=alarms,
+            index=dynamodb.GlobalSecondaryIndexPropsV2(
+                index_name=schema.PARKED,
+                partition_key=attribute((schema.SUBSCRIPTION, TEXT)),
+                sort_key=attribute((schema.PARKED_AT, NUMBER)),
+                projection_type=dynamodb.ProjectionType.KEYS_ONLY,
+            ),
         )

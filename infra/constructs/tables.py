@@ -1,6 +1,6 @@
 """The store's tables: what they have in common, and the alarm and the widgets of each."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any, Final
 
 from aws_cdk import RemovalPolicy
@@ -54,9 +54,16 @@ def make_table(
 
 
 def add_throttle_alarm(
-    scope: Construct, *, throttles: Mapping[str, cloudwatch.IMetric], description: str, alarms: Alarms
+    scope: Construct,
+    *,
+    table: dynamodb.TableV2,
+    index: str | None = None,
+    description: str,
+    alarms: Alarms,
 ) -> None:
-    """Adds the alarm that rings for throttled requests, all of these metrics together."""
+    """Adds the alarm that rings for throttled requests of a table and its index, all together."""
+    parts = ("reads", "writes") if index is None else ("reads", "indexReads", "writes", "indexWrites")
+    throttles = dict(zip(parts, table_metrics(table, THROTTLES, index=index), strict=True))
     alarms.add(
         scope,
         "Throttled",
@@ -71,14 +78,30 @@ def add_throttle_alarm(
     )
 
 
-def table_throttles(table: dynamodb.TableV2) -> dict[str, cloudwatch.IMetric]:
-    """The throttles of a table without an index, as `add_throttle_alarm` takes them."""
-    reads, writes = (table.metric(name, statistic="Sum", period=PERIOD) for name in THROTTLES)
-    return {"reads": reads, "writes": writes}
+def table_metrics(
+    table: dynamodb.TableV2, names: Sequence[str], *, index: str | None = None
+) -> list[cloudwatch.IMetric]:
+    """Each metric of the table and, apart, of its index: DynamoDB counts them so."""
+    of_table = {"TableName": table.table_name}
+    parts = {"table": of_table}
+    if index is not None:
+        parts["index"] = {**of_table, "GlobalSecondaryIndexName": index}
+    return [
+        cloudwatch.Metric(
+            namespace="AWS/DynamoDB",
+            metric_name=name,
+            dimensions_map=dimensions,
+            statistic="Sum",
+            period=PERIOD,
+            label=f"{name}, {part}",
+        )
+        for name in names
+        for part, dimensions in parts.items()
+    ]
 
 
 class WatchedTable(Construct):
-    """A table with two keys, an alarm for when it's throttled, and widgets.
+    """A table with two keys and at most one index, an alarm for when it's throttled, and widgets.
 
     `name` begins the titles of its widgets; `throttled` says what the alarm means, and what to do; the rest
     is what `make_table` takes.
@@ -95,20 +118,32 @@ class WatchedTable(Construct):
         throttled: str,
         retain_data: bool,
         alarms: Alarms,
+        index: dynamodb.GlobalSecondaryIndexPropsV2 | None = None,
         **more: Any,
     ) -> None:
         super().__init__(scope, id)
         self._name = name
+        self._index = index.index_name if index else None
         self.table = make_table(
-            self, partition_key=partition_key, sort_key=sort_key, retain_data=retain_data, **more
+            self,
+            partition_key=partition_key,
+            sort_key=sort_key,
+            retain_data=retain_data,
+            global_secondary_indexes=[index] if index else None,
+            **more,
         )
-        add_throttle_alarm(self, throttles=table_throttles(self.table), description=throttled, alarms=alarms)
+        add_throttle_alarm(self, table=self.table, index=self._index, description=throttled, alarms=alarms)
+
+    @property
+    def index_arn(self) -> str:
+        """The ARN of its index."""
+        assert self._index is not None, "only asked of tables with an index"
+        return f"{self.table.table_arn}/index/{self._index}"
 
     def widgets(self) -> list[cloudwatch.IWidget]:
         return [
-            cloudwatch.GraphWidget(title=f"{self._name}: capacity units", left=self._metrics(CAPACITY_UNITS)),
-            cloudwatch.GraphWidget(title=f"{self._name}: throttled requests", left=self._metrics(THROTTLES)),
+            cloudwatch.GraphWidget(
+                title=f"{self._name}: {title}", left=table_metrics(self.table, names, index=self._index)
+            )
+            for title, names in (("capacity units", CAPACITY_UNITS), ("throttled requests", THROTTLES))
         ]
-
-    def _metrics(self, names: tuple[str, ...]) -> list[cloudwatch.IMetric]:
-        return [self.table.metric(name, statistic="Sum", period=PERIOD) for name in names]

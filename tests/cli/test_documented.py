@@ -12,22 +12,24 @@ from uuid import UUID
 import boto3
 import pytest
 
-from eventstore import NewEvent
+from eventstore import BlockPosition, NewEvent
+from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
 from eventstore.adapters.dynamodb.items import key_of
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.log import tranche_of
+from eventstore.subscriptions import ParkedEvent
 from tests.cli.conftest import Run
 from tests.fake_aws import FakeEventBridge
 from tests.parked_events import QUEUE_URL, FakeSqsQueue
-from tests.tables import events_table, log_table, put_items
+from tests.tables import events_table, log_table, put_items, subscriptions_table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 TEXT = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 COMMAND = "$ python -m eventstore "
-COMMANDS = ("verify", "restored", "rebuild-log", "export", "import", "redrive", "republish")
+COMMANDS = ("doctor", "verify", "restored", "rebuild-log", "export", "import", "redrive", "republish")
 
 START_US = 1_700_000_000_000_000
 STREAMS = [f"order-{n}" for n in range(1, 41)]
@@ -36,6 +38,8 @@ STREAMS = [f"order-{n}" for n in range(1, 41)]
 CHANGING = [
     (r"\d{4}-\d\d-\d\dT[\d:.]+(\+00:00|Z)", "<time>"),
     (r"in another log, [\w-]{16}", "in another log, <id>"),
+    (r"tranches, id [\w-]{16}", "tranches, id <id>"),
+    (r"boto3 [\d.]+", "boto3 <version>"),
     (r"Waiting \d+ s", "Waiting <n> s"),
     (r"[\d,]+ bytes, SHA-256 of its lines [0-9a-f]{64}", "<n> bytes, SHA-256 of its lines <digest>"),
 ]
@@ -113,8 +117,33 @@ def test_every_sample_is_one_that_is_held_here() -> None:
     shown = [arguments[0] for arguments, _ in samples(*COMMANDS)]
 
     assert list(dict.fromkeys(shown)) == list(COMMANDS)
-    assert len(shown) == 10
+    assert len(shown) == 11
     assert sum(block.count(COMMAND) for block in blocks()) == TEXT.count(COMMAND)
+
+
+def test_doctor_prints_what_is_shown(
+    client: DynamoDBClient, store: DynamoDBEventStore, table: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with log_table(client) as log_name, subscriptions_table(client) as kept_name:
+        monkeypatch.setenv("LOG_TABLE", log_name)
+        monkeypatch.setenv("SUBSCRIPTIONS_TABLE", kept_name)
+        log = DynamoDBEventLog(client=client, table_name=log_name)
+        log.append_block(tranche_of("order-1", tranches=4), [*store.read_stream("order-1")])
+        checkpoints = DynamoDBCheckpoints(client=client, table_name=kept_name)
+        checkpoints.begin("view", [BlockPosition(1, 0)])
+        lease = checkpoints.take("view", checkpoints.read_group("view").leases[0], owner="w")
+        assert lease
+        for number in (1, 2):
+            parked = ParkedEvent(0, "order-1", number, "no good", 1_769_860_800_000_000)
+            checkpoints.park("view", lease, parked)
+        [(arguments, lines)] = samples("doctor")
+        code, out, err = run(*arguments)
+
+    assert code == 1
+    told = err.replace(table, "orders").replace(log_name, "orders-log")
+    shown = [line.replace("eu-central-1", "us-east-1") for line in lines]
+    told = told.replace(client.meta.endpoint_url, "https://dynamodb.us-east-1.amazonaws.com")
+    assert comparable(shown) == comparable([*out.splitlines(), *told.splitlines()])
 
 
 def test_verify_prints_what_is_shown(

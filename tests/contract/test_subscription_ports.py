@@ -469,10 +469,10 @@ def test_parking_is_one_transaction_and_unparking_one_write(tables: Tables) -> N
     meter = Meter.on(tables.client)
     parked = ParkedEvent(0, "s", 1, "why", 1)
     tables.checkpoints.park("view", lease, parked)
-    assert meter.requests == ["TransactWriteItems"]
+    assert (meter.requests, meter.table_units, meter.index_units) == (["TransactWriteItems"], 4.0, 2.0)
     meter.reset()
     tables.checkpoints.unpark("view", parked)
-    assert (meter.requests, meter.table_units) == (["DeleteItem"], 1.0)
+    assert (meter.requests, meter.table_units, meter.index_units) == (["DeleteItem"], 1.0, 1.0)
 
 
 def test_worker_behind_one_that_was_killed_stores_each_start_for_as_long_as_its_successor_may_die(

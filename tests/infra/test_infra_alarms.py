@@ -45,7 +45,10 @@ def each_minute(value: float) -> Values:
     return dict.fromkeys(ALWAYS, value)
 
 
-FUNCTIONS = (*("Append", "Read", "PublicationPublisher", "LogIndexer", "ReplaysStep", "ReplaysOperations"),)
+FUNCTIONS = (
+    *("Append", "Read", "PublicationPublisher", "LogIndexer", "ReplaysStep", "ReplaysOperations"),
+    "ParkedEventsCounter",
+)
 QUEUES = ("PublicationFailedEvents", "PublicationDroppedBatches", "LogDroppedBatches")
 DEPTH = "ApproximateNumberOfMessagesVisible"
 HANDLED = {"Publication": ("published", "parked"), "Log": ("indexed", "passedOver")}
@@ -53,13 +56,14 @@ HANDLED = {"Publication": ("published", "parked"), "Log": ("indexed", "passedOve
 
 RINGS: dict[str, list[Case]] = {
     "EventsThrottled": [
-        {"m1": once(12)},
-        {"m0": once(5), "m3": once(5)},
-        {"m2": once(12), "m0": each_minute(0)},
+        {"indexReads": once(12)},
+        {"reads": once(5), "indexWrites": once(5)},
+        {"writes": once(12), "reads": each_minute(0)},
     ],
+    "SubscriptionsThrottled": [{"reads": once(10)}, {"indexWrites": once(4), "writes": once(6)}],
     **{
         f"{table}Throttled": [{"reads": once(10)}, {"reads": once(4), "writes": once(6)}]
-        for table in ("Log", "Subscriptions", "Replays", "Journal")
+        for table in ("Log", "Replays", "Journal")
     },
     **{f"{of}Errors": [{"Errors": once(1)}, {"Errors": during(1, 1)}] for of in FUNCTIONS},
     **{f"{of}Throttled": [{"Throttles": once(1)}, {"Throttles": during(3, 50)}] for of in FUNCTIONS},
@@ -75,6 +79,11 @@ RINGS: dict[str, list[Case]] = {
     },
     **{f"{of}NotEmpty": [{DEPTH: during(60, 1)}, {DEPTH: once(3)}] for of in QUEUES},
     "ReplaysFailed": [{"ExecutionsFailed": once(1)}],
+    "ParkedEventsNotEmpty": [
+        {"ParkedEvents": once(1)},
+        {"ParkedEvents": during(50, 300)},
+        {"ParkedEvents": {minute: 2 for minute in ALWAYS if minute >= AT and minute % 3 == 0}},
+    ],
     **{
         f"{of}Silent": [
             # Disabled before anything was ever handled, in the middle of work, and for a while.
@@ -99,7 +108,11 @@ RINGS: dict[str, list[Case]] = {
 """By alarm of `prod`: histories of its metrics that must ring it."""
 
 QUIET: dict[str, list[Case]] = {
-    "EventsThrottled": [{}, {"m0": once(4), "m1": once(5)}, {"m2": each_minute(0), "m3": each_minute(9)}],
+    "EventsThrottled": [
+        {},
+        {"reads": once(4), "indexReads": once(5)},
+        {"writes": each_minute(0), "indexWrites": each_minute(9)},
+    ],
     **{
         f"{table}Throttled": [{}, {"reads": once(4), "writes": once(5)}, {"writes": each_minute(9)}]
         for table in ("Log", "Subscriptions", "Replays", "Journal")
@@ -125,6 +138,7 @@ QUIET: dict[str, list[Case]] = {
     },
     **{f"{of}NotEmpty": [{}, {DEPTH: each_minute(0)}] for of in QUEUES},
     "ReplaysFailed": [{}, {"ExecutionsFailed": each_minute(0)}],
+    "ParkedEventsNotEmpty": [{}, {"ParkedEvents": each_minute(0)}],
     **{
         f"{of}Silent": [
             {},

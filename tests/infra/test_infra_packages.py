@@ -18,7 +18,7 @@ from infra import bundling
 from infra.bundling import AWS, MACHINE, BundlingError, Package, Target
 from tests.infra.conftest import ROOT, Synthesized
 
-NAMES = ("append", "read", "publish", "index", "replay", "replays")
+NAMES = ("append", "read", "publish", "index", "replay", "replays", "parked")
 POWERTOOLS = {"aws_lambda_powertools", "jmespath", "typing_extensions.py"}
 THIRD_PARTY = {
     "append": {*POWERTOOLS, "backports", "msgspec"},
@@ -27,6 +27,7 @@ THIRD_PARTY = {
     "index": {*POWERTOOLS, "backports"},
     "replay": {*POWERTOOLS, "backports"},
     "replays": {*POWERTOOLS, "msgspec"},
+    "parked": POWERTOOLS,
 }
 ZIPPED_MAX_BYTES = {
     name: 15_000_000 if "msgspec" in third_party else 5_000_000 for name, third_party in THIRD_PARTY.items()

@@ -11,7 +11,10 @@ import pytest
 from eventstore import ANY, EXISTS, Event, EventStoreError, NewEvent, read_log
 from eventstore.adapters.dynamodb.journal import DynamoDBJournal
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
+from eventstore.adapters.dynamodb.parked_events import DynamoDBParkedEvents
+from eventstore.adapters.dynamodb.schema import BY_TIME
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore.adapters.dynamodb.subscription_schema import PARKED
 from eventstore.index import Indexer
 from eventstore.publication_order import StreamRecord
 from tests.infra.conftest import LOCAL_REPLAY_TARGETS, Synthesized
@@ -28,6 +31,7 @@ FAILED_EVENTS = "PublicationFailedEvents1C4EF162.Arn"
 REPLAYS_TABLE = "ReplaysTable0996A4FF.Arn"
 REPLAY_MACHINE = "ReplaysMachine1F18F151"
 UNLOGGED_BATCHES = "LogDroppedBatches2910D66C.Arn"
+PARKED_INDEX = "SubscriptionsTable34714BC1.Arn/index/Parked"
 DROPPED_BATCHES = "PublicationDroppedBatches865B39F1.Arn"
 
 
@@ -92,6 +96,7 @@ ALLOWED = {
         ("states:StartExecution", REPLAY_MACHINE),
         *traces_and_log_of("replays"),
     },
+    "parked": {("dynamodb:Scan", PARKED_INDEX), *traces_and_log_of("parked")},
 }
 
 
@@ -165,7 +170,9 @@ class RecordingClient:
         table = {"log": LOG_TABLE, "journal": JOURNAL_TABLE}.get(request["TableName"], TABLE)
         if action == "GetItem" and request["Key"]["StreamId"]["S"] == "$store":
             table = STORE_ITEM
-        self.calls.add((f"dynamodb:{action}", INDEX if "IndexName" in request else table))
+        if "IndexName" in request:
+            table = {BY_TIME: INDEX, PARKED: PARKED_INDEX}[request["IndexName"]]
+        self.calls.add((f"dynamodb:{action}", table))
         return {"Items": []}
 
     def query(self, **request: Any) -> dict[str, Any]:
@@ -250,3 +257,10 @@ def test_logging_and_reading_the_log_call_nothing_that_their_roles_do_not_allow(
         ("dynamodb:PutItem", JOURNAL_TABLE),
     }
     assert client.calls <= ALLOWED["index"]
+
+
+def test_counting_parked_events_reads_nothing_but_their_index() -> None:
+    client = RecordingClient()
+    parked = DynamoDBParkedEvents(client=client, table_name="subscriptions")  # type: ignore[arg-type]
+    assert parked.count().events == 0
+    assert client.calls == {("dynamodb:Scan", PARKED_INDEX)} <= ALLOWED["parked"]

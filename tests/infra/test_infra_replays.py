@@ -122,7 +122,8 @@ def test_replays_may_send_to_exactly_the_targets_that_are_named(
 
 
 def test_schedule_looks_at_the_queue(app: Synthesized) -> None:
-    [rule] = [of for of in app.properties("AWS::Events::Rule") if "ScheduleExpression" in of]
+    rules = app.resources("AWS::Events::Rule")
+    [rule] = [of["Properties"] for name, of in rules.items() if name.startswith("ReplaysLook")]
     assert rule["ScheduleExpression"] == "rate(5 minutes)"
     [target] = rule["Targets"]
     assert app.resolve(target["Arn"]) == f"{STEP}.Arn"

@@ -28,6 +28,7 @@ CLASSES = (
     functions.IndexSettings,
     functions.ReplaySettings,
     functions.ReplaysSettings,
+    functions.ParkedSettings,
 )
 
 FILLED = {
@@ -41,11 +42,12 @@ FILLED = {
     "READ_SHARDS": "3",
     "REPLAYS_TABLE": "replays",
     "REPLAY_MACHINE": "machine",
+    "SUBSCRIPTIONS_TABLE": "subscriptions",
     "WRITE_SHARDS": "3",
 }
 RESOURCES = {
     *("API_URL", "EVENTS_TABLE", "EVENT_BUS", "FAILED_EVENTS_QUEUE_URL", "LOG_TABLE", "REPLAYS_TABLE"),
-    *("JOURNAL_TABLE", "REPLAY_MACHINE"),
+    *("JOURNAL_TABLE", "REPLAY_MACHINE", "SUBSCRIPTIONS_TABLE"),
 }
 """Variables that name resources of the stacks: no setting."""
 

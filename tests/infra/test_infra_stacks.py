@@ -35,6 +35,7 @@ EMF_METRICS = {
     "Replayed",
     "ReplaysStarted",
     "ReplaysWaiting",
+    "ParkedEvents",
 }
 
 
@@ -115,6 +116,30 @@ def test_log_table_has_the_keys_of_its_schema_and_no_stream(app: Synthesized) ->
     assert table["BillingMode"] == "PAY_PER_REQUEST"
 
 
+def test_subscriptions_table_has_the_keys_and_the_index_of_its_schema(app: Synthesized) -> None:
+    table = app.properties("AWS::DynamoDB::GlobalTable")[2]
+    assert {of["AttributeName"]: of["AttributeType"] for of in table["AttributeDefinitions"]} == {
+        "Subscription": "S",
+        "Item": "S",
+        "ParkedAt": "N",
+    }
+    assert table["KeySchema"] == [
+        {"AttributeName": "Subscription", "KeyType": "HASH"},
+        {"AttributeName": "Item", "KeyType": "RANGE"},
+    ]
+    assert table["GlobalSecondaryIndexes"] == [
+        {
+            "IndexName": "Parked",
+            "KeySchema": [
+                {"AttributeName": "Subscription", "KeyType": "HASH"},
+                {"AttributeName": "ParkedAt", "KeyType": "RANGE"},
+            ],
+            "Projection": {"ProjectionType": "KEYS_ONLY"},
+        }
+    ]
+    assert not {"TableName", "StreamSpecification"} & table.keys()
+
+
 def test_tables_are_encrypted_and_restorable_and_in_one_region(app: Synthesized) -> None:
     for name, of in app.resources("AWS::DynamoDB::GlobalTable").items():
         table = of["Properties"]
@@ -180,7 +205,7 @@ def functions(app: Synthesized) -> dict[str, dict[str, Any]]:
 
 
 def test_functions_are_traced_and_run_python_3_13(app: Synthesized) -> None:
-    assert set(functions(app)) == {"append", "read", "publish", "index", "replay", "replays"}
+    assert set(functions(app)) == {"append", "read", "publish", "index", "replay", "replays", "parked"}
     for function in functions(app).values():
         assert function["Runtime"] == "python3.13"
         assert function["TracingConfig"] == {"Mode": "Active"}
@@ -189,13 +214,13 @@ def test_functions_are_traced_and_run_python_3_13(app: Synthesized) -> None:
 
 @pytest.mark.parametrize("environment", ["dev", "prod"])
 def test_functions_run_on_arm64_on_aws(environment: str, apps: Mapping[str, Synthesized]) -> None:
-    assert [of["Architectures"] for of in functions(apps[environment]).values()] == [["arm64"]] * 6
+    assert [of["Architectures"] for of in functions(apps[environment]).values()] == [["arm64"]] * 7
 
 
 def test_each_function_has_its_own_log_group_and_role(app: Synthesized) -> None:
     groups = [function["LoggingConfig"]["LogGroup"]["Ref"] for function in functions(app).values()]
     roles = [app.resolve(function["Role"]) for function in functions(app).values()]
-    assert len({*groups}) == len({*roles}) == 6
+    assert len({*groups}) == len({*roles}) == 7
     assert {*groups} < app.resources("AWS::Logs::LogGroup").keys()
 
 
@@ -204,7 +229,7 @@ def test_every_log_group_has_the_retention_of_its_environment(
     environment: str, days: int, apps: Mapping[str, Synthesized]
 ) -> None:
     groups = apps[environment].properties("AWS::Logs::LogGroup")
-    assert [group["RetentionInDays"] for group in groups] == [days] * 7  # six functions and the API
+    assert [group["RetentionInDays"] for group in groups] == [days] * 8  # seven functions and the API
 
 
 @pytest.mark.parametrize(
@@ -264,6 +289,7 @@ def test_functions_get_the_resources_they_work_with(prod: Synthesized) -> None:
             "API_URL": "HttpApi4E1D4184.ApiEndpoint",
         },
         "replays": {"REPLAYS_TABLE": "ReplaysTable0996A4FF", "REPLAY_MACHINE": "ReplaysMachine1F18F151"},
+        "parked": {"SUBSCRIPTIONS_TABLE": "SubscriptionsTable34714BC1"},
         "publish": {
             "EVENTS_TABLE": "EventsTable4B7491D3",
             "JOURNAL_TABLE": "JournalTableE0A5D4A5",
@@ -368,7 +394,7 @@ def test_the_api_may_invoke_the_function_of_each_route(app: Synthesized) -> None
     permissions = [
         of
         for of in app.properties("AWS::Lambda::Permission")
-        if of["Principal"] != "events.amazonaws.com"  # the schedule of replays
+        if of["Principal"] != "events.amazonaws.com"  # schedules
     ]
     sources = [
         app.resolve(permission["SourceArn"]).partition("HttpApi4E1D4184")[2] for permission in permissions
@@ -524,6 +550,7 @@ def measured(alarm: dict[str, Any]) -> str:
 def test_every_feature_has_its_alarms(prod: Synthesized) -> None:
     """What rings each of them: test_infra_alarms.py."""
     table = "AWS/DynamoDB/ReadThrottleEvents Sum + AWS/DynamoDB/WriteThrottleEvents Sum"
+    indexed = " + ".join(f"AWS/DynamoDB/{of}ThrottleEvents Sum" for of in ("Read", "Read", "Write", "Write"))
     messages = "AWS/SQS/ApproximateNumberOfMessagesVisible Maximum"
     appended = "AWS/DynamoDB/ConsumedWriteCapacityUnits Sum"
     of_functions = (
@@ -533,15 +560,13 @@ def test_every_feature_has_its_alarms(prod: Synthesized) -> None:
         "ReplaysStep",
         "ReplaysOperations",
         "LogIndexer",
+        "ParkedEventsCounter",
     )
     alarms = prod.resources("AWS::CloudWatch::Alarm")
     assert {
         name[:-8]: (measured(of["Properties"]), of["Properties"]["Threshold"]) for name, of in alarms.items()
     } == {
-        "EventsThrottled": (
-            " + ".join(f"AWS/DynamoDB/{of}ThrottleEvents Sum" for of in ("Read", "Read", "Write", "Write")),
-            10,
-        ),
+        **{f"{of}Throttled": (indexed, 10) for of in ("Events", "Subscriptions")},
         "AppendConflicting": ("EventStore/Conflicts Sum + EventStore/Appended Sum", 20),
         **{f"{of}Errors": ("AWS/Lambda/Errors Sum", 1) for of in of_functions},
         **{f"{of}Throttled": ("AWS/Lambda/Throttles Sum", 1) for of in of_functions},
@@ -554,18 +579,20 @@ def test_every_feature_has_its_alarms(prod: Synthesized) -> None:
             f"{of}NotEmpty": (messages, 1)
             for of in ("PublicationFailedEvents", "PublicationDroppedBatches", "LogDroppedBatches")
         },
-        **{f"{of}Throttled": (table, 10) for of in ("Log", "Subscriptions", "Replays", "Journal")},
+        **{f"{of}Throttled": (table, 10) for of in ("Log", "Replays", "Journal")},
+        "ParkedEventsNotEmpty": ("EventStore/ParkedEvents Maximum", 1),
         "ReplaysFailed": ("AWS/States/ExecutionsFailed Sum", 1),
     }
     assert {of["Properties"]["TreatMissingData"] for of in alarms.values()} == {"notBreaching"}
     assert all(of["Properties"]["AlarmDescription"] for of in alarms.values())
 
 
-def test_throttles_of_table_and_index_are_both_counted(prod: Synthesized) -> None:
+@pytest.mark.parametrize("table", ["Events", "Subscriptions"])
+def test_throttles_of_table_and_index_are_both_counted(table: str, prod: Synthesized) -> None:
     alarm = next(
         of
         for name, of in prod.resources("AWS::CloudWatch::Alarm").items()
-        if name.startswith("EventsThrottled")
+        if name.startswith(f"{table}Throttled")
     )
     stats = [of["MetricStat"]["Metric"] for of in alarm["Properties"]["Metrics"] if "MetricStat" in of]
     assert [[of["Name"] for of in metric["Dimensions"]] for metric in stats] == [
@@ -577,7 +604,7 @@ def test_throttles_of_table_and_index_are_both_counted(prod: Synthesized) -> Non
 def test_the_local_cloud_gets_no_alarm_with_metric_math(apps: Mapping[str, Synthesized]) -> None:
     """Its CloudFormation refuses `Metrics` on an alarm, and the deployment would fail."""
     alarms = apps["local"].properties("AWS::CloudWatch::Alarm")
-    assert len(alarms) == 19
+    assert len(alarms) == 22
     assert not any("Metrics" in alarm for alarm in alarms)
 
 
@@ -594,6 +621,7 @@ def test_metrics_on_the_dashboard_are_those_that_the_code_emits(prod: Synthesize
         ("service", "eventstore-prod-replay"),
         ("service", "eventstore-prod-replays"),
         ("service", "eventstore-prod-api"),
+        ("service", "eventstore-prod-parked"),
     }
     services = {"eventstore-prod-api"} | {
         of["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] for of in functions(prod).values()
@@ -716,6 +744,7 @@ def test_rules_are_acknowledged_only_where_named_here(
         "Log/Indexer/Role",
         "Replays/Step/Role",
         "Replays/Operations/Role",
+        "ParkedEvents/Counter/Role",
     )
     of_functions = tuple(role.replace("/Role", "/Function") for role in roles)
     queues = ("Publication/FailedEvents", "Publication/DroppedBatches", "Log/DroppedBatches")

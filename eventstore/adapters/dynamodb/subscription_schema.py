@@ -37,7 +37,7 @@ EventId       N  the event's
 Tranche       N  the log's
 Reason        S  what the handler said
 Traceback     S  of its error; absent when there was none
-ParkedAt      N  microseconds since 1970 UTC
+ParkedAt      N  microseconds since 1970 UTC; sort key of the index ``Parked``, in which nothing else is
 ============  =  ====================================================================================
 
 ``last``: of a projection and a stream, its last projected EventId
@@ -67,6 +67,8 @@ EVENT_ID: Final = "EventId"
 REASON: Final = "Reason"
 TRACEBACK: Final = "Traceback"
 PARKED_AT: Final = "ParkedAt"
+PARKED: Final = "Parked"
+"""The index of what is parked: keys only, by Subscription and ParkedAt."""
 
 GROUP_PREFIX: Final = "group#"
 LEASE_PREFIX: Final = "group#lease#"
