@@ -30,6 +30,10 @@ class Deployed:
     cloud: Cloud
     app: Deployment
 
+    def client(self, service: str) -> Any:
+        """Make a client of a service of the cloud."""
+        return self.cloud.session().client(service, endpoint_url=self.cloud.endpoint)  # type: ignore[call-overload]
+
 
 @dataclass(frozen=True)
 class Inbox:

@@ -10,8 +10,11 @@ import sys
 import time
 from pathlib import Path
 
+from eventstore import BlockPosition
+from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
 from eventstore.limits import SETTLING_S
 from eventstore.local.api import Api, event_text
+from eventstore.subscriptions import ParkedEvent
 from tests.e2e.conftest import Deployed, Inbox
 
 
@@ -76,3 +79,44 @@ def test_events_of_a_stream_go_out_once_more_as_the_publisher_wrote_them(
     assert done.stderr.endswith("3 events published, 0 not publishable\n")
     told = ("source", "detail-type", "detail")
     assert [[of[name] for name in told] for of in again] == [[of[name] for name in told] for of in published]
+
+
+def test_parked_events_are_counted_by_the_schedule_and_found_by_the_doctor(
+    deployed: Deployed, stream_id: str
+) -> None:
+    """The worker that has parked them is gone, and so are its logs."""
+    sender, engine = deployed.client("events"), deployed.client("dynamodb")
+    name = f"view-{stream_id}"
+    checkpoints = DynamoDBCheckpoints(client=engine, table_name=deployed.app.subscriptions_table)
+    checkpoints.begin(name, [BlockPosition(1, 0)])
+    lease = checkpoints.take(name, checkpoints.read_group(name).leases[0], owner="w")
+    assert lease
+    parked = [ParkedEvent(0, stream_id, number, "no good", 1_769_860_800_000_000) for number in (1, 2)]
+    for event in parked:
+        assert checkpoints.park(name, lease, event)
+
+    functions = deployed.client("lambda")
+    [rule] = [of for of in sender.list_rules()["Rules"] if "ParkedEvents" in of["Name"]]
+    assert rule["ScheduleExpression"] == "rate(1 minute)"
+    [target] = sender.list_targets_by_rule(Rule=rule["Name"])["Targets"]
+
+    def counted() -> dict[str, int]:
+        answer = functions.invoke(FunctionName=target["Arn"], Payload=b"{}")
+        found = json.loads(answer["Payload"].read())
+        assert "FunctionError" not in answer, found
+        return {of["subscription"]: of["parked"] for of in found["subscriptions"]}
+
+    def diagnosed() -> tuple[int, str]:
+        table = deployed.app.subscriptions_table
+        done = command(deployed, "doctor", "--subscriptions-table", table)
+        return done.returncode, done.stdout
+
+    assert counted()[name] == 2
+    code, findings = diagnosed()
+    assert code == 1
+    assert f"subscription '{name}' has parked 2 events" in findings
+
+    for event in parked:
+        checkpoints.unpark(name, event)
+    assert name not in counted()
+    assert name not in diagnosed()[1]

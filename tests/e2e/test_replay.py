@@ -45,14 +45,10 @@ def handler(events, context):
 """A consumer that tells each array it is given, and then raises as often as it finds a message of trouble."""
 
 
-def client(deployed: Deployed, service: str) -> Any:
-    return deployed.cloud.session().client(service, endpoint_url=deployed.cloud.endpoint)  # type: ignore[call-overload]
-
-
 @contextmanager
 def queue(deployed: Deployed, *, suffix: str = "") -> Iterator[tuple[str, str]]:
     """Make a queue; give its name and its URL."""
-    sqs, name = client(deployed, "sqs"), f"replay-{uuid4()}{suffix}"
+    sqs, name = deployed.client("sqs"), f"replay-{uuid4()}{suffix}"
     attributes = {"FifoQueue": "true"} if suffix else {}
     url = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
     yield name, url
@@ -90,7 +86,7 @@ class Consumer:
 
 @contextmanager
 def queue_consumer(deployed: Deployed, *, suffix: str = "") -> Iterator[Consumer]:
-    sqs = client(deployed, "sqs")
+    sqs = deployed.client("sqs")
     with queue(deployed, suffix=suffix) as (name, url):
         arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
         yield Consumer(arn, lambda sent: received(sqs, url, count=sent))
@@ -99,7 +95,7 @@ def queue_consumer(deployed: Deployed, *, suffix: str = "") -> Iterator[Consumer
 @contextmanager
 def bus_consumer(deployed: Deployed) -> Iterator[Consumer]:
     """A bus of its own with a rule to a queue: what EventBridge delivers is seen, not what it's given."""
-    events, name = client(deployed, "events"), f"replay-{uuid4()}"
+    events, name = deployed.client("events"), f"replay-{uuid4()}"
     arn = events.create_event_bus(Name=name)["EventBusArn"]
     with Subscriber.on_bus(deployed.cloud, name) as subscriber:
         yield Consumer(arn, lambda sent: received(subscriber.sqs, subscriber.queue_url, count=sent))
@@ -109,7 +105,7 @@ def bus_consumer(deployed: Deployed) -> Iterator[Consumer]:
 @contextmanager
 def function_consumer(deployed: Deployed) -> Iterator[Consumer]:
     """A function that raises at its first array, after it has seen it."""
-    functions, sqs = client(deployed, "lambda"), client(deployed, "sqs")
+    functions, sqs = deployed.client("lambda"), deployed.client("sqs")
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
         archive.writestr("consumer.py", HANDLER)
@@ -263,7 +259,7 @@ def test_other_subscribers_get_nothing_of_a_replay(replayed: Replayed) -> None:
 def test_replay_is_paused_resumed_and_refused(http: httpx.Client, api: Api, deployed: Deployed) -> None:
     prefix = f"paused-{uuid4()}/"
     api.append(f"{prefix}1", expected=0, events=[HAPPENED] * 12)
-    sqs = client(deployed, "sqs")
+    sqs = deployed.client("sqs")
     with queue(deployed) as (name, url):
         body = {"target": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}", "streamPrefix": prefix}
         replay_id = http.post("/replays", json={**body, "eventsPerSecond": 2}).json()["replayId"]
