@@ -20,7 +20,7 @@ from eventstore.limits import SHARED_READER_BYTES
 from eventstore.log import BlockPosition, EventLog, LogEntry
 from eventstore.log_checks import check_read
 from eventstore.subscriptions.recent import Recent
-from eventstore.subscriptions.tranche_reader import EventBodies
+from eventstore.subscriptions.tranche_reader import EventBodies, before_what_is_lost
 
 _Start = tuple[int, int, int]
 """Where an entry begins: its tranche, its block, its place in it."""
@@ -252,7 +252,8 @@ class _SharedLog:
         return found, bool(ours) and len(found) < limit
 
     def _ask(self, tranche: int, place: BlockPosition, limit: int) -> list[LogEntry]:
-        return list(self._log.read_tranche(tranche, after=place, limit=limit, consistent=False))
+        found = self._log.read_tranche(tranche, after=place, limit=limit, consistent=False)
+        return before_what_is_lost(found)
 
     def _is_end(self, tranche: int, place: BlockPosition) -> bool:
         look = self._looks.get(tranche)

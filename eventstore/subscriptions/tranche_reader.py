@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from eventstore.appends import written_us_of
-from eventstore.errors import MalformedItem, PositionNotInLog
+from eventstore.errors import BlockMissing, MalformedBlock, MalformedItem, PositionNotInLog
 from eventstore.events import Event
 from eventstore.limits import READ_MAX_ADDRESSES
 from eventstore.log import BlockPosition, ClosedBlocks, EventLog, LogEntry, closed_before
@@ -110,6 +110,7 @@ class TrancheReader:
 
         Raises:
             PositionNotInLog: the place lies behind the log's end; see `EventLog.read_tranche`.
+            BlockMissing, MalformedBlock: the place lies right before a block that can't be read.
 
         Consistency: the log's newest blocks may come with a later page (`consistent=False`); what comes is
         in order and whole. Events are read strongly.
@@ -118,11 +119,10 @@ class TrancheReader:
         each 100 wanted events of `read_events`. For a stream that it meets for the first time behind its
         beginning, the event before is read, too; those of a page together.
         """
-        entries = list(
-            self._log.read_tranche(
-                self._tranche, after=self._place, limit=self._terms.page_entries, consistent=False
-            )
+        found = self._log.read_tranche(
+            self._tranche, after=self._place, limit=self._terms.page_entries, consistent=False
         )
+        entries = before_what_is_lost(found)
         self._is_due_of = self._look_before(entries)
         steps: list[_Step] = []
         wanted = 0
@@ -265,6 +265,22 @@ class TrancheReader:
     def _horizon_at(self, place: BlockPosition) -> int:
         before = place.block - self._terms.warm_up_blocks - 1
         return self._highest_of.get(before, self._stored_us)
+
+
+def before_what_is_lost(entries: Iterator[LogEntry]) -> list[LogEntry]:
+    """Take a page of the log, up to a block that is gone or can't be read: what stands before it is whole.
+
+    Raises:
+        BlockMissing, MalformedBlock: there is nothing before it.
+    """
+    found: list[LogEntry] = []
+    try:
+        for entry in entries:
+            found.append(entry)  # noqa: PERF402 - what came before an error counts
+    except (BlockMissing, MalformedBlock):
+        if not found:
+            raise
+    return found
 
 
 def missing_item(stream_id: str, event_id: int) -> MalformedItem:

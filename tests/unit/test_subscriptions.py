@@ -27,7 +27,7 @@ from eventstore import (
 from eventstore.adapters.memory import MemoryEventStore
 from eventstore.adapters.memory_checkpoints import MemoryCheckpoints, MemoryEventBodies, MemoryReadModel
 from eventstore.adapters.memory_log import MemoryEventLog
-from eventstore.subscriptions import From, OnFailure, Projection, Subscription, Terms, subscribe
+from eventstore.subscriptions import From, OnFailure, Projection, SharedReader, Subscription, Terms, subscribe
 from eventstore.subscriptions.start import places_at
 from eventstore.testing import FakeClock
 
@@ -156,6 +156,25 @@ def test_worker_at_a_lost_block_goes_on_behind_it_when_it_is_closed_and_says_so(
     assert "blocks 4 to 5 of the log's tranche 0 were lost and are closed" in caplog.text
     worker.close()
     assert world.place() == (9, 0)
+
+
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_what_stands_before_a_lost_block_is_handled_and_stored(is_shared: bool) -> None:
+    """However large a page is: nobody has to wait for a repair who isn't behind it."""
+    world = World(tranches=1)
+    for _ in range(6):
+        world.append("a", "Opened")
+    world.log.lose_block(0, 4)
+    shared = SharedReader(log=world.log, bodies=MemoryEventBodies(world.store), monotonic=lambda: world.now_s)
+    worker = world.worker(**({"log": shared.log, "bodies": shared.bodies} if is_shared else {}))
+    assert worker.step() == 3
+    assert world.seen == [("a", 1), ("a", 2), ("a", 3)]
+    for _ in range(2):
+        world.now_s += 1
+        with pytest.raises(BlockMissing):
+            worker.step()
+    worker.close()
+    assert world.place() == (4, 0)
 
 
 def test_checkpoint_inside_of_a_lost_block_goes_on_behind_it() -> None:
