@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
+from unittest.mock import patch
 
 from botocore.exceptions import ConnectTimeoutError
 
 from eventstore import Event, StoreUnavailable
 from eventstore.adapters.dynamodb import subscription_schema
 from eventstore.adapters.dynamodb.event_bodies import DynamoDBEventBodies
-from eventstore.adapters.dynamodb.log import DynamoDBEventLog
 from eventstore.errors import HandlerFailed, NotSynchronous, TransientError
-from eventstore.log import tranche_of
-from eventstore.subscriptions import OnFailure, Projection, Subscription, Terms, subscribe
+from eventstore.subscriptions import OnFailure, Projection, SharedReader, Subscription, Terms, subscribe
+from eventstore.subscriptions.recent import Reading
 from tests.fake_aws import client_error
 from tests.proof.checker import Table
 from tests.proof.consumer_checker import (
@@ -27,6 +28,7 @@ from tests.proof.consumer_checker import (
     breaches_of_view,
     wanted,
 )
+from tests.proof.feeds import WARM_UP_BLOCKS, Ending, Feed, LooseFeed, new_log
 from tests.proof.history import Attempt, Deliveries, Fenced, Told
 from tests.proof.service import NAMES
 from tests.proof.starts import NotedStarts, breaches_of_starts
@@ -41,12 +43,9 @@ if TYPE_CHECKING:
 
     from tests.proof.run import Plan, Report
 
-_TRANCHES: Final = 3
 _LEASE_S: Final = 4.0
 _MAX_TRIES: Final = 3
 _MAX_STARTS: Final = 4
-_WARM_UP_BLOCKS: Final = 5
-_LOOSE_US: Final = 20_000_000
 _ROWS: Final = "rows"
 RETRIER: Final = "retrier"
 PREFIXES: Final = ("order-", "cart-", "order-1")
@@ -59,115 +58,6 @@ class Tables:
     events: str
     log: str
     kept: str
-
-
-class Feed:
-    """What the log is fed: every stream in turns, some entries again, and some never or late."""
-
-    def __init__(self, world: World, log: Callable[[], DynamoDBEventLog], table: Table) -> None:
-        self._world, self._new_log, self._table = world, log, table
-        self._log = log()
-        self._left = dict.fromkeys((stream_id for stream_id in table if table[stream_id]), 0)
-        self._late: list[Event] = []
-        self._blocks: dict[int, int | None] = dict.fromkeys(range(_TRANCHES), 0)
-        """Of each tranche its last block; None while it isn't known."""
-        self._logged_in: dict[str, int] = {}
-        """Of each stream the block of its last entry."""
-        self.ended_us: int | None = None
-
-    def run(self) -> None:
-        world = self._world
-        while self._left or self._late:
-            if self._late and (not self._left or world.chance(0.3)):
-                self._append_late()
-            else:
-                self._append_next(world.rng.choice(list(self._left)))
-            world.sleep(world.rng.random() * 0.5)
-        self.ended_us = world.now_us
-
-    def has_ended_for(self, pause_s: float) -> bool:
-        """Tell whether nothing has come for so long, and nothing will."""
-        return self.ended_us is not None and self._world.now_us > self.ended_us + round(pause_s * 1_000_000)
-
-    def _append_next(self, stream_id: str) -> None:
-        world, events = self._world, self._table[stream_id]
-        begin = self._left[stream_id]
-        end = min(len(events), begin + world.rng.randint(1, 3))
-        first = begin
-        if world.chance(0.2):
-            world.faults["log's entries doubled"] += begin > 0
-            first = world.rng.randint(0, begin)
-        chunk = list(events[first:end])
-        left_out: list[Event] = []
-        if self._may_leave_out(stream_id) and first == begin and world.chance(0.4):
-            # Never the last: nothing would lead to it.
-            left_out = [event for event in chunk[:-1] if world.chance(0.7)]
-        if self._append(stream_id, [event for event in chunk if event not in left_out]):
-            world.faults["hole in the log"] += bool(left_out)
-            self._late += left_out if world.chance(0.4) else []
-            self._left[stream_id] = end
-            if end == len(events):
-                del self._left[stream_id]
-
-    def _may_leave_out(self, stream_id: str) -> bool:
-        """Tell whether a worker will know the stream's last entry wherever it begins behind it."""
-        last_block = self._blocks[tranche_of(stream_id, tranches=_TRANCHES)]
-        if last_block is None:
-            return False
-        return last_block + 1 - self._logged_in.get(stream_id, 0) <= _WARM_UP_BLOCKS
-
-    def _append_late(self) -> None:
-        event = self._world.rng.choice(self._late)
-        if self._append(event.stream_id, [event]):
-            self._world.faults["log's entry late, behind later ones"] += 1
-            self._late.remove(event)
-
-    def _append(self, stream_id: str, events: list[Event]) -> bool:
-        tranche = tranche_of(stream_id, tranches=_TRANCHES)
-        self._blocks[tranche] = None
-        try:
-            block = self._log.append_block(tranche, events)
-        except StoreUnavailable:
-            return False
-        except Killed:
-            self._log = self._new_log()
-            return False
-        self._blocks[tranche] = self._logged_in[stream_id] = block
-        return True
-
-
-class LooseFeed(Feed):
-    """What a log is fed after failures: entries behind later ones of a stream, and a repair at its end."""
-
-    def run(self) -> None:
-        world = self._world
-        events = [event for stream_id in self._left for event in self._table[stream_id]]
-        places = {
-            (event.stream_id, event.event_id): (world.chance(0.2), world.rng.random() * _LOOSE_US)
-            for event in events
-        }
-
-        def place(event: Event) -> tuple[bool, float]:
-            is_repaired, late_us = places[event.stream_id, event.event_id]
-            return is_repaired, event.timestamp_us + late_us * world.chance(0.5)
-
-        logged: dict[str, int] = {}
-        for event in sorted(events, key=place):
-            while not self._append(event.stream_id, [event]):
-                world.sleep(world.rng.random())
-            last = logged.setdefault(event.stream_id, event.event_id)
-            world.faults["log's entry late, behind later ones"] += event.event_id < last
-            logged[event.stream_id] = max(last, event.event_id)
-            world.sleep(world.rng.random() * 0.5)
-        self.ended_us = world.now_us
-
-
-class Ending(Protocol):
-    """What the log is fed by."""
-
-    def has_ended_for(self, pause_s: float) -> bool:
-        """Tell whether nothing has come for so long, and nothing will."""
-        ...
 
 
 class Group:
@@ -199,11 +89,15 @@ class Group:
         """Of each process its worker, if that lives."""
         self._moved_us = 0
 
-    def work(self, client: DynamoDBClient) -> None:
-        """Be one worker after the other, until some time after the log was written."""
+    def work(self, client: DynamoDBClient, shared: SharedReader | None = None) -> None:
+        """Be one worker after the other, until some time after the log was written.
+
+        Args:
+            shared: the reader of this process, which its workers share with those of other subscriptions.
+        """
         world, worker = self._world, None
         while not self._is_over():
-            worker = self._worker(client)
+            worker = self._worker(client, shared=shared)
             try:
                 self._steps(worker)
                 if world.chance(0.5):
@@ -286,7 +180,9 @@ class Group:
     def _handle(self, event: Event, *, client: DynamoDBClient, worker: str) -> None:
         raise NotImplementedError
 
-    def _worker(self, client: DynamoDBClient, *, name: str = "worker") -> Subscription:
+    def _worker(
+        self, client: DynamoDBClient, *, name: str = "worker", shared: SharedReader | None = None
+    ) -> Subscription:
         world, worker = self._world, f"{name}-{self._born}"
         self._born += 1
         concurrency = 3 if self._born % 2 else 1
@@ -297,8 +193,8 @@ class Group:
         return subscribe(
             self.name,
             partial(self._call, client=client, worker=worker),
-            log=new_log(world, client, self._tables.log),
-            bodies=DynamoDBEventBodies(client=client, table_name=self._tables.events, **options),
+            log=shared.log if shared else new_log(world, client, self._tables.log),
+            bodies=shared.bodies if shared else new_bodies(world, client, self._tables.events),
             checkpoints=Watched(NotedStarts(kept, worker, self.told), world, self.fenced, stall_s=_LEASE_S),
             names=self.names or None,
             streams=self.prefix,
@@ -311,7 +207,7 @@ class Group:
                 max_tries=_MAX_TRIES,
                 max_starts=self.max_starts,
                 transient=self._plan.transient,
-                warm_up_blocks=_WARM_UP_BLOCKS,
+                warm_up_blocks=WARM_UP_BLOCKS,
                 concurrency=concurrency,
             ),
             worker=worker,
@@ -324,9 +220,10 @@ class Group:
 class Projecting(Group):
     """A subscription whose handler is a projection."""
 
-    def __init__(self, world: World, plan: Plan, tables: Tables, feed: Ending) -> None:
-        super().__init__("view", world, plan, tables, feed)
+    def __init__(self, world: World, plan: Plan, tables: Tables, feed: Ending, *, name: str = "view") -> None:
+        super().__init__(name, world, plan, tables, feed)
         self.deliveries = Deliveries("a subscription")
+        self._rows = f"{_ROWS} of {name}"
 
     def _handle(self, event: Event, *, client: DynamoDBClient, worker: str) -> None:
         self._perhaps_stall()
@@ -341,7 +238,7 @@ class Projecting(Group):
         update = {
             "TableName": self._tables.kept,
             "Key": {
-                subscription_schema.SUBSCRIPTION: {"S": _ROWS},
+                subscription_schema.SUBSCRIPTION: {"S": self._rows},
                 subscription_schema.ITEM: {"S": event.stream_id},
             },
             "UpdateExpression": "SET #rows = list_append(if_not_exists(#rows, :none), :row)",
@@ -355,7 +252,7 @@ class Projecting(Group):
         answer = client.query(
             TableName=self._tables.kept,
             KeyConditionExpression=f"{subscription_schema.SUBSCRIPTION} = :rows",
-            ExpressionAttributeValues={":rows": {"S": _ROWS}},
+            ExpressionAttributeValues={":rows": {"S": self._rows}},
             ConsistentRead=True,
         )
         return {
@@ -462,15 +359,36 @@ class Failing(Group):
         raise end
 
 
-def new_log(world: World, client: DynamoDBClient, table_name: str) -> DynamoDBEventLog:
-    return DynamoDBEventLog(
-        client=client,
-        table_name=table_name,
-        tranches=_TRANCHES,
-        random_bytes=world.rng.randbytes,
-        jitter=world.rng.random,
-        sleep=world.sleep,
+def new_bodies(world: World, client: DynamoDBClient, table_name: str) -> DynamoDBEventBodies:
+    return DynamoDBEventBodies(
+        client=client, table_name=table_name, jitter=world.rng.random, sleep=world.sleep
     )
+
+
+def shared_reader(world: World, client: DynamoDBClient, tables: Tables) -> SharedReader:
+    """Make the reader of a process, which keeps so little that most of it is read again."""
+    return SharedReader(
+        log=new_log(world, client, tables.log),
+        bodies=new_bodies(world, client, tables.events),
+        memory_bytes=world.rng.choice([8_000, 60_000]),
+        keep_s=world.rng.choice([2.0, 30.0]),
+        monotonic=lambda: world.now_us / 1_000_000,
+    )
+
+
+@contextmanager
+def waiting_in_turns(world: World) -> Iterator[None]:
+    """Have who waits for another thread's read give the baton away meanwhile."""
+    wait = Reading.wait
+
+    def wait_in_turns(reading: Reading[Any, Any]) -> Any:
+        world.faults["read that another subscription is making waited for"] += 1
+        while not reading.over.is_set():
+            world.sleep(0.01)
+        return wait(reading)
+
+    with patch.object(Reading, "wait", wait_in_turns):
+        yield
 
 
 def subscribe_to(endpoint: str, table_name: str, table: Table, *, plan: Plan, report: Report) -> None:
@@ -517,22 +435,29 @@ def subscribe_to(endpoint: str, table_name: str, table: Table, *, plan: Plan, re
 
 
 def subscribe_loosely(endpoint: str, table_name: str, table: Table, *, plan: Plan, report: Report) -> None:
-    """A projection follows a log in the wrong order; its read model is to be the fold all the same."""
+    """Projections follow a log in the wrong order; their read models are to be the fold all the same.
+
+    Of either subscription two workers of three are in one process, and share a reader.
+    """
     world, client = World(f"{report.seed}/subscribe loosely"), dynamodb_client(endpoint)
     with log_table(client) as log_name, subscriptions_table(client) as kept_name:
         tables = Tables(table_name, log_name, kept_name)
         with wired_client(world, plan.faults, endpoint) as (wired, wire):
             feed = LooseFeed(world, partial(new_log, world, wired, log_name), table)
-            projecting = Projecting(world, plan, tables, feed)
+            groups = [Projecting(world, plan, tables, feed, name=name) for name in ("view", "other view")]
+            readers = [None, *[shared_reader(world, wired, tables)] * 2]
             world.spawn("feeder", feed.run)
-            for number in range(3):
-                world.spawn(f"worker-{number}", partial(projecting.work, wired))
-            world.spawn("retrier", partial(projecting.retry, wired))
-            world.run()
-            world.is_healed = True
-            projecting.finish(wired)
-        view = projecting.view(client)
+            with waiting_in_turns(world):
+                for group in groups:
+                    for number, shared in enumerate(readers):
+                        world.spawn(f"worker-{number}", partial(group.work, wired, shared))
+                    world.spawn("retrier", partial(group.retry, wired))
+                world.run()
+                world.is_healed = True
+                for group in groups:
+                    group.finish(wired)
+        views = [group.view(client) for group in groups]
     report.faults += world.faults
     report.checked["requests"] += wire.requests
-    report.breaches += breaches_of_fences(projecting.fenced)
-    report.breaches += breaches_of_view(view, table)
+    for group, view in zip(groups, views, strict=True):
+        report.breaches += [*breaches_of_fences(group.fenced), *breaches_of_view(view, table)]

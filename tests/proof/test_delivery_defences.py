@@ -33,6 +33,7 @@ from tests.proof.weaker_delivery import (
     has_no_pace,
     is_handled_when_called,
     looks_at_nothing_missing,
+    looks_once,
     takes_all_for_done,
     takes_all_for_lasting,
 )
@@ -144,6 +145,13 @@ CASES = {
         6,
         replaced="eventstore.adapters.dynamodb.log.DynamoDBEventLog._entries_lately",
         by=believes_replicas,
+    ),
+    "shared reader looks for news again": Less(
+        PROJECTS,
+        "lost: ",
+        1,
+        replaced="eventstore.subscriptions.shared_reader._SharedLog._is_end",
+        by=looks_once,
     ),
     "projection waits for an event's turn": Less(
         replace(PROJECTS, read_model_type=WaitsForNoTurn),

@@ -147,6 +147,12 @@ def believes_replicas(
             return
 
 
+def looks_once(shared: Any, tranche: int, place: BlockPosition) -> bool:
+    """Take the end of the log that was found once for its end from then on."""
+    look = shared._looks.get(tranche)
+    return look is not None and look.place == place
+
+
 def counts_no_starts(_held: object, _event: Event) -> int:
     """Take each event for one that has never been begun."""
     return 0
