@@ -375,7 +375,8 @@ class DynamoDBEventLog:
         begun = self._look()  # what was read may be old
         if begun is None or begun.rebuilt_us is not None:
             reason = "the log is being rebuilt, and nobody else writes to it until that is done"
-            raise StoreUnavailable(operation=_APPEND, reason=reason)
+            # Named as the read that it is: nothing was written.
+            raise StoreUnavailable(operation="read of the log's own item before an append", reason=reason)
 
     def _new_id(self) -> str:
         return base64.urlsafe_b64encode(self._random_bytes(12)).decode()
