@@ -90,6 +90,8 @@ from eventstore.log import BlockPosition, ClosedBlocks, EventLog, LogEntry, LogP
 from eventstore.positions import Position
 from eventstore.store import ANY, EXISTS, AllEvents, Append, Appended, EventStore, Expect, Expected
 
+__version__ = "0.1.0"
+
 __all__ = [
     "ANY",
     "EXISTS",

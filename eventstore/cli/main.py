@@ -11,6 +11,7 @@ import importlib
 import sys
 from typing import Final
 
+from eventstore import __version__
 from eventstore.cli.options import (
     add_doctor_options,
     add_export_options,
@@ -69,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m eventstore", description="Look after an event store. docs/operations.md says how."
     )
+    parser.add_argument("--version", action="version", version=f"eventstore-dynamodb {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, (help_, add_options) in _COMMANDS.items():
         add_options(commands.add_parser(name, help=help_, description=f"{help_.capitalize()}."))

@@ -9,6 +9,10 @@ import pytest
 
 ROOT: Final = Path(__file__).parents[2]
 FOLDERS: Final = ("bench", "docs", "eventstore", "examples", "infra", "lambdas", "tests")
+FILES: Final = (
+    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"),
+    *("Makefile", "pyproject.toml", "cdk.json", "app.py"),
+)
 KINDS: Final = frozenset({".json", ".md", ".py", ".sh", ".toml"})
 # With a capital it begins a word, or one in the middle of a name.
 INSTEAD: Final = {r"(?<![A-Za-z])mend|Mend": "repair, or fix"}
@@ -20,7 +24,7 @@ def texts() -> Iterator[tuple[Path, str]]:
             is_foreign = "node_modules" in path.parts or path == Path(__file__)
             if path.is_file() and path.suffix in KINDS and not is_foreign:
                 yield path.relative_to(ROOT), path.read_text()
-    for name in ("README.md", "CHANGELOG.md", "Makefile", "pyproject.toml", "cdk.json", "app.py"):
+    for name in FILES:
         path = ROOT / name
         if path.exists():
             yield path.relative_to(ROOT), path.read_text()

@@ -1,0 +1,94 @@
+"""The distribution as it's published: built, installed into an empty environment, and used there."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from email import message_from_bytes
+from email.message import Message
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+import eventstore
+
+ROOT = Path(__file__).parents[2]
+PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run([*PIP, "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, ROOT], check=True)
+    [built] = folder.iterdir()
+    return built
+
+
+@pytest.fixture(scope="module")
+def site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with this distribution and nothing else."""
+    folder = tmp_path_factory.mktemp("site")
+    subprocess.run([*PIP, "install", "--quiet", "--target", folder, wheel], check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel: Path) -> Message:
+    with ZipFile(wheel) as archive:
+        [name] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        return message_from_bytes(archive.read(name))
+
+
+def run(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python with this environment alone: no site-packages, no checkout."""
+    code = "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); " + arguments[0]
+    return subprocess.run(
+        [sys.executable, "-I", "-S", "-W", "error", "-c", code, str(site), *arguments[1:]],
+        cwd=site, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_wheel_holds_the_library_its_types_and_its_licence_alone(wheel: Path) -> None:
+    with ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    library = {name for name in names if ".dist-info/" not in name}
+    source = {path.relative_to(ROOT).as_posix() for path in (ROOT / "eventstore").rglob("*.py")}
+    assert library == {
+        *(name for name in source if not name.startswith("eventstore/local/")),
+        "eventstore/py.typed",
+    }
+    [licence] = [name for name in names if name.endswith(".dist-info/licenses/LICENSE")]
+    assert licence
+
+
+def test_metadata_says_what_a_user_looks_for(metadata: Message) -> None:
+    assert metadata["Name"] == "eventstore-dynamodb"
+    assert metadata["Version"] == eventstore.__version__
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata["Author"] == "eventstore-dynamodb contributors"
+    assert metadata["Requires-Python"] == ">=3.11"
+    assert {*metadata.get_all("Provides-Extra", [])} == {"cli", "dynamodb", "http", "testing", "zstd"}
+    assert all("extra ==" in needed for needed in metadata.get_all("Requires-Dist", []))
+    assert "Typing :: Typed" in metadata.get_all("Classifier", [])
+    assert metadata["Description-Content-Type"] == "text/markdown"
+
+
+def test_library_works_in_an_environment_that_has_nothing_else(site: Path) -> None:
+    code = (
+        "from eventstore import NewEvent; "
+        "from eventstore.adapters.memory import MemoryEventStore; "
+        "store = MemoryEventStore(); "
+        "store.append('order-1', [NewEvent.of('OrderPlaced', {'total': 12})], expected=0); "
+        "print([event.name for event in store.read_stream('order-1')])"
+    )
+    done = run(site, code)
+    assert (done.stdout, done.stderr) == ("['OrderPlaced']\n", "")
+
+
+def test_commands_say_their_version_and_what_they_lack(site: Path) -> None:
+    command = "runpy.run_module('eventstore', run_name='__main__', alter_sys=True)"
+    assert run(site, command, "--version").stdout == f"eventstore-dynamodb {eventstore.__version__}\n"
+    lacking = run(site, command, "verify")
+    assert (lacking.returncode, lacking.stdout) == (2, "")
+    assert "pip install 'eventstore-dynamodb[cli]'" in lacking.stderr
