@@ -73,7 +73,7 @@ def run(
 ) -> Iterator[tuple[str, Any]]:
     """Run measures on a DynamoDB Local of their own; yields what each has seen."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        endpoint = stack.enter_context(dynamodb_local(Path(folder) / "dynamodb.log"))
+        endpoint = stack.enter_context(dynamodb_local(Path(folder) / "dynamodb.log", for_long=True))
         works = measures(endpoint, python, node, scale, stack)
         unknown = sorted(set(only) - works.keys())
         if unknown:

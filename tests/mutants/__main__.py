@@ -101,7 +101,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("only", nargs="*", help="names of mutants, such as 'eventstore.merge*'")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="how many run side by side")
     options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory() as folder, dynamodb_local(Path(folder) / "dynamodb.log") as endpoint:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        dynamodb_local(Path(folder) / "dynamodb.log", for_long=True) as endpoint,
+    ):
         run = [*_MUTMUT, "run", "--max-children", str(options.processes), *options.only]
         ended = subprocess.run(run, env={**os.environ, "DYNAMODB_ENDPOINT": endpoint}, check=False)
         if ended.returncode:

@@ -33,7 +33,7 @@ def main() -> int:
         endpoint = os.environ.get("DYNAMODB_ENDPOINT")
         if endpoint is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            endpoint = stack.enter_context(dynamodb_local(folder / "dynamodb.log"))
+            endpoint = stack.enter_context(dynamodb_local(folder / "dynamodb.log", for_long=True))
         while not runs or time.monotonic() < ends:
             seed = given.seed + runs["all"]
             try:
