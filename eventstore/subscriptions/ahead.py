@@ -172,7 +172,7 @@ class Ahead:
             try:
                 return self._attempts.call(event, after=after, is_first=is_first)
             finally:
-                self._begun.pop(this, None)
+                del self._begun[this]
 
         return self._pool.submit(copy_context().run, call)
 

@@ -116,6 +116,8 @@ def test_backward_read_that_ends_above_its_range_waits_for_the_rest() -> None:
     assert table.asked == [(3, 99), (3, 3)]
     # A read that has its limit doesn't.
     assert list(Table(4, 5).read(query(first=3, backward=True, limit=2))) == [5, 4]
+    # One that lacks a single event of it does.
+    assert list(Table(4, 5).read(query(first=3, backward=True, limit=3), shown_after=1)) == [5, 4, 3]
 
 
 def test_backward_read_of_the_first_event_alone_waits_for_it() -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ def turn(stream_id: str, event_id: int) -> Turn:
 
 
 NOTHING = Turn(None, BlockPosition(1, 1), 0, 0)
+WORKER: ContextVar[str] = ContextVar("worker", default="")
 
 
 class Desk:
@@ -42,14 +44,15 @@ class Desk:
         self.outcomes: dict[Address, Called] = {}
         self.blocked: dict[str, threading.Event] = {}
         self.names: list[str] = []
+        self.workers: list[str] = []
+        self.at_work = threading.Semaphore(0)
         self.waits = 0
         self.done: dict[Address, Called] = {}
         self.ahead = Ahead(
             self,  # type: ignore[arg-type]
             beside=self.beside,
             has_threads=has_threads,
-            monotonic=time.monotonic,
-            **({"concurrency": 2, "look_ahead": 8} | options),
+            **({"concurrency": 2, "look_ahead": 8, "monotonic": time.monotonic} | options),
         )
 
     def is_first(self, event: Event) -> bool:
@@ -58,6 +61,8 @@ class Desk:
     def call(self, event: Event, *, after: int, is_first: bool) -> Called:
         self.calls.append((event.stream_id, event.event_id, after, is_first))
         self.names.append(threading.current_thread().name)
+        self.workers.append(WORKER.get())
+        self.at_work.release()
         if event.stream_id in self.blocked:
             assert self.blocked[event.stream_id].wait(PATIENCE_S)
         return self.outcomes.get((event.stream_id, event.event_id), DONE)
@@ -89,6 +94,19 @@ def test_first_events_of_the_streams_begin_with_what_is_done_before_them() -> No
         assert desk.calls == [("a", 2, 1, False), ("b", 1, 0, True), ("a", 3, 2, True)]
         assert [waiting.is_handled for waiting in turns] == [True, True, True]
     assert (desk.done, desk.waits) == ({}, 0)
+
+
+def test_call_in_a_thread_is_told_the_same_and_has_the_workers_context() -> None:
+    desk = Desk(turn("a", 2), turn("b", 1), has_threads=True)
+    token = WORKER.set("w")
+    try:
+        with desk.begin() as turns:
+            assert [desk.ahead.result(waiting, lambda _: None) for waiting in turns] == [DONE, DONE]
+    finally:
+        WORKER.reset(token)
+    assert sorted(desk.calls) == [("a", 2, 1, False), ("b", 1, 0, True)]
+    assert desk.workers == ["w", "w"]
+    desk.ahead.end()
 
 
 @pytest.mark.parametrize("outcome", [FAILED, Called(Behind(0))])
@@ -170,6 +188,17 @@ def test_what_was_handled_ahead_is_kept_for_its_turn_and_called_once() -> None:
     assert desk.done == {}
 
 
+def test_what_was_handled_behind_an_event_that_was_not_waits_for_its_own_turn() -> None:
+    desk = Desk(turn("a", 1), turn("b", 1))
+    desk.outcomes["a", 1] = FAILED
+    with desk.begin() as turns:
+        next(turns)
+    assert set(desk.done) == {("b", 1)}
+    with desk.begin() as turns:
+        assert [desk.ahead.result(waiting, lambda _: 0) for waiting in turns] == [FAILED, DONE]
+    assert desk.begun() == [("a", 1), ("b", 1), ("a", 1)]
+
+
 def test_turn_that_is_over_is_not_kept() -> None:
     desk = Desk(NOTHING, turn("a", 1), turn("b", 1))
     with desk.begin() as turns:
@@ -187,6 +216,34 @@ def test_end_of_the_turns_waits_for_what_is_at_work_with_the_leases_kept() -> No
         threading.Timer(0.02, desk.blocked["b"].set).start()
     assert desk.waits == 1
     assert set(desk.done) == {("a", 1), ("b", 1)}
+    desk.ahead.end()
+
+
+def test_time_is_told_of_the_call_that_is_the_longest_at_work() -> None:
+    times = iter([3.0, 5.0])
+    desk = Desk(turn("a", 1), turn("b", 1), has_threads=True, monotonic=lambda: next(times))
+    desk.blocked = {name: threading.Event() for name in "ab"}
+
+    def one_by_one(turn: Turn) -> int:
+        assert turn.event is not None
+        if turn.event.stream_id == "b":
+            assert desk.at_work.acquire(timeout=PATIENCE_S)
+        return 0
+
+    told = [desk.ahead.begun_at()]
+    with desk.begin(one_by_one) as turns:
+        first: Waiting = next(turns)
+        assert desk.at_work.acquire(timeout=PATIENCE_S)
+        told.append(desk.ahead.begun_at())
+        desk.blocked["a"].set()
+        desk.ahead.result(first, lambda _: None)
+        told.append(desk.ahead.begun_at())
+        ours, desk.ahead._process = desk.ahead._process, -1
+        told.append(desk.ahead.begun_at())  # a fork takes no threads along
+        desk.ahead._process = ours
+        desk.blocked["b"].set()
+        desk.ahead.result(next(turns), lambda _: None)
+    assert [*told, desk.ahead.begun_at()] == [None, 3.0, 5.0, None, None]
     desk.ahead.end()
 
 

@@ -86,7 +86,7 @@ class StreamQuery:
         Raises:
             StreamGap: at the last try.
         """
-        self.due, self.left, self._key = due, left, key if whole else None
+        self.due, self.left, self._key = due, left, key
         if whole and left != 0 and not key and self.backward and due >= self.first:
             whole, self._gap = False, (self.first, due)
         if whole:
