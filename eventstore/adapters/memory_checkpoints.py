@@ -128,11 +128,14 @@ class MemoryCheckpoints(Locked):
             there[parked.stream_id, parked.event_id] = parked
             return True
 
-    def read_parked(self, subscription: str, *, tranche: int | None = None) -> Iterator[ParkedEvent]:
+    def read_parked(
+        self, subscription: str, *, tranche: int | None = None, stream_of: ParkedEvent | None = None
+    ) -> Iterator[ParkedEvent]:
         """Read what is parked; see `Checkpoints.read_parked`."""
         with self._lock:
             parked = [of for _, of in sorted(self._kept[subscription].parked.items())]
-        return (of for of in parked if tranche in {None, of.tranche})
+        stream_id = stream_of.stream_id if stream_of else None
+        return (of for of in parked if tranche in {None, of.tranche} and stream_id in {None, of.stream_id})
 
     def unpark(self, subscription: str, parked: ParkedEvent) -> None:
         """Forget a parked event; see `Checkpoints.unpark`."""

@@ -183,8 +183,13 @@ class Checkpoints(Protocol):  # pragma: no mutate block (`check_port` would ask 
         """
         ...
 
-    def read_parked(self, subscription: str, *, tranche: int | None = None) -> Iterator[ParkedEvent]:
+    def read_parked(
+        self, subscription: str, *, tranche: int | None = None, stream_of: ParkedEvent | None = None
+    ) -> Iterator[ParkedEvent]:
         """Read what is parked, of one tranche or all, strongly consistent; each stream in order.
+
+        Args:
+            stream_of: only what is parked of this event's stream, whatever else is parked.
 
         Cost (DynamoDB): 1 query for each 1 MB, 1 RCU for each 4 KB.
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from eventstore.errors import MalformedItem
@@ -34,26 +35,36 @@ def retry(
     tries = _Tries(subscription, checkpoints=checkpoints, missing=missing, attempts=attempts)
     handled = still_parked = 0
     behind: set[str] = set()
-    freed: set[str] | None = None
-    # What workers park behind an event before it's unparked is there at the next look.
+    freed: list[ParkedEvent] | None = None
+    # What workers park behind an event before it's unparked is there at the next look, at its stream alone.
     while freed is None or freed:
-        again: set[str] = set()
-        for parked in checkpoints.read_parked(subscription):
-            if freed is not None and parked.stream_id not in freed:
-                continue
+        again: dict[str, ParkedEvent] = {}
+        for parked in _looked_at(checkpoints, subscription, freed):
             if parked.stream_id in behind:
                 still_parked += 1
                 continue
             if tries.of(parked, bodies):
                 checkpoints.unpark(subscription, parked)
-                again.add(parked.stream_id)
+                again[parked.stream_id] = parked
                 handled += 1
                 continue
             still_parked += 1
             if on_failure is not OnFailure.PARK:
                 behind.add(parked.stream_id)
-        freed = set() if on_failure is OnFailure.PARK else again - behind
+        freed = [of for of in again.values() if of.stream_id not in behind]
+        if on_failure is OnFailure.PARK:  # nothing is parked behind an event then
+            freed = []
     return Retried(handled, still_parked)
+
+
+def _looked_at(
+    checkpoints: Checkpoints, subscription: str, freed: Iterable[ParkedEvent] | None
+) -> Iterator[ParkedEvent]:
+    """Read all that is parked, or of the streams of some events."""
+    if freed is None:
+        yield from checkpoints.read_parked(subscription)
+    for of in freed or ():
+        yield from checkpoints.read_parked(subscription, stream_of=of)
 
 
 class _Tries:

@@ -209,6 +209,10 @@ class CheckpointsContract(ABC):
         assert list(checkpoints.read_parked(NAME, tranche=1)) == [
             ParkedEvent(1, "b#1", 1, "why", 6, "Traceback ✗")
         ]
+        first = parked[0]
+        of_its_stream = [of for of in parked if of.stream_id == first.stream_id]
+        assert list(checkpoints.read_parked(NAME, stream_of=first)) == of_its_stream
+        assert list(checkpoints.read_parked(NAME, stream_of=ParkedEvent(0, "b", 1, "", 0))) == []
 
     def test_event_is_parked_behind_another_only_while_that_is_parked(self, checkpoints: Checkpoints) -> None:
         lease = taken(checkpoints)

@@ -102,8 +102,10 @@ class StoresAhead(DynamoDBCheckpoints):
 class ForgetsParkedStreams(DynamoDBCheckpoints):
     """Doesn't tell a tranche's owner which streams are parked."""
 
-    def read_parked(self, subscription: str, *, tranche: int | None = None) -> Iterator[ParkedEvent]:
-        return iter(()) if tranche is not None else super().read_parked(subscription)
+    def read_parked(
+        self, subscription: str, *, tranche: int | None = None, stream_of: ParkedEvent | None = None
+    ) -> Iterator[ParkedEvent]:
+        return iter(()) if tranche is not None else super().read_parked(subscription, stream_of=stream_of)
 
 
 class ParksNothing(DynamoDBCheckpoints):

@@ -78,3 +78,33 @@ def test_worker_of_parked_streams_reads_them_once(monkeypatch: pytest.MonkeyPatc
         worker.step()
         world.now_s += 5.0
     assert (worker.counts.parked, len(reads)) == (50, 1)
+
+
+def test_retry_reads_what_stays_parked_once_however_long_it_frees_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world, read, left = World(tranches=1), list[str](), [20]
+    for number in range(30):
+        world.append(f"bad-{number}", "Opened")
+    world.append("a", *["Opened"] * 3)
+    worker = world.worker(lambda event: 1 / 0)
+    worker.step()
+    read_parked = world.checkpoints.read_parked
+
+    def noted(*args: Any, **options: Any) -> Iterator[ParkedEvent]:
+        for of in read_parked(*args, **options):
+            read.append(of.stream_id)
+            yield of
+
+    def retried(event: Event) -> None:
+        if event.stream_id != "a":
+            raise ValueError("still no good")
+        if left[0]:
+            left[0] -= 1
+            world.append("a", "Opened")
+            worker.step()
+
+    monkeypatch.setattr(world.checkpoints, "read_parked", noted)
+    retry = world.worker(retried).retry_parked()
+    assert (retry.handled, retry.still_parked) == (23, 30)
+    assert (len(read) - read.count("a"), read.count("a")) == (30, 23)

@@ -222,9 +222,12 @@ class DynamoDBCheckpoints:
                 self._sleep(0.02 * 2**attempt * self._jitter())
         raise StoreUnavailable(operation="park", reason=f"the lease was busy {_MAX_TRIES} times")
 
-    def read_parked(self, subscription: str, *, tranche: int | None = None) -> Iterator[ParkedEvent]:
+    def read_parked(
+        self, subscription: str, *, tranche: int | None = None, stream_of: ParkedEvent | None = None
+    ) -> Iterator[ParkedEvent]:
         """Read what is parked; see `Checkpoints.read_parked`."""
-        for item in self._query(subscription, items.parked_prefix(tranche)):
+        prefix = items.parked_stream(stream_of) if stream_of else items.parked_prefix(tranche)
+        for item in self._query(subscription, prefix):
             yield items.parked_of(item)
 
     def unpark(self, subscription: str, parked: ParkedEvent) -> None:

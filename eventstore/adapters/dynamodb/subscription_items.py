@@ -51,9 +51,14 @@ def parked_prefix(tranche: int | None) -> str:
 
 def parked_item(parked: ParkedEvent) -> str:
     """Return the sort key of a parked event."""
+    return f"{parked_stream(parked)}{parked.event_id:016d}"
+
+
+def parked_stream(parked: ParkedEvent) -> str:
+    """Return with what the sort keys begin of the parked events of one's stream."""
     # A stream id can be as long as a whole sort key.
     stream = hashlib.sha256(parked.stream_id.encode()).hexdigest()[:32]
-    return f"{parked_prefix(parked.tranche)}{stream}#{parked.event_id:016d}"
+    return f"{parked_prefix(parked.tranche)}{stream}#"
 
 
 def check_key(item: Mapping[str, Any], subscription: str, prefix: str) -> None:
