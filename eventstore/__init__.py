@@ -12,6 +12,9 @@
 Tests of your own code run on `eventstore.adapters.memory.MemoryEventStore`, which keeps the same contract.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
 from eventstore.errors import (
     BadCheckpoints,
     BadExport,
@@ -32,6 +35,7 @@ from eventstore.errors import (
     HeadNotInStream,
     IndexingStopped,
     InvalidArgument,
+    InvalidCodec,
     InvalidDecision,
     InvalidEventName,
     InvalidEventUid,
@@ -79,7 +83,9 @@ from eventstore.errors import (
     TransactionTooLarge,
     TransientError,
     UidNotSearchable,
+    UndecodableEvent,
     UnexpectedItem,
+    UnknownEventName,
     VersionConflict,
     WorkerIdInUse,
     WorkerRunning,
@@ -90,7 +96,22 @@ from eventstore.log import BlockPosition, ClosedBlocks, EventLog, LogEntry, LogP
 from eventstore.positions import Position
 from eventstore.store import ANY, EXISTS, AllEvents, Append, Appended, EventStore, Expect, Expected
 
+if TYPE_CHECKING:
+    from eventstore.codec import Codec, Renamed
+    from eventstore.correlation_ids import correlation
+    from eventstore.decider import Decided, Decider, Loaded
+
 __version__ = "0.1.0"
+
+_WHEN_ASKED_FOR: Final = {
+    "Codec": "codec",
+    "Decided": "decider",
+    "Decider": "decider",
+    "Loaded": "decider",
+    "Renamed": "codec",
+    "correlation": "correlation_ids",
+}
+"""By name the module that has it: the deployed functions need none of them, and begin sooner without."""
 
 __all__ = [
     "ANY",
@@ -104,7 +125,10 @@ __all__ = [
     "BlockPosition",
     "ClockSkewed",
     "ClosedBlocks",
+    "Codec",
     "CompressionUnavailable",
+    "Decided",
+    "Decider",
     "DuplicateEventUid",
     "EmptyAppend",
     "Event",
@@ -126,6 +150,7 @@ __all__ = [
     "HeadNotInStream",
     "IndexingStopped",
     "InvalidArgument",
+    "InvalidCodec",
     "InvalidDecision",
     "InvalidEventName",
     "InvalidEventUid",
@@ -140,6 +165,7 @@ __all__ = [
     "InvalidSubscription",
     "InvalidSubscriptionName",
     "LeaseLost",
+    "Loaded",
     "LogEntry",
     "LogInUse",
     "LogPage",
@@ -159,6 +185,7 @@ __all__ = [
     "PositionOfAnotherLog",
     "PublicationStopped",
     "ReadModelRefused",
+    "Renamed",
     "RepeatedStream",
     "ReplayKeyReused",
     "ReplayNotFound",
@@ -178,10 +205,20 @@ __all__ = [
     "TransactionTooLarge",
     "TransientError",
     "UidNotSearchable",
+    "UndecodableEvent",
     "UnexpectedItem",
+    "UnknownEventName",
     "VersionConflict",
     "WorkerIdInUse",
     "WorkerRunning",
+    "correlation",
     "execute",
     "read_log",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is only imported when somebody asks for it."""
+    if name not in _WHEN_ASKED_FOR:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_WHEN_ASKED_FOR[name]}"), name)

@@ -18,6 +18,7 @@ Each can be pickled and copied, with its text and its data.
     │   ├── InvalidLimit
     │   ├── InvalidReplay                  what a replay is asked for
     │   ├── InvalidDecision                what `execute` was told to append
+    │   ├── InvalidCodec                   classes or upcasters of which no codec can be made
     │   ├── NotSynchronous                 a function that returns before its work is done
     │   ├── InvalidSubscription
     │   │   └── InvalidSubscriptionName
@@ -51,6 +52,8 @@ Each can be pickled and copied, with its text and its data.
     │   └── HandlerUnavailable             what a subscription's handler needs is away; the event comes again
     ├── ReadModelRefused                   a projection's writes can't be done; nothing was written
     ├── EventsMissing                      a projection was given an event before earlier ones of its stream
+    ├── UnknownEventName                   an event that a codec has no class for
+    ├── UndecodableEvent                   an event of which a codec can't make its class
     ├── StreamGap                          EventIds of a stream are missing
     ├── UnexpectedItem                     DynamoDB answered with an item that was not asked for
     ├── MalformedItem                      an item of the table that is not an event
@@ -82,6 +85,7 @@ from eventstore.errors.inputs import (
     EmptyAppend,
     EventTooLarge,
     InvalidArgument,
+    InvalidCodec,
     InvalidDecision,
     InvalidEventName,
     InvalidEventUid,
@@ -131,6 +135,8 @@ from eventstore.errors.readers import (
     ReadModelRefused,
     SubscriptionNotFound,
     TranchesChanged,
+    UndecodableEvent,
+    UnknownEventName,
     WorkerIdInUse,
     WorkerRunning,
 )
@@ -176,6 +182,7 @@ __all__ = [
     "HeadNotInStream",
     "IndexingStopped",
     "InvalidArgument",
+    "InvalidCodec",
     "InvalidDecision",
     "InvalidEventName",
     "InvalidEventUid",
@@ -223,7 +230,9 @@ __all__ = [
     "TransactionTooLarge",
     "TransientError",
     "UidNotSearchable",
+    "UndecodableEvent",
     "UnexpectedItem",
+    "UnknownEventName",
     "VersionConflict",
     "WorkerIdInUse",
     "WorkerRunning",

@@ -73,6 +73,10 @@ class InvalidDecision(InvalidInput):
     """What `decide` returned is no sequence of new events; nothing was written."""
 
 
+class InvalidCodec(InvalidInput):
+    """Classes or upcasters of which no codec can be made."""
+
+
 class NotSynchronous(InvalidInput):
     """A function that was given returns before its work is done: it's async, or a generator, or hands on.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from eventstore.errors.base import EventStoreError, TransientError
 
 
@@ -123,6 +125,31 @@ class ReadModelRefused(EventStoreError):
         super().__init__(f"event {event_id} of stream {stream_id!r} can't be projected: {reason}")
         self.stream_id = stream_id
         self.event_id = event_id
+        self.reason = reason
+
+
+class UnknownEventName(EventStoreError):
+    """An event of a name that a `Codec` has no class for; stored it's as it was."""
+
+    def __init__(self, *, stream_id: str, event_id: int, name: str, known: Sequence[str]) -> None:
+        super().__init__(
+            f"event {event_id} of stream {stream_id!r} is {name!r}, for which the codec has no class "
+            f"(it has {', '.join(known)}): add its class, or an upcaster from its name"
+        )
+        self.stream_id = stream_id
+        self.event_id = event_id
+        self.name = name
+        self.known = tuple(known)
+
+
+class UndecodableEvent(EventStoreError):
+    """An event of which a `Codec` can't make its class; stored it's as it was."""
+
+    def __init__(self, *, stream_id: str, event_id: int, name: str, reason: str) -> None:
+        super().__init__(f"event {event_id} of stream {stream_id!r}, {name!r}, can't be decoded: {reason}")
+        self.stream_id = stream_id
+        self.event_id = event_id
+        self.name = name
         self.reason = reason
 
 

@@ -13,11 +13,24 @@ Needs pytest (and hypothesis for `machine`). Run the contract on an adapter of y
     class TestMyCheckpoints(CheckpointsContract):
         def make_checkpoints(self):
             return MyCheckpoints(...)
+
+Say what a `Decider` decides, without a store::
+
+    given(orders, OrderPlaced(total=12)).when(lambda order: order.pay()).then(OrderPaid())
 """
 
 from eventstore.testing.checkpoints_contract import CheckpointsContract
 from eventstore.testing.clock import FakeClock
 from eventstore.testing.contract import EventStoreContract
+from eventstore.testing.decisions import Given, Outcome, given
 from eventstore.testing.log_contract import EventLogContract
 
-__all__ = ["CheckpointsContract", "EventLogContract", "EventStoreContract", "FakeClock"]
+__all__ = [
+    "CheckpointsContract",
+    "EventLogContract",
+    "EventStoreContract",
+    "FakeClock",
+    "Given",
+    "Outcome",
+    "given",
+]

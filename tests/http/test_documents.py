@@ -33,6 +33,7 @@ ELSEWHERE = {
     domain.HeadNotInStream,  # nobody sends a Head
     domain.IndexingStopped,
     domain.InvalidArgument,  # a function of the library that is called with another type
+    domain.InvalidCodec,
     domain.InvalidDecision,
     domain.InvalidSubscriptionName,
     domain.LeaseLost,
@@ -50,6 +51,8 @@ ELSEWHERE = {
     domain.StoreUnavailable,
     domain.SubscriptionNotFound,
     domain.TranchesChanged,
+    domain.UndecodableEvent,  # the functions decode nothing
+    domain.UnknownEventName,
     domain.WorkerIdInUse,
     domain.WorkerRunning,
 }

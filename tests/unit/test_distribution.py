@@ -68,7 +68,14 @@ def test_metadata_says_what_a_user_looks_for(metadata: Message) -> None:
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Author"] == "eventstore-dynamodb contributors"
     assert metadata["Requires-Python"] == ">=3.11"
-    assert {*metadata.get_all("Provides-Extra", [])} == {"cli", "dynamodb", "http", "testing", "zstd"}
+    assert {*metadata.get_all("Provides-Extra", [])} == {
+        "cli",
+        "codec",
+        "dynamodb",
+        "http",
+        "testing",
+        "zstd",
+    }
     assert all("extra ==" in needed for needed in metadata.get_all("Requires-Dist", []))
     assert "Typing :: Typed" in metadata.get_all("Classifier", [])
     assert metadata["Description-Content-Type"] == "text/markdown"

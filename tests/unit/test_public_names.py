@@ -43,6 +43,8 @@ def test_public_names_are_pinned() -> None:
         "ClockSkewed", "StreamGap", "PositionNotInLog", "UnexpectedItem",
         "PositionOfAnotherLog", "MalformedSubscriptionItem",
         "WorkerRunning",
+        "Codec", "Decided", "Decider", "InvalidCodec", "Loaded", "Renamed", "UndecodableEvent",
+        "UnknownEventName", "correlation",
     }  # fmt: skip
 
 
@@ -98,3 +100,10 @@ def test_importing_the_library_imports_no_third_party() -> None:
     )
 
     assert done.stdout.strip() == "{'eventstore'}"
+
+
+def test_what_is_imported_when_asked_for_is_there_and_other_names_are_not() -> None:
+    assert eventstore.Decider.__module__ == "eventstore.decider"
+    for name in eventstore.__all__:
+        assert getattr(eventstore, name) is not None
+    assert not hasattr(eventstore, "Manager")

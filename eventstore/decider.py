@@ -1,0 +1,295 @@
+"""A decision on an aggregate in your own classes: load, decide, append; done once for each command."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar, overload
+from uuid import UUID, uuid5
+
+from eventstore.arguments import check_text
+from eventstore.codec import Codec, DomainEvent
+from eventstore.errors import InvalidArgument, InvalidDecision, InvalidInput, StoreUnavailable
+from eventstore.events import Event, Head, NewEvent
+from eventstore.execute import execute
+from eventstore.store import EventStore
+from eventstore.synchronous import check_finished, check_synchronous, name_of
+
+State = TypeVar("State")
+Result = TypeVar("Result")
+
+_COMMANDS: Final = UUID("6f1d5a0e-9d1e-4b7e-8a43-2f1c0a6b7e55")
+_VISIBLE_TRIES: Final = 8
+"""Looks for the rest of a command's events, which are becoming visible: 5 s in all (ours)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded(Generic[State]):
+    """An aggregate as it was at a head; give it back to go on without reading its events again."""
+
+    state: State
+    head: Head
+
+
+@dataclass(frozen=True, slots=True)
+class Decided(Generic[Result, State, DomainEvent]):
+    """What a decision has done."""
+
+    result: Result | None
+    """What `decide` returned beside its events; None when it returned none, or wasn't asked (`repeated`)."""
+    state: State
+    """The aggregate with all events, those of this decision included."""
+    events: tuple[DomainEvent, ...]
+    """What was decided, or what an earlier delivery of the command had decided; empty for nothing."""
+    appended: tuple[Event, ...]
+    """The same as they are stored."""
+    head: Head
+    tries: int
+    """How often it was decided; more than 1 means that other writers came first, 0 that it was repeated."""
+    repeated: bool
+    """True when the command had been done before: `decide` wasn't called."""
+
+    @property
+    def loaded(self) -> Loaded[State]:
+        """What the next decision can begin `at`."""
+        return Loaded(self.state, self.head)
+
+
+class Decider(Generic[State, DomainEvent]):
+    """Decisions on one kind of aggregate.
+
+    ::
+
+        orders = Decider(initial=Order, evolve=Order.apply, codec=codec)
+        paid = orders.transact(store, "order-1", lambda order: order.pay(card), command_id=request_id)
+        order = orders.load(store, "order-1").state
+
+    Args:
+        initial: makes the aggregate before its first event.
+        evolve: applies one event; has to give the same state for the same events.
+        codec: the events' classes.
+
+    Raises:
+        InvalidArgument, InvalidInput, NotSynchronous: an argument that can't be used.
+    """
+
+    def __init__(
+        self,
+        *,
+        initial: Callable[[], State],
+        evolve: Callable[[State, DomainEvent], State],
+        codec: Codec[DomainEvent],
+    ) -> None:
+        check_synchronous(initial, "initial", error=InvalidInput)
+        check_synchronous(evolve, "evolve", error=InvalidInput)
+        if not isinstance(codec, Codec):
+            raise InvalidArgument("codec", f"has to be a Codec, not {type(codec).__name__}")
+        self.initial: Final = initial
+        self.evolve: Final = evolve
+        self.codec: Final = codec
+
+    def load(self, store: EventStore, stream_id: str, *, at: Loaded[State] | None = None) -> Loaded[State]:
+        """Fold a stream; one without events is the initial state.
+
+        Args:
+            at: an earlier state, to read only what is new. Its event is read again, so that a table that was
+                restored since is noticed.
+
+        Raises:
+            UnknownEventName, UndecodableEvent: an event that the codec doesn't know.
+            HeadNotInStream: `at` isn't of the stream as it is now.
+            And what `evolve` and `EventStore.read_stream` raise.
+
+        Cost: one read of the stream, from `at`.
+        """
+        decided = self.transact(store, stream_id, lambda _: None, at=at)
+        return decided.loaded
+
+    @overload
+    def transact(  # type: ignore[overload-overlap]  # a tuple of two events is no result and its events
+        self,
+        store: EventStore,
+        stream_id: str,
+        decide: Callable[[State], tuple[Result, Sequence[DomainEvent]]],
+        *,
+        command_id: str | UUID | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        at: Loaded[State] | None = None,
+        max_tries: int = 8,
+    ) -> Decided[Result, State, DomainEvent]: ...
+
+    @overload
+    def transact(
+        self,
+        store: EventStore,
+        stream_id: str,
+        decide: Callable[[State], Sequence[DomainEvent] | None],
+        *,
+        command_id: str | UUID | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        at: Loaded[State] | None = None,
+        max_tries: int = 8,
+    ) -> Decided[None, State, DomainEvent]: ...
+
+    def transact(
+        self,
+        store: EventStore,
+        stream_id: str,
+        decide: Callable[[State], Any],
+        *,
+        command_id: str | UUID | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        at: Loaded[State] | None = None,
+        max_tries: int = 8,
+    ) -> Decided[Any, State, DomainEvent]:
+        """Decide on the stream's newest state and append, however many writers there are.
+
+        Args:
+            decide: checks the business conditions and returns the events as a list, or a result and the
+                list; None or an empty list to do nothing. It raises your own error to refuse. It's called
+                again after a conflict, so it must not have side effects.
+            command_id: names the command, so that it's done once however often it's delivered, also when
+                other events came in between. What was done is found while the stream is folded, at no further
+                cost, and `decide` isn't called. Not with `at` behind the command's events, which aren't read.
+            metadata: of each event, beside the ids of `correlation`.
+            at: an earlier state, to read only what is new.
+            max_tries: how often to decide at most.
+
+        Raises:
+            InvalidDecision: `decide` returned something else, or an event of none of the codec's classes;
+                nothing was written.
+            VersionConflict: still, after `max_tries`; nothing was written.
+            And what `load` and `execute` raise.
+
+        Cost: that of `execute`.
+        """
+        check_synchronous(decide, "decide", error=InvalidDecision)
+        if at is not None and not isinstance(at, Loaded):
+            raise InvalidArgument("at", f"has to be Loaded, as load returns it, not {type(at).__name__}")
+        command = _Command(stream_id, command_id)
+        work = _Work(self, command, decide, metadata)
+        state, head = (at.state, at.head) if at else (self._begin(), None)
+        for attempt in range(_VISIBLE_TRIES):
+            done = execute(
+                store,
+                stream_id,
+                initial=state,
+                fold=work.fold,
+                decide=work.decide,
+                at=head,
+                max_tries=max_tries,
+            )
+            if done.events or not command.is_becoming_visible:
+                appended = done.events or tuple(command.found)
+                return Decided(
+                    work.result,
+                    done.state,
+                    tuple(self.codec.decode(event) for event in appended),
+                    appended,
+                    done.head,
+                    work.tries,
+                    done.repeated or bool(command.found and not done.events),
+                )
+            state, head = done.state, done.head
+            time.sleep(0.02 * 2**attempt * random.random())
+        reason = f"of the events of the command {command_id} only {len(command.found)} are visible yet"
+        raise StoreUnavailable(operation="read of the stream", reason=reason)
+
+    def _begin(self) -> State:
+        state = self.initial()
+        check_finished(state, "initial", function=self.initial, may_be_function=True)
+        return state
+
+
+class _Command:
+    """Which uids the events of a command have, and which of these events were found.
+
+    The last event's uid is made otherwise than those before it: so it shows whether all are there.
+    """
+
+    def __init__(self, stream_id: str, command_id: str | UUID | None) -> None:
+        self._prefix = ""
+        self.found: list[Event] = []
+        self._is_whole = False
+        if command_id is not None:
+            check_text(str(command_id) if isinstance(command_id, UUID) else command_id, "command_id")
+            self._prefix = f"{len(stream_id)}:{stream_id}:{command_id}"
+        self._expect()
+
+    @property
+    def is_becoming_visible(self) -> bool:
+        return bool(self.found) and not self._is_whole
+
+    def look_at(self, event: Event) -> None:
+        """Note an event when it's the command's next, whoever has appended it."""
+        if event.uid not in self._next or self._is_whole:
+            return
+        self._is_whole = event.uid == self._next[1]
+        self.found.append(event)
+        self._expect()
+
+    def uids(self, count: int) -> Sequence[str | None]:
+        """Return the uids of so many events."""
+        if not self._prefix:
+            return [None] * count
+        return [self._uid(index, is_last=index == count - 1) for index in range(count)]
+
+    def _expect(self) -> None:
+        index = len(self.found)
+        self._next = ("", "")
+        if self._prefix:
+            self._next = self._uid(index, is_last=False), self._uid(index, is_last=True)
+
+    def _uid(self, index: int, *, is_last: bool) -> str:
+        return str(uuid5(_COMMANDS, f"{self._prefix}:{index}{'.' if is_last else ''}"))
+
+
+class _Work(Generic[State, DomainEvent]):
+    """One decision, between `execute` and the decider's own classes."""
+
+    def __init__(
+        self,
+        decider: Decider[State, DomainEvent],
+        command: _Command,
+        decide: Callable[[State], Any],
+        metadata: Mapping[str, Any] | None,
+    ) -> None:
+        self._decider = decider
+        self._command = command
+        self._decide = decide
+        self._metadata = metadata
+        self.result: Any = None
+        self.tries = 0
+
+    def fold(self, state: State, event: Event) -> State:
+        self._command.look_at(event)
+        state = self._decider.evolve(state, self._decider.codec.decode(event))
+        check_finished(state, "evolve", function=self._decider.evolve, may_be_function=True)
+        return state
+
+    def decide(self, state: State) -> Sequence[NewEvent]:
+        if self._command.found:
+            return ()
+        self.tries += 1
+        self.result, events = _split(self._decide(state), self._decide)
+        uids = self._command.uids(len(events))
+        encode = self._decider.codec.encode
+        return [
+            encode(event, uid=uid, metadata=self._metadata) for event, uid in zip(events, uids, strict=True)
+        ]
+
+
+def _split(decision: object, decide: object) -> tuple[Any, Sequence[Any]]:
+    """Take a decision apart: its result, if it has one, and its events."""
+    check_finished(decision, "decide", function=decide)
+    result: object = None
+    if isinstance(decision, tuple) and len(decision) == 2 and isinstance(decision[1], (list, tuple)):
+        result, decision = decision
+    if decision is None:
+        return result, ()
+    if isinstance(decision, (str, bytes)) or not isinstance(decision, Sequence):
+        what = f"{name_of(decide)} returned {decision!r:.80}"
+        raise InvalidDecision("decide", f"{what}; return a list of events, or a result and a list of events")
+    return result, decision
