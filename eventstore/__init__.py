@@ -100,16 +100,20 @@ if TYPE_CHECKING:
     from eventstore.codec import Codec, Renamed
     from eventstore.correlation_ids import correlation
     from eventstore.decider import Decided, Decider, Loaded
+    from eventstore.joint_decisions import DecidedOver, DecidedPart, decide_over
 
 __version__ = "0.1.0"
 
 _WHEN_ASKED_FOR: Final = {
     "Codec": "codec",
     "Decided": "decider",
+    "DecidedOver": "joint_decisions",
+    "DecidedPart": "joint_decisions",
     "Decider": "decider",
     "Loaded": "decider",
     "Renamed": "codec",
     "correlation": "correlation_ids",
+    "decide_over": "joint_decisions",
 }
 """By name the module that has it: the deployed functions need none of them, and begin sooner without."""
 
@@ -128,6 +132,8 @@ __all__ = [
     "Codec",
     "CompressionUnavailable",
     "Decided",
+    "DecidedOver",
+    "DecidedPart",
     "Decider",
     "DuplicateEventUid",
     "EmptyAppend",
@@ -212,6 +218,7 @@ __all__ = [
     "WorkerIdInUse",
     "WorkerRunning",
     "correlation",
+    "decide_over",
     "execute",
     "read_log",
 ]

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar, overload
-from uuid import UUID, uuid5
+from uuid import UUID
 
-from eventstore.arguments import check_text
 from eventstore.codec import Codec, DomainEvent
-from eventstore.errors import InvalidArgument, InvalidDecision, InvalidInput, StoreUnavailable
+from eventstore.command_uids import VISIBLE_TRIES, CommandUids, wait_until_visible
+from eventstore.errors import InvalidArgument, InvalidDecision, InvalidInput
 from eventstore.events import Event, Head, NewEvent
 from eventstore.execute import execute
 from eventstore.store import EventStore
@@ -19,10 +17,6 @@ from eventstore.synchronous import check_finished, check_synchronous, name_of
 
 State = TypeVar("State")
 Result = TypeVar("Result")
-
-_COMMANDS: Final = UUID("6f1d5a0e-9d1e-4b7e-8a43-2f1c0a6b7e55")
-_VISIBLE_TRIES: Final = 8
-"""Looks for the rest of a command's events, which are becoming visible: 5 s in all (ours)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +162,10 @@ class Decider(Generic[State, DomainEvent]):
         check_synchronous(decide, "decide", error=InvalidDecision)
         if at is not None and not isinstance(at, Loaded):
             raise InvalidArgument("at", f"has to be Loaded, as load returns it, not {type(at).__name__}")
-        command = _Command(stream_id, command_id)
+        command = CommandUids(command_id, stream_id)
         work = _Work(self, command, decide, metadata)
-        state, head = (at.state, at.head) if at else (self._begin(), None)
-        for attempt in range(_VISIBLE_TRIES):
+        state, head = (at.state, at.head) if at else (self.begin(), None)
+        for attempt in range(VISIBLE_TRIES):
             done = execute(
                 store,
                 stream_id,
@@ -193,57 +187,20 @@ class Decider(Generic[State, DomainEvent]):
                     done.repeated or bool(command.found and not done.events),
                 )
             state, head = done.state, done.head
-            time.sleep(0.02 * 2**attempt * random.random())
-        reason = f"of the events of the command {command_id} only {len(command.found)} are visible yet"
-        raise StoreUnavailable(operation="read of the stream", reason=reason)
+            wait_until_visible(attempt)
+        raise command.not_visible()
 
-    def _begin(self) -> State:
+    def fold(self, state: State, event: Event) -> State:
+        """Apply a stored event."""
+        state = self.evolve(state, self.codec.decode(event))
+        check_finished(state, "evolve", function=self.evolve, may_be_function=True)
+        return state
+
+    def begin(self) -> State:
+        """Make the aggregate before its first event."""
         state = self.initial()
         check_finished(state, "initial", function=self.initial, may_be_function=True)
         return state
-
-
-class _Command:
-    """Which uids the events of a command have, and which of these events were found.
-
-    The last event's uid is made otherwise than those before it: so it shows whether all are there.
-    """
-
-    def __init__(self, stream_id: str, command_id: str | UUID | None) -> None:
-        self._prefix = ""
-        self.found: list[Event] = []
-        self._is_whole = False
-        if command_id is not None:
-            check_text(str(command_id) if isinstance(command_id, UUID) else command_id, "command_id")
-            self._prefix = f"{len(stream_id)}:{stream_id}:{command_id}"
-        self._expect()
-
-    @property
-    def is_becoming_visible(self) -> bool:
-        return bool(self.found) and not self._is_whole
-
-    def look_at(self, event: Event) -> None:
-        """Note an event when it's the command's next, whoever has appended it."""
-        if event.uid not in self._next or self._is_whole:
-            return
-        self._is_whole = event.uid == self._next[1]
-        self.found.append(event)
-        self._expect()
-
-    def uids(self, count: int) -> Sequence[str | None]:
-        """Return the uids of so many events."""
-        if not self._prefix:
-            return [None] * count
-        return [self._uid(index, is_last=index == count - 1) for index in range(count)]
-
-    def _expect(self) -> None:
-        index = len(self.found)
-        self._next = ("", "")
-        if self._prefix:
-            self._next = self._uid(index, is_last=False), self._uid(index, is_last=True)
-
-    def _uid(self, index: int, *, is_last: bool) -> str:
-        return str(uuid5(_COMMANDS, f"{self._prefix}:{index}{'.' if is_last else ''}"))
 
 
 class _Work(Generic[State, DomainEvent]):
@@ -252,7 +209,7 @@ class _Work(Generic[State, DomainEvent]):
     def __init__(
         self,
         decider: Decider[State, DomainEvent],
-        command: _Command,
+        command: CommandUids,
         decide: Callable[[State], Any],
         metadata: Mapping[str, Any] | None,
     ) -> None:
@@ -265,9 +222,7 @@ class _Work(Generic[State, DomainEvent]):
 
     def fold(self, state: State, event: Event) -> State:
         self._command.look_at(event)
-        state = self._decider.evolve(state, self._decider.codec.decode(event))
-        check_finished(state, "evolve", function=self._decider.evolve, may_be_function=True)
-        return state
+        return self._decider.fold(state, event)
 
     def decide(self, state: State) -> Sequence[NewEvent]:
         if self._command.found:

@@ -89,7 +89,7 @@ def execute(
     check_synchronous(decide, "decide", error=InvalidDecision)
     if at is not None:
         check_head(at, stream_id, field="at")
-    folded = _Folded(store, stream_id, initial, _folding(fold), at)
+    folded = Folded(store, stream_id, initial, _folding(fold), at)
     for attempt in range(1, max_tries + 1):
         folded.read_on()
         new_events = _decided(decide(folded.state), decide)
@@ -111,7 +111,7 @@ def execute(
     raise AssertionError("the last try returns or raises")
 
 
-class _Folded(Generic[State]):
+class Folded(Generic[State]):
     """An aggregate and what was folded into it."""
 
     def __init__(

@@ -113,7 +113,7 @@ def test_commands_that_are_not_known_are_done_twice(
     dynamodb_endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # By its module, since the package has a function of that name.
-    folded = import_module("eventstore.execute")._Folded
+    folded = import_module("eventstore.execute").Folded
     monkeypatch.setattr(folded, "stored", knows_no_command)
     assert is_reported(dynamodb_endpoint, Less(WRITES, "twice: append", 1))
 
@@ -121,7 +121,7 @@ def test_commands_that_are_not_known_are_done_twice(
 def test_heads_from_before_a_restore_that_are_not_compared_leave_a_gap(
     dynamodb_endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folded = import_module("eventstore.execute")._Folded
+    folded = import_module("eventstore.execute").Folded
     makes = folded.__init__
 
     def sees_its_head(self: Any, *args: Any) -> None:

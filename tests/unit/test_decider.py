@@ -190,7 +190,7 @@ def test_command_that_is_becoming_visible_is_waited_for(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr("eventstore.decider.time.sleep", pauses.append)
+    monkeypatch.setattr("eventstore.command_uids.time.sleep", pauses.append)
     decide = lambda _: [Deposited(1), Deposited(2)]  # noqa: E731
     first = accounts.transact(store, "a", decide, command_id="c")
     store.hidden_reads = 2

@@ -43,7 +43,8 @@ def test_public_names_are_pinned() -> None:
         "ClockSkewed", "StreamGap", "PositionNotInLog", "UnexpectedItem",
         "PositionOfAnotherLog", "MalformedSubscriptionItem",
         "WorkerRunning",
-        "Codec", "Decided", "Decider", "InvalidCodec", "Loaded", "Renamed", "UndecodableEvent",
+        "Codec", "Decided", "DecidedOver", "DecidedPart", "Decider", "decide_over",
+        "InvalidCodec", "Loaded", "Renamed", "UndecodableEvent",
         "UnknownEventName", "correlation",
     }  # fmt: skip
 
