@@ -44,6 +44,7 @@ from eventstore.errors import (
     InvalidJson,
     InvalidLimit,
     InvalidPosition,
+    InvalidPublishedEvent,
     InvalidRange,
     InvalidReplay,
     InvalidStreamId,
@@ -101,6 +102,7 @@ if TYPE_CHECKING:
     from eventstore.correlation_ids import correlation
     from eventstore.decider import Decided, Decider, Loaded
     from eventstore.joint_decisions import DecidedOver, DecidedPart, decide_over
+    from eventstore.published import PublishedEvent, Seen, parse_published
 
 __version__ = "0.1.0"
 
@@ -111,9 +113,12 @@ _WHEN_ASKED_FOR: Final = {
     "DecidedPart": "joint_decisions",
     "Decider": "decider",
     "Loaded": "decider",
+    "PublishedEvent": "published",
     "Renamed": "codec",
+    "Seen": "published",
     "correlation": "correlation_ids",
     "decide_over": "joint_decisions",
+    "parse_published": "published",
 }
 """By name the module that has it: the deployed functions need none of them, and begin sooner without."""
 
@@ -165,6 +170,7 @@ __all__ = [
     "InvalidJson",
     "InvalidLimit",
     "InvalidPosition",
+    "InvalidPublishedEvent",
     "InvalidRange",
     "InvalidReplay",
     "InvalidStreamId",
@@ -190,6 +196,7 @@ __all__ = [
     "PositionNotInLog",
     "PositionOfAnotherLog",
     "PublicationStopped",
+    "PublishedEvent",
     "ReadModelRefused",
     "Renamed",
     "RepeatedStream",
@@ -198,6 +205,7 @@ __all__ = [
     "ReplayOver",
     "ReplayTargetNotAllowed",
     "RestoreNotDeclared",
+    "Seen",
     "StoreFormatUnknown",
     "StoreItemMissing",
     "StoreNotEmpty",
@@ -220,6 +228,7 @@ __all__ = [
     "correlation",
     "decide_over",
     "execute",
+    "parse_published",
     "read_log",
 ]
 

@@ -17,8 +17,9 @@ an event that was written after a restore carries when that was declared: as `ep
 Both follow from the event alone, so publisher, replays, redrive and republish write the same. Epochs of one
 store rise, and as texts too. `eventid` is a number so that consumers and rules can compare it; CloudEvents
 has integers of 32 bit, so a strict reader would first stumble at event 2,147,483,648 of one stream (JSON
-itself is exact up to 2^53, far above). `correlationid` and `causationid` are the metadata's `correlationId`
-and `causationId` when those are texts. What a replay sends has its id besides, as `replayid`.
+itself is exact up to 2^53, far above). `correlationid` and `causationid` are the metadata's `correlationId` and
+`causationId` when those are texts, `schemaversion` its `schemaVersion` when that is a whole number. What a
+replay sends has its id besides, as `replayid`.
 
 An event that the bus can't carry goes out by reference: with `dataref`, the address where the HTTP API
 has it, in place of `data`. That is one over the byte limit, with an integer beyond 64 bit, or with a number
@@ -43,6 +44,7 @@ from eventstore.stream_paths import stream_events_path
 
 _TIME_BYTES: Final = 14
 _NINETEEN_DIGITS: Final = re.compile(r"[0-9]{19}")
+_INT32_MAX: Final = 2**31 - 1
 _FROM_METADATA: Final = {"correlationid": "correlationId", "causationid": "causationId"}
 # Made once: `json.dumps` and `json.loads` with options make a new one for every text.
 _json: Final = json.JSONEncoder(ensure_ascii=False).encode
@@ -132,6 +134,9 @@ class EntryFormat:
             for attribute, key in _FROM_METADATA.items():
                 if isinstance(metadata.get(key), str) and metadata[key]:
                     head += f',"{attribute}":{_json(metadata[key])}'
+            version = metadata.get("schemaVersion")
+            if isinstance(version, float) and version.is_integer() and 1 <= version <= _INT32_MAX:
+                head += f',"schemaversion":{version:.0f}'
         return head
 
     def _entry(self, event: Event, detail: str) -> Entry:

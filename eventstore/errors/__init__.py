@@ -18,6 +18,7 @@ Each can be pickled and copied, with its text and its data.
     │   ├── InvalidLimit
     │   ├── InvalidReplay                  what a replay is asked for
     │   ├── InvalidDecision                what `execute` was told to append
+    │   ├── InvalidPublishedEvent          what a consumer was given
     │   ├── InvalidCodec                   classes or upcasters of which no codec can be made
     │   ├── NotSynchronous                 a function that returns before its work is done
     │   ├── InvalidSubscription
@@ -94,6 +95,7 @@ from eventstore.errors.inputs import (
     InvalidJson,
     InvalidLimit,
     InvalidPosition,
+    InvalidPublishedEvent,
     InvalidRange,
     InvalidReplay,
     InvalidStreamId,
@@ -191,6 +193,7 @@ __all__ = [
     "InvalidJson",
     "InvalidLimit",
     "InvalidPosition",
+    "InvalidPublishedEvent",
     "InvalidRange",
     "InvalidReplay",
     "InvalidStreamId",

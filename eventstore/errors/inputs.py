@@ -77,6 +77,10 @@ class InvalidCodec(InvalidInput):
     """Classes or upcasters of which no codec can be made."""
 
 
+class InvalidPublishedEvent(InvalidInput):
+    """What a consumer was given is no event of this store's publication."""
+
+
 class NotSynchronous(InvalidInput):
     """A function that was given returns before its work is done: it's async, or a generator, or hands on.
 

@@ -35,6 +35,7 @@ ELSEWHERE = {
     domain.InvalidArgument,  # a function of the library that is called with another type
     domain.InvalidCodec,
     domain.InvalidDecision,
+    domain.InvalidPublishedEvent,
     domain.InvalidSubscriptionName,
     domain.LeaseLost,
     domain.MalformedSubscriptionItem,

@@ -121,6 +121,17 @@ def test_correlation_that_is_no_text_is_left_out(value: str) -> None:
     assert "correlationid" not in detail(replace(EVENT, metadata=f'{{"correlationId":{value}}}'))
 
 
+@pytest.mark.parametrize(("value", "said"), [("2", 2), ("2.0", 2), ("2147483647", 2_147_483_647)])
+def test_schema_version_comes_from_the_metadata(value: str, said: int) -> None:
+    version = detail(replace(EVENT, metadata=f'{{"schemaVersion":{value}}}'))["schemaversion"]
+    assert (version, type(version)) == (said, int)
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", '"2"', "null", "true", "2147483648", "1e300"])
+def test_schema_version_that_is_no_whole_number_is_left_out(value: str) -> None:
+    assert "schemaversion" not in detail(replace(EVENT, metadata=f'{{"schemaVersion":{value}}}'))
+
+
 def test_long_name_is_cut_in_the_detail_type_and_whole_in_the_type() -> None:
     entry = FORMAT.entry(replace(EVENT, name="é" * 256))
     assert entry.detail_type == "é" * 128

@@ -1,14 +1,17 @@
 """What users copy has to run."""
 
+import json
 import re
 import runpy
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from eventstore import NewEvent
 from eventstore.adapters.memory import MemoryEventStore
 from eventstore.adapters.memory_log import MemoryEventLog
+from eventstore.cloudevents import EntryFormat
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,3 +63,19 @@ def test_the_readmes_reading_of_the_log_runs(capsys: pytest.CaptureFixture[str])
 
     assert capsys.readouterr().out.splitlines() == ["order-1 1 OrderPlaced", "order-1 2 OrderPlaced"]
     assert seen["page"].entries == ()
+
+
+def test_the_readmes_consumer_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (ROOT / "README.md").read_text()
+    (code,) = (
+        block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "parse_published" in block
+    )
+    scope: dict[str, Any] = {}
+    exec(code, scope)
+    (event,) = MemoryEventStore().append("order-1", [NewEvent.of("OrderPaid", 12)], expected=0).events
+    entry = EntryFormat(source="shop", api_url="https://api.example.com").entry(event)
+    body = json.dumps({"detail-type": "OrderPaid", "source": "shop", "detail": json.loads(entry.detail)})
+
+    scope["handler"]({"Records": [{"body": body}, {"body": body}]}, None)
+
+    assert capsys.readouterr().out.splitlines() == ["OrderPaid 12"]
