@@ -5,6 +5,7 @@ DynamoDB Local is the judge of what a request means; this is for tests of what i
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 from email.utils import formatdate
 from typing import Any
@@ -44,6 +45,7 @@ class FakeDynamoDB:
         }
         if read_shards is not None:
             self.name_shards(read_shards)
+        self._lock = threading.Lock()
         self.asked: list[tuple[str, Request]] = []
         self.before: Step = nothing
         self.behind: Step = nothing
@@ -89,7 +91,8 @@ class FakeDynamoDB:
     def _do(self, operation: str, request: Request, answer: Callable[[], Item]) -> Item:
         self.asked.append((operation, request))
         self.before(operation, request)
-        answered = answer()
+        with self._lock:
+            answered = answer()
         self.behind(operation, request)
         headers = {"content-type": "application/x-amz-json-1.0", "x-amzn-requestid": "r"}
         if self.date_s is not None:

@@ -209,11 +209,11 @@ class EventAppends(EventReads):
         """
         to_version, limit, left = None, 1, UID_SEARCH_MAX_EVENTS
         while left:
-            last_id, found = 1, 0
+            last_id = 1
             for event in self.read_stream(stream_id, to_version=to_version, backward=True, limit=limit):
-                last_id, found = event.event_id, found + 1
+                last_id = event.event_id
                 yield event
-            if found < limit or last_id == 1:
+            if last_id == 1:  # the first one, or there's none
                 return
             left -= limit
             to_version, limit = last_id - 1, min(8 * limit, left)
@@ -275,9 +275,10 @@ class EventAppends(EventReads):
                 lost = lost or one
         if lost is None or is_seen(wanted):
             return None
+        assert lost.head is not None
         return VersionConflict(
             stream_id=lost.append.stream_id,
-            expected=lost.head.version if lost.head else 0,
+            expected=lost.head.version,
             actual=self._look_at_last(lost),
         )
 
