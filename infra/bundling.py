@@ -6,6 +6,7 @@ of the version that the package is for, the bytecode goes in as well (docs/adr/0
 of everything that goes in, so that an unchanged package is neither built nor uploaded again.
 """
 
+import atexit
 import hashlib
 import importlib.util
 import platform
@@ -13,6 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +53,10 @@ class Target:
         """Whether the bytecode that this Python writes is what the functions' Python reads."""
         return sys.implementation.name == "cpython" and self.python == sys.version_info[:2]
 
+
+_Pins = tuple[str, ...]
+_INSTALLED: Final[dict[tuple[Target, _Pins], Path]] = {}
+"""The wheels of each set of pins, until this process ends: packages share them, and pip is slow."""
 
 AWS: Final = Target(
     description="AWS Lambda, arm64, Python 3.13",
@@ -128,6 +134,16 @@ class Package:
                 yield path
 
     def _install_wheels(self, directory: Path) -> None:
+        lines = self._requirements.read_text("utf-8").splitlines()
+        of = (self.target, tuple(line for line in lines if line and not line.startswith("#")))
+        if of not in _INSTALLED:
+            installed = Path(tempfile.mkdtemp(prefix="wheels-"))
+            atexit.register(shutil.rmtree, installed, ignore_errors=True)
+            self._run_pip(installed)
+            _INSTALLED[of] = installed
+        shutil.copytree(_INSTALLED[of], directory, dirs_exist_ok=True)
+
+    def _run_pip(self, directory: Path) -> None:
         command = (*_INSTALL, f"--target={directory}", f"--requirement={self._requirements}")
         pip = subprocess.run(
             (*command, *self.target.pip_arguments), capture_output=True, text=True, check=False

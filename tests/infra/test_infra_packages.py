@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import boto3
@@ -37,12 +36,10 @@ EM_AARCH64 = 183
 
 
 def build_all(directory: Path, target: Target) -> dict[str, Path]:
-    """Build each package; two at a time, since pip waits for the registry half of its time."""
     built = {name: directory / name for name in NAMES}
-    for package in built.values():
+    for name, package in built.items():
         package.mkdir()
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda name: Package(name=name, target=target).build(built[name]), NAMES))
+        Package(name=name, target=target).build(package)
     return built
 
 
@@ -124,8 +121,9 @@ def test_each_module_has_its_bytecode_when_this_python_is_of_the_functions_versi
 
 
 def test_a_package_is_the_same_however_often_it_is_built(
-    for_machine: Mapping[str, Path], tmp_path: Path
+    for_machine: Mapping[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(bundling, "_INSTALLED", {})  # pip runs again
     Package(name="publish", target=MACHINE).build(tmp_path)
     assert files(tmp_path) == files(for_machine["publish"])
 
@@ -163,6 +161,32 @@ def test_a_function_starts_from_its_package_with_the_variables_it_is_given(
     of_the_runtime = {"boto3", "botocore", "certifi", "dateutil", "s3transfer", "six", "urllib3"}
     of_the_runtime.add("backports")  # that of this environment: urllib3 imports zstd where there is one
     assert {"boto3"} <= {*started.stdout.split()} <= of_the_runtime
+
+
+def test_pip_runs_once_for_packages_of_the_same_pins(
+    requirements: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def pip(command: tuple[str, ...], **_: object) -> subprocess.CompletedProcess[str]:
+        (target,) = (of.removeprefix("--target=") for of in command if of.startswith("--target="))
+        calls.append(command)
+        (Path(target) / f"wheel{len(calls)}.so").touch()
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(bundling, "_INSTALLED", {})
+    monkeypatch.setattr(bundling.subprocess, "run", pip)
+    monkeypatch.setattr(Target, "takes_bytecode", False)
+    found = []
+    for number, (target, pins) in enumerate(
+        [(AWS, "# a\na==1\n"), (AWS, "# b\n\na==1\n"), (AWS, "a==2\n"), (MACHINE, "a==1\n")]
+    ):
+        requirements.write_text(pins, "utf-8")
+        package = tmp_path / str(number)
+        package.mkdir()
+        Package(name="empty", target=target).build(package)
+        found += [path.name for path in package.glob("*.so")]
+    assert found == ["wheel1.so", "wheel1.so", "wheel2.so", "wheel3.so"]
 
 
 # --- what goes wrong --------------------------------------------------------------------------------
