@@ -175,13 +175,15 @@ def fails(_event: object) -> None:
     "attributes",
     [
         {name: value}
-        for name in ("StreamId", "EventId", "Reason", "ParkedAt")
+        for name in ("StreamId", "EventId", "Reason")
         for value in (
             None,
             {"BOOL": True},
             {"S": "other"} if name in {"StreamId", "EventId"} else {"NULL": True},
         )
     ]
+    # DynamoDB takes nothing but numbers for a key of an index.
+    + [{"ParkedAt": value} for value in (None, {"N": "-1"}, {"N": "2.5"})]
     + [{"EventId": {"N": "7"}}, {"EventId": {"N": "0"}}, {"Traceback": {"N": "1"}}],
     ids=str,
 )
