@@ -21,7 +21,7 @@ from eventstore.cloudevents import Entry, EntryFormat
 from eventstore.errors import MalformedItem, NotPublishable
 from eventstore.events import Event, check_event_name, check_stream_prefix
 from eventstore.limits import PUT_EVENTS_MAX_ENTRIES, READ_MAX_ADDRESSES
-from eventstore.log import EventLog, LogEntry, LogPosition
+from eventstore.log import BlockPosition, EventLog, LogEntry, LogPosition
 from eventstore.publish import EventBus, FailedEvent
 from eventstore.stored_items import StoredItem
 from eventstore.subscriptions.tranche_reader import EventBodies
@@ -267,32 +267,22 @@ def of_log(
         bodies: reads the events from the table.
         until: None for the log's end.
 
-    An event that has several entries there comes once. Of one that the table doesn't have (any more) comes
-    why it can't be published.
+    An event that has several entries there comes once, and behind the earlier ones of its stream that have
+    entries there, however late these stand. Of one that the table doesn't have (any more) comes why it can't
+    be published.
 
-    Consistency: strong.
+    Consistency: strong. Entries that are logged meanwhile aren't there.
 
-    Cost: 20 RCU for 1,000 entries, and for the events 10 requests and 250 RCU (of 1 KB). Memory: 100 events,
-    and about 100 bytes a stream.
+    Cost: 40 RCU for 1,000 entries, which are read twice; for the events 10 requests and 250 RCU (of 1 KB).
+    Memory: 100 events, and about 300 bytes a stream.
     """
-    seen: dict[str, int] = {}
-    fresh = (
-        entry
-        for entry in side_by_side(
-            (_entries(log, tranche, after=after, until=until) for tranche in range(log.tranches)),
-            most=log.tranches,
-        )
-        if seen.get(entry.stream_id, 0) < entry.event_id
+    addresses = side_by_side(
+        [_addresses(log, tranche, after=after, until=until) for tranche in range(log.tranches)],
+        most=log.tranches,
     )
-    while True:
-        addresses = []
-        for entry in islice(fresh, READ_MAX_ADDRESSES):
-            seen[entry.stream_id] = entry.event_id
-            addresses.append((entry.stream_id, entry.event_id))
-        if not addresses:
-            return
-        events = bodies.read_events(addresses)
-        for address in addresses:
+    while asked := list(islice(addresses, READ_MAX_ADDRESSES)):
+        events = bodies.read_events(asked)
+        for address in asked:
             yield events.get(address) or FailedEvent(*address, "the table has no such event")
 
 
@@ -308,6 +298,45 @@ def side_by_side(queues: Iterable[Iterator[_Value]], *, most: int) -> Iterator[_
             break
         else:
             going.extend(islice(waiting, 1))
+
+
+def _addresses(
+    log: EventLog, tranche: int, *, after: LogPosition, until: LogPosition | None
+) -> Iterator[tuple[str, int]]:
+    """Yield the events that have entries in a part of a tranche: once, each stream's in their order."""
+    left: dict[str, deque[range]] = {}
+    end: BlockPosition | None = None
+    for entry in _entries(log, tranche, after=after, until=until):
+        runs = left.setdefault(entry.stream_id, deque())
+        if runs and runs[-1].stop == entry.event_id:
+            runs[-1] = range(runs[-1].start, entry.event_id + 1)
+        elif not (runs and entry.event_id in runs[-1]):
+            runs.append(range(entry.event_id, entry.event_id + 1))
+        end = entry.position
+    for stream_id, runs in left.items():
+        left[stream_id] = _merged(runs)
+    for entry in _entries(log, tranche, after=after, until=until) if end else ():
+        runs = left[entry.stream_id]
+        # What is logged late, behind later ones of its stream, comes before them.
+        while runs and runs[0].start <= entry.event_id:
+            run = runs.popleft()
+            if run.stop > entry.event_id + 1:
+                runs.appendleft(range(entry.event_id + 1, run.stop))
+            for event_id in range(run.start, min(run.stop, entry.event_id + 1)):
+                yield entry.stream_id, event_id
+        if entry.position == end:
+            return
+
+
+def _merged(runs: Iterable[range]) -> deque[range]:
+    """Return runs of numbers in their order, none twice."""
+    merged: deque[range] = deque()
+    for run in sorted(runs, key=lambda run: run.start):
+        if merged and run.start <= merged[-1].stop:
+            merged[-1] = range(merged[-1].start, max(merged[-1].stop, run.stop))
+        else:
+            merged.append(run)
+    return merged
 
 
 def _entries(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from eventstore import Event, InvalidArgument, MalformedItem, NewEvent
 from eventstore.adapters.memory import MemoryEventStore
 from eventstore.adapters.memory_log import MemoryEventLog
 from eventstore.cloudevents import EntryFormat
-from eventstore.log import LogPosition, read_log, tranche_of
+from eventstore.log import LogEntry, LogPosition, read_log, tranche_of
 from eventstore.publish import FailedEvent
 from eventstore.republish import (
     INTERRUPTED,
@@ -260,6 +261,50 @@ class Bodies:
             for address in wanted
             if address not in self.without
         }
+
+
+@pytest.mark.parametrize(
+    ("blocks", "numbers"),
+    [
+        ([[1, 2], [5], [3, 4]], [1, 2, 3, 4, 5]),  # an outage, and what `verify --repair` has logged
+        ([[2], [1]], [1, 2]),
+        ([[6], [2, 3], [9], [7], [2], [4], [3]], [2, 3, 4, 6, 7, 9]),  # only what's in the range
+        ([[5, 3], [4, 5], [1], [4]], [1, 3, 4, 5]),
+    ],
+)
+def test_what_the_log_has_late_goes_before_the_later_ones_of_its_stream(
+    blocks: list[list[int]], numbers: list[int]
+) -> None:
+    log, store = MemoryEventLog(tranches=1), MemoryEventStore()
+    events = store.append("a", [NewEvent.of("Happened")] * 9, expected=0).events
+    for block in blocks:
+        log.append_block(0, [events[number - 1] for number in block])
+    bodies = Bodies(store, without=set())
+
+    found = of_log(log, bodies, after=LogPosition.beginning(1), until=None)
+
+    assert addresses(found) == [("a", number) for number in numbers]
+
+
+class Growing(MemoryEventLog):
+    """A log that is written to whenever a tranche was read to its end."""
+
+    grow: Callable[[], object] = lambda _self: None
+
+    def read_tranche(self, tranche: int, **options: Any) -> Iterator[LogEntry]:
+        yield from super().read_tranche(tranche, **options)
+        self.grow()
+
+
+def test_a_range_of_the_log_ends_where_the_log_did_when_it_was_asked_for() -> None:
+    log, store = Growing(tranches=1), MemoryEventStore()
+    events = store.append("a", [NewEvent.of("Happened")] * 9, expected=0).events
+    other = store.append("b", [NewEvent.of("Happened")], expected=0).events
+    log.append_block(0, events[:5])
+    log.grow = lambda: log.append_block(0, [*other, *events[5:]])  # type: ignore[method-assign]
+    found = of_log(log, Bodies(store, without=set()), after=LogPosition.beginning(1), until=None)
+
+    assert addresses(found) == [("a", number) for number in range(1, 6)]
 
 
 def test_a_range_of_the_log_has_its_events_once_and_in_each_streams_order() -> None:
