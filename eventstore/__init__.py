@@ -47,6 +47,7 @@ from eventstore.errors import (
     InvalidPublishedEvent,
     InvalidRange,
     InvalidReplay,
+    InvalidStoreParameter,
     InvalidStreamId,
     InvalidSubscription,
     InvalidSubscriptionName,
@@ -87,6 +88,7 @@ from eventstore.errors import (
     UndecodableEvent,
     UnexpectedItem,
     UnknownEventName,
+    UnknownStore,
     VersionConflict,
     WorkerIdInUse,
     WorkerRunning,
@@ -99,6 +101,7 @@ from eventstore.store import ANY, EXISTS, AllEvents, Append, Appended, EventStor
 
 if TYPE_CHECKING:
     from eventstore.codec import Codec, Renamed
+    from eventstore.connecting import Store, connect
     from eventstore.correlation_ids import correlation
     from eventstore.decider import Decided, Decider, Loaded
     from eventstore.joint_decisions import DecidedOver, DecidedPart, decide_over
@@ -116,6 +119,8 @@ _WHEN_ASKED_FOR: Final = {
     "PublishedEvent": "published",
     "Renamed": "codec",
     "Seen": "published",
+    "Store": "connecting",
+    "connect": "connecting",
     "correlation": "correlation_ids",
     "decide_over": "joint_decisions",
     "parse_published": "published",
@@ -173,6 +178,7 @@ __all__ = [
     "InvalidPublishedEvent",
     "InvalidRange",
     "InvalidReplay",
+    "InvalidStoreParameter",
     "InvalidStreamId",
     "InvalidSubscription",
     "InvalidSubscriptionName",
@@ -206,6 +212,7 @@ __all__ = [
     "ReplayTargetNotAllowed",
     "RestoreNotDeclared",
     "Seen",
+    "Store",
     "StoreFormatUnknown",
     "StoreItemMissing",
     "StoreNotEmpty",
@@ -222,9 +229,11 @@ __all__ = [
     "UndecodableEvent",
     "UnexpectedItem",
     "UnknownEventName",
+    "UnknownStore",
     "VersionConflict",
     "WorkerIdInUse",
     "WorkerRunning",
+    "connect",
     "correlation",
     "decide_over",
     "execute",

@@ -97,6 +97,11 @@ def texts(value: object, *, pattern: str, what: str) -> tuple[str, ...]:
     return found
 
 
+def is_environment(name: str) -> bool:
+    """Tell whether a text can be the name of an environment, and so of a store."""
+    return bool(re.fullmatch("[A-Za-z0-9][A-Za-z0-9-]{0,63}", name))
+
+
 def shown(value: object) -> str:
     """Return a value as an error shows it: as Python writes it, and cut where it's long."""
     try:

@@ -1,11 +1,10 @@
 """Where settings stand: in `cdk.json` by environment, each overridden with `-c key=value`."""
 
-import re
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Final, TypeAlias, TypeVar
 
-from eventstore.setting_rules import WrongSetting, shown
+from eventstore.setting_rules import WrongSetting, is_environment, shown
 
 Context: TypeAlias = Mapping[str, object]
 _Value = TypeVar("_Value")
@@ -33,7 +32,7 @@ class SettingsReader:
                 f"Unknown environment {self.environment!r}: cdk.json has {', '.join(environments)}. "
                 f"Name one of them with -c environment=..., or add it under context.environments."
             )
-        if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9-]{0,63}", self.environment):
+        if not is_environment(self.environment):
             raise SettingsError(
                 f"The environment {self.environment!r} of cdk.json can't name stacks: it must be 1-64 "
                 "letters, digits or -, and not begin with -. Rename it under context.environments."

@@ -154,6 +154,11 @@ def subscribe(
     ]
 
 
+def connect(*, parameter_arn: str) -> list[iam.PolicyStatement]:
+    """What `eventstore.connect(name)` needs besides; for roles of your own, no function here has it."""
+    return [_allow("FindStore", parameter_arn, "ssm:GetParameter")]
+
+
 def count_parked(*, index_arn: str) -> list[iam.PolicyStatement]:
     """Count what subscriptions have parked: read the index of that, and nothing else of their table."""
     return [_allow("CountParked", index_arn, "dynamodb:Scan")]

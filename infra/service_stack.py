@@ -10,6 +10,7 @@ from infra.constructs.journal_table import JournalTable
 from infra.constructs.parked_events import ParkedEvents
 from infra.constructs.publication import Publication
 from infra.constructs.replays import Replays
+from infra.constructs.store_parameter import StoreParameter
 from infra.constructs.streams import AppendFunction, ReadFunction
 from infra.data_stack import DataStack
 from infra.settings import Settings
@@ -60,6 +61,14 @@ class ServiceStack(Stack):
             subscriptions_table=data.subscriptions_table,
             settings=settings,
             alarms=alarms,
+        )
+        StoreParameter(
+            self,
+            "Parameter",
+            data=data,
+            api_url=api.url,
+            failed_events_queue_url=publication.failed_events.queue_url,
+            settings=settings,
         )
         tables = (table, data.log_table, data.subscriptions_table, journal)
         features = (api, append, read, publication, indexer, replays, parked, *tables)

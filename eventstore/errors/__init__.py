@@ -35,6 +35,8 @@ Each can be pickled and copied, with its text and its data.
     ├── UidNotSearchable                   a uid that can't be ruled out at bounded cost; nothing was written
     ├── HeadNotInStream                    a Head from before a restore; nothing was written
     ├── TimestampOutOfRange                behind the year 9999; nothing was written
+    ├── UnknownStore                       no deployed store has this name
+    ├── InvalidStoreParameter              what a deployed store says about itself can't be used
     ├── StreamNotFound
     ├── ReplayTargetNotAllowed             a target that the deployment doesn't name
     ├── ReplayKeyReused                    another replay was asked for with the same idempotency key
@@ -112,6 +114,7 @@ from eventstore.errors.operations import (
     BadLine,
     FailedEventsUnavailable,
     FileExists,
+    InvalidStoreParameter,
     MalformedReplay,
     OtherVerification,
     ReplayKeyReused,
@@ -119,6 +122,7 @@ from eventstore.errors.operations import (
     ReplayOver,
     ReplayTargetNotAllowed,
     StoreNotEmpty,
+    UnknownStore,
 )
 from eventstore.errors.readers import (
     BlockMissing,
@@ -196,6 +200,7 @@ __all__ = [
     "InvalidPublishedEvent",
     "InvalidRange",
     "InvalidReplay",
+    "InvalidStoreParameter",
     "InvalidStreamId",
     "InvalidSubscription",
     "InvalidSubscriptionName",
@@ -236,6 +241,7 @@ __all__ = [
     "UndecodableEvent",
     "UnexpectedItem",
     "UnknownEventName",
+    "UnknownStore",
     "VersionConflict",
     "WorkerIdInUse",
     "WorkerRunning",

@@ -143,3 +143,27 @@ class BadCheckpoints(EventStoreError):
         super().__init__(f"{path}: {reason}")
         self.path = path
         self.reason = reason
+
+
+class UnknownStore(EventStoreError):
+    """There is no deployed store of this name."""
+
+    def __init__(self, *, store: object, parameter: str, known: Sequence[str]) -> None:
+        there = f" There are: {', '.join(known)}." if known else ""
+        super().__init__(
+            f"there is no store {store!r:.80}: no parameter {parameter} in this account and Region.{there} "
+            "Look at the name, the profile and the Region. A store of an earlier version has no "
+            "parameter: deploy its service stack again"
+        )
+        self.store = store
+        self.parameter = parameter
+        self.known = tuple(known)
+
+
+class InvalidStoreParameter(EventStoreError):
+    """The parameter of a deployed store can't be used."""
+
+    def __init__(self, *, parameter: str, reason: str) -> None:
+        super().__init__(f"the parameter {parameter} {reason}")
+        self.parameter = parameter
+        self.reason = reason

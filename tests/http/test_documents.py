@@ -36,6 +36,7 @@ ELSEWHERE = {
     domain.InvalidCodec,
     domain.InvalidDecision,
     domain.InvalidPublishedEvent,
+    domain.InvalidStoreParameter,
     domain.InvalidSubscriptionName,
     domain.LeaseLost,
     domain.MalformedSubscriptionItem,
@@ -54,6 +55,7 @@ ELSEWHERE = {
     domain.TranchesChanged,
     domain.UndecodableEvent,  # the functions decode nothing
     domain.UnknownEventName,
+    domain.UnknownStore,
     domain.WorkerIdInUse,
     domain.WorkerRunning,
 }

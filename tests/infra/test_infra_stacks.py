@@ -18,9 +18,11 @@ from aws_cdk import aws_sqs as sqs
 from cdk_nag import AwsSolutionsChecks
 
 from eventstore.http.paths import API_ROUTES
+from eventstore.store_parameter import StoreParameter
 from infra.constructs.alarms import UNHEARD
 from infra.constructs.http_api import OPEN_API
-from tests.infra.conftest import LOCAL_REPLAY_TARGETS, ROOT, Synthesized
+from infra.settings import Settings
+from tests.infra.conftest import LOCAL_REPLAY_TARGETS, ROOT, Synthesized, context
 
 EMF_METRICS = {
     "Appended",
@@ -298,6 +300,26 @@ def test_functions_get_the_resources_they_work_with(prod: Synthesized) -> None:
             "API_URL": "HttpApi4E1D4184.ApiEndpoint",
         },
     }
+
+
+def test_parameter_says_what_is_deployed_as_the_library_reads_it(app: Synthesized) -> None:
+    parameter = only(app.properties("AWS::SSM::Parameter"))
+    environment = parameter["Name"].removeprefix("/eventstore/")
+    read = StoreParameter.parse(app.resolve(parameter["Value"]), parameter=parameter["Name"])
+    settings = Settings.from_context(context(environment=environment))
+    assert read == StoreParameter(
+        events_table="EventsTable4B7491D3",
+        log_table="LogTable81E80B89",
+        subscriptions_table="SubscriptionsTable34714BC1",
+        event_bus="BusEA82B648",
+        api_url="HttpApi4E1D4184.ApiEndpoint",
+        event_source="eventstore",
+        failed_events_queue_url="PublicationFailedEvents1C4EF162",
+        write_shards=settings.write_shards,
+        settling_s=10,
+        compression="none",
+        clocks=settings.clocks,
+    )
 
 
 # --- publication and log ---------------------------------------------------------------------------

@@ -8,21 +8,19 @@ from typing import Any
 
 import pytest
 
+import eventstore
 from eventstore import NewEvent
 from eventstore.adapters.memory import MemoryEventStore
-from eventstore.adapters.memory_log import MemoryEventLog
 from eventstore.cloudevents import EntryFormat
 
 ROOT = Path(__file__).parents[2]
 
 
-def readme_with(maker: str, *, replacement: str) -> str:
-    """Find the README's Python in which a maker stands, with another one in its place."""
+def readme_with(text: str) -> str:
+    """Find the README's Python in which a text stands; the store it connects to is one in memory."""
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    (code,) = (block for block in blocks if f"{maker}(" in block)
-    code, replaced = re.subn(rf"{maker}\((?:\n(?s:.*?)\n|.*)\)", replacement, code)
-    assert replaced == 1
-    return code
+    (code,) = (block for block in blocks if text in block)
+    return code.replace('connect("prod")', 'connect("memory:")')
 
 
 def test_example_of_an_aggregate_runs(capsys: pytest.CaptureFixture[str]) -> None:
@@ -46,32 +44,28 @@ def test_example_of_a_projection_runs(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_the_readmes_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    """Only the client is another one: the store in memory keeps the same contract."""
-    code = readme_with("DynamoDBEventStore", replacement="MemoryEventStore(settling_s=0)")
-
-    exec(code, {"MemoryEventStore": MemoryEventStore})
+    exec(readme_with("placed = store.append"), {})
 
     assert capsys.readouterr().out.splitlines() == ["1 OrderPlaced {'total': 12}", "2 OrderPaid None"]
 
 
-def test_the_readmes_reading_of_the_log_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    log = MemoryEventLog()
-    MemoryEventStore(log=log).append("order-1", [NewEvent.of("OrderPlaced")] * 2, expected=0)
-    seen: dict[str, object] = {"filled": log}
+def test_the_readmes_reading_of_the_log_runs(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = eventstore.connect("memory:")
+    store.append("order-1", [NewEvent.of("OrderPlaced")] * 2, expected=0)
+    monkeypatch.setattr(eventstore, "connect", lambda _: store, raising=False)
+    seen: dict[str, Any] = {}
 
-    exec(readme_with("DynamoDBEventLog", replacement="filled"), seen)
+    exec(readme_with("store.read_log"), seen)
 
     assert capsys.readouterr().out.splitlines() == ["order-1 1 OrderPlaced", "order-1 2 OrderPlaced"]
     assert seen["page"].entries == ()
 
 
 def test_the_readmes_consumer_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    text = (ROOT / "README.md").read_text()
-    (code,) = (
-        block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "parse_published" in block
-    )
     scope: dict[str, Any] = {}
-    exec(code, scope)
+    exec(readme_with("parse_published"), scope)
     (event,) = MemoryEventStore().append("order-1", [NewEvent.of("OrderPaid", 12)], expected=0).events
     entry = EntryFormat(source="shop", api_url="https://api.example.com").entry(event)
     body = json.dumps({"detail-type": "OrderPaid", "source": "shop", "detail": json.loads(entry.detail)})

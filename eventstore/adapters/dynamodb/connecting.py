@@ -1,0 +1,120 @@
+"""The parts of a store on DynamoDB, by its parameter or its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import boto3
+from botocore.exceptions import ClientError
+
+from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
+from eventstore.adapters.dynamodb.client import dynamodb_client
+from eventstore.adapters.dynamodb.compression import compression_for
+from eventstore.adapters.dynamodb.event_bodies import DynamoDBEventBodies
+from eventstore.adapters.dynamodb.facts import StoreFacts
+from eventstore.adapters.dynamodb.log import DynamoDBEventLog
+from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore.errors import UnknownStore
+from eventstore.limits import CLOCK_TOLERANCE_S
+from eventstore.store_parameter import PREFIX, StoreParameter
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+
+class Parts(NamedTuple):
+    """What a store is made of."""
+
+    events: DynamoDBEventStore
+    log: DynamoDBEventLog | None
+    bodies: DynamoDBEventBodies
+    checkpoints: DynamoDBCheckpoints | None
+
+
+def read_parameter(
+    parameter: str, store: str, session: boto3.Session | None, options: Mapping[str, Any]
+) -> StoreParameter:
+    """Read what a deployment says about itself; see `eventstore.connect`."""
+    client: Any = (session or boto3.Session()).client("ssm", **options)
+    try:
+        answer = client.get_parameter(Name=parameter)
+    except ClientError as error:
+        if error.response["Error"].get("Code") != "ParameterNotFound":
+            raise
+        raise UnknownStore(store=store, parameter=parameter, known=_known(client)) from error
+    return StoreParameter.parse(answer["Parameter"]["Value"], parameter=parameter)
+
+
+def from_parameter(
+    parameter: StoreParameter, session: boto3.Session | None, options: Mapping[str, Any]
+) -> Parts:
+    """Make the parts of a store that is deployed."""
+    tables = {
+        "events_table": parameter.events_table,
+        "log_table": parameter.log_table,
+        "subscriptions_table": parameter.subscriptions_table,
+    }
+    return _parts(
+        dynamodb_client(session, **options),
+        tables,
+        write_shards=parameter.write_shards,
+        settling_s=parameter.settling_s,
+        compression=parameter.compression,
+        clock_tolerance_s=CLOCK_TOLERANCE_S if parameter.clocks == "checked" else None,
+    )
+
+
+def from_tables(
+    tables: Mapping[str, str | None],
+    session: boto3.Session | None,
+    options: Mapping[str, Any],
+    *,
+    settling_s: float,
+    compression: str,
+) -> Parts:
+    """Make the parts of a store of these tables; over how many shards it spreads events, it says itself."""
+    client = dynamodb_client(session, **options)
+    facts = StoreFacts(client=client, table_name=str(tables["events_table"]))
+    facts.check()
+    return _parts(
+        client, tables, write_shards=facts.recorded or 1, settling_s=settling_s, compression=compression
+    )
+
+
+def _parts(
+    client: DynamoDBClient,
+    tables: Mapping[str, str | None],
+    *,
+    write_shards: int,
+    settling_s: float,
+    compression: str,
+    clock_tolerance_s: float | None = CLOCK_TOLERANCE_S,
+) -> Parts:
+    events_table, log_table = str(tables["events_table"]), tables["log_table"]
+    kept = tables["subscriptions_table"]
+    log = DynamoDBEventLog(client=client, table_name=log_table) if log_table else None
+    events = DynamoDBEventStore(
+        client=client,
+        table_name=events_table,
+        write_shards=write_shards,
+        settling_s=settling_s,
+        compression=compression_for(compression),
+        clock_tolerance_s=clock_tolerance_s,
+        log=log,
+    )
+    return Parts(
+        events,
+        log,
+        DynamoDBEventBodies(client=client, table_name=events_table),
+        DynamoDBCheckpoints(client=client, table_name=kept) if kept else None,
+    )
+
+
+def _known(client: Any) -> tuple[str, ...]:
+    """Return the names of the stores that are there, as far as the credentials permit to see them."""
+    try:
+        answer = client.get_parameters_by_path(Path=PREFIX, MaxResults=10)
+    except ClientError:
+        return ()  # it would only help to see what was meant
+    return tuple(sorted(found["Name"].removeprefix(PREFIX) for found in answer["Parameters"]))

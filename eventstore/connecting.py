@@ -1,0 +1,223 @@
+"""The front door: one call that makes a store whole, with its log and its subscriptions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from eventstore.adapters.memory import MemoryEventStore
+from eventstore.adapters.memory_checkpoints import MemoryCheckpoints, MemoryEventBodies
+from eventstore.adapters.memory_log import MemoryEventLog
+from eventstore.arguments import check_text
+from eventstore.errors import InvalidInput
+from eventstore.events import Event, Head, NewEvent
+from eventstore.limits import SETTLING_S
+from eventstore.log import EventLog, LogPage, LogPosition, read_log
+from eventstore.positions import Position
+from eventstore.store import AllEvents, Append, Appended, EventStore, Expected
+from eventstore.store_parameter import StoreParameter, parameter_name
+from eventstore.subscriptions import Checkpoints, EventBodies, Handler, Subscription, subscribe
+
+if TYPE_CHECKING:
+    import boto3
+
+MEMORY: Final = "memory:"
+VARIABLE: Final = "EVENTSTORE"
+"""The environment variable with the name of the store that `connect` takes when it's given nothing."""
+
+
+def connect(
+    name: str | None = None,
+    *,
+    session: boto3.Session | None = None,
+    events_table: str | None = None,
+    log_table: str | None = None,
+    subscriptions_table: str | None = None,
+    settling_s: float = SETTLING_S,
+    compression: str = "none",
+    **client_options: Any,
+) -> Store:
+    """Connect to a deployed store by its name, to tables, or to a store in memory.
+
+    ::
+
+        store = connect("prod")        # as it's deployed: tables, shards, compression come from there
+        store = connect("memory:")     # in tests: the same object, wired whole
+        store = connect(events_table="...", log_table="...", subscriptions_table="...")
+
+    Args:
+        name: the environment that the store was deployed for (its parameter is ``/eventstore/<name>``), or
+            ``memory:``. None for the variable EVENTSTORE, unless tables are given.
+        session: whose Region, profile and credentials to use; None for boto3's default session.
+        events_table, log_table, subscriptions_table: tables in place of a name. Without a log's table the
+            store has no log, without subscriptions' no subscriptions.
+        settling_s, compression: of tables; a deployed store has its own.
+        client_options: more arguments of `boto3.client`, such as ``region_name`` or ``endpoint_url``.
+
+    Over how many shards events are spread says the deployment, or the store itself; how many are read, and
+    how many tranches the log has, says the store itself.
+
+    Raises:
+        InvalidInput: neither a name nor tables, or both.
+        UnknownStore: there's no such parameter in this account and Region.
+        InvalidStoreParameter: it's of a newer version, or somebody has changed it.
+        StoreFormatUnknown, MalformedStoreItem: as of a store of tables, which is read once.
+        And what boto3 raises, as for credentials or a Region that are missing.
+
+    Cost: 1 request to SSM for a name; for tables 1 request and 1 RCU. None in memory.
+    """
+    tables = {
+        "events_table": events_table,
+        "log_table": log_table,
+        "subscriptions_table": subscriptions_table,
+    }
+    given = [field for field, table in tables.items() if table is not None]
+    if name is not None and given:
+        raise InvalidInput("name", f"and {given[0]} are both given; give the name of a store, or its tables")
+    if given and events_table is None:
+        raise InvalidInput("events_table", f"is missing beside {given[0]}; a store has one at least")
+    if name is None and not given:
+        name = os.environ.get(VARIABLE) or None
+        if name is None:
+            what = f"is missing: give the name of a store, {MEMORY!r}, or its tables; or set {VARIABLE}"
+            raise InvalidInput("name", what)
+    if name == MEMORY:
+        return _in_memory()
+    # boto3 is for who has a store on AWS.
+    from eventstore.adapters.dynamodb import connecting as dynamodb  # noqa: PLC0415
+
+    if name is not None:
+        parameter = dynamodb.read_parameter(parameter_name(name), name, session, client_options)
+        return _deployed(dynamodb.from_parameter(parameter, session, client_options), parameter)
+    for field, table in tables.items():
+        if table is not None:
+            check_text(table, field)
+    parts = dynamodb.from_tables(
+        tables, session, client_options, settling_s=settling_s, compression=compression
+    )
+    return _deployed(parts, None)
+
+
+class Store:
+    """A store with its log and its subscriptions: what `connect` returns. It is an `EventStore`, too.
+
+    Args:
+        events: appends, and reads of streams and of all events.
+        log: None for a store without one.
+        bodies: the events by their addresses, for subscriptions.
+        checkpoints: None for a store without subscriptions.
+        deployment: of a store that was connected by its name, what was deployed.
+    """
+
+    def __init__(
+        self,
+        *,
+        events: EventStore,
+        log: EventLog | None,
+        bodies: EventBodies,
+        checkpoints: Checkpoints | None,
+        deployment: StoreParameter | None = None,
+    ) -> None:
+        self.events: Final = events
+        self.bodies: Final = bodies
+        self.deployment: Final = deployment
+        self._log = log
+        self._checkpoints = checkpoints
+
+    @property
+    def log(self) -> EventLog:
+        """Its log.
+
+        Raises:
+            InvalidInput: the store was connected without one.
+        """
+        if self._log is None:
+            raise InvalidInput("log_table", "isn't known: give it to connect, or connect by the store's name")
+        return self._log
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """Where its subscriptions keep how far they are.
+
+        Raises:
+            InvalidInput: the store was connected without.
+        """
+        if self._checkpoints is None:
+            what = "isn't known: give it to connect, or connect by the store's name"
+            raise InvalidInput("subscriptions_table", what)
+        return self._checkpoints
+
+    def append(self, stream_id: str, events: Sequence[NewEvent], *, expected: Expected) -> Appended:
+        """Append 1-100 events to one stream; see `EventStore.append`."""
+        return self.events.append(stream_id, events, expected=expected)
+
+    def transact(self, appends: Sequence[Append]) -> tuple[Appended, ...]:
+        """Append to several streams, all or nothing; see `EventStore.transact`."""
+        return self.events.transact(appends)
+
+    def head(self, stream_id: str) -> Head:
+        """Tell a stream's last version; see `EventStore.head`."""
+        return self.events.head(stream_id)
+
+    def read_stream(
+        self,
+        stream_id: str,
+        *,
+        from_version: int = 1,
+        to_version: int | None = None,
+        backward: bool = False,
+        limit: int | None = None,
+        consistent: bool = True,
+    ) -> Iterator[Event]:
+        """Read the events of one stream; see `EventStore.read_stream`."""
+        return self.events.read_stream(
+            stream_id,
+            from_version=from_version,
+            to_version=to_version,
+            backward=backward,
+            limit=limit,
+            consistent=consistent,
+        )
+
+    def read_all(
+        self,
+        *,
+        from_: datetime | None = None,
+        to: datetime | None = None,
+        after: Position | None = None,
+        limit: int | None = None,
+        unsettled: bool = False,
+    ) -> AllEvents:
+        """Read the events of all streams in time order; see `EventStore.read_all`."""
+        return self.events.read_all(from_=from_, to=to, after=after, limit=limit, unsettled=unsettled)
+
+    def read_log(
+        self, *, after: LogPosition | None = None, limit: int = 1_000, tranches: Collection[int] | None = None
+    ) -> LogPage:
+        """Read what comes next in the log; see `eventstore.read_log`."""
+        return read_log(self.log, after=after, limit=limit, tranches=tranches)
+
+    def subscribe(self, name: str, handler: Handler, **options: Any) -> Subscription:
+        """Make a worker of a subscription; see `eventstore.subscriptions.subscribe` for the options."""
+        return subscribe(
+            name, handler, log=self.log, bodies=self.bodies, checkpoints=self.checkpoints, **options
+        )
+
+
+def _in_memory() -> Store:
+    log = MemoryEventLog()
+    # Nothing is late in one process.
+    events = MemoryEventStore(log=log, settling_s=0)
+    return Store(events=events, log=log, bodies=MemoryEventBodies(events), checkpoints=MemoryCheckpoints())
+
+
+def _deployed(parts: Any, deployment: StoreParameter | None) -> Store:
+    return Store(
+        events=parts.events,
+        log=parts.log,
+        bodies=parts.bodies,
+        checkpoints=parts.checkpoints,
+        deployment=deployment,
+    )

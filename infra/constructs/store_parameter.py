@@ -1,0 +1,49 @@
+"""The parameter by which `eventstore.connect(name)` finds a store."""
+
+from aws_cdk import Stack
+from aws_cdk import aws_ssm as ssm
+from constructs import Construct
+
+from eventstore import store_parameter
+from infra.data_stack import DataStack
+from infra.settings import Settings
+
+
+class StoreParameter(Construct):
+    """Says what is deployed under the environment's name; written anew by each deployment.
+
+    Two stores of one name can't be in one account and Region: the second deployment fails, since the
+    parameter is there.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        data: DataStack,
+        api_url: str,
+        failed_events_queue_url: str,
+        settings: Settings,
+    ) -> None:
+        super().__init__(scope, id)
+        deployed = store_parameter.StoreParameter(
+            events_table=data.events_table.table.table_name,
+            log_table=data.log_table.table.table_name,
+            subscriptions_table=data.subscriptions_table.table.table_name,
+            event_bus=data.bus.event_bus_name,
+            api_url=api_url,
+            event_source=settings.publication.event_source,
+            failed_events_queue_url=failed_events_queue_url,
+            write_shards=settings.write_shards,
+            settling_s=settings.settling_s,
+            compression=settings.compression,
+            clocks=settings.clocks,
+        )
+        ssm.StringParameter(
+            self,
+            "Parameter",
+            parameter_name=store_parameter.parameter_name(settings.environment),
+            description="Where this event store is: read by eventstore.connect.",
+            string_value=Stack.of(self).to_json_string(deployed.members()),
+        )
