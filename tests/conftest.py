@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 from collections.abc import Generator, Iterator
 from typing import Any
 
+import botocore.loaders
 import pytest
 from hypothesis import settings
 
@@ -26,6 +28,16 @@ def dynamodb_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
         return
     with dynamodb_local(tmp_path_factory.mktemp("dynamodb") / "dynamodb.log") as endpoint:
         yield endpoint
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _models_are_read_once() -> Iterator[None]:
+    """Keep what botocore reads of its models: each session reads megabytes, and each command makes one."""
+    with pytest.MonkeyPatch.context() as patch:
+        loader = botocore.loaders.JSONFileLoader
+        read = functools.cache(loader().load_file)
+        patch.setattr(loader, "load_file", lambda _self, path: read(path))
+        yield
 
 
 @pytest.hookimpl(wrapper=True)

@@ -70,7 +70,7 @@ def _waiting(client: DynamoDBClient) -> DynamoDBClient:
 
 
 @cache
-def _tables_client(endpoint: str) -> DynamoDBClient:
+def tables_client(endpoint: str) -> DynamoDBClient:
     """Make the client that makes and deletes tables: whose requests nobody counts."""
     return dynamodb_client(endpoint)
 
@@ -101,7 +101,7 @@ def events_table(client: DynamoDBClient, *, is_streamed: bool = False) -> Iterat
 
     A DynamoDB Stream makes each write a third dearer there, so that only who reads it has one.
     """
-    name, tables = f"events-{uuid4()}", _tables_client(client.meta.endpoint_url)
+    name, tables = f"events-{uuid4()}", tables_client(client.meta.endpoint_url)
     streamed: Any = {"StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}}
     tables.create_table(
         TableName=name,
@@ -138,7 +138,7 @@ def put_items(client: DynamoDBClient, table_name: str, items: Sequence[Mapping[s
     """Put items into a table as they are; nobody counts that. It takes a fifth of a transaction's time."""
     for first in range(0, len(items), 25):
         puts: Any = [{"PutRequest": {"Item": item}} for item in items[first : first + 25]]
-        answer = _tables_client(client.meta.endpoint_url).batch_write_item(RequestItems={table_name: puts})
+        answer = tables_client(client.meta.endpoint_url).batch_write_item(RequestItems={table_name: puts})
         assert not answer["UnprocessedItems"]
 
 
@@ -195,7 +195,7 @@ def _keyed_table(
                 "Projection": {"ProjectionType": "KEYS_ONLY"},
             }
         ]
-    _tables_client(client.meta.endpoint_url).create_table(
+    tables_client(client.meta.endpoint_url).create_table(
         TableName=name,
         BillingMode="PAY_PER_REQUEST",
         AttributeDefinitions=attributes,
@@ -205,7 +205,7 @@ def _keyed_table(
     try:
         yield name
     finally:
-        _tables_client(client.meta.endpoint_url).delete_table(TableName=name)
+        tables_client(client.meta.endpoint_url).delete_table(TableName=name)
 
 
 def pause(pause_s: float) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -289,7 +291,7 @@ class RepeatsContract(StoreContract):
         first = _execute(store, events[:2])
 
         with pytest.raises(PartlyAppended) as caught:
-            _execute(store, [events[place] for place in places])
+            _execute(store, [events[place] for place in places], sleep=lambda _: None)
 
         known = {event.uid: event.event_id for event in first.events}
         uids = [events[place].uid for place in places]
@@ -348,6 +350,13 @@ def _count(state: int, _: Event) -> int:
 
 
 def _execute(
-    store: EventStore, events: list[NewEvent], *, initial: int = 0, at: Head | None = None
+    store: EventStore,
+    events: list[NewEvent],
+    *,
+    initial: int = 0,
+    at: Head | None = None,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Executed[int]:
-    return execute(store, "order-1", initial=initial, fold=_count, decide=lambda _: events, at=at)
+    return execute(
+        store, "order-1", initial=initial, fold=_count, decide=lambda _: events, at=at, sleep=sleep
+    )

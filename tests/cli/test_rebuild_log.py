@@ -135,6 +135,7 @@ def test_interrupted_rebuild_goes_on_when_it_is_called_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(rebuilding, "EVENTS_AT_ONCE", 20)
+    monkeypatch.setattr("eventstore.verification.verify.RECHECK_S", 0.0)
     append_block, left = DynamoDBEventLog.append_block, 9
 
     def fails(self: DynamoDBEventLog, tranche: int, events: Sequence[Event]) -> int:

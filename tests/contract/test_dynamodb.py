@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,12 +23,19 @@ class _DynamoDBContract(EventStoreContract):
     write_shards: int
     compression: Compression | None = None
 
-    def make_client(self, endpoint: str) -> DynamoDBClient:
+    @staticmethod
+    def make_client(endpoint: str) -> DynamoDBClient:
         return dynamodb_client(endpoint)
+
+    @classmethod
+    @cache
+    def _client(cls, endpoint: str) -> DynamoDBClient:
+        """Make one client for all tests of a class: they leave it as it is."""
+        return cls.make_client(endpoint)
 
     @pytest.fixture(autouse=True)
     def _engine(self, dynamodb_endpoint: str) -> Iterator[None]:
-        self.client = self.make_client(dynamodb_endpoint)
+        self.client = self._client(dynamodb_endpoint)
         with ExitStack() as self.tables:
             yield
 
@@ -47,7 +55,8 @@ class _DynamoDBContract(EventStoreContract):
 class TestDynamoDBEventStoreWithOneShardAndBoto3sClient(_DynamoDBContract):
     write_shards = 1
 
-    def make_client(self, endpoint: str) -> DynamoDBClient:
+    @staticmethod
+    def make_client(endpoint: str) -> DynamoDBClient:
         return boto3s_client(endpoint)
 
 

@@ -35,7 +35,7 @@ from eventstore.transfer.export import export
 from eventstore.transfer.importing import import_events
 from tests import tables
 from tests.faulty_wire import Wire
-from tests.tables import Meter, dynamodb_client, events_table
+from tests.tables import Meter, events_table, tables_client
 
 START_US = 1_769_860_800_000_000
 KEY: dict[str, Any] = {"StreamId": {"S": "$store"}, "EventId": {"N": "0"}}
@@ -73,7 +73,7 @@ class Table(tables.Table):
 
 @pytest.fixture
 def table(dynamodb_endpoint: str) -> Iterator[Table]:
-    with events_table(dynamodb_client(dynamodb_endpoint)) as name:
+    with events_table(tables_client(dynamodb_endpoint)) as name:
         yield Table(dynamodb_endpoint, name)
 
 

@@ -27,7 +27,14 @@ from botocore.utils import InstanceMetadataFetcher
 
 from eventstore.adapters import forks
 from eventstore.adapters.dynamodb.client import dynamodb_client as stores_client
-from tests.tables import boto3s_client, dynamodb_client, events_table, log_table, subscriptions_table
+from tests.tables import (
+    boto3s_client,
+    dynamodb_client,
+    events_table,
+    log_table,
+    subscriptions_table,
+    tables_client,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -128,7 +135,7 @@ PROGRAM = """
 def test_children_read_their_own_streams_and_race_appends(
     dynamodb_endpoint: str, kind: Any, made: str
 ) -> None:
-    with events_table(dynamodb_client(dynamodb_endpoint)) as table:
+    with events_table(tables_client(dynamodb_endpoint)) as table:
         arguments = [dynamodb_endpoint, table, kind.__name__, made]
         done = subprocess.run(
             [sys.executable, "-W", "ignore", "-c", textwrap.dedent(PROGRAM), *arguments],

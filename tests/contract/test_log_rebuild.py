@@ -12,7 +12,7 @@ from eventstore.adapters.dynamodb.log_rebuild import DynamoDBLogRebuild
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.log import tranche_of
 from tests.faulty_wire import Wire
-from tests.tables import Meter, Table, dynamodb_client, events_table, log_table
+from tests.tables import Meter, Table, dynamodb_client, events_table, log_table, tables_client
 
 UID = "8f7e1c1e-5f3c-4d6f-9a46-0a2b8f6f3a10"
 EVENT = Event("s", 1, "Happened", "1", "{}", UID, 1_700_000_000_000_000)
@@ -21,7 +21,7 @@ TRANCHE = tranche_of("s", tranches=4)
 
 @pytest.fixture
 def table(dynamodb_endpoint: str) -> Iterator[Table]:
-    with log_table(dynamodb_client(dynamodb_endpoint)) as name:
+    with log_table(tables_client(dynamodb_endpoint)) as name:
         yield Table(dynamodb_endpoint, name)
 
 

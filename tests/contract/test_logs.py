@@ -41,7 +41,7 @@ from eventstore.testing.log_contract import addresses, at, logged_events, stream
 from eventstore.verification.log import LogComparison
 from tests import tables
 from tests.faulty_wire import Wire
-from tests.tables import Meter, dynamodb_client, log_table
+from tests.tables import Meter, dynamodb_client, log_table, tables_client
 
 
 class TestMemoryEventLog(EventLogContract):
@@ -111,7 +111,7 @@ class Table(tables.Table):
 
 @pytest.fixture
 def table(dynamodb_endpoint: str) -> Iterator[Table]:
-    with log_table(dynamodb_client(dynamodb_endpoint)) as name:
+    with log_table(tables_client(dynamodb_endpoint)) as name:
         yield Table(dynamodb_endpoint, name)
 
 

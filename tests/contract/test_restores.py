@@ -28,7 +28,7 @@ from eventstore.transfer.export import export
 from eventstore.transfer.importing import import_events
 from eventstore.verification.store_item import find_lost
 from tests.faulty_wire import Wire
-from tests.tables import Meter, Table, dynamodb_client, events_table, put_items
+from tests.tables import Meter, Table, dynamodb_client, events_table, put_items, tables_client
 
 START_US = 1_769_860_800_000_000
 EPOCH_US = START_US + 3_600_000_000
@@ -39,7 +39,7 @@ FORMAT = EntryFormat(source="shop", api_url="https://api.example.com")
 
 @pytest.fixture
 def table(dynamodb_endpoint: str) -> Iterator[Table]:
-    with events_table(dynamodb_client(dynamodb_endpoint)) as name:
+    with events_table(tables_client(dynamodb_endpoint)) as name:
         yield Table(dynamodb_endpoint, name)
 
 

@@ -13,7 +13,7 @@ from eventstore.adapters.dynamodb.compression import Compression
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.adapters.memory import MemoryEventStore
 from tests import tables
-from tests.tables import Meter, dynamodb_client, events_table
+from tests.tables import Meter, events_table, tables_client
 
 if TYPE_CHECKING:
     pass
@@ -40,7 +40,7 @@ class Table(tables.Table):
 
 @pytest.fixture
 def table(dynamodb_endpoint: str) -> Iterator[Table]:
-    with events_table(dynamodb_client(dynamodb_endpoint)) as name:
+    with events_table(tables_client(dynamodb_endpoint)) as name:
         yield Table(dynamodb_endpoint, name)
 
 

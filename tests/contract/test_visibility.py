@@ -33,7 +33,7 @@ from eventstore.limits import NOT_YET_VISIBLE_S
 from eventstore.publication_order import Missing, PublicationOrder, PublishedStreams, StreamRecord
 from eventstore.replays import Replay
 from tests.half_visible import Address, HalfVisible
-from tests.tables import Meter, boto3s_client, dynamodb_client, events_table
+from tests.tables import Meter, boto3s_client, dynamodb_client, events_table, tables_client
 
 BEFORE, AFTER = 2, 5
 HIDDEN = [hidden for count in (1, 2) for hidden in combinations(range(BEFORE + 1, AFTER + 1), count)]
@@ -42,7 +42,7 @@ HIDDEN = [hidden for count in (1, 2) for hidden in combinations(range(BEFORE + 1
 
 @pytest.fixture
 def table(dynamodb_endpoint: str) -> Iterator[tuple[str, str]]:
-    with events_table(dynamodb_client(dynamodb_endpoint)) as name:
+    with events_table(tables_client(dynamodb_endpoint)) as name:
         yield dynamodb_endpoint, name
 
 
