@@ -36,7 +36,7 @@ def test_folders_that_contributors_are_told_of_are_there() -> None:
     assert len(told) > 15
     assert {name for name in told if not (ROOT / name).is_dir()} == set()
     tests = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir()}
-    assert {f"tests/{name}" for name in tests - {"events", "mutants", "__pycache__"}} <= told
+    assert {f"tests/{name}" for name in tests - {"events", "golden", "mutants", "__pycache__"}} <= told
 
 
 def test_ci_runs_what_a_submission_has_to_pass_on_every_python() -> None:
