@@ -316,7 +316,7 @@ def test_every_attribute_stands_in_a_golden_item() -> None:
         "replays": replay_schema,
     }
     for name, module in kinds.items():
-        described = set(re.findall(r"^([A-Z]\w+) +(?:S|N|B|L|BOOL)  ", module.__doc__ or "", re.MULTILINE))
+        described = set(re.findall(r"^([A-Z]\w+) +(?:S|N|B|L|BOOL)\b", module.__doc__ or "", re.MULTILINE))
         written = {attribute for item in golden[name] for attribute in item}
         assert described - written <= RARE.get(name, set())
         assert written <= described

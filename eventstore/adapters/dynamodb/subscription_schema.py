@@ -26,8 +26,12 @@ Since         N  microseconds since 1970 UTC: older events aren't asked for; 0 f
 LogId         S  of which log the checkpoint is
 ============  =  ====================================================================================
 
-``group#worker#<id>``: a worker of the group, with its Counter, and its Session (S), which tells apart workers
-of one id
+``group#worker#<id>``: a worker of the group
+
+============  =  ====================================================================================
+Counter       N  rises with each sign of its life
+Session       S  tells apart workers of one id
+============  =  ====================================================================================
 
 ``parked#<tranche>#<hash of StreamId>#<EventId>``: an event that was put aside
 
