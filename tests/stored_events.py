@@ -72,8 +72,9 @@ class MemoryStoredEvents:
 
     def read_index(self, shard: int, *, from_us: int, end_us: int) -> Iterator[StoredItem]:
         indexed = [each for address, each in self.items.items() if address not in self.not_indexed]
+        of = str(shard)
         for each in [*indexed, *self.orphans]:
-            if each.shard == str(shard) and each.timestamp and from_us <= int(each.timestamp) < end_us:
+            if each.shard == of and each.timestamp and from_us <= int(each.timestamp) < end_us:
                 yield each
 
     def repair(self, item_: StoredItem, *, timestamp_us: int, shard: int) -> bool:

@@ -42,8 +42,13 @@ class History:
     def seen(self, first_min: int, end_min: int, *, now_min: int, statistic: str) -> float | None:
         """The statistic of what has arrived of these minutes."""
         arrived_min = min(end_min, now_min - self.late_min)
+        if not self.values:
+            return None
         found = [self.values[minute] for minute in range(first_min, arrived_min) if minute in self.values]
         return _STATISTICS[statistic](found) if found else None
+
+
+_NOTHING = History()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +68,12 @@ def states(
     """The state of an alarm in each of so many minutes; a metric's history is found by its id or name."""
     state: State = "INSUFFICIENT_DATA"
     treatment = alarm["TreatMissingData"]
-    if any(stat["Metric"]["Namespace"] == "AWS/DynamoDB" for stat in stats_of(alarm).values()):
+    stats = stats_of(alarm)
+    if any(stat["Metric"]["Namespace"] == "AWS/DynamoDB" for stat in stats.values()):
         treatment = "ignore"
     for now_min in range(1, minutes + 1):
         state = next_state(
-            _values(alarm, histories, now_min=now_min, clockwork=clockwork),
+            _values(alarm, stats, histories, now_min=now_min, clockwork=clockwork),
             alarm["EvaluationPeriods"],
             alarm.get("DatapointsToAlarm", alarm["EvaluationPeriods"]),
             breaches=lambda value: _BREACHES[alarm["ComparisonOperator"]](value, alarm["Threshold"]),
@@ -112,15 +118,21 @@ def next_state(
 
 
 def _values(
-    alarm: Mapping[str, Any], histories: Mapping[str, History], *, now_min: int, clockwork: Clockwork
+    alarm: Mapping[str, Any],
+    stats: Mapping[str, Any],
+    histories: Mapping[str, History],
+    *,
+    now_min: int,
+    clockwork: Clockwork,
 ) -> Series:
     series: dict[str, Series] = {}
-    for name, stat in stats_of(alarm).items():
+    for name, stat in stats.items():
         period_min, rest = divmod(stat["Period"], 60)
         assert rest == 0
         end_min = now_min if clockwork.slides else now_min - now_min % period_min
+        history = histories.get(name, _NOTHING)
         series[name] = [
-            histories.get(name, History()).seen(
+            history.seen(
                 end_min - (back + 1) * period_min,
                 end_min - back * period_min,
                 now_min=now_min,
@@ -132,9 +144,10 @@ def _values(
         (found,) = series.values()
         return found
     (expression,) = (of["Expression"] for of in alarm["Metrics"] if "Expression" in of)
-    periods_s = {stat["Period"] for stat in stats_of(alarm).values()}
+    periods_s = {stat["Period"] for stat in stats.values()}
     assert len(periods_s) == 1, "an alarm's metrics have one period"
-    return evaluate(expression, series, period_s=periods_s.pop())
+    of = tuple((name, tuple(values)) for name, values in series.items())
+    return [*_evaluated(expression, of, periods_s.pop())]
 
 
 # --- metric math ----------------------------------------------------------------------------------
@@ -151,6 +164,14 @@ def evaluate(
     found = _Math(series, period_s, fills_empty).of(_parsed(expression))
     assert isinstance(found, list), "an alarm needs a time series, and this is a number"
     return found
+
+
+@cache
+def _evaluated(
+    expression: str, series: tuple[tuple[str, tuple[float | None, ...]], ...], period_s: int
+) -> Sequence[float | None]:
+    """Evaluate once what many minutes of many histories have alike."""
+    return evaluate(expression, {name: [*values] for name, values in series}, period_s=period_s)
 
 
 @cache

@@ -605,17 +605,17 @@ def test_findings_of_index_and_log_cost_one_scan_together(tmp_path: Path) -> Non
     assert stored.scans == 2
 
 
-@pytest.mark.parametrize(("at_once", "most"), [(100, 9), (50, 17), (400, 2)])
+@pytest.mark.parametrize(("at_once", "most"), [(50, 9), (25, 17), (200, 2)])
 def test_scans_grow_with_the_findings_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int, most: int
 ) -> None:
     monkeypatch.setattr(naming, "EVENTS_AT_ONCE", at_once)
-    monkeypatch.setattr(difference, "CELLS_LEAST", 96)
-    stored = scattered(streams=400, each=5)
+    monkeypatch.setattr(difference, "CELLS_LEAST", 48)
+    stored = scattered(streams=200, each=5)
 
     findings = verify(stored, tmp_path, segments=1, settled_us=START_US * 2)
 
-    assert len(kinds(findings)) == 400
+    assert len(kinds(findings)) == 200
     assert stored.scans <= most
 
 
