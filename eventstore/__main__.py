@@ -1,4 +1,4 @@
-"""`python -m eventstore`: the command line; needs the extra `cli`."""
+"""`eventstore`, or `python -m eventstore`: the command line; needs the extra `cli`."""
 
 import importlib
 import sys
@@ -13,7 +13,12 @@ def _main(signals: Signals) -> int:
     return code
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """Run the command line of this process; return the exit code."""
     handled = Signals()
     handled.install()
-    sys.exit(run_command(lambda: _main(handled)))
+    return run_command(lambda: _main(handled))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -50,7 +50,8 @@ def connect(
     Args:
         name: the environment that the store was deployed for (its parameter is ``/eventstore/<name>``), or
             ``memory:``. None for the variable EVENTSTORE, unless tables are given.
-        session: whose Region, profile and credentials to use; None for boto3's default session.
+        session: whose Region, profile and credentials to use; None for boto3's default session, or one of the
+            environment, in which AWS_REGION counts before AWS_DEFAULT_REGION.
         events_table, log_table, subscriptions_table: tables in place of a name. Without a log's table the
             store has no log, without subscriptions' no subscriptions.
         settling_s, compression: of tables; a deployed store has its own.

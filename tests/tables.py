@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import boto3
@@ -17,13 +17,7 @@ from botocore.session import get_session
 from urllib3.util import Timeout
 
 from eventstore.adapters.dynamodb import client as store_client
-from eventstore.adapters.dynamodb import (
-    journal_schema,
-    log_schema,
-    replay_schema,
-    schema,
-    subscription_schema,
-)
+from eventstore.adapters.dynamodb.table_definitions import create_table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -103,31 +97,7 @@ def events_table(client: DynamoDBClient, *, is_streamed: bool = False) -> Iterat
     """
     name, tables = f"events-{uuid4()}", tables_client(client.meta.endpoint_url)
     streamed: Any = {"StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}}
-    tables.create_table(
-        TableName=name,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[
-            {"AttributeName": schema.STREAM_ID, "AttributeType": "S"},
-            {"AttributeName": schema.EVENT_ID, "AttributeType": "N"},
-            {"AttributeName": schema.GSI_KEY, "AttributeType": "N"},
-            {"AttributeName": schema.TIMESTAMP, "AttributeType": "N"},
-        ],
-        KeySchema=[
-            {"AttributeName": schema.STREAM_ID, "KeyType": "HASH"},
-            {"AttributeName": schema.EVENT_ID, "KeyType": "RANGE"},
-        ],
-        GlobalSecondaryIndexes=[
-            {
-                "IndexName": schema.BY_TIME,
-                "KeySchema": [
-                    {"AttributeName": schema.GSI_KEY, "KeyType": "HASH"},
-                    {"AttributeName": schema.TIMESTAMP, "KeyType": "RANGE"},
-                ],
-                "Projection": {"ProjectionType": "ALL"},
-            }
-        ],
-        **(streamed if is_streamed else {}),
-    )
+    create_table(tables, "events", name, **(streamed if is_streamed else {}))
     try:
         yield name
     finally:
@@ -144,68 +114,32 @@ def put_items(client: DynamoDBClient, table_name: str, items: Sequence[Mapping[s
 
 def log_table(client: DynamoDBClient) -> AbstractContextManager[str]:
     """Have an empty log's table for a while."""
-    return _keyed_table(client, "log", "N", log_schema.TRANCHE, log_schema.BLOCK)
+    return _table(client, "log")
 
 
 def journal_table(client: DynamoDBClient) -> AbstractContextManager[str]:
     """Have an empty journal's table for a while."""
-    return _keyed_table(client, "journal", "S", journal_schema.CONSUMER, journal_schema.WRITTEN_AT)
+    return _table(client, "journal")
 
 
 def subscriptions_table(client: DynamoDBClient) -> AbstractContextManager[str]:
     """Have an empty subscriptions table for a while."""
-    keys = (subscription_schema.SUBSCRIPTION, subscription_schema.ITEM)
-    index = (subscription_schema.PARKED, subscription_schema.SUBSCRIPTION, subscription_schema.PARKED_AT)
-    return _keyed_table(client, "subscriptions", "S", *keys, index=index)
+    return _table(client, "subscriptions")
 
 
 def replays_table(client: DynamoDBClient) -> AbstractContextManager[str]:
     """Have an empty replays table for a while."""
-    return _keyed_table(client, "replays", "S", replay_schema.KIND, replay_schema.REPLAY_ID)
-
-
-def _keys(partition_key: str, sort_key: str) -> Any:
-    return [
-        {"AttributeName": partition_key, "KeyType": "HASH"},
-        {"AttributeName": sort_key, "KeyType": "RANGE"},
-    ]
+    return _table(client, "replays")
 
 
 @contextmanager
-def _keyed_table(
-    client: DynamoDBClient,
-    prefix: str,
-    key_type: Literal["N", "S"],
-    partition_key: str,
-    sort_key: str,
-    *,
-    index: tuple[str, str, str] | None = None,
-) -> Iterator[str]:
-    """Have a table for a while; an index of it has keys only, its sort key being a number."""
-    name = f"{prefix}-{uuid4()}"
-    attributes: Any = [{"AttributeName": key, "AttributeType": key_type} for key in (partition_key, sort_key)]
-    more: Any = {}
-    if index:
-        index_name, *keys = index
-        attributes.append({"AttributeName": keys[1], "AttributeType": "N"})
-        more["GlobalSecondaryIndexes"] = [
-            {
-                "IndexName": index_name,
-                "KeySchema": _keys(*keys),
-                "Projection": {"ProjectionType": "KEYS_ONLY"},
-            }
-        ]
-    tables_client(client.meta.endpoint_url).create_table(
-        TableName=name,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=attributes,
-        KeySchema=_keys(partition_key, sort_key),
-        **more,
-    )
+def _table(client: DynamoDBClient, kind: str) -> Iterator[str]:
+    name, tables = f"{kind}-{uuid4()}", tables_client(client.meta.endpoint_url)
+    create_table(tables, kind, name)
     try:
         yield name
     finally:
-        tables_client(client.meta.endpoint_url).delete_table(TableName=name)
+        tables.delete_table(TableName=name)
 
 
 def pause(pause_s: float) -> None:

@@ -1,4 +1,4 @@
-"""`python -m eventstore doctor | rebuild-log | redrive | republish | restored | verify | export | import`.
+"""The command line: `eventstore --help` lists its commands.
 
 Exit codes: 0 all is well, 1 something is left (findings, refused events, failed streams), 2 it could not be
 done (options, files, permissions, an unreachable service), 130 interrupted, 141 nobody reads its output.
@@ -13,6 +13,7 @@ from typing import Final
 
 from eventstore import __version__
 from eventstore.cli.options import (
+    add_create_tables_options,
     add_doctor_options,
     add_export_options,
     add_import_options,
@@ -26,6 +27,10 @@ from eventstore.cli.signals import Signals
 from eventstore.command_line import TROUBLE, run_command
 
 _COMMANDS: Final = {
+    "create-tables": (
+        "make tables to try the library on, on any DynamoDB endpoint",
+        add_create_tables_options,
+    ),
     "doctor": ("look at what the store needs to work, and say how to repair it", add_doctor_options),
     "rebuild-log": (
         "make the log anew from the table, when it is lost or of another store",
@@ -38,6 +43,7 @@ _COMMANDS: Final = {
     "export": ("write all events, or a range of time, into a file", add_export_options),
     "import": ("write the events of a file into an empty store", add_import_options),
 }
+_WITHOUT_STORE: Final = frozenset({"create-tables"})
 _NEEDED: Final = {"boto3", "botocore", "rich"}
 
 
@@ -62,7 +68,8 @@ def _run(arguments: list[str] | None, signals: Signals) -> int:
         missing = f"{name} isn't installed here: pip install 'eventstore-dynamodb[cli]'"
         print(missing, file=sys.stderr)
         return TROUBLE
-    code: int = running.run(options.command, options, signals)
+    given = sys.argv[1:] if arguments is None else arguments
+    code: int = running.run(options.command, options, signals, arguments=given)
     return code
 
 
@@ -73,5 +80,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"eventstore-dynamodb {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, (help_, add_options) in _COMMANDS.items():
-        add_options(commands.add_parser(name, help=help_, description=f"{help_.capitalize()}."))
+        command = commands.add_parser(name, help=help_, description=f"{help_.capitalize()}.")
+        add_options(command)
+        if name not in _WITHOUT_STORE:
+            command.add_argument(
+                "--store",
+                metavar="NAME",
+                help="a deployed store: its tables, bus and queues needn't be named",
+            )
     return parser

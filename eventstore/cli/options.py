@@ -120,6 +120,14 @@ def ruled(rule: Callable[[object], _Value]) -> Callable[[str], _Value]:
     return parse
 
 
+def add_create_tables_options(parser: argparse.ArgumentParser) -> None:
+    """Let the parser know the options of `create-tables`."""
+    parser.add_argument(
+        "--prefix", default="eventstore", help="how the tables' names begin (default: eventstore)"
+    )
+    parser.add_argument("--on-aws", action="store_true", help="make them on AWS, too, and not only elsewhere")
+
+
 def add_doctor_options(parser: argparse.ArgumentParser) -> None:
     """Let the parser know the options of `doctor`."""
     for option in (TABLE, LOG, SUBSCRIPTIONS):

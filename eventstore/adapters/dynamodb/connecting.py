@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -36,7 +37,7 @@ def read_parameter(
     parameter: str, store: str, session: boto3.Session | None, options: Mapping[str, Any]
 ) -> StoreParameter:
     """Read what a deployment says about itself; see `eventstore.connect`."""
-    client: Any = (session or boto3.Session()).client("ssm", **options)
+    client: Any = _session(session).client("ssm", **options)
     try:
         answer = client.get_parameter(Name=parameter)
     except ClientError as error:
@@ -56,7 +57,7 @@ def from_parameter(
         "subscriptions_table": parameter.subscriptions_table,
     }
     return _parts(
-        dynamodb_client(session, **options),
+        dynamodb_client(_session(session), **options),
         tables,
         write_shards=parameter.write_shards,
         settling_s=parameter.settling_s,
@@ -74,7 +75,7 @@ def from_tables(
     compression: str,
 ) -> Parts:
     """Make the parts of a store of these tables; over how many shards it spreads events, it says itself."""
-    client = dynamodb_client(session, **options)
+    client = dynamodb_client(_session(session), **options)
     facts = StoreFacts(client=client, table_name=str(tables["events_table"]))
     facts.check()
     return _parts(
@@ -109,6 +110,11 @@ def _parts(
         DynamoDBEventBodies(client=client, table_name=events_table),
         DynamoDBCheckpoints(client=client, table_name=kept) if kept else None,
     )
+
+
+def _session(given: boto3.Session | None) -> boto3.Session:
+    """Return a session; as for the AWS CLI, AWS_REGION counts before AWS_DEFAULT_REGION."""
+    return given or boto3.DEFAULT_SESSION or boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
 
 
 def _known(client: Any) -> tuple[str, ...]:
