@@ -245,6 +245,9 @@ blocks, which cost more. Fixed once a log has been begun."""
 LOG_TRANCHES_MAX: Final = 256
 """The most tranches that a log can have: a position names a place in each of them."""
 
+LOG_LOOK_S: Final = 30.0
+"""Seconds after which a process looks again which log it reads or writes (ours): it may have been rebuilt."""
+
 LOG_BLOCK_MAX_BYTES: Final = 64 * 1_024
 """Bytes of the entries of one block, far below an item's 400 KB: a reader who goes on inside of a block
 reads all of it again."""

@@ -325,12 +325,12 @@ def read_log(
     """
     check_port(log, EventLog, "log", only=("tranches", "log_id", "read_tranche"))
     check_whole(limit, "limit", most=VERSION_MAX)
+    log_id = log.log_id
     number = log.tranches
     if tranches is not None:
         check_tranches(tranches, number=number)
     # Of a log that wasn't begun yet: how many tranches it would have wasn't known then.
     is_beginning = after is None or _checked(after).is_beginning
-    log_id = log.log_id
     if after is None or is_beginning:
         after = LogPosition.beginning(number)
     else:

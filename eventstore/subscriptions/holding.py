@@ -46,7 +46,8 @@ class Holding:
         self._on_failure = on_failure
         self._terms = terms
         self._monotonic = monotonic
-        self._begun_with: int | None = None
+        self._begun_with: tuple[str, int] | None = None
+        """Which log it is, and how many tranches that has."""
         self.held: dict[int, Held] = {}
         self.membership: Final = Membership(
             subscription=subscription,
@@ -61,9 +62,10 @@ class Holding:
 
     def hold(self) -> None:
         """Begin the subscription if that's to be done, keep the leases, and hold what is new among them."""
-        if not self._log.log_id:
+        log_id = self._log.log_id
+        if not (log_id or self._begun_with):
             return  # which log it is, and how many tranches it has, is known with its first block
-        if self._begun_with != self._log.tranches:
+        if self._begun_with != (log_id, self._log.tranches):  # or it's another one since
             self._begin(self._checkpoints.read_group(self._subscription))
         self._keep_if_due()
         for tranche, lease in self.membership.leases.items():
@@ -103,14 +105,14 @@ class Holding:
 
     def _begin(self, group: Group) -> Group:
         """Make the leases of tranches that have none: at the first time, and when they were deleted."""
-        tranches = self._log.tranches
+        log_id, tranches = self._log.log_id, self._log.tranches
         missing = set(range(tranches)) - group.leases.keys()
         for lease in group.leases.values():
-            if lease.log_id != self._log.log_id:
-                raise PositionOfAnotherLog(given=lease.log_id, log_id=self._log.log_id)
+            if lease.log_id != log_id:
+                raise PositionOfAnotherLog(given=lease.log_id, log_id=log_id)
         if group.leases and group.tranches != tranches:
             raise TranchesChanged(begun_with=group.tranches, given=tranches)
-        if missing:
+        if missing and log_id:
             if self._from is From.CHECKPOINT and not group.leases:
                 raise SubscriptionNotFound(name=self._subscription)
             if self._begun_with is not None:
@@ -124,10 +126,10 @@ class Holding:
                 self._subscription,
                 places_at(self._log, self._from),
                 since_us=cut_us(self._from),
-                log_id=self._log.log_id,
+                log_id=log_id,
             )
             group = self._checkpoints.read_group(self._subscription)
-        self._begun_with = tranches
+        self._begun_with = log_id, tranches
         return group
 
     def _keep_if_due(self) -> None:

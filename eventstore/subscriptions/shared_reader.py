@@ -167,6 +167,7 @@ class _SharedLog:
         self._new_recent: Callable[[], Recent[_Start, LogEntry]] = lambda: Recent(
             most_bytes=most_bytes, keep_s=keep_s, size_bytes=_entry_bytes, monotonic=monotonic
         )
+        self._log_id = ""
         self._begin_anew()
 
     def _begin_anew(self) -> None:
@@ -182,7 +183,11 @@ class _SharedLog:
     @property
     def log_id(self) -> str:
         """What tells it from every other log; see `EventLog.log_id`."""
-        return self._log.log_id
+        log_id = self._log.log_id
+        if self._log_id not in {"", log_id}:  # nothing that is kept is of this one
+            self._begin_anew()
+        self._log_id = log_id
+        return log_id
 
     def append_block(self, tranche: int, events: Sequence[Event]) -> int:
         """Put a block of entries behind the last one of a tranche; see `EventLog.append_block`."""

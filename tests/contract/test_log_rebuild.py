@@ -6,10 +6,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from eventstore import Event, InvalidInput, LogInUse, NewEvent, StoreUnavailable
+from eventstore import (
+    Event,
+    InvalidInput,
+    LogInUse,
+    NewEvent,
+    PositionOfAnotherLog,
+    StoreUnavailable,
+    read_log,
+)
 from eventstore.adapters.dynamodb.log import DynamoDBEventLog
 from eventstore.adapters.dynamodb.log_rebuild import DynamoDBLogRebuild
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore.limits import LOG_LOOK_S
 from eventstore.log import tranche_of
 from tests.faulty_wire import Wire
 from tests.tables import Meter, Table, dynamodb_client, events_table, log_table, tables_client
@@ -27,6 +36,25 @@ def table(dynamodb_endpoint: str) -> Iterator[Table]:
 
 def log(table: Table, *, rebuilds: bool = False) -> DynamoDBEventLog:
     return DynamoDBEventLog(client=table.client, table_name=table.name, rebuilds=rebuilds)
+
+
+class Process:
+    """One that knows the log from before it's rebuilt, and a clock of its own."""
+
+    def __init__(self, table: Table) -> None:
+        self.now_s = 1_000.0
+        self.client = dynamodb_client(table.client.meta.endpoint_url)
+        self.log = DynamoDBEventLog(client=self.client, table_name=table.name, monotonic=lambda: self.now_s)
+
+
+def put_anew(table: Table, *, blocks: int) -> None:
+    """Rebuild the log with so many blocks."""
+    work = rebuild(table)
+    work.delete_all()
+    begun = work.begin(4)
+    for _ in range(blocks):
+        log(table, rebuilds=True).append_block(TRANCHE, [EVENT])
+    work.end(begun)
 
 
 def rebuild(table: Table) -> DynamoDBLogRebuild:
@@ -118,3 +146,83 @@ def test_it_costs_an_indexer_nothing_once_it_is_done(table: Table) -> None:
     indexer.append_block(TRANCHE, [EVENT])
 
     assert (meter.requests, meter.table_units) == (["PutItem"], 1.0)
+
+
+@pytest.mark.parametrize("blocks", [1, 5, 9])
+def test_process_that_knows_the_log_before_refuses_its_positions_from_half_a_minute_on(
+    table: Table, blocks: int
+) -> None:
+    process = Process(table)
+    for _ in range(5):
+        process.log.append_block(TRANCHE, [EVENT])
+    position = read_log(process.log).position
+    put_anew(table, blocks=blocks)
+
+    process.now_s += LOG_LOOK_S
+    with pytest.raises(PositionOfAnotherLog) as caught:
+        read_log(process.log, after=position)
+
+    assert (caught.value.given, caught.value.log_id) == (position.log_id, log(table).log_id)
+    assert len(read_log(process.log).entries) == blocks
+
+
+def test_log_with_another_number_of_tranches_is_read_whole_by_who_knew_the_one_before(table: Table) -> None:
+    process = Process(table)
+    process.log.append_block(TRANCHE, [EVENT])
+    rebuild(table).delete_all()
+    begun = rebuild(table).begin(8)
+    log(table, rebuilds=True).append_block(tranche_of("s", tranches=8), [EVENT])
+    rebuild(table).end(begun)
+
+    process.now_s += LOG_LOOK_S
+    page = read_log(process.log)
+
+    assert (len(page.entries), len(page.position.places)) == (1, 8)
+
+
+def test_indexer_that_knows_the_log_before_goes_on_behind_the_end_of_the_one_that_is_there(
+    table: Table,
+) -> None:
+    process = Process(table)
+    for _ in range(5):
+        process.log.append_block(TRANCHE, [EVENT])
+    put_anew(table, blocks=2)
+
+    process.now_s += LOG_LOOK_S
+    assert process.log.append_block(TRANCHE, [EVENT]) == 3
+    assert len(list(log(table).read_tranche(TRANCHE))) == 3
+
+
+def test_indexer_that_knows_the_log_before_writes_nothing_while_another_is_made(table: Table) -> None:
+    process = Process(table)
+    process.log.append_block(TRANCHE, [EVENT])
+    rebuild(table).delete_all()
+    rebuild(table).begin(4)
+
+    process.now_s += LOG_LOOK_S
+    with pytest.raises(StoreUnavailable, match="the log is being rebuilt"):
+        process.log.append_block(TRANCHE, [EVENT])
+
+
+def test_log_that_is_deleted_is_known_for_one_that_is_not_begun(table: Table) -> None:
+    process = Process(table)
+    process.log.append_block(TRANCHE, [EVENT])
+    position = read_log(process.log).position
+    rebuild(table).delete_all()
+
+    process.now_s += LOG_LOOK_S
+    with pytest.raises(PositionOfAnotherLog):
+        read_log(process.log, after=position)
+    assert process.log.log_id == ""
+
+
+def test_which_log_it_is_costs_one_look_each_half_minute(table: Table) -> None:
+    process = Process(table)
+    process.log.append_block(TRANCHE, [EVENT])
+    meter = Meter.on(process.client)
+    for _ in range(3):
+        process.now_s += LOG_LOOK_S - 1.0
+        for _ in range(5):
+            process.log.append_block(TRANCHE, [EVENT])
+            assert process.log.log_id
+    assert meter.requests == [*["PutItem"] * 5, "Query", *["PutItem"] * 5, *["PutItem"] * 5]

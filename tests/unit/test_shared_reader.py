@@ -122,6 +122,20 @@ def test_ten_subscriptions_read_each_block_and_each_event_once() -> None:
     assert [len(addresses) for addresses in world.bodies.requests] == [100, 50]
 
 
+def test_nothing_that_is_kept_of_one_log_is_taken_for_another_one() -> None:
+    world = World()
+    world.append(3)
+    assert (world.shared.log.log_id, world.read()) == (world.log.log_id, [1, 2, 3])
+    events = world.store.read_stream("s")
+    world.log._blocks, world.log._newest, world.log._log_id = [[]], [[]], "another"
+    world.log.append_block(0, [*events][2:])
+
+    assert world.read() == [1, 2, 3]
+    assert (world.shared.log.log_id, world.read()) == ("another", [3])
+    world.read()
+    assert len(world.log.reads) == 2
+
+
 def test_looks_for_news_of_all_are_as_many_as_those_of_one() -> None:
     """Each asks every 0.5 s, each at another moment; the reader asks the log as one of them would."""
     world = World()

@@ -110,6 +110,34 @@ def test_leases_of_another_log_are_refused_and_stay() -> None:
     assert {lease.log_id for lease in before.values()} == {world.log.log_id}
 
 
+@pytest.mark.parametrize("log_id", ["another", ""], ids=["rebuilt", "deleted"])
+def test_worker_that_nobody_stopped_ends_when_its_log_is_another_one(log_id: str) -> None:
+    world = World(tranches=2)
+    world.append("a", "Opened")
+    worker = world.worker()
+    worker.step()
+    before = {tranche: of.place for tranche, of in world.checkpoints.read_group("view").leases.items()}
+    known, world.log._log_id = world.log.log_id, log_id
+    for _ in range(2):
+        with pytest.raises(PositionOfAnotherLog) as caught:
+            worker.step()
+        assert (caught.value.given, caught.value.log_id) == (known, log_id)
+    assert {
+        tranche: of.place for tranche, of in world.checkpoints.read_group("view").leases.items()
+    } == before
+
+
+def test_worker_begins_no_leases_while_there_is_no_log_any_more() -> None:
+    world = World(tranches=2)
+    world.append("a", "Opened")
+    worker = world.worker()
+    worker.step()
+    world.checkpoints._kept["view"].leases.clear()
+    world.log._log_id = ""
+    worker.step()
+    assert world.checkpoints.read_group("view").leases == {}
+
+
 def test_subscription_begins_with_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(tranches=2)
     world.append("a", "Opened")

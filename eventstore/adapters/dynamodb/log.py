@@ -47,7 +47,7 @@ from eventstore.errors import (
 )
 from eventstore.errors.store import write_in_doubt
 from eventstore.events import Event
-from eventstore.limits import LOG_TRANCHES, LOG_TRANCHES_MAX
+from eventstore.limits import LOG_LOOK_S, LOG_TRANCHES, LOG_TRANCHES_MAX
 from eventstore.log import BlockPosition, LogEntry
 from eventstore.log_checks import check_block, check_closing, check_read, check_since
 
@@ -75,15 +75,16 @@ class DynamoDBEventLog:
             written. None for whatever it was begun with; a log that isn't begun yet, it begins with
             `LOG_TRANCHES`.
         rebuilds: it writes the blocks of a log that is being rebuilt, which is refused to others.
-        random_bytes, jitter, sleep: chance and time, to be replaced in tests.
+        random_bytes, jitter, sleep, monotonic: chance and time, to be replaced in tests.
 
     Raises:
         InvalidArgument, InvalidLimit, NotSynchronous: an argument that can't be used.
 
-    Keep it as long as the process lives: it remembers each tranche's last block.
+    Keep it as long as the process lives: it remembers each tranche's last block. What it remembers is
+    forgotten when the log was rebuilt, which it notices within `LOG_LOOK_S`.
 
-    Cost: how many tranches the log has is read once a process, 1 query and 1 RCU; until the log is begun,
-    each time again.
+    Cost: which log it is, and how many tranches it has, is read once a process and again each 30 s in which
+    it's asked or written, 1 query and 1 RCU; until the log is begun, each time again.
     """
 
     def __init__(
@@ -96,12 +97,13 @@ class DynamoDBEventLog:
         random_bytes: Callable[[int], bytes] = os.urandom,
         jitter: Callable[[], float] = random.random,
         sleep: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         if tranches is not None:
             check_whole(tranches, "tranches", most=LOG_TRANCHES_MAX)
         check_text(table_name, "table_name")
         check_flags(rebuilds=rebuilds)
-        check_functions(random_bytes=random_bytes, jitter=jitter, sleep=sleep)
+        check_functions(random_bytes=random_bytes, jitter=jitter, sleep=sleep, monotonic=monotonic)
         self._client = checked(client, "put_item", "query")
         self._table_name = table_name
         self._told = tranches
@@ -109,12 +111,17 @@ class DynamoDBEventLog:
         self._random_bytes = random_bytes
         self._jitter = jitter
         self._sleep = sleep
+        self._monotonic = monotonic
+        self._begun: LogItem | None = None
+        self._looked_at = 0.0
+        self._forget()
+
+    def _forget(self) -> None:
         self._last: dict[int, Last] = {}
         self._shared: set[int] = set()
         """The tranches in which another writer's block was met behind the last one of our own."""
         self._there: dict[int, int] = {}
         """The highest block of each tranche that was read: the tranche never ends before it."""
-        self._begun: LogItem | None = None
 
     @property
     def tranches(self) -> int:
@@ -125,11 +132,13 @@ class DynamoDBEventLog:
     @property
     def log_id(self) -> str:
         """What tells it from every other log; see `EventLog.log_id`."""
-        begun = self._begun or self._look()
+        begun = self._look_again()
         return begun.log_id if begun else ""
 
     def append_block(self, tranche: int, events: Sequence[Event]) -> int:
         """Put a block of entries behind the last one of a tranche; see `EventLog.append_block`."""
+        if self._begun is not None:
+            self._look_again()
         number = (self._begun.tranches if self._begun else self._told) or self.tranches
         check_block(tranche, events, tranches=number)
         if self._begun is None:
@@ -337,6 +346,14 @@ class DynamoDBEventLog:
             return bool(in_the_way.get(BLOCK_UID) == {"S": uid})
         return True
 
+    def _look_again(self) -> LogItem | None:
+        """Return which log it is, if it was begun: since it was looked at last, it may have been rebuilt.
+
+        Else the numbers that are remembered of one log would be taken for those of another.
+        """
+        is_known = self._begun and self._monotonic() - self._looked_at < LOG_LOOK_S
+        return self._begun if is_known else self._look()
+
     def _look(self) -> LogItem | None:
         """Read which log it is, if it was begun; refuse to go on with another number of tranches."""
         answer = send(
@@ -348,6 +365,9 @@ class DynamoDBEventLog:
         )
         for item in answer["Items"]:
             self._take(item)
+        if not answer["Items"] and self._begun:  # it's deleted, to be rebuilt
+            self._begun = None
+            self._forget()
         return self._begun
 
     def _begin(self, tranches: int) -> None:
@@ -385,7 +405,9 @@ class DynamoDBEventLog:
         begun = log_of(item, cause=cause)
         if self._told not in {None, begun.tranches}:
             raise TranchesChanged(begun_with=begun.tranches, given=self._told or 0) from cause
-        self._begun = begun
+        if self._begun and self._begun.log_id != begun.log_id:
+            self._forget()
+        self._begun, self._looked_at = begun, self._monotonic()
         return begun
 
 
