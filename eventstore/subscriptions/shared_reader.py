@@ -243,22 +243,26 @@ class _SharedLog:
             # None: it has failed; nothing: it has found the end, or this was just read.
             if entries is not None:
                 return list(entries.values()), not entries
-            return self._ask(tranche, place, limit), True
+            return self._ask(tranche, place, limit)
+        found, is_end = list[LogEntry](), False
         try:
-            found = self._ask(tranche, place, limit) if ours else []
+            if ours:
+                found, is_end = self._ask(tranche, place, limit)
             reading.found = {(tranche, entry.block, entry.index): entry for entry in found}
-            if ours and len(found) < limit:
+            if is_end:
                 self._note_end(tranche, found[-1].position if found else place, at, has_news=bool(found))
         except TransientError as error:
             reading.error = error
             raise
         finally:
             recent.end(reading, ours)
-        return found, bool(ours) and len(found) < limit
+        return found, is_end
 
-    def _ask(self, tranche: int, place: BlockPosition, limit: int) -> list[LogEntry]:
-        found = self._log.read_tranche(tranche, after=place, limit=limit, consistent=False)
-        return before_what_is_lost(found)
+    def _ask(self, tranche: int, place: BlockPosition, limit: int) -> tuple[list[LogEntry], bool]:
+        """Read behind a place; tell whether that was all there is. Behind it a lost block is told at once."""
+        entries = self._log.read_tranche(tranche, after=place, limit=limit, consistent=False)
+        found, is_whole = before_what_is_lost(entries)
+        return found, is_whole and len(found) < limit
 
     def _is_end(self, tranche: int, place: BlockPosition) -> bool:
         look = self._looks.get(tranche)

@@ -122,7 +122,7 @@ class TrancheReader:
         found = self._log.read_tranche(
             self._tranche, after=self._place, limit=self._terms.page_entries, consistent=False
         )
-        entries = before_what_is_lost(found)
+        entries, _ = before_what_is_lost(found)
         self._is_due_of = self._look_before(entries)
         steps: list[_Step] = []
         wanted = 0
@@ -267,8 +267,11 @@ class TrancheReader:
         return self._highest_of.get(before, self._stored_us)
 
 
-def before_what_is_lost(entries: Iterator[LogEntry]) -> list[LogEntry]:
+def before_what_is_lost(entries: Iterator[LogEntry]) -> tuple[list[LogEntry], bool]:
     """Take a page of the log, up to a block that is gone or can't be read: what stands before it is whole.
+
+    Returns:
+        The entries, and whether no such block was met.
 
     Raises:
         BlockMissing, MalformedBlock: there is nothing before it.
@@ -280,7 +283,8 @@ def before_what_is_lost(entries: Iterator[LogEntry]) -> list[LogEntry]:
     except (BlockMissing, MalformedBlock):
         if not found:
             raise
-    return found
+        return found, False
+    return found, True
 
 
 def missing_item(stream_id: str, event_id: int) -> MalformedItem:
