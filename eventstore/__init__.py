@@ -97,7 +97,7 @@ from eventstore.events import Event, Head, NewEvent
 from eventstore.execute import Executed, execute
 from eventstore.log import BlockPosition, ClosedBlocks, EventLog, LogEntry, LogPage, LogPosition, read_log
 from eventstore.positions import Position
-from eventstore.store import ANY, EXISTS, AllEvents, Append, Appended, EventStore, Expect, Expected
+from eventstore.store import ANY, EXISTS, NO_STREAM, AllEvents, Append, Appended, EventStore, Expect, Expected
 
 if TYPE_CHECKING:
     from eventstore.codec import Codec, Renamed
@@ -130,6 +130,7 @@ _WHEN_ASKED_FOR: Final = {
 __all__ = [
     "ANY",
     "EXISTS",
+    "NO_STREAM",
     "AllEvents",
     "Append",
     "Appended",

@@ -140,8 +140,8 @@ def event_size_bytes(stream_id: str, event: NewEvent | Event) -> int:
     return EVENT_OVERHEAD_BYTES + sum(len(text) if text.isascii() else len(text.encode()) for text in texts)
 
 
-_TOLERANCE_US: Final = round(CLOCK_TOLERANCE_S * 1_000_000)
 _EXPECTATIONS: Final = frozenset(expect.value for expect in Expect)
+_TOLERANCE_US: Final = round(CLOCK_TOLERANCE_S * 1_000_000)
 
 
 def check_versions(*, from_version: int, to_version: int | None, limit: int | None) -> None:
@@ -225,7 +225,7 @@ def _check_expected(append: Append) -> None:
     if isinstance(expected, bool) or not isinstance(expected, int):
         why = "has to be a version (0 for a stream without events), a Head, ANY or EXISTS"
         if isinstance(expected, str) and expected in _EXPECTATIONS:
-            why = f"is the text {expected!r}; give eventstore.{expected.upper()}"
+            why = f"is the text {expected!r}; give eventstore.{expected.upper()}, or use Append.of"
         raise InvalidExpectedVersion(field, why)
     if not 0 <= expected <= VERSION_MAX - TRANSACTION_MAX_EVENTS:
         raise InvalidExpectedVersion(field, f"is {shown(expected)}; versions run from 0 to {VERSION_MAX}")

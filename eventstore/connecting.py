@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 from eventstore.adapters.memory import MemoryEventStore
 from eventstore.adapters.memory_checkpoints import MemoryCheckpoints, MemoryEventBodies
 from eventstore.adapters.memory_log import MemoryEventLog
-from eventstore.arguments import check_text
+from eventstore.arguments import check_port, check_text
 from eventstore.errors import InvalidInput
 from eventstore.events import Event, Head, NewEvent
 from eventstore.limits import SETTLING_S
 from eventstore.log import EventLog, LogPage, LogPosition, read_log
 from eventstore.positions import Position
-from eventstore.store import AllEvents, Append, Appended, EventStore, Expected
+from eventstore.store import AllEvents, Append, Appended, EventStore, Expected, ExpectedWord
 from eventstore.store_parameter import StoreParameter, parameter_name
 from eventstore.subscriptions import Checkpoints, EventBodies, Handler, Subscription, subscribe
 
@@ -110,17 +110,26 @@ class Store:
         bodies: the events by their addresses, for subscriptions.
         checkpoints: None for a store without subscriptions.
         deployment: of a store that was connected by its name, what was deployed.
+
+    Raises:
+        InvalidArgument: an argument without the methods that are called.
     """
 
     def __init__(
         self,
         *,
         events: EventStore,
-        log: EventLog | None,
         bodies: EventBodies,
-        checkpoints: Checkpoints | None,
+        log: EventLog | None = None,
+        checkpoints: Checkpoints | None = None,
         deployment: StoreParameter | None = None,
     ) -> None:
+        check_port(events, EventStore, "events")
+        check_port(bodies, EventBodies, "bodies")
+        if log is not None:
+            check_port(log, EventLog, "log", only=("tranches", "log_id", "read_tranche"))
+        if checkpoints is not None:
+            check_port(checkpoints, Checkpoints, "checkpoints")
         self.events: Final = events
         self.bodies: Final = bodies
         self.deployment: Final = deployment
@@ -150,7 +159,9 @@ class Store:
             raise InvalidInput("subscriptions_table", what)
         return self._checkpoints
 
-    def append(self, stream_id: str, events: Sequence[NewEvent], *, expected: Expected) -> Appended:
+    def append(
+        self, stream_id: str, events: Sequence[NewEvent], *, expected: Expected | ExpectedWord
+    ) -> Appended:
         """Append 1-100 events to one stream; see `EventStore.append`."""
         return self.events.append(stream_id, events, expected=expected)
 

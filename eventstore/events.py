@@ -120,6 +120,11 @@ class Event:
         """Its Timestamp as an aware datetime (UTC)."""
         return from_us(self.timestamp_us)
 
+    def metadata_data(self) -> dict[str, Any]:
+        """Parse the metadata: correlationId, causationId, and what the writer has added."""
+        found: dict[str, Any] = json.loads(self.metadata)
+        return found
+
     def data(self, **options: Any) -> Any:
         """Parse the payload: `json.loads` and its options, for example ``parse_float=Decimal``."""
         return json.loads(self.payload, **options)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Reversible, Sequence, S
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol, cast
 
 from eventstore.errors import InvalidArgument
 from eventstore.events import Event, Head, NewEvent
@@ -29,8 +29,17 @@ class Expect(Enum):
 ANY: Final = Expect.ANY
 EXISTS: Final = Expect.EXISTS
 
+NO_STREAM: Final = 0
+"""The version of a stream without events."""
+
 Expected = int | Head | Expect
-"""What an append expects of its stream: a version (0 = no events yet), a `Head`, `ANY` or `EXISTS`."""
+"""What an append expects of its stream: a version (`NO_STREAM`: no events yet), a `Head`, `ANY`, `EXISTS`."""
+
+ExpectedWord = Literal["any", "exists"]
+"""The same as words, which an append takes for `ANY` and `EXISTS`."""
+
+
+_WORDS: Final = frozenset(expect.value for expect in Expect)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +51,17 @@ class Append:
     expected: Expected
 
     @classmethod
-    def of(cls, stream_id: str, events: Sequence[NewEvent], expected: Expected) -> Append:
+    def of(cls, stream_id: str, events: Sequence[NewEvent], expected: Expected | ExpectedWord) -> Append:
         """Make it of events in their order; one event in place of a sequence counts as a sequence of one.
+
+        The words ``any`` and ``exists`` stand for `ANY` and `EXISTS`.
 
         Raises:
             InvalidArgument: it's neither; a set, for one, has no order.
         """
+        if isinstance(expected, str):
+            # Another text is refused with the rest of the append, like any other value.
+            expected = Expect(expected) if expected in _WORDS else cast("Expected", expected)
         if isinstance(events, NewEvent):
             return cls(stream_id, (events,), expected)
         if not isinstance(events, Iterable) or isinstance(events, str | bytes | Mapping):
@@ -98,7 +112,9 @@ class AllEvents:
 class EventStore(Protocol):
     """An event store: append under a condition, read a stream, read all streams in time order."""
 
-    def append(self, stream_id: str, events: Sequence[NewEvent], *, expected: Expected) -> Appended:
+    def append(
+        self, stream_id: str, events: Sequence[NewEvent], *, expected: Expected | ExpectedWord
+    ) -> Appended:
         """Append 1-100 events to one stream: all of them, under the expected condition, or none.
 
         Args:
@@ -106,9 +122,10 @@ class EventStore(Protocol):
             events: in their order; one item each of at most 400 KB, 4 MB together. Give all of them
                 a uid, or none. One event alone counts as a list of it.
             expected: the stream's version (0 = no events yet), a `Head` from an earlier read or
-                append, `ANY`, or `EXISTS`. A Head is believed: nothing is read, so drop all Heads after
-                the table was restored, or an append could leave a gap. Only one that is further
-                ahead of the writer's clock than clocks may differ is read and compared.
+                append, `ANY`, or `EXISTS` (or the words ``any``, ``exists``). A Head is believed: nothing
+                is read, so drop all Heads after the table was restored, or an append could leave a gap.
+                Only one that is further ahead of the writer's clock than clocks may differ is read and
+                compared.
 
         Returns:
             The events as stored. When an earlier call with the same uids had already written them,

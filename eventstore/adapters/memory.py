@@ -28,7 +28,7 @@ from eventstore.limits import SETTLING_MAX_S, SETTLING_S
 from eventstore.log import EventLog, LogPage, LogPosition, read_log, tranche_of
 from eventstore.positions import Position
 from eventstore.repeats import Wanted, is_seen, settle, want
-from eventstore.store import AllEvents, Append, Appended, Expect, Expected
+from eventstore.store import AllEvents, Append, Appended, Expect, Expected, ExpectedWord
 from eventstore.uids import uuid7
 
 _position = attrgetter("position")
@@ -73,7 +73,9 @@ class MemoryEventStore(Locked):
         """Refuse to be pickled or copied: a process that gets a copy would append to that alone."""
         raise TypeError("a MemoryEventStore can't be pickled or copied: its events are this process's own")
 
-    def append(self, stream_id: str, events: Sequence[NewEvent], *, expected: Expected) -> Appended:
+    def append(
+        self, stream_id: str, events: Sequence[NewEvent], *, expected: Expected | ExpectedWord
+    ) -> Appended:
         """Append 1-100 events to one stream; see `EventStore.append`."""
         return self.transact([Append.of(stream_id, events, expected)])[0]
 

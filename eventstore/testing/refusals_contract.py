@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from eventstore import (
+    NO_STREAM,
     Append,
     DuplicateEventUid,
     EmptyAppend,
@@ -27,6 +28,7 @@ from eventstore import (
     RepeatedStream,
     TooManyEvents,
     TransactionTooLarge,
+    VersionConflict,
 )
 from eventstore.limits import EVENT_OVERHEAD_BYTES, TIMESTAMP_MAX_US, VERSION_MAX
 from eventstore.testing.clock import FakeClock
@@ -241,10 +243,21 @@ class RefusalsContract(StoreContract):
             with pytest.raises(InvalidPosition):
                 store.read_all(after=Position(*place))
 
-    def test_expectation_as_a_text_is_refused_with_what_to_give(self, store: EventStore) -> None:
-        for text, name in (("any", "ANY"), ("exists", "EXISTS")):
-            with pytest.raises(InvalidExpectedVersion, match=f"give eventstore.{name}"):
+    def test_expectation_as_another_text_is_refused(self, store: EventStore) -> None:
+        for text in ("ANY", "", "no stream", "1"):
+            with pytest.raises(InvalidExpectedVersion, match=r"has to be a version .* ANY or EXISTS"):
                 store.append("order-1", some_events(), expected=text)  # type: ignore[arg-type]
+        for word in ("any", "exists"):
+            with pytest.raises(InvalidExpectedVersion, match=rf"give eventstore.{word.upper()}, or use"):
+                store.transact([Append("order-1", tuple(some_events()), word)])  # type: ignore[arg-type]
+
+    def test_any_and_exists_are_taken_as_words_too(self, store: EventStore) -> None:
+        with pytest.raises(VersionConflict):
+            store.append("order-1", some_events(), expected="exists")
+        store.append("order-1", some_events(), expected="any")
+        store.append("order-1", some_events(), expected="exists")
+        store.append("order-2", some_events(), expected=NO_STREAM)
+        assert store.transact([Append.of("order-2", some_events(), "any")])[0].version > 1
 
     def test_one_event_counts_as_a_list_of_it(self, store: EventStore) -> None:
         event = NewEvent(name="N")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -26,6 +27,8 @@ from eventstore import (
     connect,
 )
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore.adapters.memory import MemoryEventStore
+from eventstore.adapters.memory_checkpoints import MemoryEventBodies
 from eventstore.log import tranche_of
 from tests.tables import dynamodb_client, events_table, log_table, subscriptions_table
 from tests.unit.test_store_parameter import DEPLOYED
@@ -179,12 +182,13 @@ def test_part_that_was_not_given_is_told_when_it_is_used(tables: dict[str, str])
 
 
 def test_what_is_asked_of_the_store_is_asked_of_its_events_as_it_is() -> None:
-    class Recorder:
-        def __getattr__(self, name: str) -> Any:
-            return lambda *arguments, **options: (name, arguments, options)
+    def recorded(name: str) -> Any:
+        return lambda *arguments, **options: (name, arguments, options)
 
-    recorder: Any = Recorder()
-    store = Store(events=recorder, log=None, bodies=recorder, checkpoints=None)
+    asked_of = ("append", "transact", "head", "read_stream", "read_all")
+    recorder: Any = SimpleNamespace(**{name: recorded(name) for name in asked_of})
+    bodies = MemoryEventBodies(MemoryEventStore())
+    store = Store(events=recorder, log=None, bodies=bodies, checkpoints=None)
     asked: Any = [
         store.append("a", HAPPENED, expected=3),
         store.transact([Append("a", (), 0)]),

@@ -8,6 +8,7 @@ import pickle
 import pkgutil
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
@@ -20,6 +21,8 @@ import pytest
 import eventstore
 from eventstore import (
     AllEvents,
+    Codec,
+    Decider,
     Event,
     EventLog,
     EventStore,
@@ -32,6 +35,7 @@ from eventstore import (
     NewEvent,
     NotSynchronous,
     Position,
+    Store,
     execute,
     read_log,
 )
@@ -84,6 +88,12 @@ from eventstore.verification.repair import IndexRepairer
 from eventstore.verification.segments import Repairer, StoredEvents
 from eventstore.verification.verify import Verification
 
+
+@dataclass
+class Happened:
+    """An event."""
+
+
 KEYS: Final[dict[str, Any]] = {
     "region_name": "eu-central-1", "aws_access_key_id": "k", "aws_secret_access_key": "s",
 }  # fmt: skip
@@ -123,6 +133,11 @@ SUBSCRIPTION: Final[dict[str, Any]] = {
     "checkpoints": MemoryCheckpoints(),
 }  # fmt: skip
 MADE: Final[dict[str, tuple[Callable[..., Any], dict[str, Any]]]] = {
+    "Decider": (Decider, {"initial": dict, "evolve": max, "codec": Codec(Happened)}),
+    "Store": (
+        Store,
+        {"events": STORE, "log": LOG, "bodies": MemoryEventBodies(STORE), "checkpoints": MemoryCheckpoints()},
+    ),
     "DynamoDBCheckpoints": (DynamoDBCheckpoints, TABLE),
     "DynamoDBEventBodies": (DynamoDBEventBodies, TABLE),
     "DynamoDBEventLog": (DynamoDBEventLog, TABLE),
@@ -312,7 +327,7 @@ def test_everything_public_that_takes_a_port_or_a_function_stands_in_the_table()
         "Ahead", "Attempts", "EventAppends", "EventReads", "Handling", "Holding", "Membership", "Naming",
         "PublicationOrder", "SegmentCheck", "Sending", "ServerClock", "StoreFacts", "TimeShard",
         "Keeper", "KnownStreams", "MissingEvents", "TrancheReader", "PublishedStreams", "BusTarget",
-        "FunctionTarget", "OneAtATime", "QueueTarget", "Recent", "ItemParser",
+        "Folded", "FunctionTarget", "OneAtATime", "QueueTarget", "Recent", "ItemParser",
         "ItemParserFactory", "UnreadAnswer",
     }  # fmt: skip
     takes = {

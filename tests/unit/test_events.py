@@ -230,3 +230,9 @@ def test_keys_that_stay_apart_as_json_are_taken() -> None:
 def test_metadata_of_plain_values_has_to_be_a_dict(metadata: Any) -> None:
     with pytest.raises(InvalidJson, match="metadata: has to be a JSON object"):
         NewEvent.of("A", metadata=metadata)
+
+
+def test_metadata_is_parsed_like_the_payload() -> None:
+    event = Event("s", 1, "E", "null", '{"correlationId":"c","n":1}', "uid", 1)
+    assert event.metadata_data() == {"correlationId": "c", "n": 1}
+    assert Event("s", 1, "E", "null", "{}", "uid", 1).metadata_data() == {}

@@ -44,7 +44,7 @@ def test_public_names_are_pinned() -> None:
         "PositionOfAnotherLog", "MalformedSubscriptionItem",
         "WorkerRunning",
         "Codec", "Decided", "DecidedOver", "DecidedPart", "Decider", "decide_over",
-        "connect", "InvalidStoreParameter", "Store", "UnknownStore",
+        "connect", "NO_STREAM", "InvalidStoreParameter", "Store", "UnknownStore",
         "InvalidPublishedEvent", "PublishedEvent", "Seen", "parse_published",
         "InvalidCodec", "Loaded", "Renamed", "UndecodableEvent",
         "UnknownEventName", "correlation",

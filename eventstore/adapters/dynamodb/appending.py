@@ -45,7 +45,7 @@ from eventstore.limits import (
     UID_SEARCH_MAX_EVENTS,
 )
 from eventstore.repeats import Wanted, is_seen, settle_visible, want
-from eventstore.store import Append, Appended, Expect, Expected
+from eventstore.store import Append, Appended, Expect, Expected, ExpectedWord
 from eventstore.uids import uuid7
 
 _FREE: Final = f"attribute_not_exists({STREAM_ID})"
@@ -74,7 +74,9 @@ class EventAppends(EventReads):
         self._random_bytes = random_bytes
         self._random_shard = random_shard
 
-    def append(self, stream_id: str, events: Sequence[NewEvent], *, expected: Expected) -> Appended:
+    def append(
+        self, stream_id: str, events: Sequence[NewEvent], *, expected: Expected | ExpectedWord
+    ) -> Appended:
         """Append 1-100 events to one stream; see `EventStore.append`."""
         return self.transact([Append.of(stream_id, events, expected)])[0]
 
