@@ -151,6 +151,6 @@ class Holding:
             return {}
         blocked: dict[str, tuple[int, int]] = {}
         for parked in self._checkpoints.read_parked(self._subscription, tranche=tranche):
-            first, _ = blocked.get(parked.stream_id, (parked.event_id, 0))
-            blocked[parked.stream_id] = first, parked.event_id
+            known = blocked.get(parked.stream_id)
+            blocked[parked.stream_id] = known[0] if known else parked.event_id, parked.event_id
         return blocked

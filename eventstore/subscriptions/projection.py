@@ -120,8 +120,8 @@ class Projection(Generic[Write]):
                 f"{name_of(self._project)} returned {writes!r:.80}; return a list of writes, empty for none"
             )
             raise ReadModelRefused(stream_id=event.stream_id, event_id=event.event_id, reason=told)
-        is_calls_own = call is not None and call.address == (event.stream_id, event.event_id)
-        after = call.after if call and is_calls_own else event.event_id - 1
+        own = call if call and call.address == (event.stream_id, event.event_id) else None
+        after = own.after if own else event.event_id - 1
         last: object = self._read_model.write(writes, projection=self.name, event=event, after=after)
         check_finished(last, "read_model.write", function=self._read_model.write, at=at)
         if last is None:
@@ -130,14 +130,14 @@ class Projection(Generic[Write]):
             told = f"{name_of(self._read_model.write)} returned {last!r:.80}; return None or the last EventId"
             raise ReadModelRefused(stream_id=event.stream_id, event_id=event.event_id, reason=told)
         if last >= event.event_id:
-            if call and is_calls_own:
-                call.is_repeated = True
+            if own:
+                own.is_repeated = True
             return False
         if last >= after:
             told = f"{name_of(self._read_model.write)} returned {last}, which isn't in the event's way"
             raise ReadModelRefused(stream_id=event.stream_id, event_id=event.event_id, reason=told)
-        if call and is_calls_own:
-            call.behind = last if call.behind is None else min(last, call.behind)
+        if own:
+            own.behind = last if own.behind is None else min(last, own.behind)
         raise EventsMissing(
             projection=self.name, stream_id=event.stream_id, event_id=event.event_id, last_event_id=last
         )

@@ -77,21 +77,22 @@ def test_event_that_takes_longer_than_it_may_is_parked_after_so_many(max_starts:
 
 
 def test_lease_is_renewed_for_as_long_as_a_call_may_take_and_not_behind_it() -> None:
-    now, renewed = [0.0], list[float]()
+    now, renewed = [100.0], list[float]()
     keeper = Keeper(
         lambda: renewed.append(now[0]),
         interval_s=5.0,
-        most_s=17.0,
+        most_s=15.0,
         monotonic=lambda: now[0],
         has_thread=False,
     )
+    keeper.look()
     with keeper.beside():
         for _ in range(30):
             now[0] += 1.0
             keeper.look()
     now[0] += 10.0
     keeper.look()
-    assert renewed == [5.0, 10.0, 15.0]
+    assert renewed == [105.0, 110.0, 115.0]
 
 
 def test_renewal_that_fails_is_told_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
@@ -107,7 +108,45 @@ def test_renewal_that_fails_is_told_and_tried_again(caplog: pytest.LogCaptureFix
             now[0] += 5.0
             keeper.look()
     assert tries == [2]
-    assert "leases can't be renewed" in caplog.text
+    told = "leases can't be renewed while an event is handled: renew did not succeed: throttled"
+    assert [message[: len(told)] for message in caplog.messages] == [told] * 2
+
+
+def test_thread_looks_twice_an_interval_until_it_ends() -> None:
+    waits: list[float] = []
+
+    class Over(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            assert timeout is not None
+            waits.append(timeout)
+            return len(waits) == 3
+
+    looks: list[None] = []
+
+    def now() -> float:
+        looks.append(None)
+        return 0.0
+
+    keeper = Keeper(lambda: None, interval_s=5.0, most_s=15.0, monotonic=now, has_thread=True)
+    keeper._run(Over())
+    assert (waits, len(looks)) == ([2.5] * 3, 2)
+
+
+def test_one_thread_keeps_the_leases_of_all_calls_until_the_end() -> None:
+    before = set(threading.enumerate())
+
+    def threads() -> set[threading.Thread]:
+        return set(threading.enumerate()) - before
+
+    keeper = Keeper(lambda: None, interval_s=5.0, most_s=15.0, monotonic=lambda: 0.0, has_thread=True)
+    with keeper.beside():
+        first = threads()
+    with keeper.beside():
+        assert threads() == first
+    keeper.end()
+    for thread in first:
+        thread.join(300)
+    assert (len(first), threads()) == (1, set())
 
 
 def test_worker_renews_its_lease_in_a_second_thread_while_its_handler_waits() -> None:
