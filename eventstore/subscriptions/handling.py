@@ -119,8 +119,9 @@ class Handling:
         *,
         ahead: Callable[[], Called | None] = lambda: None,
     ) -> bool:
-        first, last = held.blocked.get(event.stream_id, (event.event_id, 0))
-        if event.event_id > first:
+        blocked = held.blocked.get(event.stream_id)
+        if blocked and event.event_id > blocked[0]:
+            first, last = blocked
             failure = Failure(f"behind event {first} of its stream, which is parked")
             is_parked = self._park(tranche, held, event, failure, behind=last)
             if is_parked is not False:
