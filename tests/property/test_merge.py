@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventstore import Event, Position
-from eventstore.merge import Fetched, ShardPage, merge
+from eventstore.merge import Fetched, ShardPage, _share, merge
 
 
 class InTurn(Executor):
@@ -32,8 +32,10 @@ class RecordedShard:
         self.page = page
         self.given = 0
         self.fetches = 0
+        self.limits: list[int | None] = []
 
     def fetch(self, *, limit: int | None) -> Fetched:
+        self.limits.append(limit)
         size = min(self.page, limit or self.page)
         page = self.events[self.given : self.given + size]
         self.given += len(page)
@@ -183,3 +185,34 @@ def test_shard_that_joins_is_merged_from_where_the_reading_is() -> None:
 
     assert joined
     assert merged == sorted([*first.events, *second.events], key=lambda each: each.position)
+
+
+@pytest.mark.parametrize(
+    ("missing", "active", "times_as_many", "asked"),
+    [
+        (None, 4, 1, None),
+        (1, 1, 1, 2),
+        (1, 4, 1, 2),
+        (100, 4, 1, 34),
+        (101, 4, 1, 36),
+        (100, 4, 2, 68),
+        (9, 0, 1, 14),
+    ],
+)
+def test_shard_is_asked_for_its_share_and_for_what_chance_may_add(
+    missing: int | None, active: int, times_as_many: int, asked: int | None
+) -> None:
+    assert _share(missing, active, times_as_many) == asked
+
+
+def test_shard_is_asked_for_the_share_of_what_is_still_missing() -> None:
+    shard = RecordedShard([event(time, 1) for time in range(1, 30)], page=4)
+    found = merge([shard], executor=InTurn(), limit=8)
+    assert [one.timestamp_us for one in found] == list(range(1, 9))
+    assert shard.limits == [13, 9, 2]
+
+
+def test_shard_in_which_all_times_are_equal_is_asked_for_twice_as_many_each_time() -> None:
+    shard = RecordedShard([event(1, stream) for stream in range(40)])
+    assert len(list(merge([shard], executor=InTurn(), limit=1))) == 1
+    assert shard.limits == [2, 4, 8, 16, 32]

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from eventstore import ANY, Event, LogEntry, MalformedItem, NewEvent, StoreUnavailable, TranchesChanged
+from eventstore import (
+    ANY,
+    Event,
+    InvalidArgument,
+    LogEntry,
+    MalformedItem,
+    NewEvent,
+    StoreUnavailable,
+    TranchesChanged,
+)
 from eventstore.adapters.memory import MemoryEventStore
 from eventstore.adapters.memory_log import MemoryEventLog
 from eventstore.index import Indexed, Indexer
 from eventstore.limits import INDEX_RESERVE_S, LOG_BLOCK_MAX_BYTES, STREAM_ID_MAX_BYTES
 from eventstore.log import entry_size_bytes, tranche_of
-from eventstore.publication_order import StreamRecord
+from eventstore.publication_order import Missing, StreamRecord
 from eventstore.testing.log_contract import addresses
 from tests.buses import CountingReader
+from tests.unit.test_publish import CountingJournal
 
 SECOND_US = 1_000_000
 NOON_US = 1_769_860_800 * SECOND_US
@@ -242,6 +254,44 @@ def test_changed_number_of_tranches_is_raised_and_not_passed_over(shop: Shop) ->
     shop.log.errors = [TranchesChanged(begun_with=4, given=8)]
     with pytest.raises(TranchesChanged):
         shop.index(shop.has("a", events=1))
+
+
+@pytest.mark.parametrize("lacking", ["tranches", "append_block"])
+def test_log_needs_what_an_indexer_calls_and_nothing_else(shop: Shop, lacking: str) -> None:
+    members: dict[str, Any] = {"tranches": 4, "append_block": lambda *_: 1}
+    Indexer(reader=shop.reader, log=type("Log", (), members)())
+    del members[lacking]
+    with pytest.raises(InvalidArgument, match=f"^log: .* lacks {lacking};"):
+        Indexer(reader=shop.reader, log=type("Log", (), members)())
+
+
+def test_block_that_is_not_written_stops_at_its_first_event(shop: Shop) -> None:
+    shop.log.errors = [StoreUnavailable(operation="append", reason="throttled")]
+    stopped = shop.index(shop.has("a", events=2)).stopped
+    assert stopped is not None
+    assert (stopped.stream_id, stopped.event_id, stopped.sequence_number) == ("a", 1, "0")
+
+
+@pytest.mark.parametrize("is_available", [True, False])
+def test_what_is_logged_is_told_to_the_other_processes(shop: Shop, *, is_available: bool) -> None:
+    journal = CountingJournal(is_available=is_available)
+    shop.indexer = Indexer(reader=shop.reader, log=shop.log, journal=journal, clock_us=lambda: shop.now_us)
+    indexed = shop.index([*shop.has("a", events=2), *shop.has("b", events=1)])
+    assert indexed.logged == 3
+    assert journal.told == ([{"a": 2, "b": 1}] if is_available else [])
+    assert (indexed.unjournaled is None) is is_available
+
+
+def test_deleted_events_are_named_once_they_can_be_on_their_way_no_more(shop: Shop) -> None:
+    (first,) = shop.has("a", events=1)
+    behind = replace(first, event_id=3)
+    shop.now_us = NOON_US + SECOND_US
+    indexed = shop.index([behind])
+    assert (indexed.logged, indexed.missing, indexed.stopped is None) == (0, (), False)
+    shop.now_us = NOON_US + 3_600 * SECOND_US
+    indexed = shop.index([behind])
+    assert indexed.missing == (Missing("a", 2, 2),)
+    assert [entry.event_id for entry in shop.entries("a")] == [1, 3]
 
 
 def test_tranche_of_a_stream_never_changes() -> None:
