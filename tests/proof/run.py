@@ -31,6 +31,7 @@ from eventstore.subscriptions import OnFailure
 from eventstore.subscriptions.transient import is_transient
 from tests.proof.checker import Table, breaches_of_appends, breaches_of_deliveries
 from tests.proof.clients import AllReader, StreamReader, Writer, ahead_us
+from tests.proof.followed import begin_at_times, follow_a_log_that_loses_blocks
 from tests.proof.history import Deliveries
 from tests.proof.imports import Import, imports_in
 from tests.proof.jobs import ReplayJob, draw, replay_to_target, small_pages
@@ -127,6 +128,8 @@ def run(endpoint: str, seed: int, plan: Plan | None = None) -> Report:
             index(endpoint, log_name, journal_name, written, table, plan=plan, report=report)
         if plan.subscribes:
             subscribe_to(endpoint, table_name, table, plan=plan, report=report)
+            follow_a_log_that_loses_blocks(report)
+            begin_at_times(report)
             if plan.has_projection:
                 subscribe_loosely(endpoint, table_name, table, plan=plan, report=report)
         if plan.replays:

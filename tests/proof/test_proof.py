@@ -141,11 +141,13 @@ FAULTS = {
         "reader of the log refused for too few tranches",
     },
     "subscriptions": {
+        "block of the log lost",
         "block not seen by a read of a replica",
         "CancelledError in a handler",
         "event refused by a handler",
         "handler returned before its work was done",
         "lease taken over",
+        "subscription begun at a time, amid imports and repairs",
         "what a handler needs is away",
         "worker ended by SystemExit in its handler",
         "worker killed at a request",

@@ -353,7 +353,8 @@ def test_without_a_defence_the_simulation_finds_the_loss(
     else:
 
         def unfenced(self: Any, subscription: str, lease: Lease) -> Lease:
-            return self._kept[subscription].leases[lease.tranche]
+            kept: Lease = self._kept[subscription].leases[lease.tranche]
+            return kept
 
         monkeypatch.setattr(MemoryCheckpoints, "_fenced", unfenced)
 
