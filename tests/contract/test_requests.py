@@ -73,7 +73,8 @@ class Adapters:
         self.store = DynamoDBEventStore(**at, sleep=pause)
         self.table = DynamoDBEventsTable(**at)
         self.log = DynamoDBEventLog(**at, tranches=1, sleep=pause)
-        self.begun_log = DynamoDBEventLog(**at, tranches=1, sleep=pause)
+        # Its clock stands: it doesn't look again which log it is.
+        self.begun_log = DynamoDBEventLog(**at, tranches=1, sleep=pause, monotonic=lambda: 0.0)
         self.begun_log._begun = LogItem(1, "log")
         self.begun_log._last = {0: Last(7, 1)}
         self.checkpoints = DynamoDBCheckpoints(**at, sleep=pause)

@@ -37,7 +37,8 @@ def read_parameter(
     parameter: str, store: str, session: boto3.Session | None, options: Mapping[str, Any]
 ) -> StoreParameter:
     """Read what a deployment says about itself; see `eventstore.connect`."""
-    client: Any = _session(session).client("ssm", **options)
+    of = _session(session)
+    client: Any = of.client("ssm", **_options(of, options))
     try:
         answer = client.get_parameter(Name=parameter)
     except ClientError as error:
@@ -56,8 +57,9 @@ def from_parameter(
         "log_table": parameter.log_table,
         "subscriptions_table": parameter.subscriptions_table,
     }
+    of = _session(session)
     return _parts(
-        dynamodb_client(_session(session), **options),
+        dynamodb_client(of, **_options(of, options)),
         tables,
         write_shards=parameter.write_shards,
         settling_s=parameter.settling_s,
@@ -75,7 +77,8 @@ def from_tables(
     compression: str,
 ) -> Parts:
     """Make the parts of a store of these tables; over how many shards it spreads events, it says itself."""
-    client = dynamodb_client(_session(session), **options)
+    of = _session(session)
+    client = dynamodb_client(of, **_options(of, options))
     facts = StoreFacts(client=client, table_name=str(tables["events_table"]))
     facts.check()
     return _parts(
@@ -115,6 +118,12 @@ def _parts(
 def _session(given: boto3.Session | None) -> boto3.Session:
     """Return a session; as for the AWS CLI, AWS_REGION counts before AWS_DEFAULT_REGION."""
     return given or boto3.DEFAULT_SESSION or boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
+
+
+def _options(session: boto3.Session, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of clients, with a Region also where boto3's default session was made without."""
+    region = given.get("region_name") or session.region_name or os.environ.get("AWS_REGION") or None
+    return {**given, "region_name": region}
 
 
 def _known(client: Any) -> tuple[str, ...]:
