@@ -9,6 +9,9 @@ PYTHON ?= python3
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 # What rests on boto3, against the strict engine.
 CLIENT_TESTS := tests/contract tests/unit/test_response_parser.py tests/unit/test_publish_adapters.py tests/replays/test_targets.py
+# What takes long, and is rarely broken without another test that says so: promises under injected faults, simulations, the local
+# cloud's own tests, packages that pip builds.
+DEEP := tests/proof tests/property tests/simulator tests/local tests/infra/test_infra_packages.py
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -46,7 +49,7 @@ else
 endif
 
 .PHONY: check
-check: $(TEST_READY) $(CDK_READY) $(DYNAMODB_READY) ## Lint, types, layers, and all tests but the proof and the end-to-end ones
+check: $(TEST_READY) $(CDK_READY) $(DYNAMODB_READY) ## Lint, types, layers, and all tests but the deep and the end-to-end ones
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	PYTHONPATH=. $(BIN)/lint-imports --no-logo
@@ -57,7 +60,11 @@ check: $(TEST_READY) $(CDK_READY) $(DYNAMODB_READY) ## Lint, types, layers, and 
 types: $(TEST_READY)
 	$(BIN)/mypy
 quick-tests: $(TEST_READY) $(CDK_READY) $(DYNAMODB_READY)
-	$(BIN)/python -m pytest $(PARALLEL) --ignore=tests/e2e --ignore=tests/proof tests
+	$(BIN)/python -m pytest $(PARALLEL) --ignore=tests/e2e $(addprefix --ignore=,$(DEEP)) tests
+
+.PHONY: deep
+deep: $(TEST_READY) $(CDK_READY) $(DYNAMODB_READY) ## Run the deep tests: the proof, simulations, the local cloud's, packages
+	$(BIN)/python -m pytest $(PARALLEL) $(DEEP)
 
 .PHONY: boto3
 boto3: $(TEST_READY) $(DYNAMODB_READY) .local/boto3/oldest/.ready .local/boto3/newest/.ready ## Run the client's tests on the oldest boto3 that is supported, and on the newest there is
