@@ -1,5 +1,6 @@
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -9,6 +10,7 @@ from eventstore import (
     Event,
     Executed,
     Head,
+    HeadNotInStream,
     InvalidDecision,
     InvalidExpectedVersion,
     InvalidInput,
@@ -267,3 +269,77 @@ def test_state_may_be_a_function() -> None:
 
     done = execute(store, "s", initial=lambda: 0, fold=lambda state, _: later(state), decide=lambda _: [])
     assert done.state() == 1
+
+
+def conflicting(**options: Any) -> list[float]:
+    """Let another writer be first each time; return the pauses."""
+    store, pauses = WatchedStore(), list[float]()
+    store.rivals = 99
+    given: dict[str, Any] = {"sleep": pauses.append, "jitter": lambda: 1.0}
+    with pytest.raises(VersionConflict):
+        execute(store, "s", initial=(), fold=names, decide=lambda _: [EVENT], **given | options)
+    return pauses
+
+
+def test_by_default_it_decides_8_times_with_pauses_from_20_ms_on() -> None:
+    assert conflicting() == [0.02 * 2**attempt for attempt in range(7)]
+    assert conflicting(max_tries=1) == []
+
+
+def test_pauses_are_a_random_part_of_their_length() -> None:
+    assert conflicting(backoff_s=1.0, jitter=lambda: 0.5, max_tries=3) == [0.5, 1.0]
+
+
+def test_repetition_tells_the_newest_state_and_head_and_that_it_was_decided_once() -> None:
+    store = WatchedStore()
+    given: dict[str, Any] = {"initial": (), "fold": names, "decide": lambda _: [replace(EVENT, uid=UID)]}
+    first = execute(store, "s", **given)
+    run(store)
+
+    again = execute(store, "s", **given)
+
+    assert again == Executed(("Happened", "After1"), store.head("s"), first.events, 1, repeated=True)
+    assert execute(store, "s", **given | {"initial": first.state, "at": first.head}) == again
+
+
+def test_append_that_finds_itself_stored_is_told_as_a_repetition() -> None:
+    class Forgetful(WatchedStore):
+        """Has appended the events before, though no read shows them yet."""
+
+        def append(self, stream_id, events, *, expected):  # type: ignore[no-untyped-def, override]
+            super().append(stream_id, events, expected=expected)
+            return super().append(stream_id, events, expected=expected)
+
+    given: dict[str, Any] = {"initial": (), "fold": names, "decide": lambda _: [replace(EVENT, uid=UID)]}
+    assert execute(Forgetful(), "s", **given).repeated is True
+    assert execute(WatchedStore(), "s", **given).repeated is False
+
+
+def test_head_of_another_history_is_named() -> None:
+    with pytest.raises(HeadNotInStream) as caught:
+        run(WatchedStore(), at=Head("s", 3, 7))
+    assert (caught.value.stream_id, caught.value.version) == ("s", 3)
+
+
+def test_head_is_compared_once_however_often_it_is_decided() -> None:
+    store = WatchedStore()
+    first = run(store)
+    store.reads.clear()
+    store.rivals = 1
+    run(store, at=first.head)
+    assert store.reads == [1, 2]
+
+
+def test_store_that_only_appends_and_reads_streams_is_enough() -> None:
+    class Narrow:
+        def __init__(self) -> None:
+            self._store = MemoryEventStore()
+            self.append, self.read_stream = self._store.append, self._store.read_stream
+
+    done = execute(Narrow(), "s", initial=(), fold=names, decide=lambda _: [EVENT])  # type: ignore[arg-type]
+    assert done.state == ("Happened",)
+    for lacking in ("append", "read_stream"):
+        narrow = Narrow()
+        delattr(narrow, lacking)
+        with pytest.raises(InvalidInput, match=f"lacks {lacking}"):
+            execute(narrow, "s", initial=(), fold=names, decide=lambda _: [EVENT])  # type: ignore[arg-type]
