@@ -354,8 +354,9 @@ def test_more_events_never_need_or_cost_less(given: dict[str, float], rate: floa
         "api",
     ):
         assert cost(less, name) <= cost(greater, name) * (1 + 1e-9), name
-    # Fuller batches make fewer calls and journal items: by these the total may fall, a little.
-    assert cost(less, "total") <= cost(greater, "total") * 1.001
+    # Of more shards each is asked for less, and that is rounded up to units: a page may cost less by it.
+    without_pages = [cost(plan, "total") - cost(plan, "index_reads") for plan in (less, greater)]
+    assert without_pages[0] <= without_pages[1] * (1 + 1e-9)
 
 
 @settings(max_examples=60)
