@@ -30,8 +30,8 @@ def follow_a_log_that_loses_blocks(report: Report) -> None:
 
 
 def begin_at_times(report: Report) -> None:
-    """Begin subscriptions at many times of a log with imports, wrong clocks, outages and repairs."""
-    history = starts.History(report.seed)
+    """Begin subscriptions at many times of a log with imports, wrong clocks, outages of a day and repairs."""
+    history = starts.History(report.seed, minute_us=100 * starts.MINUTE_US)
     history.write()
     for at_us in starts.starts(history):
         handled = starts.handled_from(history, at_us)

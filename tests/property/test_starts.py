@@ -36,9 +36,13 @@ class Bodies(MemoryEventBodies):
 
 
 class History:
-    """Two hours of a store: live events, imports with their original times, an outage with its repair."""
+    """Two hours of a store: live events, imports with their original times, outages with their repairs.
 
-    def __init__(self, seed: int) -> None:
+    With minutes that are 100 times as long, the outages are of 25 hours and more.
+    """
+
+    def __init__(self, seed: int, *, minute_us: int = MINUTE_US) -> None:
+        self.minute_us = minute_us
         self.random = random.Random(seed)
         self.log = MemoryEventLog(tranches=TRANCHES)
         self.table: dict[tuple[str, int], Event] = {}
@@ -49,7 +53,7 @@ class History:
     def write(self) -> None:
         """Let two hours go by."""
         for turn in range(240):
-            self.now_us += MINUTE_US // 2
+            self.now_us += self.minute_us // 2
             if turn in {60, 150}:
                 self.is_out = True
             if turn in {90, 200}:
@@ -57,16 +61,16 @@ class History:
             if self.random.random() < 0.1:
                 self.import_stream(turn)
             # A writer's clock may be off, some even by much.
-            off_us = self.random.choice([0, 0, 0, -MINUTE_US, 5_000_000, 30 * MINUTE_US])
+            off_us = self.random.choice([0, 0, 0, -self.minute_us, 5_000_000, 30 * self.minute_us])
             self.put(f"live-{self.random.randrange(12)}", self.now_us + off_us)
         self.repair()
 
     def import_stream(self, turn: int) -> None:
         """Write a stream of an old system: its times are from before the store to now."""
-        at_us = START_US - 60 * MINUTE_US
+        at_us = START_US - 60 * self.minute_us
         while at_us < self.now_us and self.random.random() < 0.9:
             self.put(f"imported-{turn}", at_us)
-            at_us += self.random.randrange(40 * MINUTE_US)
+            at_us += self.random.randrange(40 * self.minute_us)
 
     def put(self, stream_id: str, time_us: int) -> None:
         """Append an event, and log it unless the log is out."""
@@ -120,7 +124,7 @@ class History:
 
 def starts(history: History) -> list[int]:
     """Choose times to begin at: of a minute, and exactly those of events."""
-    times = [START_US + minute * MINUTE_US for minute in (-61, 0, 30, 45, 75, 100, 119, 200)]
+    times = [START_US + minute * history.minute_us for minute in (-61, 0, 30, 45, 75, 100, 119, 200)]
     events = history.random.sample(list(history.table.values()), 8)
     return times + [event.timestamp_us + round(SETTLING_S * 1_000_000) for event in events]
 
