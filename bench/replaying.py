@@ -17,13 +17,13 @@ import httpx
 from bench.checks import Checked, Message, check_others, check_replay
 from bench.readers import receive
 from eventstore.errors import BadLine
-from eventstore.http.times import format_time
 from eventstore.local.api import Api, event_text
 from eventstore.local.cloud import ACCOUNT, REGION, Cloud
 from eventstore.local.deploy import Deployment
 from eventstore.local.events_file import BadFile, read_lines
 from eventstore.local.load import load_file
 from eventstore.local.subscriber import Subscriber
+from eventstore.positions import time_text
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -71,7 +71,7 @@ def measure_replay(
     """
     prefix = f"created-{uuid4()}"
     # What was appended before isn't replayed.
-    from_ = format_time(time.time_ns() // 1_000)
+    from_ = time_text(time.time_ns() // 1_000)
     sqs = cloud.session().client("sqs", endpoint_url=cloud.endpoint)
     with (
         Subscriber.on_bus(cloud, app.event_bus) as subscriber,

@@ -36,16 +36,17 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from eventstore.errors import InvalidJson, InvalidStreamId, NotPublishable
-from eventstore.events import Event
+from eventstore.events import CAUSATION_ID, CORRELATION_ID, SCHEMA_VERSION, Event
 from eventstore.json_text import check_json, has_unreadable_number
 from eventstore.limits import DETAIL_TYPE_MAX_CHARS, PUT_EVENTS_INTEGER_MAX, PUT_EVENTS_MAX_BYTES
-from eventstore.positions import from_us
+from eventstore.positions import time_text
 from eventstore.stream_paths import stream_events_path
 
 _TIME_BYTES: Final = 14
 _NINETEEN_DIGITS: Final = re.compile(r"[0-9]{19}")
 _INT32_MAX: Final = 2**31 - 1
-_FROM_METADATA: Final = {"correlationid": "correlationId", "causationid": "causationId"}
+_FROM_METADATA: Final = {name.lower(): name for name in (CORRELATION_ID, CAUSATION_ID)}
+_SCHEMA_VERSION: Final = SCHEMA_VERSION.lower()
 # Made once: `json.dumps` and `json.loads` with options make a new one for every text.
 _json: Final = json.JSONEncoder(ensure_ascii=False).encode
 # Only texts are looked at; as floats, numbers of any length can be passed over.
@@ -116,12 +117,12 @@ class EntryFormat:
     def _head(self, event: Event) -> str:
         """Write the CloudEvent's attributes: the object up to its data, not closed."""
         stream = _json(event.stream_id)
-        epoch = None if event.epoch_us is None else _time_text(event.epoch_us)
+        epoch = None if event.epoch_us is None else time_text(event.epoch_us)
         # The last "/" stands before the EventId, whatever is in the stream's id: no two events have one id.
         mark = "" if epoch is None else f"@{epoch}"
         head = (
             f'{{"specversion":"1.0","id":{stream[:-1]}/{event.event_id}{mark}","source":{_json(self.source)},'
-            f'"type":{_json(event.name)},"subject":{stream},"time":"{_time_text(event.timestamp_us)}",'
+            f'"type":{_json(event.name)},"subject":{stream},"time":"{time_text(event.timestamp_us)}",'
             f'"datacontenttype":"application/json","streamid":{stream},"eventid":{event.event_id}'
         )
         if epoch is not None:
@@ -134,9 +135,9 @@ class EntryFormat:
             for attribute, key in _FROM_METADATA.items():
                 if isinstance(metadata.get(key), str) and metadata[key]:
                     head += f',"{attribute}":{_json(metadata[key])}'
-            version = metadata.get("schemaVersion")
+            version = metadata.get(SCHEMA_VERSION)
             if isinstance(version, float) and version.is_integer() and 1 <= version <= _INT32_MAX:
-                head += f',"schemaversion":{version:.0f}'
+                head += f',"{_SCHEMA_VERSION}":{version:.0f}'
         return head
 
     def _entry(self, event: Event, detail: str) -> Entry:
@@ -171,10 +172,6 @@ def _fits_64_bit(payload: str) -> bool:
 
     json.loads(payload, parse_int=look, parse_float=str)
     return fits
-
-
-def _time_text(time_us: int) -> str:
-    return from_us(time_us).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _not_publishable(event: Event, reason: str) -> NotPublishable:

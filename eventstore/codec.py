@@ -7,17 +7,16 @@ import importlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from functools import partial
+from operator import methodcaller
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from eventstore.correlation_ids import current_ids
 from eventstore.errors import InvalidCodec, InvalidDecision, UndecodableEvent, UnknownEventName
-from eventstore.events import Event, NewEvent, check_event_name
+from eventstore.events import SCHEMA_VERSION, Event, NewEvent, check_event_name
 from eventstore.json_text import to_json
 
 DomainEvent = TypeVar("DomainEvent")
-
-SCHEMA_VERSION: Final = "schemaVersion"
-"""The member of the metadata that says by which version of its class an event was written; absent for 1."""
 
 Form: TypeAlias = tuple[str, int]
 """An event's name and the version of its payload."""
@@ -75,12 +74,13 @@ class Codec(Generic[DomainEvent]):
                 raise InvalidCodec("names", f"has {kind!r}, which is none of the types")
         self._name_of: dict[type[DomainEvent], str] = {}
         self._types: dict[str, type[DomainEvent]] = {}
+        self._conversions: dict[str, _Conversions] = {}
         for kind in types:
-            _check_type(kind)
+            conversions = _conversions(kind)
             name = check_event_name(own.get(kind, kind.__name__), field="names")
             if name in self._types:
                 raise InvalidCodec("types", f"{kind!r} and {self._types[name]!r} both have the name {name!r}")
-            self._name_of[kind], self._types[name] = name, kind
+            self._name_of[kind], self._types[name], self._conversions[name] = name, kind, conversions
         self._upcasts = _by_form(upcasts)
         self._version_of = {name: self._newest(name) for name in self._types}
         for form in self._upcasts:
@@ -109,7 +109,7 @@ class Codec(Generic[DomainEvent]):
             said[SCHEMA_VERSION] = version
         return NewEvent(
             name=name,
-            payload=_payload(event),
+            payload=to_json(self._conversions[name].to_data(event)),
             metadata=to_json(said, field="metadata") if said else "{}",
             uid=uid,
         )
@@ -128,7 +128,8 @@ class Codec(Generic[DomainEvent]):
             )
         try:
             if version == self._version_of.get(name):
-                return _from_text(self._types[name], event.payload)
+                decoded: DomainEvent = self._conversions[name].from_text(event.payload)
+                return decoded
             return self._upcast(event, version)
         except UndecodableEvent:
             raise
@@ -148,7 +149,8 @@ class Codec(Generic[DomainEvent]):
         if form[1] != newest:
             what = f"it's of version {version}, and the newest that is known here is {newest}"
             raise _undecodable(event, f"{what}: update this program")
-        return _from_data(self._types[form[0]], payload)
+        decoded: DomainEvent = self._conversions[form[0]].from_data(payload)
+        return decoded
 
     def _newest(self, name: str) -> int:
         """Return the version that a class's payloads have today; refuse gaps on the way there."""
@@ -211,15 +213,22 @@ def _undecodable(event: Event, reason: str) -> UndecodableEvent:
 # --- the libraries whose classes events can be ----------------------------------------------------------
 
 
-def _is_pydantic(kind: type) -> bool:
-    return hasattr(kind, "model_validate_json") and hasattr(kind, "model_dump")
+class _Conversions(NamedTuple):
+    """A class's events to data that JSON knows, and back from a payload's text or its data."""
+
+    to_data: Callable[[Any], Any]
+    from_text: Callable[[str], Any]
+    from_data: Callable[[dict[str, Any]], Any]
 
 
-def _check_type(kind: object) -> None:
+def _conversions(kind: object) -> _Conversions:
+    """Find them once for each class: they are called for each event."""
     if not isinstance(kind, type):
         raise InvalidCodec("types", f"has {kind!r:.80}, which is no class")
-    if _is_pydantic(kind):
-        return
+    if hasattr(kind, "model_validate_json") and hasattr(kind, "model_dump"):
+        of: Any = kind
+        dump = methodcaller("model_dump", mode="json", by_alias=True)
+        return _Conversions(dump, of.model_validate_json, of.model_validate)
     if not (
         dataclasses.is_dataclass(kind)
         or hasattr(kind, "__attrs_attrs__")
@@ -227,34 +236,11 @@ def _check_type(kind: object) -> None:
     ):
         what = f"{kind.__name__} has no fields that anybody could store"
         raise InvalidCodec("types", f"{what}: make it a dataclass, or a class of attrs, msgspec or pydantic")
-    _msgspec()
-
-
-def _msgspec() -> Any:
     try:
-        return importlib.import_module("msgspec")
+        msgspec: Any = importlib.import_module("msgspec")
     except ModuleNotFoundError as error:
         what = "msgspec isn't installed here, which stores dataclasses, attrs and Structs"
         raise InvalidCodec("types", f"{what}: pip install 'eventstore-dynamodb[codec]'") from error
-
-
-def _payload(event: Any) -> str:
-    if _is_pydantic(type(event)):
-        return to_json(event.model_dump(mode="json", by_alias=True))
-    return to_json(_msgspec().to_builtins(event))
-
-
-def _from_text(kind: type[DomainEvent], payload: str) -> DomainEvent:
-    if _is_pydantic(kind):
-        made: DomainEvent = kind.model_validate_json(payload)  # type: ignore[attr-defined]
-        return made
-    found: DomainEvent = _msgspec().json.decode(payload, type=kind)
-    return found
-
-
-def _from_data(kind: type[DomainEvent], data: dict[str, Any]) -> DomainEvent:
-    if _is_pydantic(kind):
-        made: DomainEvent = kind.model_validate(data)  # type: ignore[attr-defined]
-        return made
-    found: DomainEvent = _msgspec().convert(data, kind)
-    return found
+    return _Conversions(
+        msgspec.to_builtins, partial(msgspec.json.decode, type=kind), partial(msgspec.convert, type=kind)
+    )

@@ -68,6 +68,6 @@ class CommandUids:
         return str(uuid5(_COMMANDS, f"{self._prefix}:{index}{'.' if is_last else ''}"))
 
 
-def wait_until_visible(attempt: int) -> None:
-    """Pause before the next look, the first attempt being 0."""
+def pause(attempt: int) -> None:
+    """Pause before the next look or try, the first attempt being 0."""
     time.sleep(0.02 * 2**attempt * random.random())

@@ -17,7 +17,7 @@ from eventstore.limits import SETTLING_S
 from eventstore.log import EventLog, LogPage, LogPosition, read_log
 from eventstore.positions import Position
 from eventstore.store import AllEvents, Append, Appended, EventStore, Expected, ExpectedWord
-from eventstore.store_parameter import StoreParameter, parameter_name
+from eventstore.store_parameter import StoreParameter
 from eventstore.subscriptions import Checkpoints, EventBodies, Handler, Subscription, subscribe
 
 if TYPE_CHECKING:
@@ -90,15 +90,15 @@ def connect(
     from eventstore.adapters.dynamodb import connecting as dynamodb  # noqa: PLC0415
 
     if name is not None:
-        parameter = dynamodb.read_parameter(parameter_name(name), name, session, client_options)
-        return _deployed(dynamodb.from_parameter(parameter, session, client_options), parameter)
+        deployment, parts = dynamodb.from_name(name, session, client_options)
+        return Store(**parts._asdict(), deployment=deployment)
     for field, table in tables.items():
         if table is not None:
             check_text(table, field)
     parts = dynamodb.from_tables(
         tables, session, client_options, settling_s=settling_s, compression=compression
     )
-    return _deployed(parts, None)
+    return Store(**parts._asdict())
 
 
 class Store:
@@ -223,13 +223,3 @@ def _in_memory() -> Store:
     # Nothing is late in one process.
     events = MemoryEventStore(log=log, settling_s=0)
     return Store(events=events, log=log, bodies=MemoryEventBodies(events), checkpoints=MemoryCheckpoints())
-
-
-def _deployed(parts: Any, deployment: StoreParameter | None) -> Store:
-    return Store(
-        events=parts.events,
-        log=parts.log,
-        bodies=parts.bodies,
-        checkpoints=parts.checkpoints,
-        deployment=deployment,
-    )

@@ -9,9 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 from eventstore.errors import InvalidArgument
-
-CORRELATION_ID: Final = "correlationId"
-CAUSATION_ID: Final = "causationId"
+from eventstore.events import CAUSATION_ID, CORRELATION_ID
 
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
 _ids: Final[ContextVar[Mapping[str, str]]] = ContextVar("eventstore.correlation_ids", default=_NONE)

@@ -8,7 +8,7 @@ from typing import Any, Final, Generic, TypeVar, overload
 from uuid import UUID
 
 from eventstore.codec import Codec, DomainEvent
-from eventstore.command_uids import VISIBLE_TRIES, CommandUids, wait_until_visible
+from eventstore.command_uids import VISIBLE_TRIES, CommandUids, pause
 from eventstore.errors import InvalidArgument, InvalidDecision, InvalidInput
 from eventstore.events import Event, Head, NewEvent
 from eventstore.execute import execute
@@ -187,7 +187,7 @@ class Decider(Generic[State, DomainEvent]):
                     done.repeated or bool(command.found and not done.events),
                 )
             state, head = done.state, done.head
-            wait_until_visible(attempt)
+            pause(attempt)
         raise command.not_visible()
 
     def fold(self, state: State, event: Event) -> State:

@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from eventstore.arguments import is_whole, shown
@@ -28,6 +28,11 @@ from eventstore.limits import (
 )
 from eventstore.positions import Position, from_us
 from eventstore.uids import check_uid
+
+CORRELATION_ID: Final = "correlationId"
+CAUSATION_ID: Final = "causationId"
+SCHEMA_VERSION: Final = "schemaVersion"
+"""The members of metadata that the library knows. As attributes of a CloudEvent they are in lower case."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 

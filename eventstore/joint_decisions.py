@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar, overload
+from typing import Any, Generic, TypeVar, overload
 from uuid import UUID
 
 from eventstore.arguments import check_port, check_whole
 from eventstore.codec import DomainEvent
-from eventstore.command_uids import VISIBLE_TRIES, CommandUids, wait_until_visible
+from eventstore.command_uids import VISIBLE_TRIES, CommandUids, pause
 from eventstore.decider import Decider, Loaded, State
 from eventstore.errors import InvalidArgument, InvalidDecision, RepeatedStream, VersionConflict
 from eventstore.events import Event, NewEvent, check_stream_id
@@ -22,8 +20,6 @@ from eventstore.synchronous import check_finished, check_synchronous, name_of
 Result = TypeVar("Result")
 State2 = TypeVar("State2")
 DomainEvent2 = TypeVar("DomainEvent2")
-
-_BACKOFF_S: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +142,7 @@ def decide_over(
             return done
         if look == VISIBLE_TRIES - 1:
             raise command.not_visible()
-        wait_until_visible(look)
+        pause(look)
     raise AssertionError("the last look returns or raises")
 
 
@@ -193,7 +189,7 @@ def _run(
         except VersionConflict:
             if attempt == max_tries:
                 raise
-            time.sleep(_BACKOFF_S * 2 ** (attempt - 1) * random.random())
+            pause(attempt - 1)
             continue
         for part in parts:
             if events := appended.get(part.stream_id):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from eventstore.errors import InvalidPosition, InvalidRange
 from eventstore.limits import TIMESTAMP_MAX_US
@@ -74,3 +74,8 @@ def to_us(time: datetime, *, field: str = "time") -> int:
 def from_us(timestamp_us: int) -> datetime:
     """Turn microseconds since 1970 (UTC) into an aware datetime in UTC, exactly."""
     return _EPOCH + timestamp_us * _MICROSECOND
+
+
+def time_text(timestamp_us: int, *, timespec: Literal["microseconds", "seconds"] = "microseconds") -> str:
+    """Write microseconds since 1970 (UTC) as RFC 3339 has it, ``2026-01-31T09:30:00.123456Z``."""
+    return from_us(timestamp_us).isoformat(timespec=timespec)[:-6] + "Z"

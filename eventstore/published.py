@@ -11,12 +11,19 @@ from typing import Any, Final
 
 from eventstore.arguments import check_whole
 from eventstore.errors import InvalidInput, InvalidPublishedEvent
-from eventstore.events import Event, check_event_name, check_stream_id
+from eventstore.events import (
+    CAUSATION_ID,
+    CORRELATION_ID,
+    SCHEMA_VERSION,
+    Event,
+    check_event_name,
+    check_stream_id,
+)
 from eventstore.json_text import to_json
 from eventstore.positions import to_us
 
-_METADATA: Final = {"correlationid": "correlationId", "causationid": "causationId"}
-_SCHEMA_VERSION: Final = "schemaversion"
+_METADATA: Final = {name.lower(): name for name in (CORRELATION_ID, CAUSATION_ID)}
+_SCHEMA_VERSION: Final = SCHEMA_VERSION.lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +78,7 @@ def parse_published(
         key: _text(detail, name) for name, key in _METADATA.items() if name in detail
     }
     if _SCHEMA_VERSION in detail:
-        metadata["schemaVersion"] = _whole(detail, _SCHEMA_VERSION)
+        metadata[SCHEMA_VERSION] = _whole(detail, _SCHEMA_VERSION)
     event = Event(
         stream_id=stream_id,
         event_id=event_id,

@@ -13,8 +13,9 @@ This module imports the standard library only, so that `infra/` writes it by the
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from eventstore import setting_rules as rules
@@ -24,19 +25,21 @@ PREFIX: Final = "/eventstore/"
 VERSION: Final = 1
 """Of the parameter; a reader refuses a higher one, whose members may mean something else."""
 
-_FIELDS: Final = {
-    "events_table": "eventsTable",
-    "log_table": "logTable",
-    "subscriptions_table": "subscriptionsTable",
-    "event_bus": "eventBus",
-    "api_url": "apiUrl",
-    "event_source": "eventSource",
-    "failed_events_queue_url": "failedEventsQueueUrl",
-    "write_shards": "writeShards",
-    "settling_s": "settlingS",
-    "compression": "compression",
-    "clocks": "clocks",
+_text: Final = partial(rules.text, pattern=r"\S+", what="a text without spaces")
+_FIELDS: Final[Mapping[str, tuple[str, Callable[[object], Any]]]] = {
+    "events_table": ("eventsTable", _text),
+    "log_table": ("logTable", _text),
+    "subscriptions_table": ("subscriptionsTable", _text),
+    "event_bus": ("eventBus", _text),
+    "api_url": ("apiUrl", _text),
+    "event_source": ("eventSource", _text),
+    "failed_events_queue_url": ("failedEventsQueueUrl", _text),
+    "write_shards": ("writeShards", rules.shards),
+    "settling_s": ("settlingS", rules.settling_s_of_shared_clocks),
+    "compression": ("compression", rules.compression),
+    "clocks": ("clocks", rules.clocks),
 }
+"""By field the member of the parameter and the rule for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +61,7 @@ class StoreParameter:
 
     def members(self) -> dict[str, Any]:
         """Return it as the members of the parameter's JSON object."""
-        return {"version": VERSION} | {name: getattr(self, field) for field, name in _FIELDS.items()}
+        return {"version": VERSION} | {name: getattr(self, field) for field, (name, _) in _FIELDS.items()}
 
     @classmethod
     def parse(cls, text: str, *, parameter: str) -> StoreParameter:
@@ -82,7 +85,7 @@ class StoreParameter:
             raise InvalidStoreParameter(
                 parameter=parameter, reason=f"{reason}: deploy the service stack again"
             )
-        return cls(**{field: _value(found, field, parameter) for field in _FIELDS})
+        return cls(**{field: _value(found, name, rule, parameter) for field, (name, rule) in _FIELDS.items()})
 
 
 def parameter_name(store: str) -> str:
@@ -96,19 +99,9 @@ def parameter_name(store: str) -> str:
     return PREFIX + store
 
 
-def _value(found: Mapping[str, Any], field: str, parameter: str) -> Any:
-    name = _FIELDS[field]
-    value = found.get(name)
+def _value(found: Mapping[str, Any], name: str, rule: Callable[[object], Any], parameter: str) -> Any:
     try:
-        if field == "write_shards":
-            return rules.shards(value)
-        if field == "settling_s":
-            return rules.settling_s_of_shared_clocks(value)
-        if field == "compression":
-            return rules.compression(value)
-        if field == "clocks":
-            return rules.clocks(value)
-        return rules.text(value, pattern=r"\S+", what="a text without spaces")
+        return rule(found.get(name))
     except rules.WrongSetting as wrong:
         reason = f"{name} {wrong}: deploy the service stack again"
         raise InvalidStoreParameter(parameter=parameter, reason=reason) from wrong

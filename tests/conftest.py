@@ -8,11 +8,13 @@ import os
 from collections.abc import Generator, Iterator
 from typing import Any
 
+import boto3
 import botocore.loaders
 import pytest
 from hypothesis import settings
 
 from tests.dynamodb_local import dynamodb_local
+from tests.fake_aws import FakeParameters
 
 # No test rests on the machine's speed.
 settings.register_profile("patient", deadline=None)
@@ -38,6 +40,18 @@ def _models_are_read_once() -> Iterator[None]:
         read = functools.cache(loader().load_file)
         patch.setattr(loader, "load_file", lambda _self, path: read(path))
         yield
+
+
+@pytest.fixture
+def parameters(monkeypatch: pytest.MonkeyPatch) -> FakeParameters:
+    """Have boto3's sessions make an SSM that is a fake, and all other clients as always."""
+    found, made = FakeParameters(), boto3.Session.client
+
+    def client(self: Any, service: str, **options: Any) -> Any:
+        return found if service == "ssm" else made(self, service, **options)
+
+    monkeypatch.setattr(boto3.Session, "client", client)
+    return found
 
 
 @pytest.hookimpl(wrapper=True)

@@ -173,3 +173,23 @@ def _load(name: str, clients: Mapping[str, Any], environ: Mapping[str, str]) -> 
             gc.unfreeze()
             gc.enable()
     return module
+
+
+class FakeParameters:
+    """SSM with one parameter; `refuses_lists` is a role that may read it and no more."""
+
+    refuses_lists = False
+
+    def __init__(self) -> None:
+        self.parameters: dict[str, str] = {}
+
+    def get_parameter(self, *, Name: str) -> dict[str, Any]:  # noqa: N803
+        if Name not in self.parameters:
+            raise ClientError({"Error": {"Code": "ParameterNotFound"}}, "GetParameter")
+        return {"Parameter": {"Value": self.parameters[Name]}}
+
+    def get_parameters_by_path(self, *, Path: str, MaxResults: int) -> dict[str, Any]:  # noqa: N803
+        if self.refuses_lists:
+            raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "GetParametersByPath")
+        assert 1 <= MaxResults <= 10
+        return {"Parameters": [{"Name": name} for name in self.parameters if name.startswith(Path)]}

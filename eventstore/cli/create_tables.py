@@ -35,6 +35,7 @@ def run(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
     for kind, variable in _VARIABLES.items():
         name = f"{options.prefix}-{kind}"
         is_made = create_table(client, kind, name)
+        client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
         screen.say(f"{name} is made." if is_made else f"{name} is there already, and stays as it is.")
         print(f"export {variable}={name}")
     return ALL_WELL

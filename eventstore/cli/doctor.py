@@ -6,6 +6,7 @@ import argparse
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import boto3
@@ -24,11 +25,12 @@ from eventstore.cli.signals import Signals
 from eventstore.command_line import ALL_WELL, SOMETHING_LEFT, TROUBLE
 from eventstore.errors import EventStoreError
 from eventstore.limits import CLOCK_TOLERANCE_S
-from eventstore.positions import from_us
+from eventstore.positions import time_text
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
+_time: Final = partial(time_text, timespec="seconds")
 _NO_INDEX: Final = f"has no index {schema.PARKED!r}, so nothing counts parked events"
 _MAKE_INDEX: Final = (
     "deploy the data stack of this version; or add the index by hand: partition key "
@@ -181,7 +183,3 @@ def _parked(count: ParkedCount, *, is_whole: bool) -> _Found:
         f"subscription {count.subscription!r} has parked {at_least}{count.events:,} events{since}",
         "repair what read_parked gives as the reason, then call retry_parked of a worker",
     )
-
-
-def _time(time_us: int) -> str:
-    return from_us(time_us).isoformat(timespec="seconds").replace("+00:00", "Z")

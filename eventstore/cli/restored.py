@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from datetime import datetime
 from typing import Final
 
 from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
@@ -16,7 +15,7 @@ from eventstore.cli.signals import Signals
 from eventstore.command_line import ALL_WELL
 from eventstore.errors import InvalidInput
 from eventstore.events import Event
-from eventstore.positions import from_us
+from eventstore.positions import time_text
 
 _QUIET_US: Final = 60_000_000
 """What was written within it shows that somebody still writes (ours)."""
@@ -38,7 +37,7 @@ def run(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
     if options.same_name or not facts.is_declared:
         last = _last(table, shards, now_us=now_us)
     declared = facts.declare_restored(now_us=now_us, same_name=options.same_name)
-    epoch = _time(declared.epoch_us)
+    epoch = time_text(declared.epoch_us)
     if not declared.is_new:
         screen.say(f"The restore of {table_name!r} is declared already, with the epoch {epoch}.")
         screen.say("Nothing was changed.")
@@ -46,7 +45,7 @@ def run(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
     screen.say(f"{table_name!r} is declared to be restored, from {declared.table!r}.")
     screen.say(f"What is written from now on has the epoch {epoch}, also in its CloudEvents id.")
     if last:
-        screen.say(f"What is there keeps its id. Its last event is of {_time(last.timestamp_us)}.")
+        screen.say(f"What is there keeps its id. Its last event is of {time_text(last.timestamp_us)}.")
     screen.say("Let writers start anew now.")
     return ALL_WELL
 
@@ -58,11 +57,6 @@ def _last(table: DynamoDBEventsTable, shards: int, *, now_us: int) -> Event | No
     last = max(events, key=lambda event: event.timestamp_us, default=None)
     if last is None or abs(now_us - written_us_of(last)) >= _QUIET_US:
         return last
-    what = f"event {last.event_id} of stream {last.stream_id!r} is of {_time(written_us_of(last))}"
+    what = f"event {last.event_id} of stream {last.stream_id!r} is of {time_text(written_us_of(last))}"
     how = "stop all writers, and run this again after a minute. Nothing was changed"
     raise InvalidInput("--table", f"is still written to: {what}. A restore is declared first: {how}")
-
-
-def _time(time_us: int) -> str:
-    time: datetime = from_us(time_us)
-    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")

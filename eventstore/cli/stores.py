@@ -7,7 +7,6 @@ from typing import Final
 
 from eventstore.adapters.dynamodb.connecting import read_parameter
 from eventstore.cli.settings import session
-from eventstore.store_parameter import parameter_name
 
 _OPTIONS: Final = {
     "table": "events_table",
@@ -32,7 +31,7 @@ def fill_in(options: argparse.Namespace, *, given: frozenset[str]) -> None:
     store: str | None = getattr(options, "store", None)
     if store is None:
         return
-    found = read_parameter(parameter_name(store), store, session(), {})
+    found = read_parameter(store, session(), {})
     for option, part in _OPTIONS.items():
         if option in vars(options) and option not in given:
             setattr(options, option, getattr(found, part))

@@ -24,7 +24,6 @@ from eventstore.http.fields import (
     Uid,
     Version,
 )
-from eventstore.http.times import format_time
 from eventstore.limits import (
     TRANSACTION_MAX_EVENTS,
     UID_SEARCH_MAX_BYTES,
@@ -32,6 +31,7 @@ from eventstore.limits import (
     UID_SKEW_S,
 )
 from eventstore.log import LogEntry
+from eventstore.positions import time_text
 from eventstore.store import Appended
 
 
@@ -255,7 +255,7 @@ def append_answer(appended: Appended) -> AppendAnswer:
         stream_id=appended.stream_id,
         version=appended.version,
         events=[
-            AppendedEvent(event_id=of.event_id, event_uid=of.uid, timestamp=format_time(of.timestamp_us))
+            AppendedEvent(event_id=of.event_id, event_uid=of.uid, timestamp=time_text(of.timestamp_us))
             for of in appended.events
         ],
     )
@@ -293,7 +293,7 @@ def logged_entry(entry: LogEntry) -> LoggedEntry:
         stream_id=entry.stream_id,
         event_id=entry.event_id,
         event_name=entry.name,
-        timestamp=format_time(entry.timestamp_us),
+        timestamp=time_text(entry.timestamp_us),
     )
 
 
@@ -305,5 +305,5 @@ def _fields(event: Event) -> dict[str, Any]:
         "payload": _raw(event, "Payload", event.payload),
         "metadata": _raw(event, "Metadata", event.metadata),
         "event_uid": event.uid,
-        "timestamp": format_time(event.timestamp_us),
+        "timestamp": time_text(event.timestamp_us),
     }

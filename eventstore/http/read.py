@@ -20,9 +20,9 @@ from eventstore.http.models import (
 )
 from eventstore.http.requests import Request
 from eventstore.http.responses import Response, answer, size_in_answer_bytes
-from eventstore.http.times import format_time, parse_time
+from eventstore.http.times import parse_time
 from eventstore.limits import PAGE_DEFAULT_EVENTS, PAGE_MAX_EVENTS, RESPONSE_MAX_BYTES, VERSION_MAX
-from eventstore.positions import Position
+from eventstore.positions import Position, time_text
 from eventstore.store import EventStore
 
 
@@ -80,8 +80,8 @@ class _Reads:
             StreamDescription(
                 stream_id=stream_id,
                 version=head.version,
-                first_timestamp=format_time(first.timestamp_us),
-                last_timestamp=format_time(head.timestamp_us),
+                first_timestamp=time_text(first.timestamp_us),
+                last_timestamp=time_text(head.timestamp_us),
             ),
         )
 
@@ -121,7 +121,7 @@ class _Reads:
                 events=events,
                 next=position if more else None,
                 checkpoint=position,
-                settled_until=format_time(found.settled_until_us),
+                settled_until=time_text(found.settled_until_us),
             ),
         )
 

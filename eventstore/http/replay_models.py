@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from eventstore.http.fields import Name, Position, Time
-from eventstore.http.times import format_time
 from eventstore.limits import REPLAY_EVENTS_PER_SECOND_MAX
+from eventstore.positions import time_text
 from eventstore.replay_jobs import Replay
 
 
@@ -97,16 +97,16 @@ def replay_answer(replay: Replay) -> ReplayAnswer:
         status=replay.status.value,
         reason=replay.reason or None,
         target=replay.target,
-        from_=None if replay.from_us is None else format_time(replay.from_us),
-        to=format_time(replay.to_us),
+        from_=None if replay.from_us is None else time_text(replay.from_us),
+        to=time_text(replay.to_us),
         names=list(replay.names),
         stream_prefix=replay.stream_prefix,
         events_per_second=replay.events_per_second,
-        requested=format_time(replay.requested_us),
-        ended=None if replay.ended_us is None else format_time(replay.ended_us),
+        requested=time_text(replay.requested_us),
+        ended=None if replay.ended_us is None else time_text(replay.ended_us),
         sent=replay.sent,
         position=None if position is None else str(position),
-        position_time=None if position is None else format_time(position.timestamp_us),
+        position_time=None if position is None else time_text(position.timestamp_us),
         rate=None if replay.rate is None else round(replay.rate, 1),
         time_left_s=replay.time_left_s,
     )

@@ -1,4 +1,4 @@
-"""Times on the wire: RFC 3339 with microseconds."""
+"""Times as callers write them: RFC 3339 with microseconds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Final
 
 from eventstore.http.errors import InvalidTime
-from eventstore.positions import from_us
 
 # In a query string a plus sign that was not escaped arrives as a space; before an offset it can't be
 # anything else.
@@ -35,8 +34,3 @@ def parse_time(text: str, *, field: str) -> datetime:
         return datetime.fromisoformat(f"{date}T{clock}.{(fraction or '').ljust(6, '0')}{zone}")
     except ValueError as error:
         raise InvalidTime(field, f"names no time there is: {error}") from error
-
-
-def format_time(timestamp_us: int) -> str:
-    """Write microseconds since 1970 in UTC, always with six digits of the second."""
-    return from_us(timestamp_us).isoformat(timespec="microseconds")[:-6] + "Z"

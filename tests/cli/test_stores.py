@@ -9,14 +9,13 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import boto3
 import pytest
 
 from eventstore import NewEvent, connect
 from tests.cli.conftest import Run
-from tests.contract.test_connecting import FakeParameters
+from tests.fake_aws import FakeParameters
 from tests.tables import events_table, log_table, subscriptions_table
 from tests.unit.test_store_parameter import DEPLOYED
 
@@ -34,17 +33,6 @@ def prefix(client: DynamoDBClient) -> Iterator[str]:
     for table in client.list_tables()["TableNames"]:
         if table.startswith(name):
             client.delete_table(TableName=table)
-
-
-@pytest.fixture
-def parameters(monkeypatch: pytest.MonkeyPatch) -> FakeParameters:
-    found, made = FakeParameters(), boto3.Session.client
-
-    def client(self: Any, service: str, **options: Any) -> Any:
-        return found if service == "ssm" else made(self, service, **options)
-
-    monkeypatch.setattr(boto3.Session, "client", client)
-    return found
 
 
 def test_tables_are_made_once_and_the_library_works_on_them(prefix: str, run: Run) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
 
 from eventstore import (
     Append,
@@ -30,42 +29,12 @@ from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.adapters.memory import MemoryEventStore
 from eventstore.adapters.memory_checkpoints import MemoryEventBodies
 from eventstore.log import tranche_of
+from tests.fake_aws import FakeParameters
 from tests.tables import dynamodb_client, events_table, log_table, subscriptions_table
 from tests.unit.test_store_parameter import DEPLOYED
 
 HAPPENED = [NewEvent.of("Happened")]
 TIME = datetime(2026, 1, 31, tzinfo=UTC)
-
-
-class FakeParameters:
-    """SSM with one parameter; `refuses_lists` is a role that may read it and no more."""
-
-    refuses_lists = False
-
-    def __init__(self) -> None:
-        self.parameters: dict[str, str] = {}
-
-    def get_parameter(self, *, Name: str) -> dict[str, Any]:  # noqa: N803
-        if Name not in self.parameters:
-            raise ClientError({"Error": {"Code": "ParameterNotFound"}}, "GetParameter")
-        return {"Parameter": {"Value": self.parameters[Name]}}
-
-    def get_parameters_by_path(self, *, Path: str, MaxResults: int) -> dict[str, Any]:  # noqa: N803
-        if self.refuses_lists:
-            raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "GetParametersByPath")
-        assert 1 <= MaxResults <= 10
-        return {"Parameters": [{"Name": name} for name in self.parameters if name.startswith(Path)]}
-
-
-@pytest.fixture
-def parameters(monkeypatch: pytest.MonkeyPatch) -> FakeParameters:
-    found, made = FakeParameters(), boto3.Session.client
-
-    def client(self: Any, service: str, **options: Any) -> Any:
-        return found if service == "ssm" else made(self, service, **options)
-
-    monkeypatch.setattr(boto3.Session, "client", client)
-    return found
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from eventstore.http import read
 from eventstore.http.app import Api
 from eventstore.http.read import read_handlers
 from eventstore.http.requests import Request
-from eventstore.http.times import format_time, parse_time
+from eventstore.http.times import parse_time
 from eventstore.limits import PAGE_MAX_EVENTS
-from eventstore.positions import from_us, to_us
+from eventstore.positions import from_us, time_text, to_us
 from eventstore.testing.clock import FakeClock
 from tests.http.gateway import Gateway, event
 
@@ -218,7 +218,7 @@ def test_time_of_any_offset_is_read_to_the_microsecond(time: datetime, minutes: 
 
 @given(st.integers(0, to_us(datetime(9999, 12, 31, tzinfo=UTC))))
 def test_times_are_written_so_that_they_can_be_read(timestamp_us: int) -> None:
-    text = format_time(timestamp_us)
+    text = time_text(timestamp_us)
     assert len(text) == len("2026-01-31T09:30:00.123456Z")
     assert parse_time(text, field="from") == from_us(timestamp_us)
 

@@ -57,7 +57,7 @@ EVENTS_TABLE: Final = """
 """
 
 HTTP: Final = """
-    eventstore.http: app errors fields lambda_handler models paths problems requests responses routes times
+    eventstore.http: app errors fields lambda_handler models paths problems requests responses routes
 """
 
 BUDGETS: Final = {
@@ -68,7 +68,7 @@ BUDGETS: Final = {
     "read": f"""{POWERTOOLS}{MSGSPEC}{DOMAIN}{EVENTS_TABLE}{HTTP}
         eventstore.adapters.dynamodb: log log_items log_schema numbers
         eventstore: log_checks stream_paths
-        eventstore.http: log read
+        eventstore.http: log read times
     """,
     "publish": f"""{POWERTOOLS}{DOMAIN}{EVENTS_TABLE}
         eventstore: cloudevents journal publication_order publish stream_paths
@@ -90,7 +90,7 @@ BUDGETS: Final = {
         eventstore: replay_jobs replay_queue replay_requests replays stream_paths
         eventstore.adapters: step_functions
         eventstore.adapters.dynamodb: numbers replay_schema replays
-        eventstore.http: envelope explain replay_models replays
+        eventstore.http: envelope explain replay_models replays times
     """,
     "parked": f"""{POWERTOOLS}{DOMAIN}
         eventstore.adapters: parked_handler

@@ -18,14 +18,14 @@ from eventstore.adapters.dynamodb.log import DynamoDBEventLog
 from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.errors import UnknownStore
 from eventstore.limits import CLOCK_TOLERANCE_S
-from eventstore.store_parameter import PREFIX, StoreParameter
+from eventstore.store_parameter import PREFIX, StoreParameter, parameter_name
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 
 class Parts(NamedTuple):
-    """What a store is made of."""
+    """What a store is made of: arguments of `eventstore.Store`."""
 
     events: DynamoDBEventStore
     log: DynamoDBEventLog | None
@@ -33,10 +33,9 @@ class Parts(NamedTuple):
     checkpoints: DynamoDBCheckpoints | None
 
 
-def read_parameter(
-    parameter: str, store: str, session: boto3.Session | None, options: Mapping[str, Any]
-) -> StoreParameter:
+def read_parameter(store: str, session: boto3.Session | None, options: Mapping[str, Any]) -> StoreParameter:
     """Read what a deployment says about itself; see `eventstore.connect`."""
+    parameter = parameter_name(store)
     of = _session(session)
     client: Any = of.client("ssm", **_options(of, options))
     try:
@@ -48,17 +47,18 @@ def read_parameter(
     return StoreParameter.parse(answer["Parameter"]["Value"], parameter=parameter)
 
 
-def from_parameter(
-    parameter: StoreParameter, session: boto3.Session | None, options: Mapping[str, Any]
-) -> Parts:
-    """Make the parts of a store that is deployed."""
+def from_name(
+    store: str, session: boto3.Session | None, options: Mapping[str, Any]
+) -> tuple[StoreParameter, Parts]:
+    """Make the parts of a store that is deployed, by what its parameter says."""
+    of = _session(session)
+    parameter = read_parameter(store, of, options)
     tables = {
         "events_table": parameter.events_table,
         "log_table": parameter.log_table,
         "subscriptions_table": parameter.subscriptions_table,
     }
-    of = _session(session)
-    return _parts(
+    return parameter, _parts(
         dynamodb_client(of, **_options(of, options)),
         tables,
         write_shards=parameter.write_shards,
