@@ -138,7 +138,7 @@ class LogPosition:
         return position
 
 
-class EventLog(Protocol):
+class EventLog(Protocol):  # pragma: no mutate block (`check_port` would ask for the mutants)
     """The log of one store: blocks of entries in a fixed number of tranches."""
 
     @property

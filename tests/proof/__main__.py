@@ -24,8 +24,6 @@ def main() -> int:
     parser.add_argument("--writers", type=int, default=Plan.writers)
     parser.add_argument("--appends", type=int, default=Plan.appends, help="of each writer")
     given = parser.parse_args()
-    # Workers tell of each lease that they lose, and there are many.
-    logging.getLogger("eventstore.subscriptions").setLevel(logging.ERROR)
     plan = Plan(writers=given.writers, appends=given.appends)
     total = Report(given.seed)
     runs, ends = Counter[str](), time.monotonic() + given.seconds
@@ -60,4 +58,6 @@ def _tell(text: str) -> None:
 
 
 if __name__ == "__main__":
+    # Workers tell of each lease that they lose, and there are many. Not in main: a test calls it in its own process.
+    logging.getLogger("eventstore.subscriptions").setLevel(logging.ERROR)
     sys.exit(main())
