@@ -25,18 +25,18 @@ MUTANTS_READY := $(VENV)/.mutants-ready
 BENCH_READY := $(VENV)/.bench-ready
 BENCH_NPM_READY := .local/bench/npm/.ready
 
-RUN_REQUIREMENTS := requirements.txt eventstore/local/requirements.txt
+RUN_REQUIREMENTS := requirements.txt localcloud/requirements.txt
 TEST_REQUIREMENTS := $(RUN_REQUIREMENTS) tests/requirements.txt $(wildcard lambdas/requirements-*.txt)
 
 ##@ Try it
 .PHONY: run
 run: $(RUN_READY) $(CDK_READY) ## Deploy to a local cloud, show the main job, stay up until Ctrl-C (RUN_ONCE=1: end after the show)
-	@exec $(BIN)/python -m eventstore.local run
+	@exec $(BIN)/python -m localcloud run
 
 .PHONY: load
 load: $(RUN_READY) ## Append a file of events to the running local cloud: make load FILE=events.ndjson
 	@test -n "$(FILE)" || { echo "Name a file of events: make load FILE=events.ndjson" >&2; exit 2; }
-	@exec $(BIN)/python -m eventstore.local load "$(FILE)"
+	@exec $(BIN)/python -m localcloud load "$(FILE)"
 
 ##@ Work on it
 .PHONY: test
@@ -76,7 +76,7 @@ soak: $(TEST_READY) $(DYNAMODB_READY) ## Inject faults for long and check that n
 	@PYTHONPATH=lambdas exec $(BIN)/python -m tests.proof --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
 
 .PHONY: mutants
-mutants: $(MUTANTS_READY) $(DYNAMODB_READY) ## Change the code in small ways and see that tests notice (ONLY="eventstore.merge*")
+mutants: $(MUTANTS_READY) $(DYNAMODB_READY) ## Change the code in small ways and see that tests notice (ONLY="eventstore._merge*")
 	@exec $(BIN)/python -m tests.mutants $(ONLY)
 
 .PHONY: bench
@@ -93,7 +93,7 @@ bench-log: $(RUN_READY) $(CDK_READY) ## Measure how the local cloud serves a lar
 
 .PHONY: openapi
 openapi: $(TEST_READY) ## Write docs/openapi.json anew from the code
-	$(BIN)/python -m eventstore.http.openapi
+	$(BIN)/python -m eventstore.http.docs.openapi
 
 .PHONY: clean
 clean: ## Remove everything that was installed or built
@@ -123,7 +123,7 @@ $(VENV_READY):
 $(RUN_READY): $(VENV_READY) $(RUN_REQUIREMENTS)
 	@echo "Installing the CDK, the local cloud and Node into $(VENV), once ..."
 	@rm -f $@
-	@{ $(BIN)/python -m pip install --progress-bar off --requirement eventstore/local/requirements.txt \
+	@{ $(BIN)/python -m pip install --progress-bar off --requirement localcloud/requirements.txt \
 		&& touch $@; } | awk $(SHOW_PIP)
 	@test -e $@
 
@@ -167,7 +167,7 @@ $(BENCH_NPM_READY): bench/npm/package.json bench/npm/package-lock.json | $(RUN_R
 	@ls -d $(@D)/boto3-*.dist-info
 	@touch $@
 
-.local/%/.ready: eventstore/local/npm/%/package.json eventstore/local/npm/%/package-lock.json | $(RUN_READY)
+.local/%/.ready: localcloud/npm/%/package.json localcloud/npm/%/package-lock.json | $(RUN_READY)
 	@echo "Installing `sed -n 's/.*"\([a-z-]*\)": "\([0-9.]*\)".*/\1 \2/p' $<` from npm into .local/$* ..."
 	@mkdir -p .local/$*
 	@cp $^ .local/$*/

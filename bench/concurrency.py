@@ -11,9 +11,9 @@ import time
 from typing import Final
 
 from eventstore import ANY, Event, NewEvent
-from eventstore.adapters.memory import MemoryEventStore
-from eventstore.adapters.memory_checkpoints import MemoryCheckpoints, MemoryEventBodies
-from eventstore.adapters.memory_log import MemoryEventLog
+from eventstore.memory.checkpoints import MemoryCheckpoints, MemoryEventBodies
+from eventstore.memory.log import MemoryEventLog
+from eventstore.memory.store import MemoryEventStore
 from eventstore.subscriptions import Terms, subscribe
 
 _STREAMS: Final = 64

@@ -16,7 +16,7 @@ from botocore.client import BaseClient
 
 from bench.candidates import Conflict, client_options, retrying, table_of
 from bench.seeding import Item, item_at, write_copies
-from eventstore.adapters.dynamodb.schema import BY_TIME
+from eventstore.dynamodb.schema.events import BY_TIME
 
 
 def events_table_keys(name: str) -> dict[str, Any]:

@@ -18,12 +18,12 @@ from uuid import uuid4
 from bench.checks import Address, Checked, Delays, check_seen
 from bench.readers import Following, PollingTheLog, Reader, Reading, Receiving
 from eventstore.http.times import parse_time
-from eventstore.local.api import Api, event_text
-from eventstore.local.cloud import Cloud
-from eventstore.local.deploy import Deployment
-from eventstore.local.subscriber import Subscriber
 from eventstore.positions import to_us
 from eventstore.subscriptions import Terms
+from localcloud.api import Api, event_text
+from localcloud.cloud import Cloud
+from localcloud.deploy import Deployment
+from localcloud.subscriber import Subscriber
 
 WRITERS: Final = 8
 STREAMS: Final = 13 * WRITERS  # so that each stream has one writer

@@ -22,13 +22,13 @@ from bench.checks import Delays
 from bench.latency import Load, LoadFigures, measure_latency
 from bench.readers import ReaderDied
 from bench.replaying import ReplayFailed, ReplayFigures, measure_replay
-from eventstore.local.api import ApiError
-from eventstore.local.cloud import local_cloud
-from eventstore.local.deploy import deploy
-from eventstore.local.events_file import BadFile
-from eventstore.local.processes import FOLDER, ROOT, LocalCloudError
-from eventstore.local.screen import phase, say, say_error
-from eventstore.local.state import only_one
+from localcloud.api import ApiError
+from localcloud.cloud import local_cloud
+from localcloud.deploy import deploy
+from localcloud.events_file import BadFile
+from localcloud.processes import FOLDER, ROOT, LocalCloudError
+from localcloud.screen import phase, say, say_error
+from localcloud.state import only_one
 
 EVENTS: Final = ROOT.parent / "shared" / "data" / "permits.ndjson"
 FIGURES: Final = ROOT / "bench" / "live.json"

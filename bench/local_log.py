@@ -25,14 +25,14 @@ from urllib.parse import quote
 
 import httpx
 
-from eventstore.local.api import Api, ApiError
-from eventstore.local.cloud import local_cloud
-from eventstore.local.deploy import deploy
-from eventstore.local.events_file import BadFile
-from eventstore.local.load import load_events
-from eventstore.local.processes import FOLDER, LocalCloudError
-from eventstore.local.screen import phase, say, say_error
-from eventstore.local.state import only_one
+from localcloud.api import Api, ApiError
+from localcloud.cloud import local_cloud
+from localcloud.deploy import deploy
+from localcloud.events_file import BadFile
+from localcloud.load import load_events
+from localcloud.processes import FOLDER, LocalCloudError
+from localcloud.screen import phase, say, say_error
+from localcloud.state import only_one
 
 SIZES: Final = (30_000, 120_000, 300_000)
 PARALLEL: Final = 8

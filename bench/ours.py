@@ -12,10 +12,11 @@ from botocore.client import BaseClient
 
 from bench.candidates import Conflict, client_options, table_of
 from bench.floor import events_table_keys, seed_events
-from eventstore import Event, Head, NewEvent, VersionConflict, execute
-from eventstore.adapters.dynamodb.client import dynamodb_client
-from eventstore.adapters.dynamodb.compression import Compression
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore import Event, Head, NewEvent, execute
+from eventstore.dynamodb.client import dynamodb_client
+from eventstore.dynamodb.compression import Compression
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.errors import VersionConflict
 
 OURS: Final = "this library"
 WITH_MSGSPEC: Final = "this library, msgspec"

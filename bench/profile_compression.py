@@ -17,8 +17,8 @@ from math import ceil
 from pathlib import Path
 from statistics import fmean
 
-from eventstore.adapters.dynamodb.compression import Compression, unpack
-from eventstore.adapters.dynamodb.items import item_from_event
+from eventstore.dynamodb.compression import Compression, unpack
+from eventstore.dynamodb.items import item_from_event
 from eventstore.events import Event
 
 SEED = 20_261_124

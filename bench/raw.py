@@ -13,7 +13,7 @@ from boto3.dynamodb.conditions import ConditionBase, Key
 from botocore.client import BaseClient
 
 from bench.candidates import client_options
-from eventstore.adapters.dynamodb.schema import BY_TIME
+from eventstore.dynamodb.schema.events import BY_TIME
 
 
 class TableQuery:

@@ -16,13 +16,13 @@ import boto3
 import httpx
 
 from bench.checks import Address, Message
-from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
-from eventstore.adapters.dynamodb.client import CLIENT_CONFIG
-from eventstore.adapters.dynamodb.event_bodies import DynamoDBEventBodies
-from eventstore.adapters.dynamodb.log import DynamoDBEventLog
+from eventstore.dynamodb.checkpoints import DynamoDBCheckpoints
+from eventstore.dynamodb.client import CLIENT_CONFIG
+from eventstore.dynamodb.event_bodies import DynamoDBEventBodies
+from eventstore.dynamodb.log import DynamoDBEventLog
 from eventstore.events import Event
-from eventstore.local.deploy import Deployment
 from eventstore.subscriptions import Terms, subscribe
+from localcloud.deploy import Deployment
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection

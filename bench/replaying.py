@@ -17,13 +17,13 @@ import httpx
 from bench.checks import Checked, Message, check_others, check_replay
 from bench.readers import receive
 from eventstore.errors import BadLine
-from eventstore.local.api import Api, event_text
-from eventstore.local.cloud import ACCOUNT, REGION, Cloud
-from eventstore.local.deploy import Deployment
-from eventstore.local.events_file import BadFile, read_lines
-from eventstore.local.load import load_file
-from eventstore.local.subscriber import Subscriber
 from eventstore.positions import time_text
+from localcloud.api import Api, event_text
+from localcloud.cloud import ACCOUNT, REGION, Cloud
+from localcloud.deploy import Deployment
+from localcloud.events_file import BadFile, read_lines
+from localcloud.load import load_file
+from localcloud.subscriber import Subscriber
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

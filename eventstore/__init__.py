@@ -2,128 +2,46 @@
 
 ::
 
-    from eventstore import NewEvent
-    from eventstore.adapters.dynamodb.client import dynamodb_client
-    from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+    import eventstore
+    from eventstore import NO_STREAM, NewEvent
 
-    store = DynamoDBEventStore(client=dynamodb_client(), table_name="...", write_shards=1)
-    store.append("order-1", [NewEvent.of("OrderPlaced", {"total": 12})], expected=0)
+    store = eventstore.connect("prod")  # "memory:" in tests: the same contract, without AWS
+    store.append("order-1", [NewEvent.of("OrderPlaced", {"total": 12})], expected=NO_STREAM)
 
-Tests of your own code run on `eventstore.adapters.memory.MemoryEventStore`, which keeps the same contract.
+Errors are in `eventstore.errors`.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from eventstore.errors import (
-    BadCheckpoints,
-    BadExport,
-    BlockMissing,
-    ClockSkewed,
-    CompressionUnavailable,
-    DuplicateEventUid,
-    EmptyAppend,
-    EventsMissing,
-    EventStoreError,
-    EventTooLarge,
-    EventUidReused,
-    ExpectedVersionAhead,
-    FailedEventsUnavailable,
-    FileExists,
-    HandlerFailed,
-    HandlerUnavailable,
-    HeadNotInStream,
-    IndexingStopped,
-    InvalidArgument,
-    InvalidCodec,
-    InvalidDecision,
-    InvalidEventName,
-    InvalidEventUid,
-    InvalidExpectedVersion,
-    InvalidInput,
-    InvalidJson,
-    InvalidLimit,
-    InvalidPosition,
-    InvalidPublishedEvent,
-    InvalidRange,
-    InvalidReplay,
-    InvalidStoreParameter,
-    InvalidStreamId,
-    InvalidSubscription,
-    InvalidSubscriptionName,
-    LeaseLost,
-    LogInUse,
-    MalformedBlock,
-    MalformedItem,
-    MalformedReplay,
-    MalformedStoreItem,
-    MalformedSubscriptionItem,
-    NotPublishable,
-    NotSynchronous,
-    OtherVerification,
-    PartlyAppended,
-    PositionNotInLog,
-    PositionOfAnotherLog,
-    PublicationStopped,
-    ReadModelRefused,
-    RepeatedStream,
-    ReplayKeyReused,
-    ReplayNotFound,
-    ReplayOver,
-    ReplayTargetNotAllowed,
-    RestoreNotDeclared,
-    StoreFormatUnknown,
-    StoreItemMissing,
-    StoreNotEmpty,
-    StoreUnavailable,
-    StreamGap,
-    StreamNotFound,
-    SubscriptionNotFound,
-    TimestampOutOfRange,
-    TooManyEvents,
-    TranchesChanged,
-    TransactionTooLarge,
-    TransientError,
-    UidNotSearchable,
-    UndecodableEvent,
-    UnexpectedItem,
-    UnknownEventName,
-    UnknownStore,
-    VersionConflict,
-    WorkerIdInUse,
-    WorkerRunning,
-)
 from eventstore.events import Event, Head, NewEvent
-from eventstore.execute import Executed, execute
-from eventstore.log import BlockPosition, ClosedBlocks, EventLog, LogEntry, LogPage, LogPosition, read_log
 from eventstore.positions import Position
-from eventstore.store import ANY, EXISTS, NO_STREAM, AllEvents, Append, Appended, EventStore, Expect, Expected
+from eventstore.store import ANY, EXISTS, NO_STREAM, Append, Appended, EventStore
 
 if TYPE_CHECKING:
-    from eventstore.codec import Codec, Renamed
     from eventstore.connecting import Store, connect
-    from eventstore.correlation_ids import correlation
-    from eventstore.decider import Decided, Decider, Loaded
-    from eventstore.joint_decisions import DecidedOver, DecidedPart, decide_over
-    from eventstore.published import PublishedEvent, Seen, parse_published
+    from eventstore.decisions.codec import Codec, Renamed
+    from eventstore.decisions.correlation import correlation
+    from eventstore.decisions.decider import Decider
+    from eventstore.decisions.execute import execute
+    from eventstore.decisions.joint import decide_over
+    from eventstore.delivery.published import Seen, parse_published
+    from eventstore.log.model import LogPosition
 
 __version__ = "0.1.0"
 
 _WHEN_ASKED_FOR: Final = {
-    "Codec": "codec",
-    "Decided": "decider",
-    "DecidedOver": "joint_decisions",
-    "DecidedPart": "joint_decisions",
-    "Decider": "decider",
-    "Loaded": "decider",
-    "PublishedEvent": "published",
-    "Renamed": "codec",
-    "Seen": "published",
+    "Codec": "decisions.codec",
+    "Decider": "decisions.decider",
+    "LogPosition": "log.model",
+    "Renamed": "decisions.codec",
+    "Seen": "delivery.published",
     "Store": "connecting",
     "connect": "connecting",
-    "correlation": "correlation_ids",
-    "decide_over": "joint_decisions",
-    "parse_published": "published",
+    "correlation": "decisions.correlation",
+    "decide_over": "decisions.joint",
+    "execute": "decisions.execute",
+    "parse_published": "delivery.published",
 }
 """By name the module that has it: the deployed functions need none of them, and begin sooner without."""
 
@@ -131,115 +49,24 @@ __all__ = [
     "ANY",
     "EXISTS",
     "NO_STREAM",
-    "AllEvents",
     "Append",
     "Appended",
-    "BadCheckpoints",
-    "BadExport",
-    "BlockMissing",
-    "BlockPosition",
-    "ClockSkewed",
-    "ClosedBlocks",
     "Codec",
-    "CompressionUnavailable",
-    "Decided",
-    "DecidedOver",
-    "DecidedPart",
     "Decider",
-    "DuplicateEventUid",
-    "EmptyAppend",
     "Event",
-    "EventLog",
     "EventStore",
-    "EventStoreError",
-    "EventTooLarge",
-    "EventUidReused",
-    "EventsMissing",
-    "Executed",
-    "Expect",
-    "Expected",
-    "ExpectedVersionAhead",
-    "FailedEventsUnavailable",
-    "FileExists",
-    "HandlerFailed",
-    "HandlerUnavailable",
     "Head",
-    "HeadNotInStream",
-    "IndexingStopped",
-    "InvalidArgument",
-    "InvalidCodec",
-    "InvalidDecision",
-    "InvalidEventName",
-    "InvalidEventUid",
-    "InvalidExpectedVersion",
-    "InvalidInput",
-    "InvalidJson",
-    "InvalidLimit",
-    "InvalidPosition",
-    "InvalidPublishedEvent",
-    "InvalidRange",
-    "InvalidReplay",
-    "InvalidStoreParameter",
-    "InvalidStreamId",
-    "InvalidSubscription",
-    "InvalidSubscriptionName",
-    "LeaseLost",
-    "Loaded",
-    "LogEntry",
-    "LogInUse",
-    "LogPage",
     "LogPosition",
-    "MalformedBlock",
-    "MalformedItem",
-    "MalformedReplay",
-    "MalformedStoreItem",
-    "MalformedSubscriptionItem",
     "NewEvent",
-    "NotPublishable",
-    "NotSynchronous",
-    "OtherVerification",
-    "PartlyAppended",
     "Position",
-    "PositionNotInLog",
-    "PositionOfAnotherLog",
-    "PublicationStopped",
-    "PublishedEvent",
-    "ReadModelRefused",
     "Renamed",
-    "RepeatedStream",
-    "ReplayKeyReused",
-    "ReplayNotFound",
-    "ReplayOver",
-    "ReplayTargetNotAllowed",
-    "RestoreNotDeclared",
     "Seen",
     "Store",
-    "StoreFormatUnknown",
-    "StoreItemMissing",
-    "StoreNotEmpty",
-    "StoreUnavailable",
-    "StreamGap",
-    "StreamNotFound",
-    "SubscriptionNotFound",
-    "TimestampOutOfRange",
-    "TooManyEvents",
-    "TranchesChanged",
-    "TransactionTooLarge",
-    "TransientError",
-    "UidNotSearchable",
-    "UndecodableEvent",
-    "UnexpectedItem",
-    "UnknownEventName",
-    "UnknownStore",
-    "VersionConflict",
-    "WorkerIdInUse",
-    "WorkerRunning",
     "connect",
     "correlation",
     "decide_over",
     "execute",
     "parse_published",
-    "read_log",
 ]
 
 

@@ -3,8 +3,8 @@
 import importlib
 import sys
 
+from eventstore._command_line import run_command
 from eventstore.cli.signals import Signals
-from eventstore.command_line import run_command
 
 
 def _main(signals: Signals) -> int:

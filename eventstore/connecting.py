@@ -7,17 +7,19 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from eventstore.adapters.memory import MemoryEventStore
-from eventstore.adapters.memory_checkpoints import MemoryCheckpoints, MemoryEventBodies
-from eventstore.adapters.memory_log import MemoryEventLog
-from eventstore.arguments import check_port, check_text
+from eventstore._arguments import check_port, check_text
+from eventstore._store_parameter import StoreParameter
 from eventstore.errors import InvalidInput
 from eventstore.events import Event, Head, NewEvent
 from eventstore.limits import SETTLING_S
-from eventstore.log import EventLog, LogPage, LogPosition, read_log
+from eventstore.log.model import LogPage, LogPosition
+from eventstore.log.port import EventLog
+from eventstore.log.read import read_log
+from eventstore.memory.checkpoints import MemoryCheckpoints, MemoryEventBodies
+from eventstore.memory.log import MemoryEventLog
+from eventstore.memory.store import MemoryEventStore
 from eventstore.positions import Position
 from eventstore.store import AllEvents, Append, Appended, EventStore, Expected, ExpectedWord
-from eventstore.store_parameter import StoreParameter
 from eventstore.subscriptions import Checkpoints, EventBodies, Handler, Subscription, subscribe
 
 if TYPE_CHECKING:
@@ -87,7 +89,7 @@ def connect(
     if name == MEMORY:
         return _in_memory()
     # boto3 is for who has a store on AWS.
-    from eventstore.adapters.dynamodb import connecting as dynamodb  # noqa: PLC0415
+    from eventstore.dynamodb import connecting as dynamodb  # noqa: PLC0415
 
     if name is not None:
         deployment, parts = dynamodb.from_name(name, session, client_options)

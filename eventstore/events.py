@@ -9,7 +9,9 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from eventstore.arguments import is_whole, shown
+from eventstore._arguments import is_whole, shown
+from eventstore._json import check_json, to_json
+from eventstore._uids import check_uid
 from eventstore.errors import (
     InvalidEventName,
     InvalidEventUid,
@@ -18,7 +20,6 @@ from eventstore.errors import (
     InvalidLimit,
     InvalidStreamId,
 )
-from eventstore.json_text import check_json, to_json
 from eventstore.limits import (
     EVENT_NAME_MAX_CHARS,
     RESERVED_STREAM_ID_PREFIX,
@@ -27,7 +28,6 @@ from eventstore.limits import (
     VERSION_MAX,
 )
 from eventstore.positions import Position, from_us
-from eventstore.uids import check_uid
 
 CORRELATION_ID: Final = "correlationId"
 CAUSATION_ID: Final = "causationId"

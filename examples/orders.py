@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from eventstore import Event, EventStore, Executed, NewEvent, execute
-from eventstore.adapters.memory import MemoryEventStore
+from eventstore import Event, EventStore, NewEvent, execute
+from eventstore.decisions.execute import Executed
+from eventstore.memory.store import MemoryEventStore
 
 
 @dataclass(frozen=True, slots=True)

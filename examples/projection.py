@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 from eventstore import ANY, Event, NewEvent
-from eventstore.adapters.memory import MemoryEventStore
-from eventstore.adapters.memory_checkpoints import MemoryCheckpoints, MemoryEventBodies, MemoryReadModel
-from eventstore.adapters.memory_log import MemoryEventLog
+from eventstore.memory.checkpoints import MemoryCheckpoints, MemoryEventBodies, MemoryReadModel
+from eventstore.memory.log import MemoryEventLog
+from eventstore.memory.store import MemoryEventStore
 from eventstore.subscriptions import Projection, subscribe
 
 Totals = dict[str, Decimal]

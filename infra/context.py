@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Final, TypeAlias, TypeVar
 
-from eventstore.setting_rules import WrongSetting, is_environment, shown
+from eventstore._setting_rules import WrongSetting, is_environment, shown
 
 Context: TypeAlias = Mapping[str, object]
 _Value = TypeVar("_Value")

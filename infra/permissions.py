@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from aws_cdk import aws_iam as iam
 
-from eventstore.adapters.dynamodb.schema import STORE_STREAM_ID
+from eventstore.dynamodb.schema.events import STORE_STREAM_ID
 
 
 def append(*, table_arn: str) -> list[iam.PolicyStatement]:

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
+from eventstore import _setting_rules as rules
 from eventstore import limits
-from eventstore import setting_rules as rules
 from eventstore.http.paths import ApiFunction
 from eventstore.plan import Workload, plan_for, write_shards_for
 from infra import synth_rules

@@ -1,11 +1,11 @@
-"""What a setting may be that synth alone reads. What functions read too: `eventstore.setting_rules`."""
+"""What a setting may be that synth alone reads. What functions read too: `eventstore._setting_rules`."""
 
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final, Literal, TypeVar
 
-from eventstore import setting_rules as rules
+from eventstore import _setting_rules as rules
 from eventstore.http.paths import API_ROUTES, ApiFunction
 
 _Value = TypeVar("_Value")

@@ -8,12 +8,12 @@ import os
 
 from aws_lambda_powertools import Logger, Metrics
 
-from eventstore.adapters.dynamodb.client import dynamodb_client
-from eventstore.adapters.dynamodb.compression import compression_for
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore.dynamodb.client import dynamodb_client
+from eventstore.dynamodb.compression import compression_for
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.functions.http import lambda_handler
 from eventstore.http.app import Api
 from eventstore.http.append import append_handlers
-from eventstore.http.lambda_handler import lambda_handler
 from settings import AppendSettings
 
 settings = AppendSettings.from_environ(os.environ)

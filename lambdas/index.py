@@ -8,12 +8,12 @@ import os
 
 from aws_lambda_powertools import Logger, Metrics
 
-from eventstore.adapters.dynamodb.client import dynamodb_client
-from eventstore.adapters.dynamodb.journal import DynamoDBJournal
-from eventstore.adapters.dynamodb.log import DynamoDBEventLog
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.adapters.dynamodb.stream_handler import index_handler
-from eventstore.index import Indexer
+from eventstore.dynamodb.client import dynamodb_client
+from eventstore.dynamodb.journal import DynamoDBJournal
+from eventstore.dynamodb.log import DynamoDBEventLog
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.functions.changes import index_handler
+from eventstore.log.writer import Indexer
 from settings import IndexSettings
 
 settings = IndexSettings.from_environ(os.environ)

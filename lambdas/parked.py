@@ -9,9 +9,9 @@ import os
 import boto3
 from aws_lambda_powertools import Logger, Metrics
 
-from eventstore.adapters.dynamodb.client import CLIENT_CONFIG
-from eventstore.adapters.dynamodb.parked_events import DynamoDBParkedEvents
-from eventstore.adapters.parked_handler import parked_handler
+from eventstore.dynamodb.client import CLIENT_CONFIG
+from eventstore.dynamodb.parked_events import DynamoDBParkedEvents
+from eventstore.functions.parked import parked_handler
 from settings import ParkedSettings
 
 settings = ParkedSettings.from_environ(os.environ)

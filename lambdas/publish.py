@@ -9,13 +9,13 @@ import os
 import boto3
 from aws_lambda_powertools import Logger, Metrics
 
-from eventstore.adapters import eventbridge, sqs
-from eventstore.adapters.dynamodb.client import CLIENT_CONFIG
-from eventstore.adapters.dynamodb.journal import DynamoDBJournal
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.adapters.dynamodb.stream_handler import stream_handler
-from eventstore.cloudevents import EntryFormat
-from eventstore.publish import Publisher
+from eventstore.aws import eventbridge, sqs
+from eventstore.delivery.cloudevents import EntryFormat
+from eventstore.delivery.publisher import Publisher
+from eventstore.dynamodb.client import CLIENT_CONFIG
+from eventstore.dynamodb.journal import DynamoDBJournal
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.functions.changes import stream_handler
 from settings import PublishSettings
 
 settings = PublishSettings.from_environ(os.environ)

@@ -9,11 +9,11 @@ import os
 from aws_lambda_powertools import Logger, Metrics
 from msgspec.json import decode as json_decode
 
-from eventstore.adapters.dynamodb.client import dynamodb_client
-from eventstore.adapters.dynamodb.log import DynamoDBEventLog
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore.dynamodb.client import dynamodb_client
+from eventstore.dynamodb.log import DynamoDBEventLog
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.functions.http import lambda_handler
 from eventstore.http.app import Api
-from eventstore.http.lambda_handler import lambda_handler
 from eventstore.http.log import log_handlers
 from eventstore.http.read import read_handlers
 from settings import ReadSettings

@@ -10,16 +10,16 @@ import boto3
 from aws_lambda_powertools import Logger, Metrics
 from botocore.session import get_session
 
-from eventstore.adapters.dynamodb.client import CLIENT_CONFIG, register_parser
-from eventstore.adapters.dynamodb.replays import DynamoDBReplays
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.adapters.replay_handler import replay_handler
-from eventstore.adapters.replay_targets import replay_targets
-from eventstore.adapters.step_functions import CLIENT_CONFIG as ENGINE_CONFIG
-from eventstore.adapters.step_functions import StepFunctionsReplays
-from eventstore.cloudevents import EntryFormat
-from eventstore.replay import ReplayStep
-from eventstore.replay_queue import ReplayQueue
+from eventstore.aws.replay_targets import replay_targets
+from eventstore.aws.step_functions import CLIENT_CONFIG as ENGINE_CONFIG
+from eventstore.aws.step_functions import StepFunctionsReplays
+from eventstore.delivery.cloudevents import EntryFormat
+from eventstore.dynamodb.client import CLIENT_CONFIG, register_parser
+from eventstore.dynamodb.replays import DynamoDBReplays
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.functions.replay import replay_handler
+from eventstore.replays.queue import ReplayQueue
+from eventstore.replays.step import ReplayStep
 from settings import ReplaySettings
 
 settings = ReplaySettings.from_environ(os.environ)

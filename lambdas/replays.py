@@ -9,14 +9,14 @@ import os
 import boto3
 from aws_lambda_powertools import Logger, Metrics
 
-from eventstore.adapters.dynamodb.client import CLIENT_CONFIG
-from eventstore.adapters.dynamodb.replays import DynamoDBReplays
-from eventstore.adapters.step_functions import CLIENT_CONFIG as ENGINE_CONFIG
-from eventstore.adapters.step_functions import StepFunctionsReplays
+from eventstore.aws.step_functions import CLIENT_CONFIG as ENGINE_CONFIG
+from eventstore.aws.step_functions import StepFunctionsReplays
+from eventstore.dynamodb.client import CLIENT_CONFIG
+from eventstore.dynamodb.replays import DynamoDBReplays
+from eventstore.functions.http import lambda_handler
 from eventstore.http.app import Api
-from eventstore.http.lambda_handler import lambda_handler
 from eventstore.http.replays import replay_handlers
-from eventstore.replays import Replays
+from eventstore.replays.service import Replays
 from settings import ReplaysSettings
 
 settings = ReplaysSettings.from_environ(os.environ)

@@ -1,6 +1,6 @@
 """The environment of each function: typed, and checked once, when the function starts.
 
-What synth takes from `cdk.json` goes by the same rule here: see `eventstore.setting_rules`.
+What synth takes from `cdk.json` goes by the same rule here: see `eventstore._setting_rules`.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, Final, Self, TypeVar
 
+from eventstore import _setting_rules as rules
 from eventstore import limits
-from eventstore import setting_rules as rules
+from eventstore._setting_rules import WrongSetting
 from eventstore.errors.base import PicklableError
-from eventstore.setting_rules import WrongSetting
 
 _Value = TypeVar("_Value")
 

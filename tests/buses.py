@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from eventstore import Event, FailedEventsUnavailable
-from eventstore.cloudevents import Entry
-from eventstore.publication_order import StreamReader
-from eventstore.publish import FailedEvent, Refusal
+from eventstore import Event
+from eventstore.delivery.cloudevents import Entry
+from eventstore.delivery.publisher import FailedEvent, Refusal
+from eventstore.errors import FailedEventsUnavailable
+from eventstore.ordering.stream_order import StreamReader
 
 Address = tuple[str, int]
 

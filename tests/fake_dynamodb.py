@@ -13,7 +13,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from eventstore import Event
-from eventstore.adapters.dynamodb.items import address_of, item_from_event
+from eventstore.dynamodb.items import address_of, item_from_event
 
 Item = dict[str, Any]
 Request = dict[str, Any]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
 from eventstore import Event
-from eventstore.adapters.dynamodb.items import item_from_event, key_of
+from eventstore.dynamodb.items import item_from_event, key_of
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from zlib import crc32
 
-from eventstore import Event, MalformedItem, StoreUnavailable
-from eventstore.stored_items import ItemPage, StoredItem
+from eventstore import Event
+from eventstore.errors import MalformedItem, StoreUnavailable
+from eventstore.maintenance.items import ItemPage, StoredItem
 
 Address = tuple[str, int]
 

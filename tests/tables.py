@@ -16,13 +16,13 @@ from botocore.config import Config
 from botocore.session import get_session
 from urllib3.util import Timeout
 
-from eventstore.adapters.dynamodb import client as store_client
-from eventstore.adapters.dynamodb.table_definitions import create_table
+from eventstore.dynamodb import client as store_client
+from eventstore.dynamodb.table_definitions import create_table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+    from eventstore.dynamodb.store import DynamoDBEventStore
 
 
 _LOCAL: Any = {

@@ -12,7 +12,7 @@ from bench.payloads import payload
 from bench.rounds import Work, cpu_s, summary, take_turns
 from bench.sizes import Scale
 from bench.wire import Wire, repeated
-from eventstore.adapters.dynamodb.compression import Compression
+from eventstore.dynamodb.compression import Compression
 
 _SIZES: Final = {"1 KB": 870, "4 KB": 3_960, "20 KB": 20_340}
 PLAIN: Final = "none"

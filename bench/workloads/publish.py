@@ -14,11 +14,11 @@ from bench.payloads import ITEM_SIZES, payload
 from bench.rounds import Work, cpu_s, summary, take_turns
 from bench.sizes import Scale
 from bench.wire import Answer, Wire
-from eventstore.adapters import eventbridge
-from eventstore.adapters.dynamodb.stream_records import stream_records
-from eventstore.cloudevents import EntryFormat
+from eventstore.aws import eventbridge
+from eventstore.delivery.cloudevents import EntryFormat
+from eventstore.delivery.publisher import FailedEvent, Publisher
+from eventstore.dynamodb.changes import stream_records
 from eventstore.events import Event
-from eventstore.publish import FailedEvent, Publisher
 
 _BEGAN_US: Final = 1_700_000_000_000_000
 BATCH_RECORDS: Final = 100

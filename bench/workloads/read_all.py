@@ -19,7 +19,7 @@ from bench.rounds import Work, cpu_s, summary, take_turns
 from bench.sizes import Scale
 from bench.wire import Wire
 from eventstore import Event
-from eventstore.merge import Fetched, ShardPage, merge
+from eventstore._merge import Fetched, ShardPage, merge
 
 _NOWHERE = "http://127.0.0.1:9"  # nothing listens; every request is answered from memory
 LATENCY_S = 0.025

@@ -7,12 +7,12 @@ import re
 from typing import Final
 from urllib.parse import urlsplit
 
-from eventstore.adapters.dynamodb.table_definitions import create_table
+from eventstore._command_line import ALL_WELL
 from eventstore.cli.options import LOG, SUBSCRIPTIONS, TABLE
 from eventstore.cli.screen import Screen
 from eventstore.cli.settings import dynamodb, session
 from eventstore.cli.signals import Signals
-from eventstore.command_line import ALL_WELL
+from eventstore.dynamodb.table_definitions import create_table
 from eventstore.errors import InvalidInput
 
 _VARIABLES: Final = {

@@ -13,16 +13,16 @@ import boto3
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
-from eventstore.adapters.dynamodb import subscription_schema as schema
-from eventstore.adapters.dynamodb.facts import StoreFacts, has_events
-from eventstore.adapters.dynamodb.log_rebuild import DynamoDBLogRebuild
-from eventstore.adapters.dynamodb.parked_events import DynamoDBParkedEvents, ParkedCount
+from eventstore._command_line import ALL_WELL, SOMETHING_LEFT, TROUBLE
 from eventstore.cli.faults import sentence
 from eventstore.cli.options import LOG, SUBSCRIPTIONS, TABLE
 from eventstore.cli.screen import Screen
 from eventstore.cli.settings import clock, dynamodb, session
 from eventstore.cli.signals import Signals
-from eventstore.command_line import ALL_WELL, SOMETHING_LEFT, TROUBLE
+from eventstore.dynamodb.facts import StoreFacts, has_events
+from eventstore.dynamodb.log_rebuild import DynamoDBLogRebuild
+from eventstore.dynamodb.parked_events import DynamoDBParkedEvents, ParkedCount
+from eventstore.dynamodb.schema import subscriptions as schema
 from eventstore.errors import EventStoreError
 from eventstore.limits import CLOCK_TOLERANCE_S
 from eventstore.positions import time_text

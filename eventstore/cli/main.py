@@ -12,6 +12,7 @@ import sys
 from typing import Final
 
 from eventstore import __version__
+from eventstore._command_line import TROUBLE, run_command
 from eventstore.cli.options import (
     add_create_tables_options,
     add_doctor_options,
@@ -24,7 +25,6 @@ from eventstore.cli.options import (
     add_verify_options,
 )
 from eventstore.cli.signals import Signals
-from eventstore.command_line import TROUBLE, run_command
 
 _COMMANDS: Final = {
     "create-tables": (

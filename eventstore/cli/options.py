@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from eventstore import setting_rules as rules
+from eventstore import _setting_rules as rules
 from eventstore.errors import InvalidInput
 from eventstore.limits import (
     EQUAL_TIMESTAMPS_MAX_KB,

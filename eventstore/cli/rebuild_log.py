@@ -6,23 +6,23 @@ import argparse
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
-from eventstore.adapters.dynamodb.facts import StoreFacts
-from eventstore.adapters.dynamodb.log import DynamoDBEventLog
-from eventstore.adapters.dynamodb.log_items import LogItem
-from eventstore.adapters.dynamodb.log_rebuild import DynamoDBLogRebuild
+from eventstore._command_line import ALL_WELL, SOMETHING_LEFT
 from eventstore.cli.options import LOG, READ_SHARDS, TABLE
 from eventstore.cli.screen import Screen
 from eventstore.cli.settings import clock, dynamodb, read_shards, session
 from eventstore.cli.signals import Signals
-from eventstore.command_line import ALL_WELL, SOMETHING_LEFT
+from eventstore.delivery.republish import Chosen, of_time
+from eventstore.dynamodb.facts import StoreFacts
+from eventstore.dynamodb.log import DynamoDBEventLog
+from eventstore.dynamodb.log_items import LogItem
+from eventstore.dynamodb.log_rebuild import DynamoDBLogRebuild
+from eventstore.dynamodb.raw_items import DynamoDBEventsTable
 from eventstore.errors import InvalidInput, MalformedBlock, TranchesChanged
 from eventstore.events import Event
 from eventstore.limits import LOG_TRANCHES
+from eventstore.maintenance.verify.against_log import LogComparison
+from eventstore.maintenance.verify.rebuild import rebuild
 from eventstore.positions import from_us
-from eventstore.republish import Chosen, of_time
-from eventstore.verification.log import LogComparison
-from eventstore.verification.rebuild import rebuild
 
 _LISTED = 20
 

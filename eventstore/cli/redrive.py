@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from eventstore.adapters import eventbridge, sqs_messages, sqs_redrive
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore._command_line import ALL_WELL, SOMETHING_LEFT
+from eventstore.aws import eventbridge, sqs_messages, sqs_redrive
 from eventstore.cli.options import API, BUS, QUEUE, TABLE
 from eventstore.cli.screen import Bar, Screen
 from eventstore.cli.settings import client, dynamodb, session
 from eventstore.cli.signals import Signals
-from eventstore.cloudevents import EntryFormat
-from eventstore.command_line import ALL_WELL, SOMETHING_LEFT
+from eventstore.delivery.cloudevents import EntryFormat
+from eventstore.delivery.redrive import Filter, Redrive, Redriven
+from eventstore.dynamodb.store import DynamoDBEventStore
 from eventstore.events import check_event_name, check_stream_prefix
-from eventstore.redrive import Filter, Redrive, Redriven
 
 REFUSALS_TOLD = 20
 

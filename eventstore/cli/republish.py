@@ -10,26 +10,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from eventstore.adapters import eventbridge, sqs_dropped, sqs_messages
-from eventstore.adapters.dynamodb.dropped_records import DynamoDBDroppedRecords
-from eventstore.adapters.dynamodb.event_bodies import DynamoDBEventBodies
-from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
-from eventstore.adapters.dynamodb.facts import StoreFacts
-from eventstore.adapters.dynamodb.log import DynamoDBEventLog
+from eventstore._command_line import ALL_WELL, SOMETHING_LEFT
+from eventstore._setting_rules import is_url
+from eventstore.aws import eventbridge, sqs_dropped, sqs_messages
 from eventstore.cli.options import API, BUS, LOG, READ_SHARDS, STANDARD_OUTPUT, TABLE
 from eventstore.cli.screen import Bar, Screen
 from eventstore.cli.settings import CLIENT_CONFIG, client, clock, dynamodb, given_time, read_shards, session
 from eventstore.cli.signals import Signals
-from eventstore.cloudevents import EntryFormat
-from eventstore.command_line import ALL_WELL, SOMETHING_LEFT
-from eventstore.dropped import DroppedBatch, DroppedMessage, Recovered, Recovery
-from eventstore.errors import InvalidInput, InvalidRange
-from eventstore.events import check_event_name, check_stream_id, check_stream_prefix
-from eventstore.limits import SETTLING_S
-from eventstore.log import EventLog, LogPosition, check_position
-from eventstore.positions import from_us, to_us
-from eventstore.redrive import HIDDEN_S, RESERVE_S
-from eventstore.republish import (
+from eventstore.delivery.cloudevents import EntryFormat
+from eventstore.delivery.dropped import DroppedBatch, DroppedMessage, Recovered, Recovery
+from eventstore.delivery.redrive import HIDDEN_S, RESERVE_S
+from eventstore.delivery.republish import (
     INTERRUPTED,
     Chosen,
     Republish,
@@ -38,7 +29,18 @@ from eventstore.republish import (
     of_streams,
     of_time,
 )
-from eventstore.setting_rules import is_url
+from eventstore.dynamodb.dropped_records import DynamoDBDroppedRecords
+from eventstore.dynamodb.event_bodies import DynamoDBEventBodies
+from eventstore.dynamodb.facts import StoreFacts
+from eventstore.dynamodb.log import DynamoDBEventLog
+from eventstore.dynamodb.raw_items import DynamoDBEventsTable
+from eventstore.errors import InvalidInput, InvalidRange
+from eventstore.events import check_event_name, check_stream_id, check_stream_prefix
+from eventstore.limits import SETTLING_S
+from eventstore.log.checks import check_position
+from eventstore.log.model import LogPosition
+from eventstore.log.port import EventLog
+from eventstore.positions import from_us, to_us
 
 if TYPE_CHECKING:
     import boto3

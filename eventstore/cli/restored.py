@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 from typing import Final
 
-from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
-from eventstore.adapters.dynamodb.facts import StoreFacts
-from eventstore.appends import written_us_of
+from eventstore._checks import written_us_of
+from eventstore._command_line import ALL_WELL
 from eventstore.cli.options import TABLE
 from eventstore.cli.screen import Screen
 from eventstore.cli.settings import clock, dynamodb, session
 from eventstore.cli.signals import Signals
-from eventstore.command_line import ALL_WELL
+from eventstore.dynamodb.facts import StoreFacts
+from eventstore.dynamodb.raw_items import DynamoDBEventsTable
 from eventstore.errors import InvalidInput
 from eventstore.events import Event
 from eventstore.positions import time_text

@@ -9,12 +9,12 @@ from typing import Final
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
+from eventstore._command_line import INTERRUPTED, TROUBLE
 from eventstore.cli import create_tables, doctor, rebuild_log, redrive, republish, restored, transfer, verify
 from eventstore.cli.faults import sentence
 from eventstore.cli.screen import Screen
 from eventstore.cli.signals import Signals
 from eventstore.cli.stores import fill_in, given_in
-from eventstore.command_line import INTERRUPTED, TROUBLE
 from eventstore.errors import EventStoreError
 
 _RUN: Final[dict[str, Callable[[argparse.Namespace, Screen, Signals], int]]] = {

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import boto3
 from botocore.config import Config
 
-from eventstore.adapters.dynamodb.client import dynamodb_client
-from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
-from eventstore.adapters.dynamodb.facts import StoreFacts
+from eventstore._setting_rules import is_url
 from eventstore.cli.screen import Screen
+from eventstore.dynamodb.client import dynamodb_client
+from eventstore.dynamodb.facts import StoreFacts
+from eventstore.dynamodb.raw_items import DynamoDBEventsTable
 from eventstore.errors import InvalidInput, InvalidRange
-from eventstore.setting_rules import is_url
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

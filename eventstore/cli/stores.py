@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Final
 
-from eventstore.adapters.dynamodb.connecting import read_parameter
 from eventstore.cli.settings import session
+from eventstore.dynamodb.connecting import read_parameter
 
 _OPTIONS: Final = {
     "table": "events_table",

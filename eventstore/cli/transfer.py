@@ -10,22 +10,22 @@ from pathlib import Path
 from time import sleep
 from typing import IO, Final
 
-from eventstore.adapters.dynamodb.compression import compression_for
-from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
-from eventstore.adapters.dynamodb.facts import StoreFacts
+from eventstore._command_line import ALL_WELL, SOMETHING_LEFT
 from eventstore.cli.options import READ_SHARDS, STANDARD_OUTPUT, TABLE, WRITE_SHARDS
 from eventstore.cli.screen import Screen
 from eventstore.cli.settings import Clock, clock, dynamodb, given_time, local_us, read_shards, session
 from eventstore.cli.signals import Signals
-from eventstore.command_line import ALL_WELL, SOMETHING_LEFT
+from eventstore.dynamodb.compression import compression_for
+from eventstore.dynamodb.facts import StoreFacts
+from eventstore.dynamodb.raw_items import DynamoDBEventsTable
 from eventstore.errors import InvalidInput, InvalidRange
 from eventstore.limits import FUTURE_S, SETTLING_S
+from eventstore.maintenance.transfer.export import Exported, export_to
+from eventstore.maintenance.transfer.files import new_file
+from eventstore.maintenance.transfer.importing import Contents, Imported, check_export, import_events
+from eventstore.maintenance.transfer.lines import LeftOut, check_kind
+from eventstore.maintenance.transfer.selection import Selection
 from eventstore.positions import from_us, to_us
-from eventstore.transfer.export import Exported, export_to
-from eventstore.transfer.files import new_file
-from eventstore.transfer.importing import Contents, Imported, check_export, import_events
-from eventstore.transfer.lines import LeftOut, check_kind
-from eventstore.transfer.selection import Selection
 
 STREAMS_LISTED: Final = 20
 

@@ -9,22 +9,22 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
-from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
-from eventstore.adapters.dynamodb.facts import StoreFacts
-from eventstore.adapters.dynamodb.log import DynamoDBEventLog
+from eventstore._command_line import ALL_WELL, SOMETHING_LEFT
 from eventstore.cli.options import READ_SHARDS, TABLE
 from eventstore.cli.screen import Bar, Screen
 from eventstore.cli.settings import clock, dynamodb, session
 from eventstore.cli.signals import Signals
-from eventstore.command_line import ALL_WELL, SOMETHING_LEFT
+from eventstore.dynamodb.facts import StoreFacts
+from eventstore.dynamodb.log import DynamoDBEventLog
+from eventstore.dynamodb.raw_items import DynamoDBEventsTable
 from eventstore.errors import InvalidInput
-from eventstore.transfer.files import replaced_file
-from eventstore.verification.checkpoints import Checkpoints
-from eventstore.verification.findings import Finding, Repair
-from eventstore.verification.log import LogComparison
-from eventstore.verification.repair import IndexRepairer
-from eventstore.verification.store_item import find_lost
-from eventstore.verification.verify import Verification
+from eventstore.maintenance.transfer.files import replaced_file
+from eventstore.maintenance.verify.against_log import LogComparison
+from eventstore.maintenance.verify.checkpoints import Checkpoints
+from eventstore.maintenance.verify.findings import Finding, Repair
+from eventstore.maintenance.verify.repair import IndexRepairer
+from eventstore.maintenance.verify.store_item import find_lost
+from eventstore.maintenance.verify.verify import Verification
 
 
 def run(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:

@@ -18,7 +18,7 @@ class VersionConflict(EventStoreError):
 
     `expected` is the version (or "any" / "exists") that was asked for, `actual` the stream's version
     when the conflict was seen; by now it may be higher. Load what is new, decide again, append again:
-    `eventstore.execute` does.
+    `eventstore.decisions.execute` does.
     """
 
     def __init__(self, *, stream_id: str, expected: int | str, actual: int) -> None:

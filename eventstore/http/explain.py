@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
+from eventstore._json import STRING_PATTERN, lone_surrogate, lone_surrogate_at
 from eventstore.errors import InvalidEventName, InvalidEventUid, InvalidInput, InvalidJson
 from eventstore.http.errors import MalformedJson
-from eventstore.json_text import STRING_PATTERN, lone_surrogate, lone_surrogate_at
 from eventstore.limits import JSON_MAX_DEPTH
 
 _BOM: Final = "\ufeff"

@@ -9,7 +9,9 @@ from eventstore.http.models import ClosedBlocks, LogEntriesPage, logged_entry
 from eventstore.http.read import limit_of
 from eventstore.http.requests import Request
 from eventstore.http.responses import Response, answer
-from eventstore.log import EventLog, LogPosition, read_log
+from eventstore.log.model import LogPosition
+from eventstore.log.port import EventLog
+from eventstore.log.read import read_log
 
 
 def log_handlers(log: EventLog) -> Mapping[str, Handler]:

@@ -30,7 +30,7 @@ from eventstore.limits import (
     UID_SEARCH_MAX_EVENTS,
     UID_SKEW_S,
 )
-from eventstore.log import LogEntry
+from eventstore.log.model import LogEntry
 from eventstore.positions import time_text
 from eventstore.store import Appended
 

@@ -128,7 +128,7 @@ class _Reads:
 
 def _get_openapi(request: Request, _stream_id: str) -> Response:
     # Imported and built at the first request for it, so that no other request waits for it.
-    from eventstore.http.openapi import openapi_document  # noqa: PLC0415
+    from eventstore.http.docs.openapi import openapi_document  # noqa: PLC0415
 
     request.parameters()
     return answer(200, openapi_document())

@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 from eventstore.http.fields import Name, Position, Time
 from eventstore.limits import REPLAY_EVENTS_PER_SECOND_MAX
 from eventstore.positions import time_text
-from eventstore.replay_jobs import Replay
+from eventstore.replays.model import Replay
 
 
 class StartReplay(Struct, rename="camel"):

@@ -18,7 +18,7 @@ from eventstore.http.requests import Request
 from eventstore.http.responses import Response, answer
 from eventstore.http.times import parse_time
 from eventstore.limits import REPLAY_EVENTS_PER_SECOND_MAX, REPLAYS_PAGE_MAX
-from eventstore.replays import Replay, ReplayRequest, Replays, Started
+from eventstore.replays.service import Replay, ReplayRequest, Replays, Started
 
 _REQUEST: Final = ObjectForm(
     required=("target",),

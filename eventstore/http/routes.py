@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from eventstore._stream_paths import check_carried
 from eventstore.events import check_stream_id
 from eventstore.http.errors import MethodNotAllowed, NotFound
 from eventstore.http.paths import ApiFunction
-from eventstore.stream_paths import check_carried
 
 STREAM: Final = "/streams/{streamId}"
 STREAM_EVENTS: Final = "/streams/{streamId}/events"

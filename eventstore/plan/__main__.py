@@ -14,7 +14,7 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from eventstore.command_line import TROUBLE, run_command
+from eventstore._command_line import TROUBLE, run_command
 from eventstore.errors import InvalidInput
 from eventstore.plan import Assumptions, Prices, Workload, plan_for, quotas_of, report
 from eventstore.plan.parameters import changed, parameters_of

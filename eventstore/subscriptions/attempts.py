@@ -11,11 +11,11 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Final
 
+from eventstore._synchronous import check_finished
 from eventstore.errors import HandlerUnavailable, NotSynchronous, TransientError
 from eventstore.events import Event
 from eventstore.subscriptions.projection import CALL, HandlerCall, parked_alone
 from eventstore.subscriptions.terms import Handler, OnFailure, Terms
-from eventstore.synchronous import check_finished
 
 _LOGGER: Final = logging.getLogger("eventstore.subscriptions")
 _REASON_MAX_CHARS: Final = 1_000

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from eventstore.log import BlockPosition
+from eventstore.log.model import BlockPosition
 
 
 @dataclass(frozen=True, slots=True)

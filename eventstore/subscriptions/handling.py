@@ -9,7 +9,7 @@ from typing import Final, assert_never
 
 from eventstore.errors import HandlerFailed, MalformedItem, TransientError
 from eventstore.events import Event
-from eventstore.log import ClosedBlocks
+from eventstore.log.model import ClosedBlocks
 from eventstore.subscriptions.attempts import Attempts, Behind, Called, Done, Failure, is_interrupt
 from eventstore.subscriptions.checkpoints import ParkedEvent
 from eventstore.subscriptions.held import Held

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from eventstore.errors import MalformedItem
 from eventstore.events import Event
-from eventstore.log import BlockPosition
+from eventstore.log.model import BlockPosition
 from eventstore.subscriptions.attempts import Called
 from eventstore.subscriptions.checkpoints import Lease, Start
 from eventstore.subscriptions.tranche_reader import TrancheReader

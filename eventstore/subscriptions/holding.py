@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from eventstore.errors import PositionOfAnotherLog, SubscriptionNotFound, TranchesChanged
-from eventstore.log import EventLog
+from eventstore.log.port import EventLog
 from eventstore.subscriptions.checkpoints import Checkpoints, Group
 from eventstore.subscriptions.held import Held
 from eventstore.subscriptions.identity import Identity

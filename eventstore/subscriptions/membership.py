@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from eventstore.errors import LeaseLost, WorkerIdInUse
-from eventstore.log import BlockPosition
+from eventstore.log.model import BlockPosition
 from eventstore.subscriptions.checkpoints import Checkpoints, Group, Lease, ParkedEvent, Start
 from eventstore.subscriptions.identity import Identity
 

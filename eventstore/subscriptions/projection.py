@@ -7,11 +7,11 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
-from eventstore.arguments import check_port, is_whole
+from eventstore._arguments import check_port, is_whole
+from eventstore._synchronous import check_finished, check_synchronous, name_of
 from eventstore.errors import EventsMissing, InvalidSubscription, ReadModelRefused
 from eventstore.events import Event
 from eventstore.subscriptions.terms import check_subscription_name
-from eventstore.synchronous import check_finished, check_synchronous, name_of
 
 Write = TypeVar("Write")
 Write_contra = TypeVar("Write_contra", contravariant=True)

@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from eventstore.arguments import check_flags, check_functions, check_number, check_port, check_whole
+from eventstore._arguments import check_flags, check_functions, check_number, check_port, check_whole
 from eventstore.errors import InvalidLimit, MalformedItem, TransientError
 from eventstore.events import Event
 from eventstore.limits import SHARED_READER_BYTES
-from eventstore.log import BlockPosition, EventLog, LogEntry
-from eventstore.log_checks import check_read
+from eventstore.log.checks import check_read
+from eventstore.log.model import BlockPosition, LogEntry
+from eventstore.log.port import EventLog
 from eventstore.subscriptions.recent import Recent
 from eventstore.subscriptions.tranche_reader import EventBodies, before_what_is_lost
 

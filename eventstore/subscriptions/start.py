@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import datetime
 from enum import Enum
 
-from eventstore.arguments import check_port, shown
+from eventstore._arguments import check_port, shown
 from eventstore.errors import (
     InvalidEventName,
     InvalidRange,
@@ -15,7 +15,8 @@ from eventstore.errors import (
 )
 from eventstore.events import check_event_name, check_stream_prefix
 from eventstore.limits import SETTLING_S
-from eventstore.log import BEGINNING, BlockPosition, EventLog
+from eventstore.log.model import BEGINNING, BlockPosition
+from eventstore.log.port import EventLog
 from eventstore.positions import to_us
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection
 from datetime import datetime
 
-from eventstore.log import EventLog
+from eventstore.log.port import EventLog
 from eventstore.subscriptions.checkpoints import Checkpoints
 from eventstore.subscriptions.start import From
 from eventstore.subscriptions.subscription import Subscription

@@ -10,9 +10,10 @@ from datetime import datetime
 from functools import partial
 from typing import Final
 
-from eventstore.arguments import check_functions, check_is, check_port
+from eventstore._arguments import check_functions, check_is, check_port
+from eventstore._synchronous import check_finished, check_synchronous
 from eventstore.errors import InvalidSubscription, TransientError, WorkerRunning
-from eventstore.log import EventLog
+from eventstore.log.port import EventLog
 from eventstore.subscriptions.ahead import Ahead, Waiting
 from eventstore.subscriptions.attempts import Attempts
 from eventstore.subscriptions.checkpoints import Checkpoints
@@ -29,7 +30,6 @@ from eventstore.subscriptions.stop import Stop
 from eventstore.subscriptions.terms import Handler, OnFailure, Terms, check_subscription_name, check_worker_id
 from eventstore.subscriptions.tranche_reader import EventBodies, TrancheReader, Turn
 from eventstore.subscriptions.turns import OneAtATime
-from eventstore.synchronous import check_finished, check_synchronous
 
 _LOGGER: Final = logging.getLogger("eventstore.subscriptions")
 _BUSY_POLL_S: Final = 0.1

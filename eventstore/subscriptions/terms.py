@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Final
 
-from eventstore.arguments import check_number, check_text, check_whole, shown
+from eventstore._arguments import check_number, check_text, check_whole, shown
+from eventstore._synchronous import check_synchronous
 from eventstore.errors import InvalidArgument, InvalidLimit, InvalidSubscription, InvalidSubscriptionName
 from eventstore.events import Event
 from eventstore.limits import (
@@ -17,7 +18,6 @@ from eventstore.limits import (
     WARM_UP_MAX_BLOCKS,
 )
 from eventstore.subscriptions.transient import is_transient
-from eventstore.synchronous import check_synchronous
 
 Handler = Callable[[Event], object]
 """Handles one event: returns when it's done, raises when it isn't. So it's no async function or generator."""

@@ -7,11 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from eventstore.appends import written_us_of
+from eventstore._checks import written_us_of
 from eventstore.errors import BlockMissing, MalformedBlock, MalformedItem, PositionNotInLog
 from eventstore.events import Event
 from eventstore.limits import READ_MAX_ADDRESSES
-from eventstore.log import BlockPosition, ClosedBlocks, EventLog, LogEntry, closed_before
+from eventstore.log.model import BlockPosition, ClosedBlocks, LogEntry, closed_before
+from eventstore.log.port import EventLog
 from eventstore.subscriptions.known import Known, KnownStreams
 from eventstore.subscriptions.terms import Terms
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from eventstore import passing
+from eventstore import _passing as passing
 from eventstore.errors import TransientError
 
 _REFUSED: Final = ("botocore.exceptions", "ClientError")

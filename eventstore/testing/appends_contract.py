@@ -8,21 +8,10 @@ from itertools import pairwise
 
 import pytest
 
-from eventstore import (
-    ANY,
-    EXISTS,
-    Append,
-    Event,
-    EventStore,
-    Expected,
-    ExpectedVersionAhead,
-    Head,
-    HeadNotInStream,
-    NewEvent,
-    VersionConflict,
-    execute,
-)
+from eventstore import ANY, EXISTS, Append, Event, EventStore, Head, NewEvent, execute
+from eventstore.errors import ExpectedVersionAhead, HeadNotInStream, VersionConflict
 from eventstore.limits import CLOCK_TOLERANCE_S
+from eventstore.store import Expected
 from eventstore.testing.clock import FakeClock
 from eventstore.testing.store_contract import HOUR, StoreContract, some_events
 

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from eventstore import BlockPosition, LeaseLost, TranchesChanged
+from eventstore.errors import LeaseLost, TranchesChanged
+from eventstore.log.model import BlockPosition
 from eventstore.subscriptions import Checkpoints, Group, Lease, ParkedEvent, Start
 
 NAME = "orders-view"

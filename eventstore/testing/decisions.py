@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic
 
-from eventstore.adapters.memory import MemoryEventStore
-from eventstore.codec import DomainEvent
-from eventstore.decider import Decider, State
+from eventstore.decisions.codec import DomainEvent
+from eventstore.decisions.decider import Decider, State
 from eventstore.events import NewEvent
 from eventstore.limits import TRANSACTION_MAX_EVENTS
+from eventstore.memory.store import MemoryEventStore
 
 _STREAM = "given"
 

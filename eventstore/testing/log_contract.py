@@ -11,23 +11,19 @@ from typing import Any
 
 import pytest
 
-from eventstore import (
+from eventstore import Event, LogPosition
+from eventstore.errors import (
     BlockMissing,
-    BlockPosition,
-    ClosedBlocks,
-    Event,
-    EventLog,
     InvalidArgument,
     InvalidLimit,
     InvalidPosition,
     InvalidRange,
-    LogEntry,
-    LogPosition,
     PositionNotInLog,
     PositionOfAnotherLog,
-    read_log,
 )
-from eventstore.log import tranche_of
+from eventstore.log.model import BlockPosition, ClosedBlocks, LogEntry, tranche_of
+from eventstore.log.port import EventLog
+from eventstore.log.read import read_log
 
 TRANCHES = 3
 

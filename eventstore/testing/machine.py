@@ -23,20 +23,9 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from eventstore import (
-    ANY,
-    EXISTS,
-    Append,
-    Event,
-    EventStore,
-    Expect,
-    Expected,
-    ExpectedVersionAhead,
-    Head,
-    NewEvent,
-    Position,
-    VersionConflict,
-)
+from eventstore import ANY, EXISTS, Append, Event, EventStore, Head, NewEvent, Position
+from eventstore.errors import ExpectedVersionAhead, VersionConflict
+from eventstore.store import Expect, Expected
 from eventstore.testing.clock import FakeClock
 
 _STREAMS: Final = ("a", "a/b", "ü")

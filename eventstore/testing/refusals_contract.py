@@ -7,14 +7,11 @@ from typing import Any
 
 import pytest
 
-from eventstore import (
-    NO_STREAM,
-    Append,
+from eventstore import NO_STREAM, Append, EventStore, Head, NewEvent, Position
+from eventstore.errors import (
     DuplicateEventUid,
     EmptyAppend,
-    EventStore,
     EventTooLarge,
-    Head,
     InvalidArgument,
     InvalidEventUid,
     InvalidExpectedVersion,
@@ -23,8 +20,6 @@ from eventstore import (
     InvalidPosition,
     InvalidRange,
     InvalidStreamId,
-    NewEvent,
-    Position,
     RepeatedStream,
     TooManyEvents,
     TransactionTooLarge,

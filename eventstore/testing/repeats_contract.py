@@ -9,22 +9,10 @@ from typing import Any
 
 import pytest
 
-from eventstore import (
-    ANY,
-    EXISTS,
-    Append,
-    Event,
-    EventStore,
-    EventUidReused,
-    Executed,
-    Expected,
-    Head,
-    HeadNotInStream,
-    NewEvent,
-    PartlyAppended,
-    VersionConflict,
-    execute,
-)
+from eventstore import ANY, EXISTS, Append, Event, EventStore, Head, NewEvent, execute
+from eventstore.decisions.execute import Executed
+from eventstore.errors import EventUidReused, HeadNotInStream, PartlyAppended, VersionConflict
+from eventstore.store import Expected
 from eventstore.testing.clock import FakeClock
 from eventstore.testing.store_contract import HOUR, StoreContract, some_events
 

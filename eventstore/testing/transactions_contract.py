@@ -6,14 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from eventstore import (
-    ANY,
-    EXISTS,
-    Append,
-    EventStore,
-    Expected,
-    VersionConflict,
-)
+from eventstore import ANY, EXISTS, Append, EventStore
+from eventstore.errors import VersionConflict
+from eventstore.store import Expected
 from eventstore.testing.store_contract import StoreContract, some_events
 
 

@@ -8,22 +8,14 @@ from itertools import count
 
 import pytest
 
-from eventstore import (
-    ANY,
-    EXISTS,
-    Append,
-    EventStore,
-    Expect,
-    InvalidEventUid,
-    NewEvent,
-    TimestampOutOfRange,
-    UidNotSearchable,
-)
+from eventstore import ANY, EXISTS, Append, EventStore, NewEvent
+from eventstore._uids import uuid7
+from eventstore.errors import InvalidEventUid, TimestampOutOfRange, UidNotSearchable
 from eventstore.limits import TIMESTAMP_MAX_US, UID_SEARCH_MAX_BYTES, UID_SEARCH_MAX_EVENTS, UID_SKEW_S
 from eventstore.positions import from_us
+from eventstore.store import Expect
 from eventstore.testing.clock import FakeClock
 from eventstore.testing.store_contract import HOUR, SETTLING_S, StoreContract, some_events
-from eventstore.uids import uuid7
 
 _SKEW = timedelta(seconds=UID_SKEW_S)
 

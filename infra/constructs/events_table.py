@@ -5,13 +5,13 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_dynamodb as dynamodb
 from constructs import Construct
 
-from eventstore.adapters.dynamodb import schema
+from eventstore.dynamodb.schema import events as schema
 from infra.constructs.alarms import Alarms
 from infra.constructs.tables import NUMBER, TEXT, WatchedTable, attribute
 
 
 class EventsTable(WatchedTable):
-    """The table that `eventstore.adapters.dynamodb.schema` describes.
+    """The table that `eventstore.dynamodb.schema.events` describes.
 
     Don't add replicas: two Regions that write would both win the same version.
     """

@@ -2,13 +2,13 @@
 
 from constructs import Construct
 
-from eventstore.adapters.dynamodb import journal_schema
+from eventstore.dynamodb.schema import journal as journal_schema
 from infra.constructs.alarms import Alarms
 from infra.constructs.tables import TEXT, WatchedTable
 
 
 class JournalTable(WatchedTable):
-    """The table that `eventstore.adapters.dynamodb.journal_schema` describes.
+    """The table that `eventstore.dynamodb.schema.journal` describes.
 
     It holds nothing that anybody would miss: what is in it spares reads and repeats for two minutes. So it
     goes with the functions, and has no backups.

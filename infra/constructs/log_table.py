@@ -2,13 +2,13 @@
 
 from constructs import Construct
 
-from eventstore.adapters.dynamodb import log_schema
+from eventstore.dynamodb.schema import log as log_schema
 from infra.constructs.alarms import Alarms
 from infra.constructs.tables import NUMBER, WatchedTable
 
 
 class LogTable(WatchedTable):
-    """The table that `eventstore.adapters.dynamodb.log_schema` describes.
+    """The table that `eventstore.dynamodb.schema.log` describes.
 
     It's retained like the events table: checkpoints of readers are places in it. One that got lost could be
     fed from the events again, but no reader's checkpoint would fit.

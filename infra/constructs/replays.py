@@ -11,7 +11,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from eventstore.adapters.dynamodb import replay_schema as schema
+from eventstore.dynamodb.schema import replays as schema
 from eventstore.limits import REPLAY_TIMEOUT_S, replay_memory_mb
 from infra import permissions
 from infra.constructs.alarms import PERIOD, Alarms

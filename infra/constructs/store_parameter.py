@@ -4,7 +4,7 @@ from aws_cdk import Stack
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
-from eventstore import store_parameter
+from eventstore import _store_parameter as store_parameter
 from infra.data_stack import DataStack
 from infra.settings import Settings
 

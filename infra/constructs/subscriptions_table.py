@@ -3,13 +3,13 @@
 from aws_cdk import aws_dynamodb as dynamodb
 from constructs import Construct
 
-from eventstore.adapters.dynamodb import subscription_schema as schema
+from eventstore.dynamodb.schema import subscriptions as schema
 from infra.constructs.alarms import Alarms
 from infra.constructs.tables import NUMBER, TEXT, WatchedTable, attribute
 
 
 class SubscriptionsTable(WatchedTable):
-    """The table that `eventstore.adapters.dynamodb.subscription_schema` describes.
+    """The table that `eventstore.dynamodb.schema.subscriptions` describes.
 
     It's retained like the events table: without its checkpoints every subscription begins anew, and without
     the last EventIds every projection takes its events twice.

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from eventstore import BlockPosition, NewEvent
-from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
-from eventstore.adapters.dynamodb.items import key_of
-from eventstore.adapters.dynamodb.log import DynamoDBEventLog
-from eventstore.adapters.dynamodb.log_rebuild import DynamoDBLogRebuild
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore import NewEvent
 from eventstore.cli import settings
-from eventstore.log import tranche_of
+from eventstore.dynamodb.checkpoints import DynamoDBCheckpoints
+from eventstore.dynamodb.items import key_of
+from eventstore.dynamodb.log import DynamoDBEventLog
+from eventstore.dynamodb.log_rebuild import DynamoDBLogRebuild
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.log.model import BlockPosition, tranche_of
 from eventstore.subscriptions import ParkedEvent
 from tests.cli.conftest import Run
 from tests.tables import events_table, log_table, put_items, subscriptions_table

@@ -12,12 +12,12 @@ from uuid import UUID
 import boto3
 import pytest
 
-from eventstore import BlockPosition, NewEvent
-from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
-from eventstore.adapters.dynamodb.items import key_of
-from eventstore.adapters.dynamodb.log import DynamoDBEventLog
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.log import tranche_of
+from eventstore import NewEvent
+from eventstore.dynamodb.checkpoints import DynamoDBCheckpoints
+from eventstore.dynamodb.items import key_of
+from eventstore.dynamodb.log import DynamoDBEventLog
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.log.model import BlockPosition, tranche_of
 from eventstore.subscriptions import ParkedEvent
 from tests.cli.conftest import Run
 from tests.fake_aws import FakeEventBridge
@@ -149,7 +149,7 @@ def test_doctor_prints_what_is_shown(
 def test_verify_prints_what_is_shown(
     client: DynamoDBClient, store: DynamoDBEventStore, table: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eventstore.verification.verify.RECHECK_S", 0.0)
+    monkeypatch.setattr("eventstore.maintenance.verify.verify.RECHECK_S", 0.0)
     with log_table(client) as log_name:
         monkeypatch.setenv("LOG_TABLE", log_name)
         log = DynamoDBEventLog(client=client, table_name=log_name)

@@ -19,13 +19,13 @@ from uuid import UUID
 import pytest
 
 from eventstore import Event, NewEvent
-from eventstore.adapters.dynamodb.items import key_of
-from eventstore.adapters.dynamodb.log import DynamoDBEventLog
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.cli.main import main
 from eventstore.cli.options import API
 from eventstore.cli.signals import Signals
-from eventstore.transfer.export import export
+from eventstore.dynamodb.items import key_of
+from eventstore.dynamodb.log import DynamoDBEventLog
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.maintenance.transfer.export import export
 from tests.cli.conftest import Run
 from tests.tables import log_table
 

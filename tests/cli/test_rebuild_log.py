@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from eventstore import Event, NewEvent, PositionOfAnotherLog, StoreUnavailable, read_log
-from eventstore.adapters.dynamodb.log import DynamoDBEventLog
-from eventstore.adapters.dynamodb.log_rebuild import DynamoDBLogRebuild
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.log import tranche_of
-from eventstore.verification import rebuild as rebuilding
+from eventstore import Event, NewEvent
+from eventstore.dynamodb.log import DynamoDBEventLog
+from eventstore.dynamodb.log_rebuild import DynamoDBLogRebuild
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.errors import PositionOfAnotherLog, StoreUnavailable
+from eventstore.log.model import tranche_of
+from eventstore.log.read import read_log
+from eventstore.maintenance.verify import rebuild as rebuilding
 from tests.cli.conftest import Run
 from tests.tables import log_table
 
@@ -135,7 +137,7 @@ def test_interrupted_rebuild_goes_on_when_it_is_called_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(rebuilding, "EVENTS_AT_ONCE", 20)
-    monkeypatch.setattr("eventstore.verification.verify.RECHECK_S", 0.0)
+    monkeypatch.setattr("eventstore.maintenance.verify.verify.RECHECK_S", 0.0)
     append_block, left = DynamoDBEventLog.append_block, 9
 
     def fails(self: DynamoDBEventLog, tranche: int, events: Sequence[Event]) -> int:

@@ -11,13 +11,14 @@ import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from eventstore import Event, FailedEventsUnavailable, NewEvent, StoreUnavailable
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.adapters.memory import MemoryEventStore
-from eventstore.adapters.sqs_redrive import SqsParkedEvents
-from eventstore.cloudevents import EntryFormat
-from eventstore.publication_order import StreamReader
-from eventstore.redrive import HIDDEN_S, Filter, Redrive, Redriven
+from eventstore import Event, NewEvent
+from eventstore.aws.sqs_redrive import SqsParkedEvents
+from eventstore.delivery.cloudevents import EntryFormat
+from eventstore.delivery.redrive import HIDDEN_S, Filter, Redrive, Redriven
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.errors import FailedEventsUnavailable, StoreUnavailable
+from eventstore.memory.store import MemoryEventStore
+from eventstore.ordering.stream_order import StreamReader
 from tests.buses import MALFORMED, THROTTLED, CountingReader, RecordingBus
 from tests.cli.conftest import Run
 from tests.fake_aws import FakeEventBridge

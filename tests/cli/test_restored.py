@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from eventstore import NewEvent, RestoreNotDeclared
-from eventstore.adapters.dynamodb.items import key_of
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.cloudevents import EntryFormat
+from eventstore import NewEvent
+from eventstore.delivery.cloudevents import EntryFormat
+from eventstore.dynamodb.items import key_of
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.errors import RestoreNotDeclared
 from tests.cli.conftest import Run
 from tests.fake_aws import FakeEventBridge
 from tests.parked_events import QUEUE_URL, FakeSqsQueue

@@ -18,13 +18,13 @@ from uuid import UUID
 import pytest
 
 from eventstore import Event, NewEvent
-from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
-from eventstore.adapters.dynamodb.items import item_from_event, key_of
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore._uids import uuid7
+from eventstore.dynamodb.items import item_from_event, key_of
+from eventstore.dynamodb.raw_items import DynamoDBEventsTable
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.maintenance.transfer.export import export
+from eventstore.maintenance.transfer.importing import check_export
 from eventstore.positions import from_us
-from eventstore.transfer.export import export
-from eventstore.transfer.importing import check_export
-from eventstore.uids import uuid7
 from tests.cli.conftest import Run
 from tests.tables import Meter, begun, events_table, put_items
 

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from eventstore import NewEvent, PositionOfAnotherLog, read_log
-from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
-from eventstore.adapters.dynamodb.items import key_of
-from eventstore.adapters.dynamodb.log import DynamoDBEventLog
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.log import tranche_of
-from eventstore.stored_items import scan_side_by_side
+from eventstore import NewEvent
+from eventstore.dynamodb.items import key_of
+from eventstore.dynamodb.log import DynamoDBEventLog
+from eventstore.dynamodb.raw_items import DynamoDBEventsTable
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.errors import PositionOfAnotherLog
+from eventstore.log.model import tranche_of
+from eventstore.log.read import read_log
+from eventstore.maintenance.items import scan_side_by_side
 from tests.cli.conftest import Run
 from tests.tables import Meter, dynamodb_client, events_table, log_table, put_items
 
@@ -94,7 +96,7 @@ def test_whole_store_has_exit_code_0_and_says_so(
 def test_everything_that_is_broken_is_named_repaired_and_then_only_the_lost_is_left(
     client: DynamoDBClient, filled: str, log_name: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eventstore.verification.verify.RECHECK_S", 0.0)
+    monkeypatch.setattr("eventstore.maintenance.verify.verify.RECHECK_S", 0.0)
     log = fill_log(client, filled, log_name)
     store = DynamoDBEventStore(client=client, table_name=filled, write_shards=2)
     unlogged = store.append("order-new", [NewEvent.of("Happened")], expected=0).events[0]
@@ -148,7 +150,7 @@ def test_everything_that_is_broken_is_named_repaired_and_then_only_the_lost_is_l
 def test_lost_and_damaged_blocks_of_the_log_are_named_closed_and_their_events_logged_again(
     client: DynamoDBClient, filled: str, log_name: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eventstore.verification.verify.RECHECK_S", 0.0)
+    monkeypatch.setattr("eventstore.maintenance.verify.verify.RECHECK_S", 0.0)
     log = fill_log(client, filled, log_name)
     at = {(tranche, block): None for tranche, block, _ in blocks_of(log)}
     tranche = next(tranche for tranche, block in at if block == 3)
@@ -177,7 +179,7 @@ def test_lost_and_damaged_blocks_of_the_log_are_named_closed_and_their_events_lo
 def test_repair_with_an_empty_log_table_writes_a_log_of_its_own(
     client: DynamoDBClient, filled: str, log_name: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eventstore.verification.verify.RECHECK_S", 0.0)
+    monkeypatch.setattr("eventstore.maintenance.verify.verify.RECHECK_S", 0.0)
     position = read_log(fill_log(client, filled, log_name)).position
     with log_table(client) as rebuilt:
         code, found = verify(run, filled, "--log-table", rebuilt, "--repair")

@@ -12,19 +12,11 @@ from botocore.config import Config
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore import (
-    ANY,
-    AllEvents,
-    ClockSkewed,
-    Event,
-    InvalidArgument,
-    InvalidLimit,
-    MalformedItem,
-    NewEvent,
-)
-from eventstore.adapters.dynamodb.client import CLIENT_CONFIG, dynamodb_client
-from eventstore.adapters.dynamodb.clocks import ServerClock
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore import ANY, Event, NewEvent
+from eventstore.dynamodb.client import CLIENT_CONFIG, dynamodb_client
+from eventstore.dynamodb.clocks import ServerClock
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.errors import ClockSkewed, InvalidArgument, InvalidLimit, MalformedItem
 from eventstore.limits import (
     CLOCK_TOLERANCE_MAX_S,
     CLOCK_TOLERANCE_S,
@@ -37,6 +29,7 @@ from eventstore.limits import (
     settling_min_s,
 )
 from eventstore.positions import from_us
+from eventstore.store import AllEvents
 from tests import tables
 
 KEYS: Any = {"region_name": "us-east-1", "aws_access_key_id": "local", "aws_secret_access_key": "local"}

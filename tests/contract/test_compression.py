@@ -8,12 +8,13 @@ from unittest.mock import patch
 
 import pytest
 
-from eventstore import Event, EventTooLarge, NewEvent
-from eventstore.adapters.dynamodb.compression import Compression
-from eventstore.adapters.dynamodb.event_bodies import DynamoDBEventBodies
-from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
-from eventstore.adapters.dynamodb.items import key_of
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore import Event, NewEvent
+from eventstore.dynamodb.compression import Compression
+from eventstore.dynamodb.event_bodies import DynamoDBEventBodies
+from eventstore.dynamodb.items import key_of
+from eventstore.dynamodb.raw_items import DynamoDBEventsTable
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.errors import EventTooLarge
 from eventstore.limits import ITEM_MAX_BYTES
 from tests.tables import boto3s_client, dynamodb_client, events_table
 
@@ -73,7 +74,7 @@ def test_one_answer_of_compressed_payloads_makes_several_pages(
 ) -> None:
     client, table = mixed
     store = DynamoDBEventStore(client=client, table_name=table, settling_s=0)
-    with patch("eventstore.adapters.dynamodb.time_index.TIME_PAGE_MAX_CHARS", 2_500):
+    with patch("eventstore.dynamodb.time_index.TIME_PAGE_MAX_CHARS", 2_500):
         events = list(store.read_all(unsettled=True, limit=limit))
     assert [event.payload for event in events] == PAYLOADS[:limit]
 

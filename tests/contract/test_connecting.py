@@ -13,22 +13,12 @@ from typing import Any
 import boto3
 import pytest
 
-from eventstore import (
-    Append,
-    Event,
-    InvalidInput,
-    InvalidStoreParameter,
-    NewEvent,
-    Position,
-    Store,
-    StoreItemMissing,
-    UnknownStore,
-    connect,
-)
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.adapters.memory import MemoryEventStore
-from eventstore.adapters.memory_checkpoints import MemoryEventBodies
-from eventstore.log import tranche_of
+from eventstore import Append, Event, NewEvent, Position, Store, connect
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.errors import InvalidInput, InvalidStoreParameter, StoreItemMissing, UnknownStore
+from eventstore.log.model import tranche_of
+from eventstore.memory.checkpoints import MemoryEventBodies
+from eventstore.memory.store import MemoryEventStore
 from tests.fake_aws import FakeParameters
 from tests.tables import dynamodb_client, events_table, log_table, subscriptions_table
 from tests.unit.test_store_parameter import DEPLOYED

@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from eventstore import ANY, EXISTS, Event, EventTooLarge, Expect, Head, NewEvent, VersionConflict
-from eventstore.adapters.dynamodb.compression import Codec, Compression
-from eventstore.adapters.dynamodb.facts import StoreFacts
-from eventstore.adapters.dynamodb.items import item_from_event
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.adapters.memory import MemoryEventStore
+from eventstore import ANY, EXISTS, Event, Head, NewEvent
+from eventstore.dynamodb.compression import Codec, Compression
+from eventstore.dynamodb.facts import StoreFacts
+from eventstore.dynamodb.items import item_from_event
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.errors import EventTooLarge, VersionConflict
 from eventstore.limits import EVENT_OVERHEAD_BYTES, ITEM_MAX_BYTES, TIMESTAMP_MAX_US
+from eventstore.memory.store import MemoryEventStore
+from eventstore.store import Expect
 from eventstore.testing.clock import FakeClock
 from tests.tables import Meter, begun, dynamodb_client, events_table, put_items
 

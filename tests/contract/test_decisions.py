@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from eventstore import Codec, Decider, decide_over
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore.dynamodb.store import DynamoDBEventStore
 from tests.tables import Meter, begun, dynamodb_client, events_table
 
 

@@ -11,15 +11,16 @@ from typing import Any
 import boto3
 import pytest
 
-from eventstore import Event, NewEvent, StoreUnavailable
-from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
-from eventstore.adapters.dynamodb.client import dynamodb_client as library_client
-from eventstore.adapters.dynamodb.event_bodies import DynamoDBEventBodies
-from eventstore.adapters.dynamodb.log import DynamoDBEventLog
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.adapters.memory_checkpoints import MemoryCheckpoints
-from eventstore.adapters.memory_log import MemoryEventLog
-from eventstore.log import tranche_of
+from eventstore import Event, NewEvent
+from eventstore.dynamodb.checkpoints import DynamoDBCheckpoints
+from eventstore.dynamodb.client import dynamodb_client as library_client
+from eventstore.dynamodb.event_bodies import DynamoDBEventBodies
+from eventstore.dynamodb.log import DynamoDBEventLog
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.errors import StoreUnavailable
+from eventstore.log.model import tranche_of
+from eventstore.memory.checkpoints import MemoryCheckpoints
+from eventstore.memory.log import MemoryEventLog
 from eventstore.subscriptions import subscribe
 from tests.tables import dynamodb_client, events_table, log_table, subscriptions_table
 

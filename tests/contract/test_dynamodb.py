@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from eventstore import EventStore
-from eventstore.adapters.dynamodb.compression import Compression
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore.dynamodb.compression import Compression
+from eventstore.dynamodb.store import DynamoDBEventStore
 from eventstore.testing import EventStoreContract
 from tests.tables import boto3s_client, dynamodb_client, events_table, pause
 

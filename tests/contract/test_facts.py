@@ -13,26 +13,22 @@ from typing import Any
 
 import pytest
 
-from eventstore import (
-    ANY,
-    Append,
-    Event,
+from eventstore import ANY, Append, Event, NewEvent, Position
+from eventstore.dynamodb import facts, store_item
+from eventstore.dynamodb.changes import stream_records
+from eventstore.dynamodb.event_bodies import DynamoDBEventBodies
+from eventstore.dynamodb.raw_items import DynamoDBEventsTable
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.errors import (
     EventStoreError,
     InvalidLimit,
     MalformedStoreItem,
-    NewEvent,
-    Position,
     StoreFormatUnknown,
     StoreItemMissing,
     StoreUnavailable,
 )
-from eventstore.adapters.dynamodb import facts, store_item
-from eventstore.adapters.dynamodb.event_bodies import DynamoDBEventBodies
-from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.adapters.dynamodb.stream_records import stream_records
-from eventstore.transfer.export import export
-from eventstore.transfer.importing import import_events
+from eventstore.maintenance.transfer.export import export
+from eventstore.maintenance.transfer.importing import import_events
 from tests import tables
 from tests.faulty_wire import Wire
 from tests.tables import Meter, events_table, tables_client

@@ -8,17 +8,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from eventstore import (
-    ANY,
-    EXISTS,
-    Append,
-    ClockSkewed,
-    InvalidLimit,
-    MalformedItem,
-    NewEvent,
-    StoreUnavailable,
-)
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore import ANY, EXISTS, Append, NewEvent
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.errors import ClockSkewed, InvalidLimit, MalformedItem, StoreUnavailable
 from eventstore.limits import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, REQUEST_MAX_S, REQUEST_MAX_TRIES
 from tests.faulty_wire import Wire
 from tests.tables import begun, dynamodb_client, events_table

@@ -25,8 +25,8 @@ from botocore.credentials import (
 from botocore.httpsession import URLLib3Session
 from botocore.utils import InstanceMetadataFetcher
 
-from eventstore.adapters import forks
-from eventstore.adapters.dynamodb.client import dynamodb_client as stores_client
+from eventstore.aws import forks
+from eventstore.dynamodb.client import dynamodb_client as stores_client
 from tests.tables import (
     boto3s_client,
     dynamodb_client,
@@ -40,8 +40,9 @@ ROOT = Path(__file__).parents[2]
 
 PROGRAM = """
     import gc, os, sys, threading, traceback
-    from eventstore import Append, NewEvent, VersionConflict
-    from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+    from eventstore import Append, NewEvent
+    from eventstore.errors import VersionConflict
+    from eventstore.dynamodb.store import DynamoDBEventStore
     from tests import tables
 
     endpoint, table, kind, made = sys.argv[1:]
@@ -148,11 +149,11 @@ def test_children_read_their_own_streams_and_race_appends(
 WORKER = """
     import os, sys, traceback
     from eventstore import NewEvent
-    from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
-    from eventstore.adapters.dynamodb.event_bodies import DynamoDBEventBodies
-    from eventstore.adapters.dynamodb.log import DynamoDBEventLog
-    from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-    from eventstore.log import tranche_of
+    from eventstore.dynamodb.checkpoints import DynamoDBCheckpoints
+    from eventstore.dynamodb.event_bodies import DynamoDBEventBodies
+    from eventstore.dynamodb.log import DynamoDBEventLog
+    from eventstore.dynamodb.store import DynamoDBEventStore
+    from eventstore.log.model import tranche_of
     from eventstore.subscriptions import Terms, subscribe
     from tests import tables
     from tests.forked import in_child
@@ -402,7 +403,7 @@ def test_credentials_of_a_container_are_refreshed_by_another_connection_in_a_chi
 
 
 def test_instances_metadata_are_asked_by_another_session_in_a_child() -> None:
-    """If this fails, botocore keeps its fetchers otherwise: look at `eventstore.adapters.forks`."""
+    """If this fails, botocore keeps its fetchers otherwise: look at `eventstore.aws.forks`."""
     fetcher = InstanceMetadataFetcher()
     before = fetcher._session._manager
     before.connection_from_url("http://127.0.0.1:9")
@@ -415,7 +416,7 @@ def test_instances_metadata_are_asked_by_another_session_in_a_child() -> None:
 
 
 def test_botocores_inside_is_as_the_hook_expects_it() -> None:
-    """If this fails, children fall back to `client.close()`: look at `eventstore.adapters.forks`."""
+    """If this fails, children fall back to `client.close()`: look at `eventstore.aws.forks`."""
     session = URLLib3Session()
     before = session._manager
     before.connection_from_url("http://127.0.0.1:9")

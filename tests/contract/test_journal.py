@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from eventstore import StoreUnavailable
-from eventstore.adapters.dynamodb.journal import DynamoDBJournal
+from eventstore.dynamodb.journal import DynamoDBJournal
+from eventstore.errors import StoreUnavailable
 from eventstore.limits import JOURNAL_MAX_PAGES, JOURNAL_OVERLAP_S, JOURNAL_S
 from tests.tables import Meter, dynamodb_client, journal_table
 

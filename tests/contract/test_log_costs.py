@@ -9,13 +9,13 @@ from uuid import UUID
 import pytest
 
 from eventstore import Event
-from eventstore.adapters.dynamodb.log import DynamoDBEventLog
-from eventstore.adapters.memory import MemoryEventStore
-from eventstore.adapters.memory_checkpoints import MemoryEventBodies
-from eventstore.index import Indexer
+from eventstore.dynamodb.log import DynamoDBEventLog
 from eventstore.limits import LOG_TRANCHES
-from eventstore.log import BEGINNING, tranche_of
-from eventstore.publication_order import StreamRecord
+from eventstore.log.model import BEGINNING, tranche_of
+from eventstore.log.writer import Indexer
+from eventstore.memory.checkpoints import MemoryEventBodies
+from eventstore.memory.store import MemoryEventStore
+from eventstore.ordering.stream_order import StreamRecord
 from eventstore.subscriptions.terms import Terms
 from eventstore.subscriptions.tranche_reader import TrancheReader
 from eventstore.testing.log_contract import logged_events

@@ -6,20 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from eventstore import (
-    Event,
-    InvalidInput,
-    LogInUse,
-    NewEvent,
-    PositionOfAnotherLog,
-    StoreUnavailable,
-    read_log,
-)
-from eventstore.adapters.dynamodb.log import DynamoDBEventLog
-from eventstore.adapters.dynamodb.log_rebuild import DynamoDBLogRebuild
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore import Event, NewEvent
+from eventstore.dynamodb.log import DynamoDBEventLog
+from eventstore.dynamodb.log_rebuild import DynamoDBLogRebuild
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.errors import InvalidInput, LogInUse, PositionOfAnotherLog, StoreUnavailable
 from eventstore.limits import LOG_LOOK_S
-from eventstore.log import tranche_of
+from eventstore.log.model import tranche_of
+from eventstore.log.read import read_log
 from tests.faulty_wire import Wire
 from tests.tables import Meter, Table, dynamodb_client, events_table, log_table, tables_client
 

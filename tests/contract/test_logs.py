@@ -10,35 +10,33 @@ from typing import Any, cast
 
 import pytest
 
-from eventstore import (
-    ANY,
-    BlockPosition,
-    EventLog,
+from eventstore import ANY, NewEvent
+from eventstore.dynamodb.log import DynamoDBEventLog
+from eventstore.dynamodb.requests import SlotsTaken
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.errors import (
     InvalidArgument,
     InvalidLimit,
     InvalidRange,
     MalformedBlock,
-    NewEvent,
     PositionNotInLog,
     StoreUnavailable,
     TranchesChanged,
-    read_log,
 )
-from eventstore.adapters.dynamodb.log import DynamoDBEventLog
-from eventstore.adapters.dynamodb.requests import SlotsTaken
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.adapters.memory import MemoryEventStore
-from eventstore.adapters.memory_checkpoints import MemoryCheckpoints, MemoryEventBodies
-from eventstore.adapters.memory_log import MemoryEventLog
 from eventstore.http.app import Api
 from eventstore.http.log import log_handlers
 from eventstore.http.requests import Request
-from eventstore.log import tranche_of
+from eventstore.log.model import BlockPosition, tranche_of
+from eventstore.log.port import EventLog
+from eventstore.log.read import read_log
+from eventstore.maintenance.verify.against_log import LogComparison
+from eventstore.memory.checkpoints import MemoryCheckpoints, MemoryEventBodies
+from eventstore.memory.log import MemoryEventLog
+from eventstore.memory.store import MemoryEventStore
 from eventstore.subscriptions import SharedReader, Subscription, subscribe
 from eventstore.subscriptions.start import places_at
 from eventstore.testing import EventLogContract
 from eventstore.testing.log_contract import addresses, at, logged_events, stream_in
-from eventstore.verification.log import LogComparison
 from tests import tables
 from tests.faulty_wire import Wire
 from tests.tables import Meter, dynamodb_client, log_table, tables_client

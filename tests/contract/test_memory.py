@@ -1,7 +1,7 @@
 from collections.abc import Callable
 
 from eventstore import EventStore
-from eventstore.adapters.memory import MemoryEventStore
+from eventstore.memory.store import MemoryEventStore
 from eventstore.testing import EventStoreContract
 
 

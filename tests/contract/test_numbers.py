@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from eventstore.adapters.dynamodb.numbers import NotWhole, whole
+from eventstore.dynamodb.numbers import NotWhole, whole
 
 
 @pytest.mark.parametrize("number", ["0", "7", "123456789012345678"])

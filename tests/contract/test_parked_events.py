@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from aws_lambda_powertools import Logger, Metrics
 
-from eventstore import BlockPosition, Event
-from eventstore.adapters.dynamodb.parked_events import DynamoDBParkedEvents, ParkedCount
-from eventstore.adapters.parked_handler import parked_handler
+from eventstore import Event
+from eventstore.dynamodb.parked_events import DynamoDBParkedEvents, ParkedCount
+from eventstore.functions.parked import parked_handler
+from eventstore.log.model import BlockPosition
 from eventstore.subscriptions import ParkedEvent, Projection
 from tests.contract.test_subscription_ports import Tables
 from tests.fake_aws import LambdaContext

@@ -13,26 +13,18 @@ from uuid import uuid4
 
 import pytest
 
-from eventstore import (
-    ANY,
-    EXISTS,
-    Append,
-    Event,
-    EventStore,
+from eventstore import ANY, EXISTS, Append, Event, EventStore, Head, NewEvent, execute
+from eventstore import _checks as checks
+from eventstore._uids import uuid7
+from eventstore.dynamodb.appending import _FREE
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.errors import (
     EventTooLarge,
-    Expected,
-    Head,
-    NewEvent,
     PartlyAppended,
     StoreUnavailable,
     TransactionTooLarge,
     UidNotSearchable,
-    execute,
 )
-from eventstore import appends as checks
-from eventstore.adapters.dynamodb.appending import _FREE
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.adapters.memory import MemoryEventStore
 from eventstore.limits import (
     APPEND_MAX_TRIES,
     ITEM_MAX_BYTES,
@@ -41,7 +33,8 @@ from eventstore.limits import (
     UID_SEARCH_MAX_BYTES,
     UID_SEARCH_MAX_EVENTS,
 )
-from eventstore.uids import uuid7
+from eventstore.memory.store import MemoryEventStore
+from eventstore.store import Expected
 from tests.tables import Meter, begun, dynamodb_client, events_table
 
 if TYPE_CHECKING:

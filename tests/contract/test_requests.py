@@ -23,28 +23,27 @@ from botocore.exceptions import (
     SSLError,
 )
 
-from eventstore import (
-    BlockPosition,
-    Event,
+from eventstore import Event, NewEvent
+from eventstore.dynamodb.checkpoints import DynamoDBCheckpoints
+from eventstore.dynamodb.items import item_from_event
+from eventstore.dynamodb.journal import DynamoDBJournal
+from eventstore.dynamodb.log import DynamoDBEventLog
+from eventstore.dynamodb.log_items import Last, LogItem
+from eventstore.dynamodb.raw_items import DynamoDBEventsTable
+from eventstore.dynamodb.read_model import DynamoDBReadModel
+from eventstore.dynamodb.replays import DynamoDBReplays, item_from_replay
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.errors import (
     EventStoreError,
     EventTooLarge,
-    NewEvent,
+    ReadModelRefused,
     StoreUnavailable,
     TransactionTooLarge,
     UnexpectedItem,
 )
-from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
-from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
-from eventstore.adapters.dynamodb.items import item_from_event
-from eventstore.adapters.dynamodb.journal import DynamoDBJournal
-from eventstore.adapters.dynamodb.log import DynamoDBEventLog
-from eventstore.adapters.dynamodb.log_items import Last, LogItem
-from eventstore.adapters.dynamodb.read_model import DynamoDBReadModel
-from eventstore.adapters.dynamodb.replays import DynamoDBReplays, item_from_replay
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.errors import ReadModelRefused
-from eventstore.replays import Replay, Replays
-from eventstore.stored_items import StoredItem
+from eventstore.log.model import BlockPosition
+from eventstore.maintenance.items import StoredItem
+from eventstore.replays.service import Replay, Replays
 from eventstore.subscriptions import ParkedEvent
 from eventstore.subscriptions.checkpoints import Lease
 from tests.tables import boto3s_client, dynamodb_client

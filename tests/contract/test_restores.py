@@ -9,24 +9,17 @@ from typing import Any
 
 import pytest
 
-from eventstore import (
-    ANY,
-    Append,
-    Event,
-    InvalidInput,
-    NewEvent,
-    RestoreNotDeclared,
-    StoreItemMissing,
-)
-from eventstore.adapters.dynamodb.event_bodies import DynamoDBEventBodies
-from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
-from eventstore.adapters.dynamodb.facts import StoreFacts
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.adapters.dynamodb.stream_records import stream_records
-from eventstore.cloudevents import EntryFormat
-from eventstore.transfer.export import export
-from eventstore.transfer.importing import import_events
-from eventstore.verification.store_item import find_lost
+from eventstore import ANY, Append, Event, NewEvent
+from eventstore.delivery.cloudevents import EntryFormat
+from eventstore.dynamodb.changes import stream_records
+from eventstore.dynamodb.event_bodies import DynamoDBEventBodies
+from eventstore.dynamodb.facts import StoreFacts
+from eventstore.dynamodb.raw_items import DynamoDBEventsTable
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.errors import InvalidInput, RestoreNotDeclared, StoreItemMissing
+from eventstore.maintenance.transfer.export import export
+from eventstore.maintenance.transfer.importing import import_events
+from eventstore.maintenance.verify.store_item import find_lost
 from tests.faulty_wire import Wire
 from tests.tables import Meter, Table, dynamodb_client, events_table, put_items, tables_client
 

@@ -18,23 +18,23 @@ from typing import Any, Final
 
 import pytest
 
-from eventstore import BlockPosition, Event, Head, NewEvent, Position, StoreFormatUnknown
-from eventstore.adapters.dynamodb import (
-    journal_schema,
-    log_schema,
-    replay_schema,
-    schema,
-    subscription_schema,
-)
-from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
-from eventstore.adapters.dynamodb.compression import Compression
-from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
-from eventstore.adapters.dynamodb.facts import StoreFacts
-from eventstore.adapters.dynamodb.log import DynamoDBEventLog
-from eventstore.adapters.dynamodb.read_model import DynamoDBReadModel
-from eventstore.adapters.dynamodb.replays import DynamoDBReplays
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.replay_jobs import Replay, ReplayStatus
+from eventstore import Event, Head, NewEvent, Position
+from eventstore.dynamodb.checkpoints import DynamoDBCheckpoints
+from eventstore.dynamodb.compression import Compression
+from eventstore.dynamodb.facts import StoreFacts
+from eventstore.dynamodb.log import DynamoDBEventLog
+from eventstore.dynamodb.raw_items import DynamoDBEventsTable
+from eventstore.dynamodb.read_model import DynamoDBReadModel
+from eventstore.dynamodb.replays import DynamoDBReplays
+from eventstore.dynamodb.schema import events as schema
+from eventstore.dynamodb.schema import journal as journal_schema
+from eventstore.dynamodb.schema import log as log_schema
+from eventstore.dynamodb.schema import replays as replay_schema
+from eventstore.dynamodb.schema import subscriptions as subscription_schema
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.errors import StoreFormatUnknown
+from eventstore.log.model import BlockPosition
+from eventstore.replays.model import Replay, ReplayStatus
 from eventstore.subscriptions import ParkedEvent
 from eventstore.subscriptions.checkpoints import Lease, Start
 from tests.tables import (

@@ -8,10 +8,12 @@ from typing import Any, Final
 
 import pytest
 
-from eventstore import ANY, BlockPosition, MalformedSubscriptionItem, NewEvent, WorkerIdInUse
-from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
-from eventstore.adapters.dynamodb.read_model import DynamoDBReadModel
-from eventstore.adapters.memory import MemoryEventStore
+from eventstore import ANY, NewEvent
+from eventstore.dynamodb.checkpoints import DynamoDBCheckpoints
+from eventstore.dynamodb.read_model import DynamoDBReadModel
+from eventstore.errors import MalformedSubscriptionItem, WorkerIdInUse
+from eventstore.log.model import BlockPosition
+from eventstore.memory.store import MemoryEventStore
 from eventstore.subscriptions import Projection, Subscription, Terms
 from tests.tables import dynamodb_client, subscriptions_table
 from tests.unit.test_subscriptions import World

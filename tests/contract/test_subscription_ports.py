@@ -13,14 +13,15 @@ import pytest
 from botocore import exceptions
 from botocore.exceptions import ClientError
 
-from eventstore import ANY, BlockPosition, Event, MalformedItem, NewEvent, ReadModelRefused, StoreUnavailable
-from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
-from eventstore.adapters.dynamodb.event_bodies import DynamoDBEventBodies
-from eventstore.adapters.dynamodb.log import DynamoDBEventLog
-from eventstore.adapters.dynamodb.read_model import DynamoDBReadModel
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.adapters.memory_checkpoints import MemoryCheckpoints
-from eventstore.log import tranche_of
+from eventstore import ANY, Event, NewEvent
+from eventstore.dynamodb.checkpoints import DynamoDBCheckpoints
+from eventstore.dynamodb.event_bodies import DynamoDBEventBodies
+from eventstore.dynamodb.log import DynamoDBEventLog
+from eventstore.dynamodb.read_model import DynamoDBReadModel
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.errors import MalformedItem, ReadModelRefused, StoreUnavailable
+from eventstore.log.model import BlockPosition, tranche_of
+from eventstore.memory.checkpoints import MemoryCheckpoints
 from eventstore.subscriptions import (
     Checkpoints,
     OnFailure,
@@ -521,9 +522,9 @@ def test_parking_with_a_traceback_costs_by_its_kilobytes(tables: Tables) -> None
 
 KILLED: Final = """
 import os, sys
-from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
-from eventstore.adapters.dynamodb.event_bodies import DynamoDBEventBodies
-from eventstore.adapters.dynamodb.log import DynamoDBEventLog
+from eventstore.dynamodb.checkpoints import DynamoDBCheckpoints
+from eventstore.dynamodb.event_bodies import DynamoDBEventBodies
+from eventstore.dynamodb.log import DynamoDBEventLog
 from eventstore.subscriptions import subscribe
 from tests.tables import dynamodb_client
 

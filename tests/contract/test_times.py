@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from eventstore import Event, NewEvent, StoreUnavailable
-from eventstore.adapters.dynamodb.compression import Compression
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.adapters.memory import MemoryEventStore
+from eventstore import Event, NewEvent
+from eventstore.dynamodb.compression import Compression
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.errors import StoreUnavailable
+from eventstore.memory.store import MemoryEventStore
 from tests import tables
 from tests.tables import Meter, events_table, tables_client
 

@@ -11,27 +11,19 @@ from uuid import uuid4
 
 import pytest
 
-from eventstore import (
-    ANY,
-    EXISTS,
-    Event,
-    NewEvent,
-    StreamGap,
-    UnexpectedItem,
-    VersionConflict,
-    execute,
-)
-from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
-from eventstore.adapters.dynamodb.event_bodies import DynamoDBEventBodies
-from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
-from eventstore.adapters.dynamodb.log import DynamoDBEventLog
-from eventstore.adapters.dynamodb.log_items import LogItem
-from eventstore.adapters.dynamodb.replays import DynamoDBReplays, item_from_replay
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.journal import NoJournal
+from eventstore import ANY, EXISTS, Event, NewEvent, execute
+from eventstore.dynamodb.checkpoints import DynamoDBCheckpoints
+from eventstore.dynamodb.event_bodies import DynamoDBEventBodies
+from eventstore.dynamodb.log import DynamoDBEventLog
+from eventstore.dynamodb.log_items import LogItem
+from eventstore.dynamodb.raw_items import DynamoDBEventsTable
+from eventstore.dynamodb.replays import DynamoDBReplays, item_from_replay
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.errors import StreamGap, UnexpectedItem, VersionConflict
 from eventstore.limits import NOT_YET_VISIBLE_S
-from eventstore.publication_order import Missing, PublicationOrder, PublishedStreams, StreamRecord
-from eventstore.replays import Replay
+from eventstore.ordering.journal import NoJournal
+from eventstore.ordering.stream_order import Missing, PublicationOrder, PublishedStreams, StreamRecord
+from eventstore.replays.service import Replay
 from tests.half_visible import Address, HalfVisible
 from tests.tables import Meter, boto3s_client, dynamodb_client, events_table, tables_client
 

@@ -12,12 +12,12 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from eventstore.local.api import Api
-from eventstore.local.cloud import Cloud, local_cloud
-from eventstore.local.deploy import Deployment, deploy
-from eventstore.local.processes import FOLDER
-from eventstore.local.state import only_one
-from eventstore.local.subscriber import Subscriber
+from localcloud.api import Api
+from localcloud.cloud import Cloud, local_cloud
+from localcloud.deploy import Deployment, deploy
+from localcloud.processes import FOLDER
+from localcloud.state import only_one
+from localcloud.subscriber import Subscriber
 
 WAIT_S = 300.0
 """Patience, not a measure: what waits goes on at once when it has what it waits for."""

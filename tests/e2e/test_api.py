@@ -13,8 +13,8 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from eventstore.local.api import Api, event_text
-from eventstore.local.deploy import SETTLING_S
+from localcloud.api import Api, event_text
+from localcloud.deploy import SETTLING_S
 from tests.e2e.conftest import WAIT_S, Deployed, Inbox
 
 HAPPENED = event_text(name="Happened", payload="1")

@@ -6,8 +6,8 @@ import json
 import random
 from pathlib import Path
 
-from eventstore.local.api import Api
-from eventstore.local.load import load_file
+from localcloud.api import Api
+from localcloud.load import load_file
 from tests.e2e.conftest import Deployed, Inbox
 
 STREAMS, EVENTS = 40, 400

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import httpx
 
-from eventstore.local.api import Api, event_text
+from localcloud.api import Api, event_text
 from tests.e2e.conftest import WAIT_S
 
 

@@ -10,11 +10,11 @@ import sys
 import time
 from pathlib import Path
 
-from eventstore import BlockPosition
-from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
+from eventstore.dynamodb.checkpoints import DynamoDBCheckpoints
 from eventstore.limits import SETTLING_S
-from eventstore.local.api import Api, event_text
+from eventstore.log.model import BlockPosition
 from eventstore.subscriptions import ParkedEvent
+from localcloud.api import Api, event_text
 from tests.e2e.conftest import Deployed, Inbox
 
 

@@ -6,7 +6,7 @@ import json
 import time
 from uuid import uuid4
 
-from eventstore.local.api import Api, event_text
+from localcloud.api import Api, event_text
 from tests.e2e.conftest import WAIT_S, Deployed, Inbox
 
 HAPPENED = event_text(name="Happened", payload="1")

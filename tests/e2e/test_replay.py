@@ -16,14 +16,14 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from eventstore.adapters.dynamodb import replay_schema
-from eventstore.adapters.dynamodb.replays import DynamoDBReplays
+from eventstore.dynamodb.replays import DynamoDBReplays
+from eventstore.dynamodb.schema import replays as replay_schema
 from eventstore.limits import REPLAYS_AT_ONCE
-from eventstore.local.api import Api, event_text
-from eventstore.local.cloud import ACCOUNT, REGION
-from eventstore.local.subscriber import Subscriber
-from eventstore.replay_jobs import Replay
+from eventstore.replays.model import Replay
 from infra.constructs.replays import machine_definition
+from localcloud.api import Api, event_text
+from localcloud.cloud import ACCOUNT, REGION
+from localcloud.subscriber import Subscriber
 from tests.e2e.conftest import WAIT_S, Deployed, Inbox
 
 HAPPENED = event_text(name="Happened", payload='{"n": 1, "text": "\u00fc \\" {}", "of": [null, 1.5]}')

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import pytest
 
-from eventstore.local.processes import FOLDER, ROOT
+from localcloud.processes import FOLDER, ROOT
 from tests.e2e.conftest import WAIT_S
 
 FOLDER_OF_RUN = FOLDER / "e2e-run"
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "eventstore.local", "--folder", str(FOLDER_OF_RUN), *arguments]
+    return [sys.executable, "-m", "localcloud", "--folder", str(FOLDER_OF_RUN), *arguments]
 
 
 @contextmanager
@@ -121,7 +121,7 @@ def test_load_without_a_running_cloud_says_so(tmp_path: Path) -> None:
         if stale is not None:
             (tmp_path / "state.json").write_text(stale)
         loaded = subprocess.run(
-            [sys.executable, "-m", "eventstore.local", *arguments],
+            [sys.executable, "-m", "localcloud", *arguments],
             cwd=ROOT,
             capture_output=True,
             text=True,

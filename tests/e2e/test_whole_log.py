@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from eventstore.local.load import load_file
+from localcloud.load import load_file
 from tests.e2e.conftest import WAIT_S, Deployed
 
 STREAMS, EVENTS = 250, 2_000

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from eventstore.adapters.memory import MemoryEventStore
+from eventstore.memory.store import MemoryEventStore
 from eventstore.testing.clock import FakeClock
 from tests.http.gateway import Gateway
 

@@ -17,17 +17,18 @@ from urllib.parse import quote, unquote, urlencode
 
 from jsonschema import Draft202012Validator
 
-from eventstore import EventLog, EventStore
-from eventstore.adapters.memory import MemoryEventStore
-from eventstore.adapters.memory_log import MemoryEventLog
+from eventstore import EventStore
 from eventstore.http.app import Api
 from eventstore.http.append import append_handlers
+from eventstore.http.docs.openapi import openapi_document
 from eventstore.http.log import log_handlers
-from eventstore.http.openapi import openapi_document
 from eventstore.http.read import read_handlers
 from eventstore.http.requests import Request
 from eventstore.http.responses import Response
 from eventstore.http.routes import OPERATIONS
+from eventstore.log.port import EventLog
+from eventstore.memory.log import MemoryEventLog
+from eventstore.memory.store import MemoryEventStore
 
 EVENTS = Path(__file__).parents[1] / "events"
 _ESCAPES = re.compile(r"(?:%[0-9A-Fa-f]{2})+")

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventstore import NewEvent
-from eventstore.adapters.memory import MemoryEventStore
 from eventstore.http.app import Api
 from eventstore.http.append import append_handlers
 from eventstore.http.requests import Request
+from eventstore.memory.store import MemoryEventStore
 from tests.http.gateway import Gateway, event
 
 UID_1 = "01890a5d-ac96-774b-bcce-b302099a8057"

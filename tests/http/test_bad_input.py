@@ -15,16 +15,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from eventstore.adapters.memory import MemoryEventStore
-from eventstore.adapters.memory_log import MemoryEventLog
-from eventstore.adapters.memory_replays import MemoryReplays
 from eventstore.http.app import Api
 from eventstore.http.append import append_handlers
 from eventstore.http.log import log_handlers
 from eventstore.http.read import read_handlers
 from eventstore.http.replays import replay_handlers
 from eventstore.http.routes import OPERATIONS, Operation
-from eventstore.replays import Replays
+from eventstore.memory.log import MemoryEventLog
+from eventstore.memory.replays import MemoryReplays
+from eventstore.memory.store import MemoryEventStore
+from eventstore.replays.service import Replays
 from eventstore.testing.clock import FakeClock
 from tests.http.gateway import Answer, Gateway, Unescapes
 

@@ -12,11 +12,11 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from eventstore import errors as domain
-from eventstore.adapters.memory import MemoryEventStore
 from eventstore.http import errors as http
-from eventstore.http.openapi import PROBLEMS, main, openapi_document
+from eventstore.http.docs.openapi import PROBLEMS, main, openapi_document
 from eventstore.http.problems import PROBLEM_TYPES
 from eventstore.http.routes import OPERATIONS
+from eventstore.memory.store import MemoryEventStore
 from tests.http.gateway import Gateway
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -66,7 +66,7 @@ def test_documents_have_not_drifted_from_the_code(tmp_path: Path) -> None:
     for name in ("openapi.json", "problems.md"):
         written = (DOCS / name).read_text(encoding="utf-8")
         assert written == (tmp_path / name).read_text(encoding="utf-8"), (
-            "run `python -m eventstore.http.openapi`"
+            "run `python -m eventstore.http.docs.openapi`"
         )
 
 
@@ -120,7 +120,7 @@ def test_only_the_document_itself_pays_for_being_built() -> None:
     code = (
         "import sys; from eventstore.http import append, read, lambda_handler; "
         "print([m for m in sys.modules if m.split('.')[0] in {'boto3', 'pydantic'} "
-        "or m in {'eventstore.http.openapi', 'eventstore.http.examples', 'eventstore.adapters.memory'}])"
+        "or m in {'eventstore.http.docs.openapi', 'eventstore.http.docs.examples', 'eventstore.memory.store'}])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

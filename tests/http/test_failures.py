@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from eventstore import AllEvents, Event, MalformedItem, StoreUnavailable
-from eventstore.adapters.memory import MemoryEventStore
+from eventstore import Event
+from eventstore.errors import MalformedItem, StoreUnavailable
+from eventstore.memory.store import MemoryEventStore
+from eventstore.store import AllEvents
 from tests.http.gateway import Answer, Gateway
 
 SECRET = "arn:aws:dynamodb:eu-central-1:123456789012:table/events"

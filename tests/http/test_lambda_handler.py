@@ -12,12 +12,12 @@ from uuid import uuid4
 import pytest
 from aws_lambda_powertools import Logger, Metrics
 
-from eventstore import StoreUnavailable
-from eventstore.adapters.memory import MemoryEventStore
+from eventstore.errors import StoreUnavailable
+from eventstore.functions.http import LambdaHandler, lambda_handler
 from eventstore.http.app import Api
 from eventstore.http.append import append_handlers
-from eventstore.http.lambda_handler import LambdaHandler, lambda_handler
 from eventstore.http.read import read_handlers
+from eventstore.memory.store import MemoryEventStore
 from tests.http.gateway import event
 from tests.http.test_failures import Failing
 

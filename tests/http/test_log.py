@@ -6,10 +6,11 @@ import json
 
 import pytest
 
-from eventstore import ANY, BlockMissing, LogPosition, MalformedBlock, NewEvent, StoreUnavailable
-from eventstore.adapters.memory import MemoryEventStore
-from eventstore.adapters.memory_log import MemoryEventLog
+from eventstore import ANY, LogPosition, NewEvent
+from eventstore.errors import BlockMissing, MalformedBlock, StoreUnavailable
 from eventstore.limits import EVENT_NAME_MAX_CHARS, PAGE_MAX_EVENTS, STREAM_ID_MAX_BYTES
+from eventstore.memory.log import MemoryEventLog
+from eventstore.memory.store import MemoryEventStore
 from tests.http.gateway import Gateway
 
 

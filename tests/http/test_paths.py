@@ -10,15 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore import Event, NotPublishable
-from eventstore.adapters.memory import MemoryEventStore
-from eventstore.cloudevents import EntryFormat
+from eventstore import Event
+from eventstore._stream_paths import path_fault
+from eventstore.delivery.cloudevents import EntryFormat
+from eventstore.errors import NotPublishable
 from eventstore.http.app import Api
 from eventstore.http.append import append_handlers
 from eventstore.http.paths import API_ROUTES, DEFAULT_FUNCTION
 from eventstore.http.requests import Request
 from eventstore.http.routes import OPERATIONS, route
-from eventstore.stream_paths import path_fault
+from eventstore.memory.store import MemoryEventStore
 from tests.http.gateway import Gateway, Unescapes, event, unescape
 
 PLACED = {"eventName": "OrderPlaced", "payload": {}}

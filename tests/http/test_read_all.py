@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventstore import NewEvent
-from eventstore.adapters.memory import MemoryEventStore
 from eventstore.http import read
 from eventstore.http.app import Api
 from eventstore.http.read import read_handlers
 from eventstore.http.requests import Request
 from eventstore.http.times import parse_time
 from eventstore.limits import PAGE_MAX_EVENTS
+from eventstore.memory.store import MemoryEventStore
 from eventstore.positions import from_us, time_text, to_us
 from eventstore.testing.clock import FakeClock
 from tests.http.gateway import Gateway, event

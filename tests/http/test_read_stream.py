@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from eventstore import NewEvent
-from eventstore.adapters.memory import MemoryEventStore
 from eventstore.http.app import Api
 from eventstore.http.read import read_handlers
 from eventstore.http.requests import Request
 from eventstore.limits import RESPONSE_MAX_BYTES
+from eventstore.memory.store import MemoryEventStore
 from eventstore.testing.clock import FakeClock
 from tests.http.gateway import Gateway, event
 

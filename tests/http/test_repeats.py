@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from eventstore import NewEvent
-from eventstore.adapters.memory import MemoryEventStore
+from eventstore._uids import uuid7
 from eventstore.limits import TIMESTAMP_MAX_US, UID_SEARCH_MAX_EVENTS, UID_SKEW_S
-from eventstore.uids import uuid7
+from eventstore.memory.store import MemoryEventStore
 from tests.http.gateway import Gateway
 
 UID_1 = "01890a5d-ac96-774b-bcce-b302099a8057"

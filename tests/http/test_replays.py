@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from eventstore.adapters.memory_replays import MemoryReplays
 from eventstore.errors import StoreUnavailable
 from eventstore.http.app import Api
 from eventstore.http.replays import replay_handlers
-from eventstore.replays import Replay, Replays
+from eventstore.memory.replays import MemoryReplays
+from eventstore.replays.service import Replay, Replays
 from eventstore.testing.clock import FakeClock
 from tests.http.gateway import Answer, Gateway
 

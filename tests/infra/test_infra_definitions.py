@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from eventstore.adapters.dynamodb.table_definitions import DEFINITIONS
+from eventstore.dynamodb.table_definitions import DEFINITIONS
 from tests.infra.conftest import Synthesized
 
 DEPLOYED = {

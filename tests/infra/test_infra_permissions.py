@@ -8,15 +8,17 @@ from typing import Any
 
 import pytest
 
-from eventstore import ANY, EXISTS, Event, EventStoreError, NewEvent, read_log
-from eventstore.adapters.dynamodb.journal import DynamoDBJournal
-from eventstore.adapters.dynamodb.log import DynamoDBEventLog
-from eventstore.adapters.dynamodb.parked_events import DynamoDBParkedEvents
-from eventstore.adapters.dynamodb.schema import BY_TIME
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.adapters.dynamodb.subscription_schema import PARKED
-from eventstore.index import Indexer
-from eventstore.publication_order import StreamRecord
+from eventstore import ANY, EXISTS, Event, NewEvent
+from eventstore.dynamodb.journal import DynamoDBJournal
+from eventstore.dynamodb.log import DynamoDBEventLog
+from eventstore.dynamodb.parked_events import DynamoDBParkedEvents
+from eventstore.dynamodb.schema.events import BY_TIME
+from eventstore.dynamodb.schema.subscriptions import PARKED
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.errors import EventStoreError
+from eventstore.log.read import read_log
+from eventstore.log.writer import Indexer
+from eventstore.ordering.stream_order import StreamRecord
 from tests.infra.conftest import LOCAL_REPLAY_TARGETS, Synthesized
 
 TABLE = "EventsTable4B7491D3.Arn"

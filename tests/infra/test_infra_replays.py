@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from eventstore.adapters.dynamodb import replay_schema
+from eventstore.dynamodb.schema import replays as replay_schema
 from eventstore.limits import REPLAY_LEASE_S, REPLAY_RUN_MAX_STEPS, REPLAY_STEP_S, REPLAY_TIMEOUT_S
 from infra.settings import Settings, SettingsError
 from tests.infra.conftest import LOCAL_REPLAY_TARGETS, Synthesized, context

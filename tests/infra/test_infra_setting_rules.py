@@ -14,10 +14,10 @@ from hypothesis import settings as of_hypothesis
 from hypothesis import strategies as st
 
 import settings as functions
+from eventstore._setting_rules import WrongSetting, as_variable, replay_targets
 from eventstore.errors import InvalidReplay
 from eventstore.limits import CLOCK_TOLERANCE_S
-from eventstore.replay_requests import Target
-from eventstore.setting_rules import WrongSetting, as_variable, replay_targets
+from eventstore.replays.request import Target
 from infra.settings import Settings, SettingsError
 from tests.infra.conftest import ROOT, context
 

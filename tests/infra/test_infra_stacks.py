@@ -17,8 +17,8 @@ from aws_cdk import App, Stack, Validations
 from aws_cdk import aws_sqs as sqs
 from cdk_nag import AwsSolutionsChecks
 
+from eventstore._store_parameter import StoreParameter
 from eventstore.http.paths import API_ROUTES
-from eventstore.store_parameter import StoreParameter
 from infra.constructs.alarms import UNHEARD
 from infra.constructs.http_api import OPEN_API
 from infra.settings import Settings

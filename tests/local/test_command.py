@@ -1,4 +1,4 @@
-"""`python -m eventstore.local` as a process: its errors, its output, what it takes from its environment."""
+"""`python -m localcloud` as a process: its errors, its output, what it takes from its environment."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from eventstore.local.cloud import Cloud
-from eventstore.local.processes import HOST, ROOT, free_port
+from localcloud.cloud import Cloud
+from localcloud.processes import HOST, ROOT, free_port
 
 
 def command(
     *arguments: str, python: tuple[str, ...] = (), **environment: str
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *python, "-m", "eventstore.local", *arguments],
+        [sys.executable, *python, "-m", "localcloud", *arguments],
         cwd=ROOT,
         env={**os.environ, **environment},
         capture_output=True,
@@ -48,7 +48,7 @@ def test_help_needs_nothing_that_is_installed() -> None:
     for arguments in (["--help"], ["run", "--help"], ["load", "--help"]):
         ended = command(*arguments, python=("-S",))
         assert ended.returncode == 0, ended.stderr
-        assert ended.stdout.startswith("usage: python -m eventstore.local")
+        assert ended.stdout.startswith("usage: python -m localcloud")
 
 
 def test_a_command_without_its_packages_says_how_to_install_them(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_output_that_nobody_reads_ends_the_command_quietly(
     os.close(reading)
     try:
         ended = subprocess.run(
-            [sys.executable, "-m", "eventstore.local", *given],
+            [sys.executable, "-m", "localcloud", *given],
             cwd=ROOT,
             stdout=writing,
             stderr=subprocess.PIPE,

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from eventstore.local import emulator
-from eventstore.local.emulator import ConcurrentConsumers
+from localcloud import emulator
+from localcloud.emulator import ConcurrentConsumers
 
 PATIENCE_S = 300
 

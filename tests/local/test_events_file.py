@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from eventstore.limits import BAD_LINES_TOLD, LINE_MAX_BYTES
-from eventstore.local.events_file import BadFile, Line, check_file, read_lines
+from localcloud.events_file import BadFile, Line, check_file, read_lines
 
 GOOD = '{"streamId":"s","eventName":"E","payload":1}'
 

@@ -12,10 +12,10 @@ import httpx
 import pytest
 
 from eventstore import NewEvent
-from eventstore.adapters.memory import MemoryEventStore
-from eventstore.local import load
-from eventstore.local.api import MAX_TRIES, Api
-from eventstore.local.load import Loaded, load_events
+from eventstore.memory.store import MemoryEventStore
+from localcloud import load
+from localcloud.api import MAX_TRIES, Api
+from localcloud.load import Loaded, load_events
 from tests.http.gateway import Gateway
 
 

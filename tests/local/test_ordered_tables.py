@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from eventstore.local.ordered_tables import OrderedTables
+from localcloud.ordered_tables import OrderedTables
 
 PAGE_BYTES = 1_000  # in place of 1 MB, so that pages end by it, too
 TABLE = {

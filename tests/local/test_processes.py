@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from eventstore.local.processes import HOST, ROOT, LocalCloudError, free_port, group_is_alive, server
+from localcloud.processes import HOST, ROOT, LocalCloudError, free_port, group_is_alive, server
 
 PATIENCE_S = 300  # the machine may be busy
 
@@ -21,7 +21,7 @@ LEAVES_ANOTHER = SPAWNS_ANOTHER.replace("run", "Popen")
 STARTS_A_SERVER = """
 import os, sys, time
 from pathlib import Path
-from eventstore.local.processes import server
+from localcloud.processes import server
 log, script = sys.argv[1:]
 command = [sys.executable, "-c", script]
 with server(command, name="It", log=Path(log), environment=dict(os.environ), answers=lambda: True) as process:

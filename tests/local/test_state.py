@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from eventstore.local.cloud import Cloud
-from eventstore.local.deploy import Deployment
-from eventstore.local.processes import LocalCloudError
-from eventstore.local.state import State, only_one, published_state, running_state
+from localcloud.cloud import Cloud
+from localcloud.deploy import Deployment
+from localcloud.processes import LocalCloudError
+from localcloud.state import State, only_one, published_state, running_state
 
 DEPLOYMENT = Deployment(
     api_url="http://127.0.0.1:1",

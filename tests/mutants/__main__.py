@@ -58,9 +58,9 @@ class Explanation:
 def function_of(name: str) -> str:
     """Turn mutmut's name of a mutant into that of its function, without the package.
 
-    >>> function_of("eventstore.merge.x__share__mutmut_18")
+    >>> function_of("eventstore._merge.x__share__mutmut_18")
     'merge._share'
-    >>> function_of("eventstore.publish.xǁ_QueuesǁremovE__mutmut_2")
+    >>> function_of("eventstore.delivery.publisher.xǁ_QueuesǁremovE__mutmut_2")
     'publish._Queues.removE'
     """
     module, _, mangled = name.rpartition("__mutmut_")[0].removeprefix("eventstore.").rpartition(".")
@@ -98,7 +98,7 @@ def explanations() -> list[Explanation]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run mutmut and compare what lives with the list."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
-    parser.add_argument("only", nargs="*", help="names of mutants, such as 'eventstore.merge*'")
+    parser.add_argument("only", nargs="*", help="names of mutants, such as 'eventstore._merge*'")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="how many run side by side")
     options = parser.parse_args(arguments)
     with (

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventstore import merge
+from eventstore import _merge as merge
 from eventstore.errors import InvalidInput, InvalidLimit
 from eventstore.plan import Assumptions, Plan, Prices, Quotas, Workload, plan_for, quotas_of
 from eventstore.plan.capacity import events_read_for_a_page, log_refused, log_units_per_event

@@ -19,8 +19,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from eventstore import Event, Expect, ExpectedVersionAhead, Head, VersionConflict
-from eventstore.store import Append, Appended, Expected
+from eventstore import Event, Head
+from eventstore.errors import ExpectedVersionAhead, VersionConflict
+from eventstore.store import Append, Appended, Expect, Expected
 from tests.proof.history import Deliveries, History, Operation, Try
 from tests.proof.serializability import breaches_of_serializability
 

@@ -6,21 +6,15 @@ import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from eventstore import (
-    ANY,
-    EXISTS,
-    Head,
-    NewEvent,
-    StoreUnavailable,
-    VersionConflict,
-)
-from eventstore.adapters.dynamodb.log import DynamoDBEventLog
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.errors import ClockSkewed, TranchesChanged
-from eventstore.log import LogPosition, read_log
+from eventstore import ANY, EXISTS, Head, NewEvent
+from eventstore._uids import uuid7
+from eventstore.dynamodb.log import DynamoDBEventLog
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.errors import ClockSkewed, StoreUnavailable, TranchesChanged, VersionConflict
+from eventstore.log.model import LogPosition
+from eventstore.log.read import read_log
 from eventstore.positions import Position
 from eventstore.store import Append, Expected
-from eventstore.uids import uuid7
 from tests.proof.history import Deliveries, Operation, Read, Try
 from tests.proof.repeats import ask_otherwise
 from tests.proof.service import MORE_SHARDS, NAMES, STREAMS, Service

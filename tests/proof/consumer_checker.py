@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import groupby, takewhile
 from json import loads
 
-from eventstore.cloudevents import Entry
+from eventstore.delivery.cloudevents import Entry
 from eventstore.subscriptions import OnFailure
 from tests.proof.checker import Table
 from tests.proof.history import Asked, Attempt, Fenced, Job, Told

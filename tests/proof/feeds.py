@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
-from eventstore import Event, StoreUnavailable
-from eventstore.adapters.dynamodb.log import DynamoDBEventLog
-from eventstore.log import tranche_of
+from eventstore import Event
+from eventstore.dynamodb.log import DynamoDBEventLog
+from eventstore.errors import StoreUnavailable
+from eventstore.log.model import tranche_of
 from tests.proof.checker import Table
 from tests.proof.world import Killed, World
 

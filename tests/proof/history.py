@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from eventstore import Appended, Event, VersionConflict
+from eventstore import Appended, Event
+from eventstore.errors import VersionConflict
 from eventstore.positions import Position
 from eventstore.store import Append
 from eventstore.subscriptions import Start

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from unittest.mock import patch
 
-from eventstore import Event, NewEvent, StoreUnavailable
-from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
-from eventstore.adapters.dynamodb.facts import StoreFacts
-from eventstore.errors import MalformedItem
+from eventstore import Event, NewEvent
+from eventstore._uids import uuid7
+from eventstore.dynamodb.facts import StoreFacts
+from eventstore.dynamodb.raw_items import DynamoDBEventsTable
+from eventstore.errors import MalformedItem, StoreUnavailable
+from eventstore.maintenance.transfer.export import export
+from eventstore.maintenance.transfer.importing import check_export, import_events
 from eventstore.store import Append, Appended
-from eventstore.transfer.export import export
-from eventstore.transfer.importing import check_export, import_events
-from eventstore.uids import uuid7
 from tests.proof.history import Deliveries, Operation, Try
 from tests.proof.service import NAMES, STREAMS, Service
 from tests.proof.world import NOON_US, Killed, World
@@ -216,7 +216,7 @@ def _as_completed(world: World, futures: Iterable[Future[Any]]) -> Iterator[Futu
 def imports_in(world: World) -> Any:
     """Have imports write in a world: in small windows, their threads in virtual time."""
     return patch.multiple(
-        "eventstore.transfer.importing",
+        "eventstore.maintenance.transfer.importing",
         ThreadPoolExecutor=lambda *_, **__: _Actors(world),
         as_completed=partial(_as_completed, world),
         WINDOW_EVENTS=_WINDOW_EVENTS,

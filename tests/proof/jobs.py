@@ -8,17 +8,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from unittest.mock import patch
 
-from eventstore import Event, StoreUnavailable
-from eventstore.adapters.dynamodb.replays import DynamoDBReplays
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.cloudevents import Entry, EntryFormat
-from eventstore.errors import ReplayOver
+from eventstore import Event
+from eventstore.delivery.cloudevents import Entry, EntryFormat
+from eventstore.delivery.publisher import Refusal
+from eventstore.dynamodb.replays import DynamoDBReplays
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.errors import ReplayOver, StoreUnavailable
 from eventstore.limits import REPLAY_MAX_FAILED_STEPS
 from eventstore.positions import from_us
-from eventstore.publish import Refusal
-from eventstore.replay import ReplayStep
-from eventstore.replay_queue import ReplayQueue
-from eventstore.replays import Replay, ReplayRequest, Replays, ReplayStatus
+from eventstore.replays.queue import ReplayQueue
+from eventstore.replays.service import Replay, ReplayRequest, Replays, ReplayStatus
+from eventstore.replays.step import ReplayStep
 from tests.proof.checker import Table, breaches_of_deliveries
 from tests.proof.consumer_checker import (
     breaches_of_fences,
@@ -332,7 +332,7 @@ class ReplayJob:
 
 def small_pages() -> Any:
     """Have replays store how far they are after few events."""
-    return patch("eventstore.replay.REPLAY_PAGE_EVENTS", _PAGE_EVENTS)
+    return patch("eventstore.replays.step.REPLAY_PAGE_EVENTS", _PAGE_EVENTS)
 
 
 def replay_to_target(endpoint: str, table_name: str, table: Table, *, plan: Plan, report: Report) -> None:

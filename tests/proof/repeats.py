@@ -7,11 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from eventstore import ANY, EXISTS, Event, EventUidReused, Head, NewEvent, PartlyAppended, execute
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.errors import StoreUnavailable, TransientError, VersionConflict
+from eventstore import ANY, EXISTS, Event, Head, NewEvent, execute
+from eventstore._uids import uuid7
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.errors import (
+    EventUidReused,
+    PartlyAppended,
+    StoreUnavailable,
+    TransientError,
+    VersionConflict,
+)
 from eventstore.store import Append, Appended, Expected
-from eventstore.uids import uuid7
 from tests.proof.history import Known, Operation, Try
 from tests.proof.service import NAMES, STREAMS, Service
 from tests.proof.world import Killed, World

@@ -9,10 +9,11 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from eventstore import Event, Head, HeadNotInStream, NewEvent, StoreUnavailable, VersionConflict, execute
-from eventstore.adapters.dynamodb.facts import StoreFacts
-from eventstore.adapters.dynamodb.items import event_from_item
-from eventstore.cloudevents import EntryFormat
+from eventstore import Event, Head, NewEvent, execute
+from eventstore.delivery.cloudevents import EntryFormat
+from eventstore.dynamodb.facts import StoreFacts
+from eventstore.dynamodb.items import event_from_item
+from eventstore.errors import HeadNotInStream, StoreUnavailable, VersionConflict
 from tests.proof.service import NAMES, Service
 from tests.proof.wire import wired_client
 from tests.proof.world import Killed, World

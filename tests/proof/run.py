@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
-from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
-from eventstore.adapters.dynamodb.log import DynamoDBEventLog
-from eventstore.adapters.dynamodb.read_model import DynamoDBReadModel
-from eventstore.adapters.dynamodb.replays import DynamoDBReplays
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.index import Indexer
+from eventstore.dynamodb.checkpoints import DynamoDBCheckpoints
+from eventstore.dynamodb.log import DynamoDBEventLog
+from eventstore.dynamodb.raw_items import DynamoDBEventsTable
+from eventstore.dynamodb.read_model import DynamoDBReadModel
+from eventstore.dynamodb.replays import DynamoDBReplays
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.log.writer import Indexer
 from eventstore.subscriptions import OnFailure
 from eventstore.subscriptions.transient import is_transient
 from tests.proof.checker import Table, breaches_of_appends, breaches_of_deliveries

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from eventstore import Event
-from eventstore.adapters.dynamodb.items import event_from_item
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore.dynamodb.items import event_from_item
+from eventstore.dynamodb.store import DynamoDBEventStore
 from eventstore.limits import CLOCK_TOLERANCE_S
 from tests.proof.history import History
 from tests.proof.wire import Faults

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
-from eventstore.index import Indexer
+from eventstore.log.writer import Indexer
 from tests.proof.checker import breaches_of_appends
 from tests.proof.clients import LogReader, Writer
 from tests.proof.consumer_checker import breaches_of_fences, breaches_of_view

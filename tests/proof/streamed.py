@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from eventstore.adapters.dynamodb.journal import DynamoDBJournal
-from eventstore.adapters.dynamodb.log import DynamoDBEventLog
-from eventstore.adapters.dynamodb.stream_records import stream_records
-from eventstore.index import Indexer
+from eventstore.dynamodb.changes import stream_records
+from eventstore.dynamodb.journal import DynamoDBJournal
+from eventstore.dynamodb.log import DynamoDBEventLog
+from eventstore.log.writer import Indexer
 from tests.fake_aws import FakeSqs, LambdaContext, client_error, load_publish_function
 from tests.proof.checker import Table, breaches_of_tranche
 from tests.proof.clients import LogReader

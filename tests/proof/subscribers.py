@@ -13,10 +13,10 @@ from unittest.mock import patch
 
 from botocore.exceptions import ConnectTimeoutError
 
-from eventstore import Event, StoreUnavailable
-from eventstore.adapters.dynamodb import subscription_schema
-from eventstore.adapters.dynamodb.event_bodies import DynamoDBEventBodies
-from eventstore.errors import HandlerFailed, NotSynchronous, TransientError
+from eventstore import Event
+from eventstore.dynamodb.event_bodies import DynamoDBEventBodies
+from eventstore.dynamodb.schema import subscriptions as subscription_schema
+from eventstore.errors import HandlerFailed, NotSynchronous, StoreUnavailable, TransientError
 from eventstore.subscriptions import OnFailure, Projection, SharedReader, Subscription, Terms, subscribe
 from eventstore.subscriptions.recent import Reading
 from tests.fake_aws import client_error

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from eventstore import ANY, EXISTS, Appended, Event, ExpectedVersionAhead, Head, NewEvent, VersionConflict
-from eventstore.cloudevents import Entry, EntryFormat
+from eventstore import ANY, EXISTS, Appended, Event, Head, NewEvent
+from eventstore.delivery.cloudevents import Entry, EntryFormat
+from eventstore.errors import ExpectedVersionAhead, VersionConflict
 from eventstore.positions import Position
 from eventstore.store import Append
 from eventstore.subscriptions import OnFailure, Start

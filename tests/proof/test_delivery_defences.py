@@ -86,7 +86,7 @@ CASES = {
         BESIDE,
         "order: the bus",
         1,
-        replaced="eventstore.publication_order.PublicationOrder._look_at_missing",
+        replaced="eventstore.ordering.stream_order.PublicationOrder._look_at_missing",
         by=looks_at_nothing_missing,
     ),
     "parked events kept": Less(
@@ -111,25 +111,37 @@ CASES = {
     ),
     "replay heeds a pause": Less(replace(WELL, replays_type=IgnoresPauses), "pause: step", 1),
     "publisher sorts": Less(
-        PUBLISHES, "order: the bus", 1, replaced="eventstore.publish.PublicationOrder", by=AsTheyArrive
+        PUBLISHES,
+        "order: the bus",
+        1,
+        replaced="eventstore.delivery.publisher.PublicationOrder",
+        by=AsTheyArrive,
     ),
     "publisher reads back what precedes": Less(
-        PUBLISHES, "order: the bus", 1, replaced="eventstore.publish.PublicationOrder", by=WithoutReadBack
+        PUBLISHES,
+        "order: the bus",
+        1,
+        replaced="eventstore.delivery.publisher.PublicationOrder",
+        by=WithoutReadBack,
     ),
     "publisher fills holes": Less(
-        PUBLISHES, "order: the bus", 2, replaced="eventstore.publish.PublicationOrder", by=WithoutHoles
+        PUBLISHES,
+        "order: the bus",
+        2,
+        replaced="eventstore.delivery.publisher.PublicationOrder",
+        by=WithoutHoles,
     ),
     "publisher stops at the first": Less(
-        PUBLISHES, "order: the bus", 2, replaced="eventstore.publish.Publisher", by=NeverStops
+        PUBLISHES, "order: the bus", 2, replaced="eventstore.delivery.publisher.Publisher", by=NeverStops
     ),
     "publisher reads each result": Less(
-        PUBLISHES, "lost: the bus", 1, replaced="eventstore.publish.Publisher", by=ReadsNoResults
+        PUBLISHES, "lost: the bus", 1, replaced="eventstore.delivery.publisher.Publisher", by=ReadsNoResults
     ),
     "indexer reads back what precedes": Less(
         LOGS,
         "order: a reader of the log",
         1,
-        replaced="eventstore.index.PublicationOrder",
+        replaced="eventstore.log.writer.PublicationOrder",
         by=WithoutReadBack,
     ),
     "subscription fetches holes": Less(
@@ -143,7 +155,7 @@ CASES = {
         PROJECTS,
         "lost: a subscription",
         6,
-        replaced="eventstore.adapters.dynamodb.log.DynamoDBEventLog._entries_lately",
+        replaced="eventstore.dynamodb.log.DynamoDBEventLog._entries_lately",
         by=believes_replicas,
     ),
     "shared reader looks for news again": Less(
@@ -182,16 +194,16 @@ CASES = {
         by=takes_all_for_done,
     ),
     "replay sends one event of a stream at a time": Less(
-        WELL, "order: a replay job", 2, replaced="eventstore.replay.Sending", by=SendsAsRead
+        WELL, "order: a replay job", 2, replaced="eventstore.replays.step.Sending", by=SendsAsRead
     ),
     "replay stays before what was not taken": Less(
-        WELL, "lost: a replay job", 6, replaced="eventstore.replay.Sending", by=PassesOverUntaken
+        WELL, "lost: a replay job", 6, replaced="eventstore.replays.step.Sending", by=PassesOverUntaken
     ),
     "replay keeps its pace": Less(
         replace(LONG_REPLAYS, replay_pace=2),
         "pace: ",
         6,
-        replaced="eventstore.replay._budget",
+        replaced="eventstore.replays.step._budget",
         by=has_no_pace,
     ),
 }

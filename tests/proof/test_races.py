@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from eventstore.errors import ReplayOver
-from eventstore.replays import Replay, ReplayStatus
+from eventstore.replays.service import Replay, ReplayStatus
 from tests.proof import __main__ as command
 from tests.proof.jobs import ReplayJob, draw
 from tests.proof.run import Plan

@@ -81,25 +81,25 @@ CASES = {
         WRITES,
         "lost: a reader of all events",
         1,
-        replaced="eventstore.adapters.dynamodb.facts.StoreFacts.read_shards",
+        replaced="eventstore.dynamodb.facts.StoreFacts.read_shards",
         by=reads_as_told,
     ),
     "writers wait until readers know new shards": Less(
         WRITES,
         "lost: a reader of all events",
         3,
-        replaced="eventstore.adapters.dynamodb.store_item.Copy.known_to_all",
+        replaced="eventstore.dynamodb.store_item.Copy.known_to_all",
         by=waits_for_no_reader,
     ),
     "clients that send a write again are refused": Less(
         replace(WRITES, appends=12, faults=Faults(patient_clients=1.0, throttled_writes=0.6)),
         "lost: a reader of all events",
         5,
-        replaced="eventstore.adapters.dynamodb.store.check_client",
+        replaced="eventstore.dynamodb.store.check_client",
         by=takes_any_client,
     ),
     "known uids compared": Less(
-        OTHERWISE, "known: uids", 1, replaced="eventstore.repeats._check_same", by=compares_nothing
+        OTHERWISE, "known: uids", 1, replaced="eventstore._repeats._check_same", by=compares_nothing
     ),
 }
 
@@ -113,7 +113,7 @@ def test_commands_that_are_not_known_are_done_twice(
     dynamodb_endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # By its module, since the package has a function of that name.
-    folded = import_module("eventstore.execute").Folded
+    folded = import_module("eventstore.decisions.execute").Folded
     monkeypatch.setattr(folded, "stored", knows_no_command)
     assert is_reported(dynamodb_endpoint, Less(WRITES, "twice: append", 1))
 
@@ -121,7 +121,7 @@ def test_commands_that_are_not_known_are_done_twice(
 def test_heads_from_before_a_restore_that_are_not_compared_leave_a_gap(
     dynamodb_endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folded = import_module("eventstore.execute").Folded
+    folded = import_module("eventstore.decisions.execute").Folded
     makes = folded.__init__
 
     def sees_its_head(self: Any, *args: Any) -> None:
@@ -135,5 +135,5 @@ def test_heads_from_before_a_restore_that_are_not_compared_leave_a_gap(
 def test_events_after_a_restore_without_an_epoch_have_ids_of_lost_ones(
     dynamodb_endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eventstore.adapters.dynamodb.facts.StoreFacts.epoch_us", None)
+    monkeypatch.setattr("eventstore.dynamodb.facts.StoreFacts.epoch_us", None)
     assert is_reported(dynamodb_endpoint, Less(replace(WRITES, restores=True), "identity: ", 1))

@@ -7,19 +7,20 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
-from eventstore import BlockMissing, Event
-from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
-from eventstore.adapters.dynamodb.log import DynamoDBEventLog
-from eventstore.adapters.dynamodb.log_items import LogItem
-from eventstore.adapters.dynamodb.read_model import DynamoDBReadModel
-from eventstore.adapters.dynamodb.replay_schema import FAILED_STEPS, FENCE, STATUS
-from eventstore.adapters.dynamodb.replays import DynamoDBReplays
-from eventstore.adapters.dynamodb.requests import SlotsTaken, send
-from eventstore.cloudevents import Entry
-from eventstore.index import Indexer
-from eventstore.log import BlockPosition, LogEntry
-from eventstore.replay_calls import Sending
-from eventstore.replays import Replay, ReplayStatus
+from eventstore import Event
+from eventstore.delivery.cloudevents import Entry
+from eventstore.dynamodb.checkpoints import DynamoDBCheckpoints
+from eventstore.dynamodb.log import DynamoDBEventLog
+from eventstore.dynamodb.log_items import LogItem
+from eventstore.dynamodb.read_model import DynamoDBReadModel
+from eventstore.dynamodb.replays import DynamoDBReplays
+from eventstore.dynamodb.requests import SlotsTaken, send
+from eventstore.dynamodb.schema.replays import FAILED_STEPS, FENCE, STATUS
+from eventstore.errors import BlockMissing
+from eventstore.log.model import BlockPosition, LogEntry
+from eventstore.log.writer import Indexer
+from eventstore.replays.calls import Sending
+from eventstore.replays.service import Replay, ReplayStatus
 from eventstore.subscriptions.ahead import Ahead, Waiting
 from eventstore.subscriptions.attempts import Called
 from eventstore.subscriptions.checkpoints import Lease, ParkedEvent

@@ -8,14 +8,15 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from eventstore import Event, NewEvent, PartlyAppended, StoreUnavailable
-from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
-from eventstore.adapters.dynamodb.items import event_from_item, item_from_event
-from eventstore.adapters.dynamodb.requests import SlotsTaken, send
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.adapters.dynamodb.stream_query import StreamQuery
-from eventstore.appends import stamp
-from eventstore.repeats import Wanted
+from eventstore import Event, NewEvent
+from eventstore._checks import stamp
+from eventstore._repeats import Wanted
+from eventstore.dynamodb.items import event_from_item, item_from_event
+from eventstore.dynamodb.raw_items import DynamoDBEventsTable
+from eventstore.dynamodb.requests import SlotsTaken, send
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.dynamodb.stream_query import StreamQuery
+from eventstore.errors import PartlyAppended, StoreUnavailable
 from eventstore.store import Append, Appended
 
 

@@ -17,8 +17,8 @@ from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 
-from eventstore.adapters.dynamodb import facts, store_item
-from eventstore.adapters.dynamodb.client import CLIENT_CONFIG
+from eventstore.dynamodb import facts, store_item
+from eventstore.dynamodb.client import CLIENT_CONFIG
 from tests.proof.strange_answers import answer_as_dynamodb, answer_strangely
 from tests.proof.world import Killed, World
 from tests.tables import dynamodb_client
@@ -316,7 +316,7 @@ def wired_client(world: World, faults: Faults, endpoint: str) -> Iterator[tuple[
     time = SimpleNamespace(sleep=lambda _: world.sleep(world.rng.random() / 2 if world.is_in_actor else 0))
     # New shards are written sooner than after a minute, and still later than all readers ask again.
     with (
-        patch("eventstore.adapters.dynamodb.requests.time", time),
+        patch("eventstore.dynamodb.requests.time", time),
         patch("botocore.endpoint.time", SimpleNamespace(sleep=world.sleep)),
         patch.multiple(facts, _REFRESH_US=20_000_000),
         patch.multiple(store_item, _SPREAD_US=22_000_000, _CLOCKS_US=4_000_000),

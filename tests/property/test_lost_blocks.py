@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from eventstore import BlockMissing, Event
-from eventstore.log import tranche_of
+from eventstore import Event
+from eventstore.errors import BlockMissing
+from eventstore.log.model import tranche_of
 from eventstore.subscriptions import Subscription
 from tests.property.test_subscriptions import TRANCHES, World, fold
 

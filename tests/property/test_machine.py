@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from eventstore import EventStore
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.adapters.memory import MemoryEventStore
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.memory.store import MemoryEventStore
 from eventstore.testing.machine import EventStoreMachine
 from tests.tables import dynamodb_client, events_table
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventstore import Event, Position
-from eventstore.merge import Fetched, ShardPage, _share, merge
+from eventstore._merge import Fetched, ShardPage, _share, merge
 
 
 class InTurn(Executor):

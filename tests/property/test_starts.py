@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from eventstore import Event
-from eventstore.adapters.memory import MemoryEventStore
-from eventstore.adapters.memory_checkpoints import MemoryCheckpoints, MemoryEventBodies, MemoryReadModel
-from eventstore.adapters.memory_log import MemoryEventLog
 from eventstore.limits import SETTLING_S
-from eventstore.log import tranche_of
+from eventstore.log.model import tranche_of
+from eventstore.memory.checkpoints import MemoryCheckpoints, MemoryEventBodies, MemoryReadModel
+from eventstore.memory.log import MemoryEventLog
+from eventstore.memory.store import MemoryEventStore
 from eventstore.positions import from_us
 from eventstore.subscriptions import Projection, Terms, subscribe
 from eventstore.subscriptions.tranche_reader import TrancheReader

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from eventstore import ANY, BlockPosition, Event, LeaseLost, LogEntry, NewEvent, StoreUnavailable
-from eventstore.adapters.memory import MemoryEventStore
-from eventstore.adapters.memory_checkpoints import MemoryCheckpoints, MemoryEventBodies, MemoryReadModel
-from eventstore.adapters.memory_log import MemoryEventLog
-from eventstore.log import tranche_of
+from eventstore import ANY, Event, NewEvent
+from eventstore.errors import LeaseLost, StoreUnavailable
+from eventstore.log.model import BlockPosition, LogEntry, tranche_of
+from eventstore.memory.checkpoints import MemoryCheckpoints, MemoryEventBodies, MemoryReadModel
+from eventstore.memory.log import MemoryEventLog
+from eventstore.memory.store import MemoryEventStore
 from eventstore.subscriptions import (
     Lease,
     OnFailure,

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from eventstore import ANY, NewEvent
-from eventstore.adapters.memory import MemoryEventStore
-from eventstore.adapters.memory_replays import MemoryReplays
-from eventstore.cloudevents import Entry, EntryFormat
-from eventstore.publish import Refusal
-from eventstore.replay import NextStep, ReplayStep
-from eventstore.replay_queue import ReplayQueue
-from eventstore.replays import Replay, ReplayRequest, Replays, ReplayStore
+from eventstore.delivery.cloudevents import Entry, EntryFormat
+from eventstore.delivery.publisher import Refusal
+from eventstore.memory.replays import MemoryReplays
+from eventstore.memory.store import MemoryEventStore
+from eventstore.replays.queue import ReplayQueue
+from eventstore.replays.service import Replay, ReplayRequest, Replays, ReplayStore
+from eventstore.replays.step import NextStep, ReplayStep
 from eventstore.testing.clock import FakeClock
 
 QUEUE = "arn:aws:sqs:eu-central-1:123456789012:rebuild"

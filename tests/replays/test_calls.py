@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventstore import ANY, NewEvent
-from eventstore.publish import Refusal
-from eventstore.replay_calls import Sending
+from eventstore.delivery.publisher import Refusal
+from eventstore.replays.calls import Sending
 from tests.replays.jobs import Consumer, Job
 
 

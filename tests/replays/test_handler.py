@@ -9,9 +9,9 @@ from unittest.mock import Mock
 
 import pytest
 
-from eventstore import StoreUnavailable
-from eventstore.adapters.replay_handler import replay_handler
-from eventstore.replay import NextStep
+from eventstore.errors import StoreUnavailable
+from eventstore.functions.replay import replay_handler
+from eventstore.replays.step import NextStep
 
 ASKED = {"replayId": "r", "run": 2, "steps": 6, "machine": "m"}
 ANSWERED = {"replayId": "r", "run": 2, "steps": 7, "waitS": 3, "renewedName": "r-2-01890a5d"}

@@ -8,16 +8,16 @@ from unittest.mock import patch
 
 import pytest
 
-from eventstore.adapters.dynamodb.compression import Compression
-from eventstore.adapters.dynamodb.items import item_from_event
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.adapters.memory_replays import MemoryReplays
-from eventstore.cloudevents import Entry, EntryFormat
+from eventstore.delivery.cloudevents import Entry, EntryFormat
+from eventstore.delivery.publisher import Refusal
+from eventstore.dynamodb.compression import Compression
+from eventstore.dynamodb.items import item_from_event
+from eventstore.dynamodb.store import DynamoDBEventStore
 from eventstore.events import Event
 from eventstore.limits import INVOKE_MAX_BYTES, REPLAY_PAGE_BYTES, REPLAY_SHARD_MB, replay_memory_mb
-from eventstore.publish import Refusal
-from eventstore.replay import ReplayStep
-from eventstore.replays import Replay
+from eventstore.memory.replays import MemoryReplays
+from eventstore.replays.service import Replay
+from eventstore.replays.step import ReplayStep
 from tests.replays.jobs import QUEUE, Consumer
 from tests.tables import begun, dynamodb_client, events_table, put_items
 
@@ -67,7 +67,7 @@ def events(request: pytest.FixtureRequest, dynamodb_endpoint: str) -> Iterator[D
         yield store
 
 
-@patch("eventstore.replay.REPLAY_PAGE_BYTES", PAGE_BYTES)
+@patch("eventstore.replays.step.REPLAY_PAGE_BYTES", PAGE_BYTES)
 def test_step_holds_a_bounded_part_of_large_events(events: DynamoDBEventStore) -> None:
     target, replays = Forgetful(max_bytes=INVOKE_MAX_BYTES, all_or_nothing=True), MemoryReplays()
     step = ReplayStep(

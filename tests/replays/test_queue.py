@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventstore import InvalidLimit, MalformedReplay, StoreUnavailable
-from eventstore.adapters.memory_replays import MemoryReplays
+from eventstore.delivery.publisher import Refusal
+from eventstore.errors import InvalidLimit, MalformedReplay, StoreUnavailable
 from eventstore.limits import REPLAY_SILENT_S, REPLAYS_AT_ONCE_MAX, REPLAYS_QUEUE_MAX
-from eventstore.publish import Refusal
-from eventstore.replay_queue import ReplayQueue
-from eventstore.replays import Replay, ReplayRequest, ReplayStatus
+from eventstore.memory.replays import MemoryReplays
+from eventstore.replays.queue import ReplayQueue
+from eventstore.replays.service import Replay, ReplayRequest, ReplayStatus
 from tests.replays.jobs import QUEUE, Job, Killed
 
 WANTED = {ReplayStatus.QUEUED, ReplayStatus.RUNNING}

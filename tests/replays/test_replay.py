@@ -15,7 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventstore import (
+from eventstore.delivery.cloudevents import Entry
+from eventstore.delivery.publisher import Refusal
+from eventstore.errors import (
     InvalidRange,
     InvalidReplay,
     MalformedItem,
@@ -24,11 +26,9 @@ from eventstore import (
     ReplayTargetNotAllowed,
     StoreUnavailable,
 )
-from eventstore.cloudevents import Entry
 from eventstore.limits import REPLAY_MAX_FAILED_STEPS, REPLAY_PAGE_EVENTS, REPLAY_RUN_MAX_STEPS
 from eventstore.positions import from_us
-from eventstore.publish import Refusal
-from eventstore.replays import Replay, ReplayRequest, Replays, Started, Target
+from eventstore.replays.service import Replay, ReplayRequest, Replays, Started, Target
 from eventstore.store import AllEvents
 from tests.replays.jobs import QUEUE, Consumer, Job, Killed
 

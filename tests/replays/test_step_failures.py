@@ -12,16 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventstore import ANY, NewEvent, StoreUnavailable
-from eventstore.adapters.memory_replays import MemoryReplays
+from eventstore import ANY, NewEvent
+from eventstore.delivery.publisher import Refusal
+from eventstore.errors import StoreUnavailable
 from eventstore.limits import (
     PUBLISH_MAX_TRIES,
     REPLAY_LEASE_S,
     REPLAY_MAX_FAILED_STEPS,
     REPLAY_PAGE_EVENTS,
 )
-from eventstore.publish import Refusal
-from eventstore.replays import Replay
+from eventstore.memory.replays import MemoryReplays
+from eventstore.replays.service import Replay
 from eventstore.store import AllEvents
 from tests.replays.jobs import Consumer, Job, Killed
 
@@ -259,7 +260,7 @@ def test_target_that_is_slow_to_take_gets_on_with_each_step(
 
 
 @pytest.mark.parametrize("request_", [{}, {"names": ["E"]}, {"events_per_second": 1}])
-@patch("eventstore.replay.REPLAY_PAGE_BYTES", 5_000)
+@patch("eventstore.replays.step.REPLAY_PAGE_BYTES", 5_000)
 def test_page_that_its_bytes_cut_is_not_the_end(request_: dict[str, Any]) -> None:
     job = Job(settling_s=0)
     for number in range(12):

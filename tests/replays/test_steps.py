@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from eventstore import ANY, MalformedItem, NewEvent
-from eventstore.cloudevents import Entry
+from eventstore import ANY, NewEvent
+from eventstore.delivery.cloudevents import Entry
+from eventstore.delivery.publisher import Refusal
+from eventstore.errors import MalformedItem
 from eventstore.limits import (
     PUBLISH_MAX_TRIES,
     REPLAY_MAX_PAUSE_S,
@@ -22,9 +24,8 @@ from eventstore.limits import (
     REPLAY_STEP_S,
     REQUEST_MAX_S,
 )
-from eventstore.publish import Refusal
-from eventstore.replay import NextStep
-from eventstore.replays import Replay, ReplayStatus
+from eventstore.replays.service import Replay, ReplayStatus
+from eventstore.replays.step import NextStep
 from eventstore.store import AllEvents
 from tests.replays.jobs import TIMEOUT_S, Consumer, Job
 

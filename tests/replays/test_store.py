@@ -9,12 +9,12 @@ from dataclasses import replace
 
 import pytest
 
-from eventstore import MalformedReplay, StoreUnavailable
-from eventstore.adapters.dynamodb import replay_schema
-from eventstore.adapters.dynamodb.replays import DynamoDBReplays, item_from_replay, replay_from_item
-from eventstore.adapters.memory_replays import MemoryReplays
+from eventstore.dynamodb.replays import DynamoDBReplays, item_from_replay, replay_from_item
+from eventstore.dynamodb.schema import replays as replay_schema
+from eventstore.errors import MalformedReplay, StoreUnavailable
+from eventstore.memory.replays import MemoryReplays
 from eventstore.positions import Position
-from eventstore.replays import Replay, ReplayStatus, ReplayStore
+from eventstore.replays.service import Replay, ReplayStatus, ReplayStore
 from tests.tables import dynamodb_client, replays_table
 
 ID = "01890a5d-ac96-774b-bcce-b302099a80%02d"

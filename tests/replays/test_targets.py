@@ -13,18 +13,18 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from eventstore import Event
-from eventstore.adapters.replay_targets import (
+from eventstore.aws.replay_targets import (
     BusTarget,
     FunctionTarget,
     QueueTarget,
     message_group,
     replay_targets,
 )
-from eventstore.adapters.step_functions import StepFunctionsReplays
-from eventstore.cloudevents import Entry, EntryFormat
+from eventstore.aws.step_functions import StepFunctionsReplays
+from eventstore.delivery.cloudevents import Entry, EntryFormat
 from eventstore.errors import StoreUnavailable
 from eventstore.limits import SQS_BATCH_MAX_BYTES
-from eventstore.replays import Replay, Target
+from eventstore.replays.service import Replay, Target
 from tests.fake_aws import FakeEventBridge, client_error
 
 REPLAY_ID = "01890a5d-ac96-774b-bcce-b302099a8057"

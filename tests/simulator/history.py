@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from eventstore import Append, Event, Head, NewEvent
-from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
+from eventstore.dynamodb.raw_items import DynamoDBEventsTable
+from eventstore.dynamodb.store import DynamoDBEventStore
 from eventstore.limits import CLOCK_TOLERANCE_S, PUT_EVENTS_MAX_BYTES
 from tests.simulator.event_source_mapping import Change
 

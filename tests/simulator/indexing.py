@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from eventstore import LogEntry
-from eventstore.adapters.dynamodb.log import DynamoDBEventLog
+from eventstore.dynamodb.log import DynamoDBEventLog
+from eventstore.log.model import LogEntry
 from tests.fake_aws import load_index_function
 from tests.simulator.event_source_mapping import Clock, EventSourceMapping, MaySend, Settings, Shard, always
 from tests.simulator.history import Address, History

@@ -14,7 +14,7 @@ from zlib import crc32
 
 from botocore.exceptions import ReadTimeoutError
 
-from eventstore import IndexingStopped, PublicationStopped
+from eventstore.errors import IndexingStopped, PublicationStopped
 from eventstore.limits import REORDER_WINDOW_S, REQUEST_MAX_TRIES
 from tests.fake_aws import FakeEventBridge, FakeSqs, LambdaContext, client_error, load_publish_function
 from tests.simulator.event_source_mapping import (
@@ -212,7 +212,7 @@ class Simulation:
 def pauses_in_virtual_time(clock: Clock, rng: random.Random) -> Iterator[None]:
     """Have the pauses before a request's further tries take no time of this machine."""
     time = SimpleNamespace(sleep=clock.sleep)
-    with patch.multiple("eventstore.adapters.dynamodb.requests", time=time, random=rng):
+    with patch.multiple("eventstore.dynamodb.requests", time=time, random=rng):
         yield
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from eventstore import Event, NewEvent
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.cloudevents import EntryFormat
-from eventstore.publication_order import StreamRecord
-from eventstore.publish import Publisher
+from eventstore.delivery.cloudevents import EntryFormat
+from eventstore.delivery.publisher import Publisher
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.ordering.stream_order import StreamRecord
 from tests.buses import RecordingBus, RecordingFailedEvents
 from tests.tables import Meter, dynamodb_client, events_table
 

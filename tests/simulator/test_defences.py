@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from eventstore import Event, MalformedItem
-from eventstore.cloudevents import Entry
-from eventstore.errors import PublicationStopped
+from eventstore import Event
+from eventstore.delivery.cloudevents import Entry
+from eventstore.delivery.publisher import Publication, Publisher, Refusal, _Batch, _Pending
+from eventstore.errors import MalformedItem, PublicationStopped
 from eventstore.limits import PUBLISH_MAX_TRIES
-from eventstore.publication_order import Placed, PublicationOrder, PublishedStreams, StreamRecord, Trouble
-from eventstore.publish import Publication, Publisher, Refusal, _Batch, _Pending
+from eventstore.ordering.stream_order import Placed, PublicationOrder, PublishedStreams, StreamRecord, Trouble
 from tests.simulator.event_source_mapping import Change, Settings, Shard
 from tests.simulator.history import History, address_of
 from tests.simulator.publication import WINDOW_S, Simulation, one_shard, reordered, side_by_side
@@ -180,7 +180,7 @@ def test_each_defence_is_needed_and_its_absence_is_seen(
     breach: str,
 ) -> None:
     for name, weaker in weakened.items():
-        monkeypatch.setattr(f"eventstore.publish.{name}", weaker)
+        monkeypatch.setattr(f"eventstore.delivery.publisher.{name}", weaker)
     assert breach in breaches(history, simulation)
 
 
@@ -188,5 +188,5 @@ def test_memory_of_the_own_run_only_keeps_late_events_from_getting_lost(
     history: History, simulation: Simulation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert set(breaches(history, simulation, two_shards_that_part)) == {"order"}
-    monkeypatch.setattr("eventstore.publish.PublishedStreams", TrustsAllThatCameBefore)
+    monkeypatch.setattr("eventstore.delivery.publisher.PublishedStreams", TrustsAllThatCameBefore)
     assert "loss" in breaches(history, simulation, two_shards_that_part)

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from eventstore import Event, IndexingStopped, MalformedItem
-from eventstore.index import Indexer, _Batch
-from eventstore.publication_order import StreamRecord, Trouble
+from eventstore import Event
+from eventstore.errors import IndexingStopped, MalformedItem
+from eventstore.log.writer import Indexer, _Batch
+from eventstore.ordering.stream_order import StreamRecord, Trouble
 from tests.simulator.event_source_mapping import Settings, Shard
 from tests.simulator.history import History
 from tests.simulator.indexing import NO_LOG_FAULTS, LogFaults, LogSimulation
@@ -174,7 +175,7 @@ def test_each_defence_is_needed_and_its_absence_is_seen(
     weakened: tuple[str, Any],
     breach: str,
 ) -> None:
-    monkeypatch.setattr(f"eventstore.index.{weakened[0]}", weakened[1])
+    monkeypatch.setattr(f"eventstore.log.writer.{weakened[0]}", weakened[1])
     assert breach in breaches(history, log_simulation)
 
 
@@ -182,5 +183,5 @@ def test_each_defence_is_needed_and_its_absence_is_seen(
 def test_indexer_that_trusts_what_it_has_not_seen_written_loses_events(
     history: History, log_simulation: LogSimulation, monkeypatch: pytest.MonkeyPatch, weaker: type[Indexer]
 ) -> None:
-    monkeypatch.setattr("eventstore.index.Indexer", weaker)
+    monkeypatch.setattr("eventstore.log.writer.Indexer", weaker)
     assert "loss" in breaches(history, log_simulation)

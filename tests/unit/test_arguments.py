@@ -20,73 +20,69 @@ import pytest
 
 import eventstore
 from eventstore import (
-    AllEvents,
     Codec,
     Decider,
     Event,
-    EventLog,
     EventStore,
     Head,
-    InvalidArgument,
-    InvalidInput,
-    InvalidLimit,
-    InvalidRange,
     LogPosition,
     NewEvent,
-    NotSynchronous,
     Position,
     Store,
     execute,
-    read_log,
 )
-from eventstore.adapters.dynamodb.checkpoints import DynamoDBCheckpoints
-from eventstore.adapters.dynamodb.client import dynamodb_client
-from eventstore.adapters.dynamodb.compression import Compression
-from eventstore.adapters.dynamodb.dropped_records import DynamoDBDroppedRecords
-from eventstore.adapters.dynamodb.event_bodies import DynamoDBEventBodies
-from eventstore.adapters.dynamodb.events_table import DynamoDBEventsTable
-from eventstore.adapters.dynamodb.journal import DynamoDBJournal
-from eventstore.adapters.dynamodb.log import DynamoDBEventLog
-from eventstore.adapters.dynamodb.log_rebuild import DynamoDBLogRebuild
-from eventstore.adapters.dynamodb.read_model import DynamoDBReadModel
-from eventstore.adapters.dynamodb.replays import DynamoDBReplays
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.adapters.eventbridge import EventBridgeBus
-from eventstore.adapters.memory import MemoryEventStore
-from eventstore.adapters.memory_checkpoints import MemoryCheckpoints, MemoryEventBodies, MemoryReadModel
-from eventstore.adapters.memory_log import MemoryEventLog
-from eventstore.adapters.memory_replays import MemoryReplays
-from eventstore.adapters.sqs import SqsFailedEvents
-from eventstore.adapters.sqs_dropped import SqsDroppedMessages
-from eventstore.adapters.sqs_messages import SqsMessages
-from eventstore.adapters.sqs_redrive import SqsParkedEvents
-from eventstore.adapters.step_functions import StepFunctionsReplays
-from eventstore.arguments import check_port
-from eventstore.cloudevents import EntryFormat
-from eventstore.dropped import DroppedRecords, EventsByTime, Recovery
-from eventstore.index import Indexer
+from eventstore._arguments import check_port
+from eventstore.aws.eventbridge import EventBridgeBus
+from eventstore.aws.sqs import SqsFailedEvents
+from eventstore.aws.sqs_dropped import SqsDroppedMessages
+from eventstore.aws.sqs_messages import SqsMessages
+from eventstore.aws.sqs_redrive import SqsParkedEvents
+from eventstore.aws.step_functions import StepFunctionsReplays
+from eventstore.delivery.cloudevents import EntryFormat
+from eventstore.delivery.dropped import DroppedRecords, EventsByTime, Recovery
+from eventstore.delivery.publisher import EventBus, FailedEvents, Publisher
+from eventstore.delivery.redrive import Filter, ParkedEvents, Progress, Redrive
+from eventstore.delivery.republish import Republish
+from eventstore.dynamodb.checkpoints import DynamoDBCheckpoints
+from eventstore.dynamodb.client import dynamodb_client
+from eventstore.dynamodb.compression import Compression
+from eventstore.dynamodb.dropped_records import DynamoDBDroppedRecords
+from eventstore.dynamodb.event_bodies import DynamoDBEventBodies
+from eventstore.dynamodb.journal import DynamoDBJournal
+from eventstore.dynamodb.log import DynamoDBEventLog
+from eventstore.dynamodb.log_rebuild import DynamoDBLogRebuild
+from eventstore.dynamodb.raw_items import DynamoDBEventsTable
+from eventstore.dynamodb.read_model import DynamoDBReadModel
+from eventstore.dynamodb.replays import DynamoDBReplays
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.errors import InvalidArgument, InvalidInput, InvalidLimit, InvalidRange, NotSynchronous
 from eventstore.limits import SETTLING_MAX_S
-from eventstore.log_checks import check_block
-from eventstore.publication_order import StreamReader
-from eventstore.publish import EventBus, FailedEvents, Publisher
-from eventstore.redrive import Filter, ParkedEvents, Progress, Redrive
-from eventstore.replay import ReplayStep
-from eventstore.replay_queue import ReplayQueue
-from eventstore.replays import ReplayEngine, Replays
-from eventstore.republish import Republish
+from eventstore.log.checks import check_block
+from eventstore.log.port import EventLog
+from eventstore.log.read import read_log
+from eventstore.log.writer import Indexer
+from eventstore.maintenance.transfer.export import export
+from eventstore.maintenance.transfer.importing import ImportTarget, check_export, import_events
+from eventstore.maintenance.transfer.selection import Selection
+from eventstore.maintenance.verify.against_log import LogComparison
+from eventstore.maintenance.verify.checkpoints import Checkpoints
+from eventstore.maintenance.verify.rebuild import rebuild
+from eventstore.maintenance.verify.repair import IndexRepairer
+from eventstore.maintenance.verify.segments import Repairer, StoredEvents
+from eventstore.maintenance.verify.verify import Verification
+from eventstore.memory.checkpoints import MemoryCheckpoints, MemoryEventBodies, MemoryReadModel
+from eventstore.memory.log import MemoryEventLog
+from eventstore.memory.replays import MemoryReplays
+from eventstore.memory.store import MemoryEventStore
+from eventstore.ordering.stream_order import StreamReader
+from eventstore.replays.queue import ReplayQueue
+from eventstore.replays.service import ReplayEngine, Replays
+from eventstore.replays.step import ReplayStep
+from eventstore.store import AllEvents
 from eventstore.subscriptions import OnFailure, Projection, SharedReader, Subscription, Terms, subscribe
 from eventstore.subscriptions.projection import ReadModel
 from eventstore.subscriptions.start import From, places_at
 from eventstore.subscriptions.tranche_reader import EventBodies
-from eventstore.transfer.export import export
-from eventstore.transfer.importing import ImportTarget, check_export, import_events
-from eventstore.transfer.selection import Selection
-from eventstore.verification.checkpoints import Checkpoints
-from eventstore.verification.log import LogComparison
-from eventstore.verification.rebuild import rebuild
-from eventstore.verification.repair import IndexRepairer
-from eventstore.verification.segments import Repairer, StoredEvents
-from eventstore.verification.verify import Verification
 
 
 @dataclass
@@ -354,7 +350,7 @@ def test_error_names_the_argument_what_was_given_and_what_it_lacks() -> None:
     with pytest.raises(InvalidArgument) as caught:
         subscribe("v", print, log=LOG, bodies=STORE, checkpoints=MemoryCheckpoints())  # type: ignore[arg-type]
     assert str(caught.value) == (
-        "bodies: is a eventstore.adapters.memory.MemoryEventStore, which lacks read_events; give an object "
+        "bodies: is a eventstore.memory.store.MemoryEventStore, which lacks read_events; give an object "
         "that has what eventstore.subscriptions.tranche_reader.EventBodies has: read_events"
     )
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from eventstore import Event, HandlerUnavailable, InvalidSubscription, NotSynchronous, StoreUnavailable
+from eventstore import Event
+from eventstore.errors import HandlerUnavailable, InvalidSubscription, NotSynchronous, StoreUnavailable
 from eventstore.subscriptions import OnFailure, Terms
 from eventstore.subscriptions.attempts import Attempts, Behind, Called, Done, Failure, is_interrupt
 from eventstore.subscriptions.projection import CALL, HandlerCall

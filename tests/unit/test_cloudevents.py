@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore import Event, NotPublishable
-from eventstore.cloudevents import Entry, EntryFormat
-from eventstore.json_text import to_json
+from eventstore import Event
+from eventstore._json import to_json
+from eventstore._stream_paths import path_fault
+from eventstore.delivery.cloudevents import Entry, EntryFormat
+from eventstore.errors import NotPublishable
 from eventstore.limits import TIMESTAMP_MAX_US
-from eventstore.stream_paths import path_fault
 
 FORMAT = EntryFormat(source="shop", api_url="https://api.example.com")
 EVENT = Event(

@@ -14,18 +14,8 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from eventstore import (
-    Codec,
-    Event,
-    InvalidCodec,
-    InvalidDecision,
-    InvalidJson,
-    NewEvent,
-    Renamed,
-    UndecodableEvent,
-    UnknownEventName,
-    correlation,
-)
+from eventstore import Codec, Event, NewEvent, Renamed, correlation
+from eventstore.errors import InvalidCodec, InvalidDecision, InvalidJson, UndecodableEvent, UnknownEventName
 
 
 class Channel(Enum):

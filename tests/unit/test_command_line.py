@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from eventstore._command_line import INTERRUPTED, NOBODY_READS, TROUBLE
+from eventstore._setting_rules import is_url
 from eventstore.cli.main import main
 from eventstore.cli.signals import Signals
-from eventstore.command_line import INTERRUPTED, NOBODY_READS, TROUBLE
-from eventstore.setting_rules import is_url
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,7 +33,7 @@ def ended(*arguments: str, stdout: int | None) -> subprocess.CompletedProcess[st
     )
 
 
-@pytest.mark.parametrize("module", ["eventstore", "eventstore.plan", "eventstore.local"])
+@pytest.mark.parametrize("module", ["eventstore", "eventstore.plan", "localcloud"])
 def test_command_whose_output_nobody_reads_ends_in_silence(module: str) -> None:
     read, write = os.pipe()
     os.close(read)
@@ -44,7 +44,7 @@ def test_command_whose_output_nobody_reads_ends_in_silence(module: str) -> None:
     assert (done.returncode, done.stderr) == (NOBODY_READS, "")
 
 
-@pytest.mark.parametrize("module", ["eventstore", "eventstore.plan", "eventstore.local"])
+@pytest.mark.parametrize("module", ["eventstore", "eventstore.plan", "localcloud"])
 def test_command_whose_output_finds_no_room_says_so(module: str) -> None:
     with Path("/dev/full").open("wb") as full:
         done = ended(module, "--help", stdout=full.fileno())
@@ -54,7 +54,7 @@ def test_command_whose_output_finds_no_room_says_so(module: str) -> None:
     )
 
 
-@pytest.mark.parametrize("module", ["eventstore", "eventstore.plan", "eventstore.local"])
+@pytest.mark.parametrize("module", ["eventstore", "eventstore.plan", "localcloud"])
 def test_command_without_an_output_ends_as_any_other(module: str) -> None:
     without_one = (
         "import runpy, sys; sys.stdout, sys.argv = None, ['it', '--help']; "

@@ -15,22 +15,18 @@ from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore import (
-    CompressionUnavailable,
-    Event,
-    InvalidArgument,
-    MalformedItem,
-)
-from eventstore.adapters.dynamodb import compression as module
-from eventstore.adapters.dynamodb.compression import (
+from eventstore import Event
+from eventstore.dynamodb import compression as module
+from eventstore.dynamodb.changes import stream_records
+from eventstore.dynamodb.compression import (
     Codec,
     Compression,
     NotUnpacked,
     compression_for,
     unpack,
 )
-from eventstore.adapters.dynamodb.items import event_from_item, item_from_event
-from eventstore.adapters.dynamodb.stream_records import stream_records
+from eventstore.dynamodb.items import event_from_item, item_from_event
+from eventstore.errors import CompressionUnavailable, InvalidArgument, MalformedItem
 from eventstore.limits import COMPRESSION_MIN_BYTES, ITEM_MAX_BYTES
 from tests.unit.test_stream_records import one
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from eventstore import EventStore
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.adapters.memory import MemoryEventStore
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.memory.store import MemoryEventStore
 from tests.tables import dynamodb_client
 
 

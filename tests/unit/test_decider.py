@@ -9,25 +9,18 @@ from uuid import UUID
 
 import pytest
 
-from eventstore import (
-    ANY,
-    Codec,
-    Decided,
-    Decider,
-    Event,
-    Head,
+from eventstore import ANY, Codec, Decider, Event, Head, NewEvent, correlation
+from eventstore.decisions.decider import Decided, Loaded
+from eventstore.errors import (
     HeadNotInStream,
     InvalidArgument,
     InvalidDecision,
     InvalidInput,
-    Loaded,
-    NewEvent,
     NotSynchronous,
     StoreUnavailable,
     VersionConflict,
-    correlation,
 )
-from eventstore.adapters.memory import MemoryEventStore
+from eventstore.memory.store import MemoryEventStore
 from eventstore.testing import given
 
 
@@ -190,7 +183,7 @@ def test_command_that_is_becoming_visible_is_waited_for(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr("eventstore.command_uids.time.sleep", pauses.append)
+    monkeypatch.setattr("eventstore.decisions.command_uids.time.sleep", pauses.append)
     decide = lambda _: [Deposited(1), Deposited(2)]  # noqa: E731
     first = accounts.transact(store, "a", decide, command_id="c")
     store.hidden_reads = 2

@@ -55,7 +55,7 @@ def test_wheel_holds_the_library_its_types_and_its_licence_alone(wheel: Path) ->
     library = {name for name in names if ".dist-info/" not in name}
     source = {path.relative_to(ROOT).as_posix() for path in (ROOT / "eventstore").rglob("*.py")}
     assert library == {
-        *(name for name in source if not name.startswith("eventstore/local/")),
+        *(name for name in source if not name.startswith("localcloud/")),
         "eventstore/py.typed",
     }
     [licence] = [name for name in names if name.endswith(".dist-info/licenses/LICENSE")]
@@ -84,7 +84,7 @@ def test_metadata_says_what_a_user_looks_for(metadata: Message) -> None:
 def test_library_works_in_an_environment_that_has_nothing_else(site: Path) -> None:
     code = (
         "from eventstore import NewEvent; "
-        "from eventstore.adapters.memory import MemoryEventStore; "
+        "from eventstore.memory.store import MemoryEventStore; "
         "store = MemoryEventStore(); "
         "store.append('order-1', [NewEvent.of('OrderPlaced', {'total': 12})], expected=0); "
         "print([event.name for event in store.read_stream('order-1')])"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from eventstore.adapters.memory import MemoryEventStore
+from eventstore.memory.store import MemoryEventStore
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "decisions.md"
 

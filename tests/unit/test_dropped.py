@@ -9,15 +9,16 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from eventstore import Event, InvalidArgument, StoreUnavailable
-from eventstore.adapters.dynamodb.dropped_records import DynamoDBDroppedRecords
-from eventstore.adapters.dynamodb.items import item_from_event, key_of
-from eventstore.adapters.dynamodb.schema import STORE_STREAM_ID
-from eventstore.adapters.sqs_dropped import SqsDroppedMessages
-from eventstore.cloudevents import EntryFormat
-from eventstore.dropped import DroppedBatch, Recovered, Recovery
+from eventstore import Event
+from eventstore.aws.sqs_dropped import SqsDroppedMessages
+from eventstore.delivery.cloudevents import EntryFormat
+from eventstore.delivery.dropped import DroppedBatch, Recovered, Recovery
+from eventstore.delivery.republish import Chosen, Republish
+from eventstore.dynamodb.dropped_records import DynamoDBDroppedRecords
+from eventstore.dynamodb.items import item_from_event, key_of
+from eventstore.dynamodb.schema.events import STORE_STREAM_ID
+from eventstore.errors import InvalidArgument, StoreUnavailable
 from eventstore.positions import from_us
-from eventstore.republish import Chosen, Republish
 from tests.buses import MALFORMED, THROTTLED, RecordingBus
 from tests.fake_aws import client_error
 from tests.parked_events import QUEUE_URL, FakeSqsQueue

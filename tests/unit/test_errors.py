@@ -20,9 +20,9 @@ import pytest
 import eventstore
 import infra
 import settings as functions_settings
-from eventstore import EventStoreError, InvalidJson, NewEvent, StoreUnavailable, TooManyEvents
-from eventstore.appends import check_transaction
-from eventstore.errors import BadLine
+from eventstore import NewEvent
+from eventstore._checks import check_transaction
+from eventstore.errors import BadLine, EventStoreError, InvalidJson, StoreUnavailable, TooManyEvents
 from eventstore.store import Append
 
 SAMPLES: Final[dict[str, Any]] = {

@@ -8,25 +8,21 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from eventstore import (
-    ANY,
-    Append,
-    Event,
-    EventStore,
+from eventstore import ANY, Append, Event, EventStore, NewEvent
+from eventstore._checks import event_size_bytes
+from eventstore.dynamodb.compression import Compression
+from eventstore.dynamodb.items import item_from_event, key_of
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.errors import (
     EventTooLarge,
     EventUidReused,
     ExpectedVersionAhead,
-    NewEvent,
     StoreUnavailable,
     StreamGap,
     TransactionTooLarge,
     UidNotSearchable,
     VersionConflict,
 )
-from eventstore.adapters.dynamodb.compression import Compression
-from eventstore.adapters.dynamodb.items import item_from_event, key_of
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
-from eventstore.appends import event_size_bytes
 from eventstore.limits import APPEND_MAX_TRIES, ITEM_MAX_BYTES, TRANSACTION_MAX_BYTES, VERSION_MAX
 from eventstore.testing import EventStoreContract
 from tests.fake_aws import client_error

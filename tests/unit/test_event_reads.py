@@ -7,22 +7,20 @@ from typing import Any
 
 import pytest
 
-from eventstore import (
+from eventstore import Event, Head, NewEvent
+from eventstore.dynamodb.items import key_of
+from eventstore.dynamodb.store import DynamoDBEventStore
+from eventstore.errors import (
     ClockSkewed,
-    Event,
-    Head,
     InvalidArgument,
     InvalidLimit,
     InvalidPosition,
     InvalidRange,
-    NewEvent,
     StoreItemMissing,
     StoreUnavailable,
     StreamGap,
     UnexpectedItem,
 )
-from eventstore.adapters.dynamodb.items import key_of
-from eventstore.adapters.dynamodb.store import DynamoDBEventStore
 from eventstore.limits import RESERVED_STREAM_ID_PREFIX
 from eventstore.positions import from_us
 from tests.fake_aws import client_error

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore import Event, InvalidEventName, InvalidEventUid, InvalidJson, NewEvent
+from eventstore import Event, NewEvent
+from eventstore._json import check_json
+from eventstore.errors import InvalidEventName, InvalidEventUid, InvalidJson
 from eventstore.events import EventSlots
-from eventstore.json_text import check_json
 
 LONE = "lone surrogate"
 UID = "01890a5d-ac96-774b-bcce-b302099a8057"

@@ -10,8 +10,8 @@ import pytest
 
 import eventstore
 from eventstore import NewEvent
-from eventstore.adapters.memory import MemoryEventStore
-from eventstore.cloudevents import EntryFormat
+from eventstore.delivery.cloudevents import EntryFormat
+from eventstore.memory.store import MemoryEventStore
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,22 +6,19 @@ from uuid import uuid4
 
 import pytest
 
-from eventstore import (
-    Event,
-    Executed,
-    Head,
+from eventstore import Event, Head, NewEvent, execute
+from eventstore.decisions.execute import Executed
+from eventstore.errors import (
     HeadNotInStream,
     InvalidDecision,
     InvalidExpectedVersion,
     InvalidInput,
     InvalidLimit,
-    NewEvent,
     NotSynchronous,
     VersionConflict,
-    execute,
 )
-from eventstore.adapters.memory import MemoryEventStore
 from eventstore.limits import TRANSACTION_MAX_EVENTS
+from eventstore.memory.store import MemoryEventStore
 
 
 class WatchedStore(MemoryEventStore):

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from eventstore import BlockPosition, Event, HandlerFailed, MalformedItem, StoreUnavailable
-from eventstore.log import ClosedBlocks
+from eventstore import Event
+from eventstore.errors import HandlerFailed, MalformedItem, StoreUnavailable
+from eventstore.log.model import BlockPosition, ClosedBlocks
 from eventstore.subscriptions import OnFailure, ParkedEvent, Terms
 from eventstore.subscriptions.attempts import Attempts, Called, Done
 from eventstore.subscriptions.checkpoints import Start

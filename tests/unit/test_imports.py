@@ -41,7 +41,7 @@ DOMAIN: Final = """
     eventstore: setting_rules store synchronous uids
     eventstore.errors: base inputs operations readers store
     eventstore.adapters: answers clients forks
-    eventstore.adapters.dynamodb: client requests response_parser
+    eventstore.dynamodb: client requests response_parser
     settings
     encodings: idna
     gc
@@ -52,8 +52,8 @@ DOMAIN: Final = """
 
 EVENTS_TABLE: Final = """
     eventstore: appends merge
-    eventstore.adapters.dynamodb: appending clocks compression facts items numbers reading schema store
-    eventstore.adapters.dynamodb: store_item stream_query time_index
+    eventstore.dynamodb: appending clocks compression facts items numbers reading schema store
+    eventstore.dynamodb: store_item stream_query time_index
 """
 
 HTTP: Final = """
@@ -66,35 +66,35 @@ BUDGETS: Final = {
         eventstore.http: append envelope explain
     """,
     "read": f"""{POWERTOOLS}{MSGSPEC}{DOMAIN}{EVENTS_TABLE}{HTTP}
-        eventstore.adapters.dynamodb: log log_items log_schema numbers
+        eventstore.dynamodb: log log_items log_schema numbers
         eventstore: log_checks stream_paths
         eventstore.http: log read times
     """,
     "publish": f"""{POWERTOOLS}{DOMAIN}{EVENTS_TABLE}
         eventstore: cloudevents journal publication_order publish stream_paths
         eventstore.adapters: eventbridge sqs
-        eventstore.adapters.dynamodb: journal journal_schema stream_handler stream_records
+        eventstore.dynamodb: journal journal_schema stream_handler stream_records
     """,
     "index": f"""{POWERTOOLS}{DOMAIN}{EVENTS_TABLE}
         eventstore: index journal log_checks publication_order
-        eventstore.adapters.dynamodb: journal journal_schema log log_items log_schema numbers
-        eventstore.adapters.dynamodb: stream_handler stream_records
+        eventstore.dynamodb: journal journal_schema log log_items log_schema numbers
+        eventstore.dynamodb: stream_handler stream_records
     """,
     "replay": f"""{POWERTOOLS}{DOMAIN}{EVENTS_TABLE}
         eventstore: cloudevents journal publication_order publish replay replay_calls replay_jobs
         eventstore: replay_queue replay_requests stream_paths
         eventstore.adapters: eventbridge replay_handler replay_targets step_functions
-        eventstore.adapters.dynamodb: replay_schema replays
+        eventstore.dynamodb: replay_schema replays
     """,
     "replays": f"""{POWERTOOLS}{MSGSPEC}{DOMAIN}{HTTP}
         eventstore: replay_jobs replay_queue replay_requests replays stream_paths
         eventstore.adapters: step_functions
-        eventstore.adapters.dynamodb: numbers replay_schema replays
+        eventstore.dynamodb: numbers replay_schema replays
         eventstore.http: envelope explain replay_models replays times
     """,
     "parked": f"""{POWERTOOLS}{DOMAIN}
         eventstore.adapters: parked_handler
-        eventstore.adapters.dynamodb: numbers parked_events subscription_schema
+        eventstore.dynamodb: numbers parked_events subscription_schema
     """,
 }
 

@@ -8,22 +8,14 @@ from typing import Any
 
 import pytest
 
-from eventstore import (
-    ANY,
-    Event,
-    InvalidArgument,
-    LogEntry,
-    MalformedItem,
-    NewEvent,
-    StoreUnavailable,
-    TranchesChanged,
-)
-from eventstore.adapters.memory import MemoryEventStore
-from eventstore.adapters.memory_log import MemoryEventLog
-from eventstore.index import Indexed, Indexer
+from eventstore import ANY, Event, NewEvent
+from eventstore.errors import InvalidArgument, MalformedItem, StoreUnavailable, TranchesChanged
 from eventstore.limits import INDEX_RESERVE_S, LOG_BLOCK_MAX_BYTES, STREAM_ID_MAX_BYTES
-from eventstore.log import entry_size_bytes, tranche_of
-from eventstore.publication_order import Missing, StreamRecord
+from eventstore.log.model import LogEntry, entry_size_bytes, tranche_of
+from eventstore.log.writer import Indexed, Indexer
+from eventstore.memory.log import MemoryEventLog
+from eventstore.memory.store import MemoryEventStore
+from eventstore.ordering.stream_order import Missing, StreamRecord
 from eventstore.testing.log_contract import addresses
 from tests.buses import CountingReader
 from tests.unit.test_publish import CountingJournal
@@ -236,7 +228,7 @@ def test_block_is_filled_to_its_limit_and_what_is_no_event_takes_nothing(
     shop = Shop(tranches=1)
     events = shop.has("a", events=7)
     odd = MalformedItem(stream_id="b", event_id=1, reason="Payload is missing")
-    monkeypatch.setattr("eventstore.index.LOG_BLOCK_MAX_BYTES", 3 * entry_size_bytes(events[0]))
+    monkeypatch.setattr("eventstore.log.writer.LOG_BLOCK_MAX_BYTES", 3 * entry_size_bytes(events[0]))
 
     assert shop.index([*events[:2], odd, *events[2:]]).blocks == 3
     blocks = [entry.block for entry in shop.entries()]

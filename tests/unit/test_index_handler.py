@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from aws_lambda_powertools import Logger, Metrics
 
-from eventstore.adapters.dynamodb.stream_handler import index_handler
-from eventstore.adapters.memory import MemoryEventStore
-from eventstore.adapters.memory_log import MemoryEventLog
-from eventstore.index import Indexer
+from eventstore.functions.changes import index_handler
+from eventstore.log.writer import Indexer
+from eventstore.memory.log import MemoryEventLog
+from eventstore.memory.store import MemoryEventStore
 from tests.fake_aws import LambdaContext
 
 INSERTS: dict[str, Any] = json.loads(

@@ -8,11 +8,8 @@ from typing import Any
 
 import pytest
 
-from eventstore import (
-    ANY,
-    Codec,
-    Decider,
-    Event,
+from eventstore import ANY, Codec, Decider, Event, decide_over
+from eventstore.errors import (
     InvalidArgument,
     InvalidDecision,
     InvalidStreamId,
@@ -20,9 +17,8 @@ from eventstore import (
     RepeatedStream,
     StoreUnavailable,
     VersionConflict,
-    decide_over,
 )
-from eventstore.adapters.memory import MemoryEventStore
+from eventstore.memory.store import MemoryEventStore
 
 
 @dataclass(frozen=True)
@@ -192,7 +188,7 @@ def test_command_that_is_becoming_visible_is_waited_for(
     store: Store, hidden: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr("eventstore.command_uids.time.sleep", pauses.append)
+    monkeypatch.setattr("eventstore.decisions.command_uids.time.sleep", pauses.append)
     decide = lambda *_: ([Lent("a"), Lent("b")], [Borrowed("c"), Borrowed("d")])  # noqa: E731
     first = decide_over(store, *BOTH, decide=decide, command_id="c")
     store.hides, store.hidden_reads = [hidden], 2

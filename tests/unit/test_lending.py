@@ -10,7 +10,7 @@ import pytest
 
 import eventstore
 from eventstore import NewEvent, Store
-from eventstore.cloudevents import EntryFormat
+from eventstore.delivery.cloudevents import EntryFormat
 from eventstore.testing import given
 from examples.lending import desk, letters
 from examples.lending.copies import Copy, CopyBought, CopyLent, CopyReturned, NotOnTheShelf, copies

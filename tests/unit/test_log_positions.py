@@ -12,9 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore import BlockPosition, Event, InvalidPosition, LogEntry, LogPosition, read_log
-from eventstore.adapters.memory_log import MemoryEventLog
-from eventstore.log import tranche_of
+from eventstore import Event, LogPosition
+from eventstore.errors import InvalidPosition
+from eventstore.log.model import BlockPosition, LogEntry, tranche_of
+from eventstore.log.read import read_log
+from eventstore.memory.log import MemoryEventLog
 
 places = st.builds(BlockPosition, st.integers(1, 10**12), st.integers(0, 10_000))
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from eventstore import Event, MalformedItem
-from eventstore.adapters.dynamodb.items import event_from_item, item_from_event
+from eventstore import Event
+from eventstore.dynamodb.items import event_from_item, item_from_event
+from eventstore.errors import MalformedItem
 
 ITEM = item_from_event(
     Event("s", 3, "Happened", "1", "{}", "8f7e1c1e-5f3c-4d6f-9a46-0a2b8f6f3a10", 1), shard=0

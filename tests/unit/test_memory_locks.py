@@ -15,10 +15,10 @@ BEGIN = """
     import os, sys, threading
     from eventstore import ANY, Append, NewEvent
     from eventstore.adapters import memory_locks
-    from eventstore.adapters.memory import MemoryEventStore
-    from eventstore.adapters.memory_checkpoints import MemoryCheckpoints, MemoryReadModel
-    from eventstore.adapters.memory_log import MemoryEventLog
-    from eventstore.adapters.memory_replays import MemoryReplays
+    from eventstore.memory.store import MemoryEventStore
+    from eventstore.memory.checkpoints import MemoryCheckpoints, MemoryReadModel
+    from eventstore.memory.log import MemoryEventLog
+    from eventstore.memory.replays import MemoryReplays
     from functools import partial
     from tests import forked
 

@@ -7,8 +7,8 @@ import pytest
 from tests.mutants.__main__ import Explanation, Survivor, changed, explanations, function_of
 
 DIFF = """\
---- eventstore/merge.py
-+++ eventstore/merge.py
+--- eventstore/_merge.py
++++ eventstore/_merge.py
 @@ -1,5 +1,5 @@
  def _share(missing: int | None, active: int) -> int | None:
 -    return share + 1
@@ -19,9 +19,9 @@ DIFF = """\
 @pytest.mark.parametrize(
     ("name", "function"),
     [
-        ("eventstore.merge.x__share__mutmut_18", "merge._share"),
-        ("eventstore.publish.xǁ_Queuesǁnext_call__mutmut_2", "publish._Queues.next_call"),
-        ("eventstore.adapters.dynamodb.items.x_key_of__mutmut_1", "adapters.dynamodb.items.key_of"),
+        ("eventstore._merge.x__share__mutmut_18", "merge._share"),
+        ("eventstore.delivery.publisher.xǁ_Queuesǁnext_call__mutmut_2", "publish._Queues.next_call"),
+        ("eventstore.dynamodb.items.x_key_of__mutmut_1", "adapters.dynamodb.items.key_of"),
     ],
 )
 def test_function_of_a_mutant_is_named_as_in_the_code(name: str, function: str) -> None:

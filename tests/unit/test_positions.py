@@ -5,11 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore import (
-    InvalidPosition,
-    InvalidRange,
-    Position,
-)
+from eventstore import Position
+from eventstore.errors import InvalidPosition, InvalidRange
 from eventstore.positions import from_us, to_us
 
 positions = st.builds(

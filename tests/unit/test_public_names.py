@@ -89,13 +89,13 @@ def test_no_module_but_those_of_the_errors_makes_an_error_of_its_own() -> None:
     others = {home for home in homes if home.startswith("eventstore.") and home not in HOMES}
 
     # What only an HTTP request can get wrong; and the adapter's own word for a StoreUnavailable.
-    assert others == {"eventstore.http.errors", "eventstore.adapters.dynamodb.requests"}
+    assert others == {"eventstore.http.errors", "eventstore.dynamodb.requests"}
 
 
 def test_importing_the_library_imports_no_third_party() -> None:
     code = (
-        "import sys, eventstore, eventstore.adapters.memory, eventstore.adapters.memory_log\n"
-        "import eventstore.adapters.dynamodb.schema, eventstore.adapters.dynamodb.log_schema\n"
+        "import sys, eventstore, eventstore.memory.store, eventstore.memory.log\n"
+        "import eventstore.dynamodb.schema.events, eventstore.dynamodb.schema.log\n"
         "print({name.split('.')[0] for name in sys.modules} - sys.stdlib_module_names - {'__main__'})"
     )
     done = subprocess.run(
@@ -106,7 +106,7 @@ def test_importing_the_library_imports_no_third_party() -> None:
 
 
 def test_what_is_imported_when_asked_for_is_there_and_other_names_are_not() -> None:
-    assert eventstore.Decider.__module__ == "eventstore.decider"
+    assert eventstore.Decider.__module__ == "eventstore.decisions.decider"
     for name in eventstore.__all__:
         assert getattr(eventstore, name) is not None
     assert not hasattr(eventstore, "Manager")

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from eventstore import Event, MalformedItem, StoreUnavailable
+from eventstore import Event
+from eventstore.errors import MalformedItem, StoreUnavailable
 from eventstore.limits import NOT_YET_VISIBLE_S, READ_BACK_MAX_EVENTS
-from eventstore.publication_order import Missing, StreamRecord
+from eventstore.ordering.stream_order import Missing, StreamRecord
 from tests.unit.test_publish import (
     NOON_US,
     OLD_S,

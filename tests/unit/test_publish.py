@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventstore import ANY, Event, MalformedItem, NewEvent, StoreUnavailable, StreamGap
-from eventstore.adapters.memory import MemoryEventStore
-from eventstore.appends import written_us_of
-from eventstore.cloudevents import EntryFormat
-from eventstore.journal import Journal
+from eventstore import ANY, Event, NewEvent
+from eventstore._checks import written_us_of
+from eventstore.delivery.cloudevents import EntryFormat
+from eventstore.delivery.publisher import FailedEvent, Publication, Publisher
+from eventstore.errors import MalformedItem, StoreUnavailable, StreamGap
 from eventstore.limits import (
     NOT_YET_VISIBLE_S,
     PUBLISH_MAX_TRIES,
@@ -27,8 +27,9 @@ from eventstore.limits import (
     REORDER_WINDOW_S,
     WRITTEN_LATE_S,
 )
-from eventstore.publication_order import Missing, PublishedStreams, StreamRecord
-from eventstore.publish import FailedEvent, Publication, Publisher
+from eventstore.memory.store import MemoryEventStore
+from eventstore.ordering.journal import Journal
+from eventstore.ordering.stream_order import Missing, PublishedStreams, StreamRecord
 from tests.buses import MALFORMED, THROTTLED, Address, CountingReader, RecordingBus, RecordingFailedEvents
 
 SECOND_US = 1_000_000

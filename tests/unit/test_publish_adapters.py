@@ -15,16 +15,17 @@ from botocore.awsrequest import AWSResponse, HeadersDict
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 from botocore.stub import Stubber
 
-from eventstore import Event, FailedEventsUnavailable, StoreUnavailable
-from eventstore.adapters import eventbridge, sqs
-from eventstore.adapters.eventbridge import EventBridgeBus
-from eventstore.adapters.replay_targets import SQS_CONFIG, FunctionTarget, QueueTarget
-from eventstore.adapters.sqs import SqsFailedEvents
-from eventstore.adapters.sqs_redrive import SqsParkedEvents
-from eventstore.adapters.step_functions import StepFunctionsReplays
-from eventstore.cloudevents import Entry, EntryFormat
-from eventstore.publish import FailedEvent
-from eventstore.replays import Replay, Target
+from eventstore import Event
+from eventstore.aws import eventbridge, sqs
+from eventstore.aws.eventbridge import EventBridgeBus
+from eventstore.aws.replay_targets import SQS_CONFIG, FunctionTarget, QueueTarget
+from eventstore.aws.sqs import SqsFailedEvents
+from eventstore.aws.sqs_redrive import SqsParkedEvents
+from eventstore.aws.step_functions import StepFunctionsReplays
+from eventstore.delivery.cloudevents import Entry, EntryFormat
+from eventstore.delivery.publisher import FailedEvent
+from eventstore.errors import FailedEventsUnavailable, StoreUnavailable
+from eventstore.replays.service import Replay, Target
 from tests.fake_aws import FakeEventBridge, client_error
 
 QUEUE_URL = "https://sqs.eu-central-1.amazonaws.com/123456789012/failed"

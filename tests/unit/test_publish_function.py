@@ -15,8 +15,9 @@ from typing import Any
 import boto3
 import pytest
 
-from eventstore import Event, PublicationStopped
-from eventstore.adapters import eventbridge
+from eventstore import Event
+from eventstore.aws import eventbridge
+from eventstore.errors import PublicationStopped
 from tests.fake_aws import (
     ENVIRON,
     FakeEventBridge,

@@ -9,14 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore import (
-    Event,
-    InvalidPublishedEvent,
-    PublishedEvent,
-    Seen,
-    parse_published,
-)
-from eventstore.cloudevents import EntryFormat
+from eventstore import Event, Seen, parse_published
+from eventstore.delivery.cloudevents import EntryFormat
+from eventstore.delivery.published import PublishedEvent
+from eventstore.errors import InvalidPublishedEvent
 from eventstore.limits import TIMESTAMP_MAX_US
 
 EVENT = Event(

@@ -7,12 +7,13 @@ from typing import Final
 
 import pytest
 
-from eventstore import Event, LogInUse, StoreUnavailable
-from eventstore.adapters.memory_log import MemoryEventLog
-from eventstore.log import LogEntry, tranche_of
-from eventstore.verification import rebuild as rebuilding
-from eventstore.verification.log import LogComparison
-from eventstore.verification.rebuild import rebuild
+from eventstore import Event
+from eventstore.errors import LogInUse, StoreUnavailable
+from eventstore.log.model import LogEntry, tranche_of
+from eventstore.maintenance.verify import rebuild as rebuilding
+from eventstore.maintenance.verify.against_log import LogComparison
+from eventstore.maintenance.verify.rebuild import rebuild
+from eventstore.memory.log import MemoryEventLog
 
 START_US: Final = 1_700_000_000_000_000
 UID: Final = "8f7e1c1e-5f3c-4d6f-9a46-0a2b8f6f3a10"

@@ -7,13 +7,10 @@ from typing import Any
 
 import pytest
 
-from eventstore import Event, InvalidArgument, MalformedItem, NewEvent
-from eventstore.adapters.memory import MemoryEventStore
-from eventstore.adapters.memory_log import MemoryEventLog
-from eventstore.cloudevents import EntryFormat
-from eventstore.log import LogEntry, LogPosition, read_log, tranche_of
-from eventstore.publish import FailedEvent
-from eventstore.republish import (
+from eventstore import Event, NewEvent
+from eventstore.delivery.cloudevents import EntryFormat
+from eventstore.delivery.publisher import FailedEvent
+from eventstore.delivery.republish import (
     INTERRUPTED,
     MAX_TRIES,
     Chosen,
@@ -25,7 +22,12 @@ from eventstore.republish import (
     of_time,
     side_by_side,
 )
-from eventstore.stored_items import StoredItem
+from eventstore.errors import InvalidArgument, MalformedItem
+from eventstore.log.model import LogEntry, LogPosition, tranche_of
+from eventstore.log.read import read_log
+from eventstore.maintenance.items import StoredItem
+from eventstore.memory.log import MemoryEventLog
+from eventstore.memory.store import MemoryEventStore
 from tests.buses import MALFORMED, THROTTLED, RecordingBus
 
 FORMAT = EntryFormat(source="shop", api_url="https://api.example.com")

@@ -24,8 +24,8 @@ from botocore.useragent import UserAgentString
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore.adapters.dynamodb.client import CLIENT_CONFIG, dynamodb_client, register_parser
-from eventstore.adapters.dynamodb.response_parser import ItemParserFactory, read_later
+from eventstore.dynamodb.client import CLIENT_CONFIG, dynamodb_client, register_parser
+from eventstore.dynamodb.response_parser import ItemParserFactory, read_later
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -13,22 +13,19 @@ from typing import Any, Final
 
 import pytest
 
-from eventstore import (
-    ANY,
+from eventstore import ANY, Event, NewEvent
+from eventstore.errors import (
     BlockMissing,
-    BlockPosition,
-    Event,
     InvalidArgument,
     InvalidLimit,
     InvalidRange,
-    LogEntry,
     MalformedItem,
-    NewEvent,
     StoreUnavailable,
 )
-from eventstore.adapters.memory import MemoryEventStore
-from eventstore.adapters.memory_checkpoints import MemoryCheckpoints, MemoryEventBodies
-from eventstore.adapters.memory_log import MemoryEventLog
+from eventstore.log.model import BlockPosition, LogEntry
+from eventstore.memory.checkpoints import MemoryCheckpoints, MemoryEventBodies
+from eventstore.memory.log import MemoryEventLog
+from eventstore.memory.store import MemoryEventStore
 from eventstore.subscriptions import SharedReader, Subscription, Terms, subscribe
 
 ROOT: Final = Path(__file__).parents[2]

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from eventstore import InvalidStoreParameter, UnknownStore
-from eventstore.store_parameter import VERSION, StoreParameter, parameter_name
+from eventstore._store_parameter import VERSION, StoreParameter, parameter_name
+from eventstore.errors import InvalidStoreParameter, UnknownStore
 
 DEPLOYED = StoreParameter(
     events_table="events",

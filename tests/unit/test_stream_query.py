@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from eventstore import Event, StreamGap
-from eventstore.adapters.dynamodb.stream_query import StreamQuery
-from eventstore.errors import UnexpectedItem
+from eventstore import Event
+from eventstore.dynamodb.stream_query import StreamQuery
+from eventstore.errors import StreamGap, UnexpectedItem
 
 
 def event(event_id: int, stream_id: str = "a") -> Event:

@@ -9,12 +9,9 @@ from typing import Any
 
 import pytest
 
-from eventstore import (
-    Event,
-    InvalidArgument,
-    MalformedItem,
-)
-from eventstore.adapters.dynamodb.stream_records import stream_records
+from eventstore import Event
+from eventstore.dynamodb.changes import stream_records
+from eventstore.errors import InvalidArgument, MalformedItem
 
 EVENTS = Path(__file__).parents[1] / "events"
 INSERTS: dict[str, Any] = json.loads((EVENTS / "dynamodb_stream_inserts.json").read_text())

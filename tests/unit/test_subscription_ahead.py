@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from eventstore import Event
-from eventstore.log import BlockPosition
+from eventstore.log.model import BlockPosition
 from eventstore.subscriptions import ahead
 from eventstore.subscriptions.ahead import Ahead, Waiting
 from eventstore.subscriptions.attempts import Behind, Called, Done

@@ -7,9 +7,16 @@ from typing import Any, cast
 
 import pytest
 
-from eventstore import InvalidArgument, InvalidEventName, InvalidRange, InvalidStreamId, InvalidSubscription
-from eventstore.adapters.memory_log import MemoryEventLog
-from eventstore.log import BEGINNING, BlockPosition, EventLog
+from eventstore.errors import (
+    InvalidArgument,
+    InvalidEventName,
+    InvalidRange,
+    InvalidStreamId,
+    InvalidSubscription,
+)
+from eventstore.log.model import BEGINNING, BlockPosition
+from eventstore.log.port import EventLog
+from eventstore.memory.log import MemoryEventLog
 from eventstore.subscriptions import From
 from eventstore.subscriptions.start import check_names, check_start, check_streams, cut_us, places_at
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from eventstore import Event, MalformedItem, NotSynchronous
+from eventstore import Event
+from eventstore.errors import MalformedItem, NotSynchronous
 from eventstore.subscriptions import OnFailure, Terms
 from tests.unit.test_subscriptions import World
 

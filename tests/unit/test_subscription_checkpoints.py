@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from eventstore import Event, NewEvent, StoreUnavailable
-from eventstore.adapters.memory import MemoryEventStore
-from eventstore.adapters.memory_checkpoints import MemoryEventBodies, MemoryReadModel
-from eventstore.log import tranche_of
+from eventstore import Event, NewEvent
+from eventstore.errors import StoreUnavailable
+from eventstore.log.model import tranche_of
+from eventstore.memory.checkpoints import MemoryEventBodies, MemoryReadModel
+from eventstore.memory.store import MemoryEventStore
 from eventstore.subscriptions import Projection, Start, Terms
 from tests.unit.test_subscription_order import LooseWorld
 from tests.unit.test_subscription_starts import Killed, die, is_away, kills

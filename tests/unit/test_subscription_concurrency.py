@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from eventstore import ANY, BlockPosition, Event, HandlerFailed, InvalidLimit, NewEvent, StoreUnavailable
-from eventstore.adapters.memory import MemoryEventStore
-from eventstore.adapters.memory_checkpoints import MemoryCheckpoints, MemoryEventBodies, MemoryReadModel
-from eventstore.adapters.memory_log import MemoryEventLog
-from eventstore.errors import NotSynchronous
+from eventstore import ANY, Event, NewEvent
+from eventstore.errors import HandlerFailed, InvalidLimit, NotSynchronous, StoreUnavailable
 from eventstore.limits import SUBSCRIPTION_CONCURRENCY_MAX, SUBSCRIPTION_LOOK_AHEAD
+from eventstore.log.model import BlockPosition
+from eventstore.memory.checkpoints import MemoryCheckpoints, MemoryEventBodies, MemoryReadModel
+from eventstore.memory.log import MemoryEventLog
+from eventstore.memory.store import MemoryEventStore
 from eventstore.subscriptions import OnFailure, Projection, Subscription, Terms, subscribe
 
 PATIENCE_S = 60.0

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import pytest
 
-from eventstore import (
-    Event,
+from eventstore import Event
+from eventstore.errors import (
     InvalidArgument,
     LeaseLost,
     PositionOfAnotherLog,
@@ -25,8 +25,8 @@ from eventstore import (
     WorkerIdInUse,
     WorkerRunning,
 )
-from eventstore.adapters.memory_checkpoints import MemoryEventBodies, MemoryReadModel
-from eventstore.adapters.memory_log import MemoryEventLog
+from eventstore.memory.checkpoints import MemoryEventBodies, MemoryReadModel
+from eventstore.memory.log import MemoryEventLog
 from eventstore.subscriptions import From, Projection, Subscription, Terms
 from eventstore.subscriptions.stop import Stop
 from tests.unit.test_subscriptions import World

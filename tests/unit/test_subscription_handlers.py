@@ -12,15 +12,15 @@ from typing import Any, Final
 
 import pytest
 
-from eventstore import (
-    Event,
+from eventstore import Event
+from eventstore.errors import (
     FailedEventsUnavailable,
     HandlerUnavailable,
     InvalidSubscription,
     NotSynchronous,
     StoreUnavailable,
 )
-from eventstore.adapters.memory_checkpoints import MemoryCheckpoints, MemoryReadModel
+from eventstore.memory.checkpoints import MemoryCheckpoints, MemoryReadModel
 from eventstore.subscriptions import OnFailure, Projection, Terms
 from tests.unit.test_subscriptions import World
 

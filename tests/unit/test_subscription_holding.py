@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from eventstore import ANY, NewEvent
-from eventstore.adapters.memory import MemoryEventStore
-from eventstore.adapters.memory_checkpoints import MemoryCheckpoints
-from eventstore.adapters.memory_log import MemoryEventLog
-from eventstore.log import BEGINNING
+from eventstore.log.model import BEGINNING
+from eventstore.memory.checkpoints import MemoryCheckpoints
+from eventstore.memory.log import MemoryEventLog
+from eventstore.memory.store import MemoryEventStore
 from eventstore.subscriptions import From, OnFailure, ParkedEvent, Terms
 from eventstore.subscriptions.checkpoints import Group
 from eventstore.subscriptions.holding import Holding

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from eventstore import Event, StoreUnavailable
+from eventstore import Event
+from eventstore.errors import StoreUnavailable
 from eventstore.subscriptions import Subscription, Terms
 from eventstore.subscriptions.keeper import Keeper
 from tests.unit.test_subscriptions import World

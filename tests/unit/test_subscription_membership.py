@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from eventstore import BlockPosition, StoreUnavailable, WorkerIdInUse
-from eventstore.adapters.memory_checkpoints import MemoryCheckpoints
-from eventstore.log import BEGINNING
+from eventstore.errors import StoreUnavailable, WorkerIdInUse
+from eventstore.log.model import BEGINNING, BlockPosition
+from eventstore.memory.checkpoints import MemoryCheckpoints
 from eventstore.subscriptions.checkpoints import Group, Lease, ParkedEvent
 from eventstore.subscriptions.identity import Identity
 from eventstore.subscriptions.membership import Membership, Progress, _share

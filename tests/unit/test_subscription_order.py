@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from eventstore import ANY, Event, EventsMissing, HandlerFailed, NewEvent, ReadModelRefused
-from eventstore.adapters.memory import MemoryEventStore
-from eventstore.adapters.memory_checkpoints import MemoryReadModel
+from eventstore import ANY, Event, NewEvent
+from eventstore.errors import EventsMissing, HandlerFailed, ReadModelRefused
+from eventstore.memory.checkpoints import MemoryReadModel
+from eventstore.memory.store import MemoryEventStore
 from eventstore.subscriptions import From, OnFailure, Projection, Subscription, Terms
 from tests.unit.test_subscriptions import World
 

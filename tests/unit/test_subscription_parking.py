@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from eventstore import Event, StoreUnavailable
+from eventstore import Event
+from eventstore.errors import StoreUnavailable
 from eventstore.subscriptions import ParkedEvent
 from tests.unit.test_subscriptions import World, failing
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from eventstore import Event, MalformedItem
-from eventstore.adapters.memory_checkpoints import MemoryEventBodies
+from eventstore import Event
+from eventstore.errors import MalformedItem
+from eventstore.memory.checkpoints import MemoryEventBodies
 from eventstore.subscriptions import OnFailure, Retried, Terms
 from tests.unit.test_subscription_order import LooseWorld
 from tests.unit.test_subscriptions import World

@@ -11,15 +11,11 @@ from unittest.mock import patch
 
 import pytest
 
-from eventstore import (
-    Event,
-    HandlerFailed,
-    NewEvent,
-    StoreUnavailable,
-)
-from eventstore.adapters.memory import MemoryEventStore
-from eventstore.adapters.memory_checkpoints import MemoryEventBodies
-from eventstore.log import tranche_of
+from eventstore import Event, NewEvent
+from eventstore.errors import HandlerFailed, StoreUnavailable
+from eventstore.log.model import tranche_of
+from eventstore.memory.checkpoints import MemoryEventBodies
+from eventstore.memory.store import MemoryEventStore
 from eventstore.subscriptions import OnFailure, Subscription, Terms
 from tests.unit.test_subscriptions import World
 

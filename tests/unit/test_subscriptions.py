@@ -9,24 +9,22 @@ from typing import Any
 
 import pytest
 
-from eventstore import (
-    ANY,
+from eventstore import ANY, Event, NewEvent
+from eventstore.errors import (
     BlockMissing,
-    BlockPosition,
-    Event,
     HandlerFailed,
     InvalidLimit,
     InvalidRange,
     InvalidSubscription,
     InvalidSubscriptionName,
-    NewEvent,
     StoreUnavailable,
     SubscriptionNotFound,
     TranchesChanged,
 )
-from eventstore.adapters.memory import MemoryEventStore
-from eventstore.adapters.memory_checkpoints import MemoryCheckpoints, MemoryEventBodies, MemoryReadModel
-from eventstore.adapters.memory_log import MemoryEventLog
+from eventstore.log.model import BlockPosition
+from eventstore.memory.checkpoints import MemoryCheckpoints, MemoryEventBodies, MemoryReadModel
+from eventstore.memory.log import MemoryEventLog
+from eventstore.memory.store import MemoryEventStore
 from eventstore.subscriptions import From, OnFailure, Projection, SharedReader, Subscription, Terms, subscribe
 from eventstore.subscriptions.start import places_at
 from eventstore.testing import FakeClock

@@ -22,8 +22,8 @@ from unittest.mock import AsyncMock, MagicMock, Mock, create_autospec
 
 import pytest
 
-from eventstore import InvalidSubscription, NotSynchronous
-from eventstore.synchronous import _LOOKED_AT, check_finished, check_synchronous, name_of
+from eventstore._synchronous import _LOOKED_AT, check_finished, check_synchronous, name_of
+from eventstore.errors import InvalidSubscription, NotSynchronous
 
 
 async def later(*_: object) -> None: ...

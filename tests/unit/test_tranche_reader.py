@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from eventstore import Event, MalformedItem, PositionNotInLog
-from eventstore.adapters.memory_log import MemoryEventLog
-from eventstore.log import BEGINNING, BlockPosition, ClosedBlocks
+from eventstore import Event
+from eventstore.errors import MalformedItem, PositionNotInLog
+from eventstore.log.model import BEGINNING, BlockPosition, ClosedBlocks
+from eventstore.memory.log import MemoryEventLog
 from eventstore.subscriptions import Terms
 from eventstore.subscriptions.tranche_reader import TrancheReader, Turn
 

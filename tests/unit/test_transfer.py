@@ -17,16 +17,17 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from eventstore import BadExport, Event, FileExists, InvalidInput, MalformedItem, NewEvent, StoreUnavailable
+from eventstore import Event, NewEvent
+from eventstore._uids import uuid7
+from eventstore.errors import BadExport, FileExists, InvalidInput, MalformedItem, StoreUnavailable
 from eventstore.limits import EQUAL_TIMESTAMPS_MAX_KB, LINE_MAX_BYTES, LINE_SKIPPED_MAX_BYTES, UID_SKEW_S
-from eventstore.transfer import importing
-from eventstore.transfer.equal_times import EqualTimes
-from eventstore.transfer.export import export
-from eventstore.transfer.importing import Imported, check_export, import_events
-from eventstore.transfer.lines import Line, read_lines
-from eventstore.transfer.repeated_uids import RepeatedUids
-from eventstore.transfer.selection import Selection
-from eventstore.uids import uuid7
+from eventstore.maintenance.transfer import importing
+from eventstore.maintenance.transfer.equal_times import EqualTimes
+from eventstore.maintenance.transfer.export import export
+from eventstore.maintenance.transfer.importing import Imported, check_export, import_events
+from eventstore.maintenance.transfer.lines import Line, read_lines
+from eventstore.maintenance.transfer.repeated_uids import RepeatedUids
+from eventstore.maintenance.transfer.selection import Selection
 from tests.stored_events import MemoryStoredEvents, item
 
 UID = "8f7e1c1e-5f3c-4d6f-9a46-0a2b8f6f3a10"

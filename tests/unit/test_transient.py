@@ -11,9 +11,11 @@ from botocore import exceptions
 from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
 
-from eventstore import Event, StoreUnavailable, passing
-from eventstore.adapters.answers import NOT_ANSWERED
-from eventstore.adapters.dynamodb.requests import RefusedForSize, send_once
+from eventstore import Event
+from eventstore import _passing as passing
+from eventstore.aws.answers import NOT_ANSWERED
+from eventstore.dynamodb.requests import RefusedForSize, send_once
+from eventstore.errors import StoreUnavailable
 from eventstore.subscriptions import OnFailure, Terms, is_transient
 from tests.unit.test_subscriptions import World
 

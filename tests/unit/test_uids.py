@@ -3,7 +3,7 @@ from uuid import RFC_4122, UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore.uids import check_uid, uuid7, uuid7_time_us
+from eventstore._uids import check_uid, uuid7, uuid7_time_us
 
 
 @given(st.integers(0, 2**47 * 1_000), st.binary(min_size=10, max_size=10))

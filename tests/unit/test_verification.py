@@ -15,19 +15,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore import BadCheckpoints, BlockMissing, Event, MalformedItem, OtherVerification, StoreUnavailable
-from eventstore.adapters.memory_log import MemoryEventLog
+from eventstore import Event
+from eventstore._uids import uuid7
+from eventstore.errors import BadCheckpoints, BlockMissing, MalformedItem, OtherVerification, StoreUnavailable
 from eventstore.limits import UID_SKEW_S
-from eventstore.log import tranche_of
-from eventstore.stored_items import StoredItem
-from eventstore.uids import uuid7
-from eventstore.verification import difference, naming
-from eventstore.verification.checkpoints import Checkpoints
-from eventstore.verification.difference import Difference
-from eventstore.verification.digests import PartDigests
-from eventstore.verification.log import LogComparison
-from eventstore.verification.repair import IndexRepairer
-from eventstore.verification.verify import Verification
+from eventstore.log.model import tranche_of
+from eventstore.maintenance.items import StoredItem
+from eventstore.maintenance.verify import difference, naming
+from eventstore.maintenance.verify.against_log import LogComparison
+from eventstore.maintenance.verify.checkpoints import Checkpoints
+from eventstore.maintenance.verify.difference import Difference
+from eventstore.maintenance.verify.digests import PartDigests
+from eventstore.maintenance.verify.repair import IndexRepairer
+from eventstore.maintenance.verify.verify import Verification
+from eventstore.memory.log import MemoryEventLog
 from tests.stored_events import MemoryStoredEvents, item
 
 START_US = 1_700_000_000_000_000

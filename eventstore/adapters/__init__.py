@@ -1,1 +1,0 @@
-"""Adapters of the store's ports: memory, DynamoDB, EventBridge."""

@@ -1,0 +1,1 @@
+"""AWS but its tables: sessions and their answers, EventBridge, SQS, Step Functions, targets of replays."""

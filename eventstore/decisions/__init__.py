@@ -1,0 +1,1 @@
+"""Decisions: load a stream, decide by its state, append; again where somebody was faster."""

@@ -1,0 +1,1 @@
+"""The handlers of the Lambda functions: an event of AWS in, its answer out."""

@@ -1,0 +1,1 @@
+"""The order of what a table's stream delivers: each stream's events by EventId, without a hole."""

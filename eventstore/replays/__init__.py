@@ -1,0 +1,1 @@
+"""Replays: what is asked for, how it stands, and each step of it."""
