@@ -92,8 +92,8 @@ bench-log: $(RUN_READY) $(CDK_READY) ## Measure how the local cloud serves a lar
 	@exec $(BIN)/python -m bench.local_log $(if $(SIZES),--sizes $(SIZES))
 
 .PHONY: openapi
-openapi: $(TEST_READY) ## Write docs/openapi.json anew from the code
-	$(BIN)/python -m eventstore.http.docs.openapi
+openapi: $(TEST_READY) ## Write eventstore/http/openapi.json and docs/problems.md anew from the code
+	$(BIN)/python -m eventstore.http.docs
 
 .PHONY: clean
 clean: ## Remove everything that was installed or built

@@ -28,7 +28,7 @@ _PYTHON: Final = ".".join(map(str, sys.version_info[:2]))
 _ROOT: Final = Path(__file__).resolve().parent.parent
 _LAMBDAS: Final = _ROOT / "lambdas"
 _LIBRARY: Final = _ROOT / "eventstore"
-_DEVELOPMENT_PARTS: Final = frozenset({"__main__", "cli", "local", "plan", "testing"})
+_DEVELOPMENT_PARTS: Final = ("__main__.py", "cli/", "http/docs/", "plan/", "testing/")
 _PIP: Final = (sys.executable, "-m", "pip", "--no-color", "--no-input", "--disable-pip-version-check")
 _INSTALL: Final = (*_PIP, "install", "--quiet", "--no-compile", "--only-binary=:all:")
 _PIN: Final = re.compile(r"^([\w.-]+)==", re.MULTILINE)
@@ -129,8 +129,8 @@ class Package:
     def _sources(self) -> Iterator[Path]:
         yield _LAMBDAS / f"{self.name}.py"
         yield _LAMBDAS / "settings.py"
-        for path in sorted(_LIBRARY.rglob("*.py")):
-            if path.relative_to(_LIBRARY).with_suffix("").parts[0] not in _DEVELOPMENT_PARTS:
+        for path in sorted((*_LIBRARY.rglob("*.py"), *_LIBRARY.rglob("*.json"))):
+            if not path.relative_to(_LIBRARY).as_posix().startswith(_DEVELOPMENT_PARTS):
                 yield path
 
     def _install_wheels(self, directory: Path) -> None:

@@ -65,7 +65,10 @@ class ServiceStack(Stack):
         StoreParameter(
             self,
             "Parameter",
-            data=data,
+            events_table=table,
+            log_table=data.log_table,
+            subscriptions_table=data.subscriptions_table,
+            bus=data.bus,
             api_url=api.url,
             failed_events_queue_url=publication.failed_events.queue_url,
             settings=settings,

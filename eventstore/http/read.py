@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from eventstore.errors import InvalidLimit, InvalidRange, StreamNotFound
 from eventstore.events import Event
@@ -24,6 +27,9 @@ from eventstore.http.times import parse_time
 from eventstore.limits import PAGE_DEFAULT_EVENTS, PAGE_MAX_EVENTS, RESPONSE_MAX_BYTES, VERSION_MAX
 from eventstore.positions import Position, time_text
 from eventstore.store import EventStore
+
+_OPENAPI: Final = Path(__file__).with_name("openapi.json")
+"""`make openapi` writes it."""
 
 
 def read_handlers(store: EventStore) -> Mapping[str, Handler]:
@@ -127,11 +133,8 @@ class _Reads:
 
 
 def _get_openapi(request: Request, _stream_id: str) -> Response:
-    # Imported and built at the first request for it, so that no other request waits for it.
-    from eventstore.http.docs.openapi import openapi_document  # noqa: PLC0415
-
     request.parameters()
-    return answer(200, openapi_document())
+    return answer(200, msgspec.Raw(_OPENAPI.read_bytes()))
 
 
 def _page(found: Iterable[Event], limit: int) -> tuple[list[StoredEvent], Event | None]:

@@ -1,11 +1,14 @@
 """The parameter by which `eventstore.connect(name)` finds a store."""
 
 from aws_cdk import Stack
+from aws_cdk import aws_events as events
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
 from eventstore import _store_parameter as store_parameter
-from infra.data_stack import DataStack
+from infra.constructs.events_table import EventsTable
+from infra.constructs.log_table import LogTable
+from infra.constructs.subscriptions_table import SubscriptionsTable
 from infra.settings import Settings
 
 
@@ -21,17 +24,20 @@ class StoreParameter(Construct):
         scope: Construct,
         id: str,
         *,
-        data: DataStack,
+        events_table: EventsTable,
+        log_table: LogTable,
+        subscriptions_table: SubscriptionsTable,
+        bus: events.IEventBus,
         api_url: str,
         failed_events_queue_url: str,
         settings: Settings,
     ) -> None:
         super().__init__(scope, id)
         deployed = store_parameter.StoreParameter(
-            events_table=data.events_table.table.table_name,
-            log_table=data.log_table.table.table_name,
-            subscriptions_table=data.subscriptions_table.table.table_name,
-            event_bus=data.bus.event_bus_name,
+            events_table=events_table.table.table_name,
+            log_table=log_table.table.table_name,
+            subscriptions_table=subscriptions_table.table.table_name,
+            event_bus=bus.event_bus_name,
             api_url=api_url,
             event_source=settings.publication.event_source,
             failed_events_queue_url=failed_events_queue_url,

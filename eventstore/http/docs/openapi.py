@@ -1,11 +1,9 @@
-"""The OpenAPI document, made from the code: ``python -m eventstore.http.docs.openapi`` writes docs/."""
+"""The OpenAPI document, made from the code."""
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -250,16 +248,3 @@ _PROBLEM_HEADERS: Final[dict[int, dict[str, str]]] = {
     405: {"allow": "The methods that the path takes."},
     503: {"retry_after": "Seconds to wait."},
 }
-
-
-def main(folder: Path = Path("docs")) -> None:
-    """Write the documents that are made from the code."""
-    from eventstore.http.docs.problems_page import problems_page  # noqa: PLC0415 - it takes PROBLEMS from here
-
-    document = json.dumps(openapi_document(), indent=2, ensure_ascii=False)
-    (folder / "openapi.json").write_text(f"{document}\n", encoding="utf-8")
-    (folder / "problems.md").write_text(problems_page(), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -23,7 +23,7 @@ authenticated, not allowed), 413 (over 10 MB, or over 6 MB as Lambda counts it),
 503 (no answer of the function). An append that was answered so with 5xx may have been written: repeat it
 with the same event uids and the same expectedVersion, and it is written once.
 
-This page is made from the code: `python -m eventstore.http.docs.openapi`.
+This page is made from the code: `python -m eventstore.http.docs`.
 """
 
 
