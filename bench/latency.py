@@ -95,7 +95,7 @@ class LoadFigures:
     """From sending an append to its answer."""
     logged: Delays
     """From an event's Timestamp until it stood in the log; of each batch the oldest event's, for all of it:
-    the indexer's own metric IndexLag."""
+    the log writer's own metric LogLag."""
     published: Delays
     """From an event's Timestamp until PutEvents was answered; likewise: PublicationLag."""
     readers: Mapping[str, ReaderFigures]
@@ -125,7 +125,7 @@ def measure_latency(
         load.name: LoadFigures(
             what=load.what,
             answer=Delays.of(one.answered_us - one.sent_us for one in written[load.name]),
-            logged=_lags(cloud.log, metric="IndexLag", count="Indexed", during=during[load.name]),
+            logged=_lags(cloud.log, metric="LogLag", count="Logged", during=during[load.name]),
             published=_lags(cloud.log, metric="PublicationLag", count="Published", during=during[load.name]),
             readers=_figures(written[load.name], readings, seen),
         )

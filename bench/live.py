@@ -129,7 +129,7 @@ def _report(figures: Figures) -> Iterator[str]:
     for load in figures.latency.values():
         yield f"\n{load.what}; ms from the event's Timestamp, and from the append's answer"
         yield f"   {'':30} {_HEADINGS}      {_HEADINGS}"
-        yield f"   {'in the log (IndexLag)':30} {_columns(load.logged)}"
+        yield f"   {'in the log (LogLag)':30} {_columns(load.logged)}"
         yield f"   {'published (PublicationLag)':30} {_columns(load.published)}"
         for name, reader in load.readers.items():
             yield f"   {name:30} {_columns(reader.from_timestamp)}      {_columns(reader.from_answer)}"

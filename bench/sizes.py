@@ -38,7 +38,7 @@ class Scale:
     memory_events: tuple[int, int] = (100_000, 1_000_000)
     publish_records: int = 10_000
     publish_rounds: int = 5
-    cold_functions: tuple[str, ...] = ("append", "read", "index", "publish", "replay", "replays")
+    cold_functions: tuple[str, ...] = ("append", "read", "log", "publish", "replay", "replays")
     cold_rounds: int = 7
     speed_rounds: int = 5
     speed_appends: int = 50

@@ -211,8 +211,8 @@ STREAMS_REMEMBERED: Final = 10_000
 """Streams whose published events a publisher remembers, about 2 MB of memory."""
 
 JOURNAL_S: Final = 120.0
-"""Seconds back to which a publisher or indexer looks into the journal (ours): the reorder window three times.
-What others did before counts as unknown, which costs a read and a repeat."""
+"""Seconds back to which a publisher or log writer looks into the journal (ours): three reorder windows. What
+others did before counts as unknown, which costs a read and a repeat."""
 
 JOURNAL_OVERLAP_S: Final = 1.0
 """Seconds of the journal that are read again each time (ours): the clocks of two functions, and the time that

@@ -51,7 +51,7 @@ def publish(
     ]
 
 
-def index(
+def write_log(
     *,
     table_arn: str,
     stream_arn: str,

@@ -4,14 +4,14 @@ from aws_cdk import CfnOutput, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
+from infra.constructs.api_functions import AppendFunction, ReadFunction
 from infra.constructs.http_api import HttpApi
-from infra.constructs.indexer import Indexer
 from infra.constructs.journal_table import JournalTable
+from infra.constructs.log_writer import LogWriter
 from infra.constructs.parked_events import ParkedEvents
 from infra.constructs.publication import Publication
 from infra.constructs.replays import Replays
 from infra.constructs.store_parameter import StoreParameter
-from infra.constructs.streams import AppendFunction, ReadFunction
 from infra.data_stack import DataStack
 from infra.settings import Settings
 
@@ -46,7 +46,7 @@ class ServiceStack(Stack):
             settings=settings,
             alarms=alarms,
         )
-        indexer = Indexer(
+        log_writer = LogWriter(
             self,
             "Log",
             events_table=table,
@@ -74,9 +74,9 @@ class ServiceStack(Stack):
             settings=settings,
         )
         tables = (table, data.log_table, data.subscriptions_table, journal)
-        features = (api, append, read, publication, indexer, replays, parked, *tables)
+        features = (api, append, read, publication, log_writer, replays, parked, *tables)
         cloudwatch.Dashboard(self, "Dashboard", widgets=[feature.widgets() for feature in features])
         CfnOutput(self, "ApiUrl", value=api.url)
         CfnOutput(self, "FailedEventsQueueUrl", value=publication.failed_events.queue_url)
         CfnOutput(self, "DroppedBatchesQueueUrl", value=publication.dropped_batches.queue_url)
-        CfnOutput(self, "UnloggedBatchesQueueUrl", value=indexer.dropped_batches.queue_url)
+        CfnOutput(self, "UnloggedBatchesQueueUrl", value=log_writer.dropped_batches.queue_url)

@@ -102,12 +102,12 @@ class LogSettings:
     """How the records of the table's stream become blocks of the log."""
 
     tranches: int
-    """As many as the log was begun with: the indexer refuses to write with another number."""
+    """As many as the log was begun with: the log writer refuses to write with another number."""
     batch_size: int
     window_s: int
     """Seconds to gather a batch: larger blocks cost less, and come later."""
     reserved_concurrency: int | None
-    """Calls at a time that Lambda keeps for the indexer, and never exceeds; None: it shares the account's."""
+    """Calls at a time that Lambda keeps for it, and never exceeds; None: it shares the account's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +128,7 @@ class Settings:
     """How the append function stores payloads. Whatever was stored can be read under any setting."""
     retain_data: bool
     """Table, bus and queues outlive their stacks, and deletion and termination protection are on."""
-    log_retention_days: int
+    function_log_retention_days: int
     packages_for: Literal["aws", "machine"]
     """`aws`: arm64, Python 3.13. `machine`: this computer, whose Python runs the local cloud's functions."""
     api: ApiSettings
@@ -208,7 +208,9 @@ class Settings:
             ),
             compression=reader.required("compression", rules.compression),
             retain_data=retain_data,
-            log_retention_days=reader.required("logRetentionDays", synth_rules.log_retention_days),
+            function_log_retention_days=reader.required(
+                "functionLogRetentionDays", synth_rules.function_log_retention_days
+            ),
             packages_for=reader.required("packagesFor", synth_rules.packages_for(retain_data=retain_data)),
             api=ApiSettings(
                 auth=_auth(reader),
@@ -351,7 +353,7 @@ def _check_reserved(reader: SettingsReader, settings: Settings) -> None:
             settings.publication.reserved_concurrency,
             capacity.publisher_concurrency_max,
         ),
-        ("logReservedConcurrency", settings.log.reserved_concurrency, capacity.indexer_concurrency_max),
+        ("logReservedConcurrency", settings.log.reserved_concurrency, capacity.log_writer_concurrency_max),
     ):
         if reserved is not None and reserved < least.value:
             raise reader.error(

@@ -210,7 +210,7 @@ def auth_kind(value: object) -> Literal["iam", "jwt", "none"]:
     return rules.one_of(value, choices=choices)
 
 
-def log_retention_days(value: object) -> int:
+def function_log_retention_days(value: object) -> int:
     days = rules.whole(value, low=1, high=max(LOG_RETENTION))
     if days not in LOG_RETENTION:
         raise rules.WrongSetting(f"is {days}; CloudWatch offers: {', '.join(map(str, LOG_RETENTION))}")

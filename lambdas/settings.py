@@ -148,8 +148,8 @@ class PublishSettings(_Settings):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IndexSettings(_Settings):
-    """What the index function needs: EVENTS_TABLE, JOURNAL_TABLE, LOG_TABLE, LOG_TRANCHES; PARTIAL_BATCH
+class LogSettings(_Settings):
+    """What the log function needs: EVENTS_TABLE, JOURNAL_TABLE, LOG_TABLE, LOG_TRANCHES; PARTIAL_BATCH
     (report).
     """
 

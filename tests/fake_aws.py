@@ -138,17 +138,17 @@ def load_publish_function(
     return module
 
 
-def load_index_function(
+def load_log_function(
     *,
     dynamodb: Any,
     sleep: Callable[[float], None] = lambda pause_s: None,
     clock_us: Callable[[], int] | None = None,
     **environ: str,
 ) -> ModuleType:
-    """Start an execution environment of the index function: its real module, on this client."""
-    module = _load("index", {"dynamodb": dynamodb}, environ)
-    module.indexer._log._sleep = sleep
-    _set_clock(module.indexer, clock_us)
+    """Start an execution environment of the log function: its real module, on this client."""
+    module = _load("log", {"dynamodb": dynamodb}, environ)
+    module.log_writer._log._sleep = sleep
+    _set_clock(module.log_writer, clock_us)
     return module
 
 

@@ -37,7 +37,7 @@ _ENVIRON: Final = {
 _CLIENTS: Final = {
     "append": ("dynamodb",),
     "read": ("dynamodb",),
-    "index": ("dynamodb",),
+    "log": ("dynamodb",),
     "publish": ("dynamodb", "events", "sqs"),
     "replay": ("dynamodb",),
     "replays": ("dynamodb", "stepfunctions"),

@@ -138,7 +138,7 @@ class _Doctor:
         log = DynamoDBLogRebuild(client=self._dynamodb(), table_name=name).log()
         if log is None:
             if has_events(self._dynamodb(), self.table_name):
-                what = "isn't begun, though there are events: the indexer has logged none"
+                what = "isn't begun, though there are events: the log writer has logged none"
                 yield _Found(
                     f"log {name!r} {what}", "read the log of the function index: it's late, or stopped"
                 )

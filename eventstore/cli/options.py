@@ -142,14 +142,14 @@ def add_rebuild_log_options(parser: argparse.ArgumentParser) -> None:
         "--log-tranches",
         type=ruled(rules.log_tranches),
         default=os.environ.get("LOG_TRANCHES") or None,
-        help="in how many tranches it's written: the indexer's setting (default: $LOG_TRANCHES, else as the "
-        f"log before it, else {LOG_TRANCHES})",
+        help="in how many tranches it's written: the log writer's setting (default: $LOG_TRANCHES, else as "
+        f"the log before it, else {LOG_TRANCHES})",
     )
     parser.add_argument(
         "--settling-s",
         type=whole_number(10, 86_400),
         default=VERIFY_SETTLING_S,
-        help=f"younger events are left to the indexer and to verify (default: {VERIFY_SETTLING_S})",
+        help=f"younger events are left to the log writer and to verify (default: {VERIFY_SETTLING_S})",
     )
     parser.add_argument("--delete", action="store_true", help="delete the log that is there first")
 

@@ -65,7 +65,9 @@ def run(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
         f"{events:,} events logged in {blocks:,} blocks of {begun.tranches} tranches, up to "
         f"{from_us(end_us).isoformat()}; {len(work.left):,} can't be."
     )
-    screen.say("Let the functions start anew, enable the indexer's mapping, and run verify after a minute.")
+    screen.say(
+        "Let the functions start anew, enable the log writer's mapping, and run verify after a minute."
+    )
     return SOMETHING_LEFT if work.left else ALL_WELL
 
 
@@ -116,7 +118,7 @@ class _Work:
         young_us = now_us - 60_000_000
         if there and there.rebuilt_us is None and young_us < self.rebuild.newest_us(there.tranches) <= now_us:
             what = "is still written to: it has an event of the last minute"
-            how = "disable the indexer's mapping, and run this again after a minute; nothing was changed"
+            how = "disable the log writer's mapping, and run this again after a minute; nothing was changed"
             raise InvalidInput("--log-table", f"{what}; {how}")
         with self.screen.bar("Deleting the log", unit="blocks") as bar:
             deleted = self.rebuild.delete_all(deleted=bar.add)

@@ -35,11 +35,11 @@ from eventstore.limits import (
 )
 from eventstore.ordering.journal import Journal, NoJournal
 from eventstore.ordering.stream_order import (
+    ChangeRecord,
+    DeliveredStreams,
     Missing,
-    PublicationOrder,
-    PublishedStreams,
+    StreamOrder,
     StreamReader,
-    StreamRecord,
     Trouble,
     window_us,
 )
@@ -144,8 +144,8 @@ class Publisher:
         self._clock_us = clock_us
         self._jitter = jitter
         self._sleep = sleep
-        self._published = PublishedStreams()
-        self._order = PublicationOrder(
+        self._published = DeliveredStreams()
+        self._order = StreamOrder(
             reader=reader,
             published=self._published,
             window_us=window_us(reorder_window_s),
@@ -154,7 +154,7 @@ class Publisher:
         )
 
     def publish(
-        self, records: Sequence[StreamRecord], *, remaining_time_s: Callable[[], float]
+        self, records: Sequence[ChangeRecord], *, remaining_time_s: Callable[[], float]
     ) -> Publication:
         """Publish a batch: each stream's events in order and, as far as that allows, as they arrived.
 
@@ -167,7 +167,7 @@ class Publisher:
             published nor parked. A retry from there passes over what this process has already done.
 
         Cost: PutEvents calls: the larger of records / 10 and the most events of one stream, as far as the
-        byte limit allows. Reads: see `PublicationOrder.plan`.
+        byte limit allows. Reads: see `StreamOrder.plan`.
         """
         check_functions(remaining_time_s=remaining_time_s)
         plan = self._order.plan(records, in_time=lambda: remaining_time_s() >= PUBLISH_RESERVE_S)
@@ -380,7 +380,7 @@ def _place(pending: _Pending) -> int:
     return pending.place
 
 
-def _stopped(records: Sequence[StreamRecord], batch: _Batch, trouble: Trouble) -> PublicationStopped:
+def _stopped(records: Sequence[ChangeRecord], batch: _Batch, trouble: Trouble) -> PublicationStopped:
     first = next(record for record in records if (record.stream_id, record.event_id) not in batch.done)
     return PublicationStopped(
         sequence_number=first.sequence_number,

@@ -15,7 +15,7 @@ from eventstore.delivery.cloudevents import Entry, EntryFormat
 from eventstore.delivery.publisher import EventBus, FailedEvent, Publisher, Refusal
 from eventstore.errors import InvalidInput, MalformedItem, NotPublishable
 from eventstore.events import Event, check_event_name, check_stream_prefix
-from eventstore.ordering.stream_order import StreamReader, StreamRecord
+from eventstore.ordering.stream_order import ChangeRecord, StreamReader
 
 BATCH_EVENTS: Final = 100
 """Events that are held in memory and published together (ours; up to 400 KB each)."""
@@ -284,7 +284,7 @@ class Redrive:
                 self._dry_run(events, done)
             else:
                 records = [
-                    StreamRecord(str(number), event.stream_id, event.event_id, event)
+                    ChangeRecord(str(number), event.stream_id, event.event_id, event)
                     for number, event in enumerate(events)
                 ]
                 publication = publisher.publish(records, remaining_time_s=remaining_time_s)

@@ -11,12 +11,12 @@ from eventstore.dynamodb.schema.events import EVENT_ID, PREVIOUS_AT, STREAM_ID
 from eventstore.errors import InvalidArgument, InvalidStreamId, MalformedItem
 from eventstore.events import Event, check_stream_id
 from eventstore.limits import RESERVED_STREAM_ID_PREFIX, VERSION_MAX
-from eventstore.ordering.stream_order import StreamRecord
+from eventstore.ordering.stream_order import ChangeRecord
 
 _WHOLE: Final = re.compile(r"-?[0-9]+")
 
 
-def stream_records(trigger: Mapping[str, Any]) -> list[StreamRecord]:
+def stream_records(trigger: Mapping[str, Any]) -> list[ChangeRecord]:
     """Read the inserted events of a batch, in its order; an item that isn't an event comes as MalformedItem.
 
     Args:
@@ -37,7 +37,7 @@ def stream_records(trigger: Mapping[str, Any]) -> list[StreamRecord]:
     ]
 
 
-def _record(change: Mapping[str, Any]) -> StreamRecord:
+def _record(change: Mapping[str, Any]) -> ChangeRecord:
     if "NewImage" not in change:
         raise InvalidArgument(
             "Records",
@@ -47,7 +47,7 @@ def _record(change: Mapping[str, Any]) -> StreamRecord:
     stream_id, number = change["Keys"][STREAM_ID]["S"], change["Keys"][EVENT_ID]["N"]
     event = event_or_malformed(stream_id, number, change["NewImage"])
     created_s = change.get("ApproximateCreationDateTime")
-    return StreamRecord(
+    return ChangeRecord(
         change["SequenceNumber"],
         stream_id,
         event.event_id,

@@ -35,7 +35,7 @@ class DynamoDBEventStore(EventAppends):
             `clock_tolerance_s` is raised (`limits.settling_min_s`), at most `SETTLING_MAX_S`. Or 0 to hold
             nothing back (for tests: a reader that stores its position would miss events).
         compression: how payloads are stored that it writes; None as plain text. It reads either kind anyway.
-        log: the store's log, which `read_log` reads; the deployed indexer writes it.
+        log: the store's log, which `read_log` reads; the deployed log writer writes it.
         clock_tolerance_s: seconds by which this computer's clock may differ from DynamoDB's; the settling
             time of all readers has to cover it. None compares no clocks, and takes any client and settling
             time: for virtual clocks, or an engine on the same computer.

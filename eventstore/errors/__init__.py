@@ -74,7 +74,7 @@ Each can be pickled and copied, with its text and its data.
     ├── LogInUse                           somebody else writes to a log that is being rebuilt
     ├── TranchesChanged                    the log was begun with another number of tranches
     ├── PublicationStopped                 a batch was published only in part; the rest has to be tried again
-    ├── IndexingStopped                    a batch was logged only in part; the rest has to be tried again
+    ├── LogWritingStopped                    a batch was logged only in part; the rest has to be tried again
     ├── FileExists                         an export would replace a file
     ├── BadExport                          a file that can't be imported; nothing was written
     ├── StoreNotEmpty                      an import into a store with events, not asked for as such
@@ -129,9 +129,9 @@ from eventstore.errors.readers import (
     EventsMissing,
     HandlerFailed,
     HandlerUnavailable,
-    IndexingStopped,
     LeaseLost,
     LogInUse,
+    LogWritingStopped,
     MalformedBlock,
     MalformedSubscriptionItem,
     NotPublishable,
@@ -186,7 +186,6 @@ __all__ = [
     "HandlerFailed",
     "HandlerUnavailable",
     "HeadNotInStream",
-    "IndexingStopped",
     "InvalidArgument",
     "InvalidCodec",
     "InvalidDecision",
@@ -206,6 +205,7 @@ __all__ = [
     "InvalidSubscriptionName",
     "LeaseLost",
     "LogInUse",
+    "LogWritingStopped",
     "MalformedBlock",
     "MalformedItem",
     "MalformedReplay",

@@ -251,8 +251,8 @@ class LogInUse(EventStoreError):
     def __init__(self, *, log_id: str) -> None:
         super().__init__(
             f"somebody else writes to the log {log_id or '(not begun)'} while it's rebuilt: disable the "
-            "indexer's mapping, let no other rebuild and no `verify --repair` run, and rebuild it from its "
-            "beginning (--delete)"
+            "log writer's mapping, let no other rebuild and no `verify --repair` run, and rebuild it from "
+            "its beginning (--delete)"
         )
         self.log_id = log_id
 
@@ -269,7 +269,7 @@ class TranchesChanged(EventStoreError):
         self.given = given
 
 
-class IndexingStopped(EventStoreError):
+class LogWritingStopped(EventStoreError):
     """A batch was logged only in part: everything from `sequence_number` on has to be tried again."""
 
     def __init__(self, *, sequence_number: str, stream_id: str, event_id: int, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""Publisher and indexer as Lambda functions behind the table's stream: partial responses, logs, metrics."""
+"""Publisher and log writer as Lambda functions behind the table's stream: answers, logs, metrics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools import Logger, Metrics
 
     from eventstore.delivery.publisher import Publication, Publisher
-    from eventstore.log.writer import Indexed, Indexer
+    from eventstore.log.writer import Logged, LogWriter
 
 StreamHandler: TypeAlias = Callable[[dict[str, Any], Any], dict[str, Any]]
 
@@ -45,23 +45,23 @@ def stream_handler(
     return handler
 
 
-def index_handler(
-    indexer: Indexer, *, logger: Logger, metrics: Metrics, raises_when_stopped: bool = False
+def log_handler(
+    log_writer: LogWriter, *, logger: Logger, metrics: Metrics, raises_when_stopped: bool = False
 ) -> StreamHandler:
-    """Make the index function's handler: a batch of the table's stream in, a partial batch response out.
+    """Make the log function's handler: a batch of the table's stream in, a partial batch response out.
 
-    It stops, and answers, as the publish function's does. Each invocation makes one line of metrics (Indexed,
-    PassedOver, Blocks, and IndexLag of its slowest event), and a line in the log for each item that is no
+    It stops, and answers, as the publish function's does. Each invocation makes one line of metrics (Logged,
+    PassedOver, Blocks, and LogLag of its slowest event), and a line in the log for each item that is no
     event (passed over) and for the stop.
     """
 
     @logger.inject_lambda_context
     def handler(trigger: dict[str, Any], context: Any) -> dict[str, Any]:
-        done = indexer.index(
+        done = log_writer.write(
             stream_records(trigger),
             remaining_time_s=lambda: context.get_remaining_time_in_millis() / 1_000,
         )
-        _count_indexed(metrics, done)
+        _count_logged(metrics, done)
         for item in done.passed_over:
             told = {"stream_id": item.stream_id, "event_id": item.event_id, "reason": item.reason}
             logger.error("item is no event and not logged", extra=told)
@@ -70,7 +70,7 @@ def index_handler(
     return handler
 
 
-def _answer(done: Publication | Indexed, *, logger: Logger, raises: bool) -> dict[str, Any]:
+def _answer(done: Publication | Logged, *, logger: Logger, raises: bool) -> dict[str, Any]:
     for missing in done.missing:
         told = {"stream_id": missing.stream_id, "first": missing.first, "last": missing.last}
         logger.warning("earlier events are deleted", extra=told)
@@ -100,16 +100,16 @@ def _count(metrics: Metrics, done: Publication) -> None:
     metrics.flush_metrics()
 
 
-def _count_indexed(metrics: Metrics, done: Indexed) -> None:
-    metrics.add_metric(name="Indexed", unit="Count", value=done.logged)
+def _count_logged(metrics: Metrics, done: Logged) -> None:
+    metrics.add_metric(name="Logged", unit="Count", value=done.logged)
     metrics.add_metric(name="PassedOver", unit="Count", value=len(done.passed_over))
     metrics.add_metric(name="Blocks", unit="Count", value=done.blocks)
     _count_unjournaled(metrics, done)
     if done.max_lag_us is not None:
-        metrics.add_metric(name="IndexLag", unit="Milliseconds", value=done.max_lag_us / 1_000)
+        metrics.add_metric(name="LogLag", unit="Milliseconds", value=done.max_lag_us / 1_000)
     metrics.flush_metrics()
 
 
-def _count_unjournaled(metrics: Metrics, done: Publication | Indexed) -> None:
+def _count_unjournaled(metrics: Metrics, done: Publication | Logged) -> None:
     if done.unjournaled:
         metrics.add_metric(name="Unjournaled", unit="Count", value=1)

@@ -17,26 +17,26 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from eventstore._arguments import check_functions, check_port
-from eventstore.errors import IndexingStopped, MalformedItem, StoreUnavailable
+from eventstore.errors import LogWritingStopped, MalformedItem, StoreUnavailable
 from eventstore.events import Event
 from eventstore.limits import INDEX_RESERVE_S, LOG_BLOCK_MAX_BYTES, REORDER_WINDOW_S
 from eventstore.log.model import entry_size_bytes, tranche_of
 from eventstore.log.port import EventLog
 from eventstore.ordering.journal import Journal, NoJournal
 from eventstore.ordering.stream_order import (
+    ChangeRecord,
+    DeliveredStreams,
     Missing,
     Plan,
-    PublicationOrder,
-    PublishedStreams,
+    StreamOrder,
     StreamReader,
-    StreamRecord,
     Trouble,
     window_us,
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Indexed:
+class Logged:
     """What became of a batch."""
 
     logged: int
@@ -47,7 +47,7 @@ class Indexed:
     """Items that are no events: they have no place in the log."""
     max_lag_us: int | None
     """The longest time from an event's Timestamp to its entry; None when none was logged."""
-    stopped: IndexingStopped | None
+    stopped: LogWritingStopped | None
     """Set when a rest of the batch has to be tried again, from its sequence number on."""
     missing: tuple[Missing, ...] = ()
     """Events before the batch's that weren't logged by this process, and are deleted."""
@@ -55,7 +55,7 @@ class Indexed:
     """Why the journal wasn't read or written, if so: events may be logged twice."""
 
 
-class Indexer:
+class LogWriter:
     """Logs batches of records; keep it as long as the process lives, for it remembers streams.
 
     Not for several threads at once. Several processes can feed one log, each with its own shards.
@@ -85,8 +85,8 @@ class Indexer:
         check_functions(clock_us=clock_us)
         self._log = log
         self._clock_us = clock_us
-        self._logged = PublishedStreams()
-        self._order = PublicationOrder(
+        self._logged = DeliveredStreams()
+        self._order = StreamOrder(
             reader=reader,
             published=self._logged,
             window_us=window_us(reorder_window_s),
@@ -94,7 +94,7 @@ class Indexer:
             clock_us=clock_us,
         )
 
-    def index(self, records: Sequence[StreamRecord], *, remaining_time_s: Callable[[], float]) -> Indexed:
+    def write(self, records: Sequence[ChangeRecord], *, remaining_time_s: Callable[[], float]) -> Logged:
         """Log a batch: one block for each tranche that its events are in, or more when they're large.
 
         Args:
@@ -111,7 +111,7 @@ class Indexer:
 
         Cost: 1 put for each tranche in the batch, 1 WCU for each KB. A batch of 100 events of
         different streams, in 4 tranches: 10 WCU, 0.098 an event (measured, ids of 42 characters). Reads:
-        see `PublicationOrder.plan`.
+        see `StreamOrder.plan`.
         """
 
         check_functions(remaining_time_s=remaining_time_s)
@@ -133,7 +133,7 @@ class Indexer:
                 trouble = Trouble(block[0].stream_id, block[0].event_id, failed)
                 break
         unjournaled = self._order.journal({stream_id for stream_id, _ in batch.done - plan.done})
-        return Indexed(
+        return Logged(
             logged=batch.logged,
             blocks=batch.blocks,
             passed_over=tuple(batch.passed_over),
@@ -200,14 +200,14 @@ def _blocks(plan: Plan, *, tranches: int) -> Iterator[tuple[int, list[Event | Ma
         yield tranche, block
 
 
-def _trouble_at_first(records: Sequence[StreamRecord], batch: _Batch, reason: str) -> Trouble | None:
+def _trouble_at_first(records: Sequence[ChangeRecord], batch: _Batch, reason: str) -> Trouble | None:
     undone = (record for record in records if (record.stream_id, record.event_id) not in batch.done)
     return next((Trouble(record.stream_id, record.event_id, reason) for record in undone), None)
 
 
-def _stopped(records: Sequence[StreamRecord], batch: _Batch, trouble: Trouble) -> IndexingStopped:
+def _stopped(records: Sequence[ChangeRecord], batch: _Batch, trouble: Trouble) -> LogWritingStopped:
     first = next(record for record in records if (record.stream_id, record.event_id) not in batch.done)
-    return IndexingStopped(
+    return LogWritingStopped(
         sequence_number=first.sequence_number,
         stream_id=trouble.stream_id,
         event_id=trouble.event_id,

@@ -33,7 +33,7 @@ _READ_BACK_PAGE_EVENTS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class StreamRecord:
+class ChangeRecord:
     """One insert into the events table, as the table's stream tells it."""
 
     sequence_number: str
@@ -131,7 +131,7 @@ class Plan:
     """Why the journal couldn't be asked, if so."""
 
 
-class PublishedStreams:
+class DeliveredStreams:
     """Remembers which events this process has published itself: of each stream the last run of them.
 
     The last run, not only the last event: what came before the run was published by another process, or
@@ -173,7 +173,7 @@ class PublishedStreams:
         return last if last < event_id else 0
 
 
-_Arrived = dict[int, tuple[int, StreamRecord]]
+_Arrived = dict[int, tuple[int, ChangeRecord]]
 """What came of one stream, and at which place, by EventId."""
 
 
@@ -197,7 +197,7 @@ def window_us(reorder_window_s: float | None) -> int | None:
     return round((reorder_window_s + WRITTEN_LATE_S) * 1_000_000) if reorder_window_s else 0
 
 
-class PublicationOrder:
+class StreamOrder:
     """Puts batches of records in order, with what is missing before and between them.
 
     Args:
@@ -213,7 +213,7 @@ class PublicationOrder:
         self,
         *,
         reader: StreamReader,
-        published: PublishedStreams,
+        published: DeliveredStreams,
         window_us: int | None,
         journal: Journal,
         clock_us: Callable[[], int],
@@ -226,7 +226,7 @@ class PublicationOrder:
         self._journal = journal
         self._clock_us = clock_us
 
-    def plan(self, records: Sequence[StreamRecord], *, in_time: Callable[[], bool]) -> Plan:
+    def plan(self, records: Sequence[ChangeRecord], *, in_time: Callable[[], bool]) -> Plan:
         """Plan a batch: a queue for each stream, its events taking the places at which they arrived.
 
         Repeats stand in it once; what this process has published doesn't. Where an event can't be read
@@ -279,9 +279,9 @@ class PublicationOrder:
             return str(error)
         return None
 
-    def _unknown(self, arrived: Mapping[str, _Arrived]) -> dict[str, StreamRecord]:
+    def _unknown(self, arrived: Mapping[str, _Arrived]) -> dict[str, ChangeRecord]:
         """Tell the streams' first records before which something may be missing, in the order of arrival."""
-        firsts: dict[str, StreamRecord] = {}
+        firsts: dict[str, ChangeRecord] = {}
         for stream_id, events in arrived.items() if self._window_us else ():
             event_id = min(events)
             record = events[event_id][1]
@@ -293,12 +293,12 @@ class PublicationOrder:
                 firsts[stream_id] = record
         return firsts
 
-    def _is_old(self, written_us: int | None, record: StreamRecord) -> bool:
+    def _is_old(self, written_us: int | None, record: ChangeRecord) -> bool:
         """Tell whether an event was written so long before a record that its own one came first."""
         return written_us is not None and written_us < record.made_us - (self._window_us or 0)
 
     def _known(
-        self, firsts: Sequence[StreamRecord], plan: Plan, in_time: Callable[[], bool]
+        self, firsts: Sequence[ChangeRecord], plan: Plan, in_time: Callable[[], bool]
     ) -> dict[str, int]:
         """Tell up to where streams are published, of those of which that can be known."""
         silent = [record for record in firsts if record.previous_us is None]
@@ -342,7 +342,7 @@ class PublicationOrder:
             yield Placed(place, record.event)
 
     def _read_back(
-        self, record: StreamRecord, *, above: int, whole: bool, plan: Plan
+        self, record: ChangeRecord, *, above: int, whole: bool, plan: Plan
     ) -> list[Event | MalformedItem]:
         """Read the events behind `above` and before a record's: the whole hole, or those within the window.
 
@@ -382,7 +382,7 @@ class PublicationOrder:
                 to_version = gap.first_missing - 1
         return found[::-1]
 
-    def _look_at_missing(self, record: StreamRecord, first: int, last: int, plan: Plan) -> None:
+    def _look_at_missing(self, record: ChangeRecord, first: int, last: int, plan: Plan) -> None:
         """Take note of earlier events that aren't there.
 
         Raises:

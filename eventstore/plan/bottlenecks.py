@@ -15,8 +15,8 @@ from eventstore import limits
 from eventstore.plan.capacity import (
     Capacity,
     entries_per_call,
-    indexer_batch_ms,
     log_units_per_event,
+    log_writer_batch_ms,
     publisher_batch_ms,
     transaction_factor,
 )
@@ -150,7 +150,12 @@ def _of_the_stream(w: Workload, capacity: Capacity, assumed: Assumptions, quotas
     lanes = shards * w.parallelization_factor
     for name, label, records, batch_ms in (
         ("publisher", "Publisher: one batch a stream shard at a time", w.batch_size, publisher_batch_ms),
-        ("indexer", "Indexer: one batch a stream shard at a time", w.log_batch_size, indexer_batch_ms),
+        (
+            "log writer",
+            "Log writer: one batch a stream shard at a time",
+            w.log_batch_size,
+            log_writer_batch_ms,
+        ),
     ):
         duration_ms = batch_ms(w, assumed, records=records).value
         rate = lanes * records / duration_ms * 1_000
@@ -262,7 +267,11 @@ def _of_the_bus(w: Workload, quotas: Quotas) -> Iterator[Limit]:
 def _of_lambda_and_api(w: Workload, capacity: Capacity, quotas: Quotas) -> Iterator[Limit]:
     calls = sum(
         figure.value
-        for figure in (capacity.publisher_concurrency, capacity.indexer_concurrency, capacity.api_concurrency)
+        for figure in (
+            capacity.publisher_concurrency,
+            capacity.log_writer_concurrency,
+            capacity.api_concurrency,
+        )
     )
     yield _proportional(
         w,

@@ -50,9 +50,9 @@ class Capacity:
     publisher_batch_ms: Figure
     publisher_concurrency: Figure
     publisher_concurrency_max: Figure
-    indexer_batch_ms: Figure
-    indexer_concurrency: Figure
-    indexer_concurrency_max: Figure
+    log_writer_batch_ms: Figure
+    log_writer_concurrency: Figure
+    log_writer_concurrency_max: Figure
     api_concurrency: Figure
     put_events_calls: Figure
     api_requests: Figure
@@ -71,7 +71,7 @@ def capacity_of(workload: Workload, *, assumed: Assumptions, quotas: Quotas) -> 
     young = _stream_shards(workload, quotas, table.value)
     grown = _stream_shards_grown(workload, quotas, young.value, stored_gb.value)
     batch_ms = publisher_batch_ms(workload, assumed, records=workload.batch_size)
-    index_ms = indexer_batch_ms(workload, assumed, records=workload.log_batch_size)
+    log_ms = log_writer_batch_ms(workload, assumed, records=workload.log_batch_size)
     log_records = records_per_batch(workload, assumed, stream_shards=young.value, log=True)
     lanes = young.value * workload.parallelization_factor
     rate = workload.events_per_second
@@ -97,11 +97,11 @@ def capacity_of(workload: Workload, *, assumed: Assumptions, quotas: Quotas) -> 
             "publisher", workload, records=workload.batch_size, batch_ms=batch_ms
         ),
         publisher_concurrency_max=_concurrency_max("publisher", workload, young.value),
-        indexer_batch_ms=index_ms,
-        indexer_concurrency=_concurrency(
-            "indexer", workload, records=workload.log_batch_size, batch_ms=index_ms
+        log_writer_batch_ms=log_ms,
+        log_writer_concurrency=_concurrency(
+            "log writer", workload, records=workload.log_batch_size, batch_ms=log_ms
         ),
-        indexer_concurrency_max=_concurrency_max("indexer", workload, young.value),
+        log_writer_concurrency_max=_concurrency_max("log writer", workload, young.value),
         api_concurrency=_api_concurrency(workload, assumed),
         put_events_calls=_put_events_calls(workload, assumed, stream_shards=young.value),
         api_requests=_api_requests(workload),
@@ -154,7 +154,7 @@ def _index_write_units(w: Workload) -> Figure:
 
 
 def records_per_batch(w: Workload, assumed: Assumptions, *, stream_shards: float, log: bool = False) -> float:
-    """Tell how many records one call of publisher or indexer gets, as long as it keeps up."""
+    """Tell how many records one call of publisher or log writer gets, as long as it keeps up."""
     size, window_s = (w.log_batch_size, w.log_window_s) if log else (w.batch_size, w.window_s)
     arriving = w.events_per_second / (stream_shards * w.parallelization_factor)
     return min(size, max(1.0, arriving * max(window_s, assumed.poll_s)))
@@ -248,7 +248,7 @@ def _log_read_units(w: Workload, assumed: Assumptions, *, records: float, refuse
     formula = (
         f"{n(w.readers)} x {EVENTUAL_SHARE} x ({n(w.log_tranches)} tranches / "
         f"{n(assumed.subscription_poll_s)} s + "
-        f"{n(w.events_per_second)} x {n(assumed.log_entry_bytes)} / 4,096) + looks of the indexer "
+        f"{n(w.events_per_second)} x {n(assumed.log_entry_bytes)} / 4,096) + looks of the log writer "
         f"{n(w.events_per_second)} / {n(records)} x {n(min(w.log_tranches, records))} x {n(1 + refused)}"
     )
     value = w.readers * _log_followed(w, assumed) + _log_looks(w, records=records, refused=refused)
@@ -329,13 +329,13 @@ def publisher_batch_ms(w: Workload, assumed: Assumptions, *, records: float) -> 
     return Figure("publisher_batch_ms", "Publisher, a full batch", value, "ms", formula)
 
 
-def indexer_batch_ms(w: Workload, assumed: Assumptions, *, records: float) -> Figure:
-    """Tell how long the indexer takes for a batch of so many records of different streams."""
+def log_writer_batch_ms(w: Workload, assumed: Assumptions, *, records: float) -> Figure:
+    """Tell how long the log writer takes for a batch of so many records of different streams."""
     blocks = min(w.log_tranches, records)
     known_ms, known = _known_ms(w, assumed, records=records)
     value = assumed.invoke_ms + known_ms + blocks * assumed.log_put_ms
     formula = f"{n(assumed.invoke_ms)} + {known} + {n(blocks)} x {n(assumed.log_put_ms)}"
-    return Figure("indexer_batch_ms", "Indexer, a full batch", value, "ms", formula)
+    return Figure("log_writer_batch_ms", "Log writer, a full batch", value, "ms", formula)
 
 
 def _known_ms(w: Workload, assumed: Assumptions, *, records: float) -> tuple[float, str]:

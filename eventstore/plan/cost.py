@@ -12,9 +12,9 @@ from eventstore.plan.capacity import (
     READ_UNIT_KB,
     SECONDS_PER_MONTH,
     Capacity,
-    indexer_batch_ms,
     log_refused,
     log_units_per_event,
+    log_writer_batch_ms,
     publisher_batch_ms,
     records_per_batch,
 )
@@ -63,15 +63,15 @@ class _Month:
         self.events = w.events_per_second * self.seconds
         grown = capacity.stream_shards_grown.value * w.peak_factor  # as many shards for the average's load
         self.publish_records = records_per_batch(w, assumed, stream_shards=grown)
-        self.index_records = records_per_batch(w, assumed, stream_shards=grown, log=True)
+        self.log_records = records_per_batch(w, assumed, stream_shards=grown, log=True)
         self.publishes = self.events / self.publish_records
-        self.indexings = self.events / self.index_records
+        self.log_batches = self.events / self.log_records
         self.appends = w.appends_per_second * w.http_share * self.seconds
         self.loads = (w.loads_per_second * w.http_share + w.pages) * self.seconds
 
     @property
     def calls(self) -> float:
-        return self.publishes + self.indexings + self.appends + self.loads
+        return self.publishes + self.log_batches + self.appends + self.loads
 
 
 def _of_units(month: _Month, units: Figure, name: str, label: str, price: float) -> Figure:
@@ -87,7 +87,7 @@ def _writes(month: _Month, prices: Prices) -> Iterator[Figure]:
     yield _of_units(
         month, capacity.index_write_units, "index_writes", "Writes, index by time", prices.write_units
     )
-    w, records = month.workload, month.index_records
+    w, records = month.workload, month.log_records
     refused = log_refused(
         w,
         month.assumed,
@@ -102,8 +102,8 @@ def _writes(month: _Month, prices: Prices) -> Iterator[Figure]:
         f"${prices.write_units:g} / 1,000,000"
     )
     yield Figure("log_writes", "Writes, log and checkpoints", value, "USD", formula)
-    batches = month.publishes + month.indexings
-    units = ceil(max(month.publish_records, month.index_records) / JOURNAL_STREAMS_PER_UNIT)
+    batches = month.publishes + month.log_batches
+    units = ceil(max(month.publish_records, month.log_records) / JOURNAL_STREAMS_PER_UNIT)
     formula = f"{n(batches)} batches x {units} WCU x ${prices.write_units:g} / 1,000,000"
     value = batches * units / _MILLION * prices.write_units
     yield Figure("journal_writes", "Writes, journal", value, "USD", formula)
@@ -156,10 +156,10 @@ def _storage(month: _Month, prices: Prices) -> Iterator[Figure]:
 def _functions(month: _Month, prices: Prices) -> Iterator[Figure]:
     w, assumed = month.workload, month.assumed
     publish_ms = publisher_batch_ms(w, assumed, records=month.publish_records).value
-    index_ms = indexer_batch_ms(w, assumed, records=month.index_records).value
+    log_ms = log_writer_batch_ms(w, assumed, records=month.log_records).value
     for name, label, calls, duration_ms, memory_gb in (
         ("publisher", "Publisher", month.publishes, publish_ms, assumed.stream_function_gb),
-        ("indexer", "Indexer", month.indexings, index_ms, assumed.stream_function_gb),
+        ("log_writer", "Log writer", month.log_batches, log_ms, assumed.stream_function_gb),
         ("append_function", "Append function", month.appends, assumed.append_ms, assumed.api_function_gb),
         ("read_function", "Read function", month.loads, assumed.load_ms, assumed.api_function_gb),
     ):

@@ -50,7 +50,7 @@ def in_short(plan: Plan) -> list[str]:
         f"{who} {n(needed.value)} of {n(at_most.value)}"
         for who, needed, at_most in (
             ("publisher", capacity.publisher_concurrency, capacity.publisher_concurrency_max),
-            ("indexer", capacity.indexer_concurrency, capacity.indexer_concurrency_max),
+            ("log writer", capacity.log_writer_concurrency, capacity.log_writer_concurrency_max),
         )
     )
     command = (

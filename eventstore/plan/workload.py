@@ -79,8 +79,8 @@ class Workload:
     )
     read_back_percent: float = parameter(
         0,
-        "share of events whose predecessor publisher and indexer read back each: those of writers that don't "
-        "say when it was written (ADR 4)",
+        "share of events whose predecessor publisher and log writer read back each: those of writers that "
+        "don't say when it was written (ADR 4)",
         unit="%",
         high=100,
     )
@@ -118,7 +118,7 @@ class Workload:
         0, "seconds to gather such a batch (publishWindowS)", unit="s", low=0, high=300
     )
     log_batch_size: float = parameter(
-        100, "records of one call of the indexer (logBatchSize)", unit="records", low=1, high=10_000
+        100, "records of one call of the log writer (logBatchSize)", unit="records", low=1, high=10_000
     )
     log_window_s: float = parameter(0, "seconds to gather such a batch (logWindowS)", unit="s", high=300)
     log_tranches: float = parameter(
@@ -168,7 +168,9 @@ class Assumptions:
     journal_ms: float = parameter(10, "a query and a put of the journal, each batch", unit="ms")
     put_events_ms: float = parameter(20, "a call of PutEvents", unit="ms", low=0.1)
     log_put_ms: float = parameter(5, "a put of a block of the log", unit="ms", low=0.1)
-    invoke_ms: float = parameter(5, "what a call of publisher or indexer takes besides", unit="ms", low=0.1)
+    invoke_ms: float = parameter(
+        5, "what a call of publisher or log writer takes besides", unit="ms", low=0.1
+    )
     append_ms: float = parameter(20, "a call of the append function", unit="ms", low=0.1)
     load_ms: float = parameter(20, "a call of the read function", unit="ms", low=0.1)
     poll_s: float = parameter(
@@ -190,7 +192,7 @@ class Assumptions:
         800, "what a call leaves in CloudWatch's logs: Lambda's three lines, metrics", unit="bytes"
     )
     traced_percent: float = parameter(5, "share of calls that X-Ray records", unit="%", high=100)
-    stream_function_gb: float = parameter(0.5, "memory of publisher and indexer", unit="GB", low=0.128)
+    stream_function_gb: float = parameter(0.5, "memory of publisher and log writer", unit="GB", low=0.128)
     api_function_gb: float = parameter(1, "memory of the functions behind the API", unit="GB", low=0.128)
 
     def __post_init__(self) -> None:

@@ -1,8 +1,8 @@
 """Replays: the history of many streams, sent once more to one consumer; what to ask for and how to steer.
 
-`eventstore.replays.queue` begins them in their turn, `eventstore.replays.step` sends; an engine repeats its step
-until the replay is over. docs/replay.md tells how to use them, docs/adr/0009-replay-jobs.md why they are
-built so.
+`eventstore.replays.queue` begins them in their turn, `eventstore.replays.step` sends; an engine repeats its
+step until the replay is over. docs/replay.md tells how to use them, docs/adr/0009-replay-jobs.md why they
+are built so.
 """
 
 from __future__ import annotations

@@ -141,6 +141,6 @@ def make_log_group(scope: Construct, *, settings: Settings) -> logs.LogGroup:
     return logs.LogGroup(
         scope,
         "Log",
-        retention=logs.RetentionDays[LOG_RETENTION[settings.log_retention_days]],
+        retention=logs.RetentionDays[LOG_RETENTION[settings.function_log_retention_days]],
         removal_policy=RemovalPolicy.DESTROY,
     )

@@ -135,7 +135,7 @@ def test_log_that_was_never_begun_is_found(deployed: Deployed, run: Run) -> None
     deployed.append(logged=False)
     code, out, _ = run("doctor")
     assert code == 1
-    assert "the indexer has logged none" in findings(out)["log"][0]
+    assert "the log writer has logged none" in findings(out)["log"][0]
 
 
 def test_rebuild_that_was_interrupted_is_found(deployed: Deployed, run: Run) -> None:

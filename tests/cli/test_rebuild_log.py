@@ -86,7 +86,7 @@ def test_empty_log_gets_all_events_by_time_and_then_verify_finds_nothing(
         assert times == sorted(times)
     assert len(logged(log)) == len(STREAMS) * EVENTS
     assert run("verify")[:2] == (0, "")
-    # The indexer goes on where it ends.
+    # The log writer goes on where it ends.
     more = store.append(STREAMS[0], [NewEvent.of("Happened")], expected=EVENTS).events
     assert log.append_block(tranche_of(STREAMS[0], tranches=4), more) == 2
 
@@ -111,7 +111,7 @@ def test_log_that_is_there_is_deleted_only_when_that_is_asked_for(
     assert run("verify")[:2] == (0, "")
 
 
-def test_log_of_a_running_indexer_is_not_deleted(
+def test_log_of_a_running_log_writer_is_not_deleted(
     store: DynamoDBEventStore, client: DynamoDBClient, table: str, log_name: str, run: Run
 ) -> None:
     now = DynamoDBEventStore(
@@ -125,7 +125,7 @@ def test_log_of_a_running_indexer_is_not_deleted(
 
     code, _, err = run("rebuild-log", "--delete")
 
-    assert (code, "disable the indexer's mapping" in err) == (2, True)
+    assert (code, "disable the log writer's mapping" in err) == (2, True)
     assert client.scan(TableName=log_name)["Items"] == before
 
 
@@ -167,7 +167,7 @@ def test_interrupted_rebuild_goes_on_when_it_is_called_again(
     assert run("verify")[:2] == (0, "")
 
 
-def test_indexer_that_writes_all_the_same_ends_it(
+def test_log_writer_that_writes_all_the_same_ends_it(
     store: DynamoDBEventStore,
     client: DynamoDBClient,
     log_name: str,
@@ -175,13 +175,13 @@ def test_indexer_that_writes_all_the_same_ends_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """It has begun before the log was deleted, and appends behind its own last block."""
-    fill(indexer := log_of(client, log_name), store)
+    fill(log_writer := log_of(client, log_name), store)
     late = store.append(STREAMS[0], [NewEvent.of("Happened")], expected=EVENTS).events
     begin = DynamoDBLogRebuild.begin
 
     def meanwhile(self: DynamoDBLogRebuild, tranches: int) -> Any:
         begun = begin(self, tranches)
-        indexer.append_block(tranche_of(STREAMS[0], tranches=4), late)
+        log_writer.append_block(tranche_of(STREAMS[0], tranches=4), late)
         return begun
 
     with monkeypatch.context() as patched:

@@ -48,7 +48,7 @@ def tables(dynamodb_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 
 def use(store: Store) -> list[int]:
-    """Append, log what the indexer would log, and handle it by a subscription."""
+    """Append, log what the log writer would log, and handle it by a subscription."""
     appended = store.append("order-1", HAPPENED * 2, expected=0)
     store.append("order-1", HAPPENED, expected=appended.head)
     if not store.read_log(limit=1).entries:  # in memory it's logged by the append

@@ -50,7 +50,7 @@ def processes(dynamodb_endpoint: str) -> Iterator[Processes]:
 
 
 def test_what_one_process_tells_all_others_of_its_consumer_know(processes: Processes) -> None:
-    mine, others, elsewhere = processes.begin(), processes.begin(), processes.begin(consumer="index")
+    mine, others, elsewhere = processes.begin(), processes.begin(), processes.begin(consumer="log")
     assert mine.published(["a"]) == {}
     others.add({"a": 3, "é": 1})
     assert mine.published(["a", "é", "b"]) == {"a": 3, "é": 1}

@@ -1,4 +1,4 @@
-"""What the log costs, from the indexer to the table: as DynamoDB Local counts it."""
+"""What the log costs, from the log writer to the table: as DynamoDB Local counts it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from eventstore import Event
 from eventstore.dynamodb.log import DynamoDBEventLog
 from eventstore.limits import LOG_TRANCHES
 from eventstore.log.model import BEGINNING, tranche_of
-from eventstore.log.writer import Indexer
+from eventstore.log.writer import LogWriter
 from eventstore.memory.checkpoints import MemoryEventBodies
 from eventstore.memory.store import MemoryEventStore
-from eventstore.ordering.stream_order import StreamRecord
+from eventstore.ordering.stream_order import ChangeRecord
 from eventstore.subscriptions.terms import Terms
 from eventstore.subscriptions.tranche_reader import TrancheReader
 from eventstore.testing.log_contract import logged_events
@@ -32,7 +32,7 @@ def metered(dynamodb_endpoint: str) -> Iterator[tuple[DynamoDBEventLog, Meter]]:
         yield DynamoDBEventLog(client=client, table_name=table), Meter.on(client)
 
 
-def records(rng: random.Random, *, batch: int) -> list[StreamRecord]:
+def records(rng: random.Random, *, batch: int) -> list[ChangeRecord]:
     """A batch of first events of 1 KB, each of another stream, with a UUID for its id."""
     events = [
         Event(
@@ -47,7 +47,7 @@ def records(rng: random.Random, *, batch: int) -> list[StreamRecord]:
         for number in range(BATCH)
     ]
     return [
-        StreamRecord(f"{batch:03}{place:03}", event.stream_id, event.event_id, event)
+        ChangeRecord(f"{batch:03}{place:03}", event.stream_id, event.event_id, event)
         for place, event in enumerate(events)
     ]
 
@@ -67,12 +67,12 @@ def test_event_costs_at_most_0_11_write_units_at_a_batch_of_100(
     metered: tuple[DynamoDBEventLog, Meter],
 ) -> None:
     log, meter = metered
-    indexer, rng = Indexer(reader=MemoryEventStore(), log=log), random.Random(2_026)
-    indexer.index(records(rng, batch=0), remaining_time_s=lambda: 60.0)
+    log_writer, rng = LogWriter(reader=MemoryEventStore(), log=log), random.Random(2_026)
+    log_writer.write(records(rng, batch=0), remaining_time_s=lambda: 60.0)
     meter.reset()
 
     for batch in range(1, 11):
-        done = indexer.index(records(rng, batch=batch), remaining_time_s=lambda: 60.0)
+        done = log_writer.write(records(rng, batch=batch), remaining_time_s=lambda: 60.0)
         assert (done.logged, done.blocks) == (BATCH, 4)
     assert set(meter.requests) == {"PutItem"}
     units_per_event = meter.table_units / (10 * BATCH)
@@ -129,12 +129,12 @@ def test_first_batch_of_a_process_costs_a_read_of_each_tranche_and_a_check_more(
 ) -> None:
     log, meter = metered
     rng = random.Random(1)
-    Indexer(reader=MemoryEventStore(), log=log).index(records(rng, batch=0), remaining_time_s=lambda: 60.0)
+    LogWriter(reader=MemoryEventStore(), log=log).write(records(rng, batch=0), remaining_time_s=lambda: 60.0)
     meter.reset()
 
     another = process_beside(log)
-    indexer = Indexer(reader=MemoryEventStore(), log=another)
-    indexer.index(records(rng, batch=1), remaining_time_s=lambda: 60.0)
+    log_writer = LogWriter(reader=MemoryEventStore(), log=another)
+    log_writer.write(records(rng, batch=1), remaining_time_s=lambda: 60.0)
     # How many tranches there are, and the last block of each.
     assert sorted(meter.requests) == ["PutItem"] * 4 + ["Query"] * 5
 

@@ -57,17 +57,17 @@ def rebuild(table: Table) -> DynamoDBLogRebuild:
 
 def test_log_that_is_rebuilt_is_written_by_the_rebuild_alone(table: Table) -> None:
     begun = rebuild(table).begin(4)
-    indexer = log(table)
+    log_writer = log(table)
     for _ in range(2):
         with pytest.raises(StoreUnavailable, match=r"the log is being rebuilt.*\. Try again$"):
-            indexer.append_block(TRANCHE, [EVENT])
+            log_writer.append_block(TRANCHE, [EVENT])
     assert log(table, rebuilds=True).append_block(TRANCHE, [EVENT]) == 1
-    assert [entry.event_id for entry in indexer.read_tranche(TRANCHE)] == [1]
+    assert [entry.event_id for entry in log_writer.read_tranche(TRANCHE)] == [1]
 
     rebuild(table).end(begun)
 
-    assert indexer.append_block(TRANCHE, [EVENT]) == 2
-    assert {begun.log_id} == {indexer.log_id, log(table).log_id}
+    assert log_writer.append_block(TRANCHE, [EVENT]) == 2
+    assert {begun.log_id} == {log_writer.log_id, log(table).log_id}
 
 
 def test_deleted_log_leaves_nothing_and_another_one_begins(table: Table) -> None:
@@ -130,14 +130,14 @@ def test_lost_answer_is_no_other_log_and_another_log_is(
         rebuild(table).note(begun, 5)
 
 
-def test_it_costs_an_indexer_nothing_once_it_is_done(table: Table) -> None:
+def test_it_costs_a_log_writer_nothing_once_it_is_done(table: Table) -> None:
     work = rebuild(table)
     work.end(work.begin(4))
-    indexer = log(table)
-    indexer.append_block(TRANCHE, [EVENT])
+    log_writer = log(table)
+    log_writer.append_block(TRANCHE, [EVENT])
     meter = Meter.on(table.client)
 
-    indexer.append_block(TRANCHE, [EVENT])
+    log_writer.append_block(TRANCHE, [EVENT])
 
     assert (meter.requests, meter.table_units) == (["PutItem"], 1.0)
 
@@ -174,7 +174,7 @@ def test_log_with_another_number_of_tranches_is_read_whole_by_who_knew_the_one_b
     assert (len(page.entries), len(page.position.places)) == (1, 8)
 
 
-def test_indexer_that_knows_the_log_before_goes_on_behind_the_end_of_the_one_that_is_there(
+def test_log_writer_that_knows_the_log_before_goes_on_behind_the_end_of_the_one_that_is_there(
     table: Table,
 ) -> None:
     process = Process(table)
@@ -187,7 +187,7 @@ def test_indexer_that_knows_the_log_before_goes_on_behind_the_end_of_the_one_tha
     assert len(list(log(table).read_tranche(TRANCHE))) == 3
 
 
-def test_indexer_that_knows_the_log_before_writes_nothing_while_another_is_made(table: Table) -> None:
+def test_log_writer_that_knows_the_log_before_writes_nothing_while_another_is_made(table: Table) -> None:
     process = Process(table)
     process.log.append_block(TRANCHE, [EVENT])
     rebuild(table).delete_all()

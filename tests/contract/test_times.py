@@ -1,4 +1,4 @@
-"""Timestamps by addresses, which publisher and indexer ask for: memory and DynamoDB Local tell the same."""
+"""Timestamps by addresses, for publisher and log writer: memory and DynamoDB Local tell the same."""
 
 from __future__ import annotations
 

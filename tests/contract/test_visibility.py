@@ -22,7 +22,7 @@ from eventstore.dynamodb.store import DynamoDBEventStore
 from eventstore.errors import StreamGap, UnexpectedItem, VersionConflict
 from eventstore.limits import NOT_YET_VISIBLE_S
 from eventstore.ordering.journal import NoJournal
-from eventstore.ordering.stream_order import Missing, PublicationOrder, PublishedStreams, StreamRecord
+from eventstore.ordering.stream_order import ChangeRecord, DeliveredStreams, Missing, StreamOrder
 from eventstore.replays.service import Replay
 from tests.half_visible import Address, HalfVisible
 from tests.tables import Meter, boto3s_client, dynamodb_client, events_table, tables_client
@@ -259,15 +259,15 @@ def test_publication_passes_over_what_was_deleted(table: tuple[str, str]) -> Non
     store, _ = half_visible(table, (), queries=0)
     last = list(store.read_stream("s"))[-1]
     store._client.delete_item(TableName=table[1], Key={"StreamId": {"S": "s"}, "EventId": {"N": "3"}})
-    order = PublicationOrder(
+    order = StreamOrder(
         reader=store,
-        published=PublishedStreams(),
+        published=DeliveredStreams(),
         window_us=10**12,
         journal=NoJournal(),
         clock_us=lambda: last.timestamp_us + round(NOT_YET_VISIBLE_S * 1_000_000),
     )
 
-    plan = order.plan([StreamRecord("1", "s", last.event_id, last)], in_time=lambda: True)
+    plan = order.plan([ChangeRecord("1", "s", last.event_id, last)], in_time=lambda: True)
 
     assert [placed.event.event_id for placed in plan.queues["s"]] == [1, 2, 4, 5]
     assert plan.missing == [Missing("s", 3, 3)]

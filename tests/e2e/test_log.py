@@ -1,4 +1,4 @@
-"""From an append over HTTP to the log: the table's stream, the real indexer, GET /log."""
+"""From an append over HTTP to the log: the table's stream, the real log writer, GET /log."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ ELSEWHERE = {
     domain.HandlerFailed,
     domain.HandlerUnavailable,
     domain.HeadNotInStream,  # nobody sends a Head
-    domain.IndexingStopped,
+    domain.LogWritingStopped,
     domain.InvalidArgument,  # a function of the library that is called with another type
     domain.InvalidCodec,
     domain.InvalidDecision,

@@ -230,7 +230,7 @@ def test_a_consumer_that_gathers_its_batches_for_long_is_not_missed(
 def test_the_dead_mans_switch_looks_at_the_index_and_at_its_own_consumer(prod: Synthesized) -> None:
     """The index takes what was appended, by whatever client; the table counts what was refused as well."""
     services = {"Publication": "eventstore-prod-publish", "Log": "eventstore-prod-index"}
-    names = {"Publication": {"Published", "Parked"}, "Log": {"Indexed", "PassedOver"}}
+    names = {"Publication": {"Published", "Parked"}, "Log": {"Logged", "PassedOver"}}
     for feature, service in services.items():
         stats = stats_of(alarms_of(prod)[f"{feature}Silent"])
         written = stats.pop("written")["Metric"]

@@ -17,13 +17,13 @@ from infra import bundling
 from infra.bundling import AWS, MACHINE, BundlingError, Package, Target
 from tests.infra.conftest import ROOT, Synthesized
 
-NAMES = ("append", "read", "publish", "index", "replay", "replays", "parked")
+NAMES = ("append", "read", "publish", "log", "replay", "replays", "parked")
 POWERTOOLS = {"aws_lambda_powertools", "jmespath", "typing_extensions.py"}
 THIRD_PARTY = {
     "append": {*POWERTOOLS, "backports", "msgspec"},
     "read": {*POWERTOOLS, "backports", "msgspec"},
     "publish": {*POWERTOOLS, "backports"},
-    "index": {*POWERTOOLS, "backports"},
+    "log": {*POWERTOOLS, "backports"},
     "replay": {*POWERTOOLS, "backports"},
     "replays": {*POWERTOOLS, "msgspec"},
     "parked": POWERTOOLS,

@@ -17,8 +17,8 @@ from eventstore.dynamodb.schema.subscriptions import PARKED
 from eventstore.dynamodb.store import DynamoDBEventStore
 from eventstore.errors import EventStoreError
 from eventstore.log.read import read_log
-from eventstore.log.writer import Indexer
-from eventstore.ordering.stream_order import StreamRecord
+from eventstore.log.writer import LogWriter
+from eventstore.ordering.stream_order import ChangeRecord
 from tests.infra.conftest import LOCAL_REPLAY_TARGETS, Synthesized
 
 TABLE = "EventsTable4B7491D3.Arn"
@@ -66,7 +66,7 @@ ALLOWED = {
         *(("sqs:SendMessage", queue) for queue in (FAILED_EVENTS, DROPPED_BATCHES)),
         *traces_and_log_of("publish"),
     },
-    "index": {
+    "log": {
         *(
             (f"dynamodb:{action}", STREAM)
             for action in ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")
@@ -79,7 +79,7 @@ ALLOWED = {
             for table in (LOG_TABLE, JOURNAL_TABLE)
         ),
         ("sqs:SendMessage", UNLOGGED_BATCHES),
-        *traces_and_log_of("index"),
+        *traces_and_log_of("log"),
     },
     "replay": {
         ("dynamodb:Query", INDEX),
@@ -244,9 +244,9 @@ def test_logging_and_reading_the_log_call_nothing_that_their_roles_do_not_allow(
 
     store = DynamoDBEventStore(client=client, table_name="events")  # type: ignore[arg-type]
     event = Event("order-1", 7, "OrderPlaced", "{}", "{}", "uid", 1)
-    journal = DynamoDBJournal(client=client, table_name="journal", consumer="index")  # type: ignore[arg-type]
-    done = Indexer(reader=store, log=log, journal=journal).index(
-        [StreamRecord("1", "order-1", 7, event)], remaining_time_s=lambda: 60.0
+    journal = DynamoDBJournal(client=client, table_name="journal", consumer="log")  # type: ignore[arg-type]
+    done = LogWriter(reader=store, log=log, journal=journal).write(
+        [ChangeRecord("1", "order-1", 7, event)], remaining_time_s=lambda: 60.0
     )
     assert (done.logged, done.stopped, done.unjournaled) == (1, None, None)
     assert client.calls == {
@@ -258,7 +258,7 @@ def test_logging_and_reading_the_log_call_nothing_that_their_roles_do_not_allow(
         ("dynamodb:Query", JOURNAL_TABLE),
         ("dynamodb:PutItem", JOURNAL_TABLE),
     }
-    assert client.calls <= ALLOWED["index"]
+    assert client.calls <= ALLOWED["log"]
 
 
 def test_counting_parked_events_reads_nothing_but_their_index() -> None:

@@ -30,7 +30,7 @@ def test_figures_of_the_settings_are_those_of_the_command_line(prod: Synthesized
     assert "Plan for 4,000 events/s of 1 KB" in text
     assert "write shards: 5 = ceil(4,000 x ceil(1) / (1,000 x 80 %)); at least 4 =" in text
     assert "write units a second: table 4,000, index 4,000, log 529" in text
-    assert "publisher 9 of 4, indexer 2 of 4" in text
+    assert "publisher 9 of 4, log writer 2 of 4" in text
     assert "gives way at 1,860 events/s: Publisher: one batch a stream shard at a time" in text
     assert "python -m eventstore.plan --events-per-second 4000 --item-kb 1;" in text
 

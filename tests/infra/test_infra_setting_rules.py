@@ -25,7 +25,7 @@ CLASSES = (
     functions.AppendSettings,
     functions.ReadSettings,
     functions.PublishSettings,
-    functions.IndexSettings,
+    functions.LogSettings,
     functions.ReplaySettings,
     functions.ReplaysSettings,
     functions.ParkedSettings,

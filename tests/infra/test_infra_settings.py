@@ -70,7 +70,7 @@ WEAKENS_NOTHING = {
     "shardUtilisationPercent": "room in the shards, a matter of throttles",
     "apiRequestsPerSecond": "load",
     "apiBurst": "load",
-    "logRetentionDays": "what functions and the API log",
+    "functionLogRetentionDays": "what functions and the API log",
     "alarmConflictPercent": "off in as many words",
     "alarmThrottledRequests": "off in as many words",
     "alarmApiThrottles": "off in as many words",
@@ -122,7 +122,7 @@ def test_an_alarm_for_age_that_rings_when_records_are_given_up_is_refused(
 
 
 def test_an_alarm_for_age_of_the_log_can_ring_before_its_records_are_given_up() -> None:
-    """The indexer's mapping keeps them for as long as there is."""
+    """The log writer's mapping keeps them for as long as there is."""
     assert settings(alarmIteratorAgeS=82_260).alarms.iterator_age_s == 82_260
     with pytest.raises(SettingsError, match="to 82,260, or off"):
         settings(alarmIteratorAgeS=82_261)
@@ -334,7 +334,10 @@ def test_an_alarm_can_be_off() -> None:
         ({"logWindowS": 301}, "logWindowS .* to 300"),
         ({"auth": "open"}, "auth .* is 'open'; it must be one of: iam, jwt, none"),
         ({"retainData": "yes"}, "retainData .* one of: true, false"),
-        ({"logRetentionDays": 8}, "logRetentionDays .* is 8; CloudWatch offers: 1, 3, 5, 7, 14"),
+        (
+            {"functionLogRetentionDays": 8},
+            "functionLogRetentionDays .* is 8; CloudWatch offers: 1, 3, 5, 7, 14",
+        ),
         ({"publishMaxRecordAgeS": 86_400}, "publishMaxRecordAgeS .* to 82,800"),
         ({"putEventsMaxBytes": 1_048_577}, "putEventsMaxBytes .* to 1,048,576"),
         ({"putEventsMaxBytes": 16_383}, "putEventsMaxBytes .* from 16,384"),

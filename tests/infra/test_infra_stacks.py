@@ -30,10 +30,10 @@ EMF_METRICS = {
     "Published",
     "Parked",
     "PublicationLag",
-    "Indexed",
+    "Logged",
     "PassedOver",
     "Blocks",
-    "IndexLag",
+    "LogLag",
     "Replayed",
     "ReplaysStarted",
     "ReplaysWaiting",
@@ -207,7 +207,7 @@ def functions(app: Synthesized) -> dict[str, dict[str, Any]]:
 
 
 def test_functions_are_traced_and_run_python_3_13(app: Synthesized) -> None:
-    assert set(functions(app)) == {"append", "read", "publish", "index", "replay", "replays", "parked"}
+    assert set(functions(app)) == {"append", "read", "publish", "log", "replay", "replays", "parked"}
     for function in functions(app).values():
         assert function["Runtime"] == "python3.13"
         assert function["TracingConfig"] == {"Mode": "Active"}
@@ -252,12 +252,12 @@ def test_every_log_group_has_the_retention_of_its_environment(
                     "PUT_EVENTS_MAX_BYTES": "262144",
                     "PARTIAL_BATCH": "report",
                 },
-                "index": {"LOG_TRANCHES": "4", "PARTIAL_BATCH": "report"},
+                "log": {"LOG_TRANCHES": "4", "PARTIAL_BATCH": "report"},
                 "replay": {"READ_SHARDS": "5", "SETTLING_S": "10", "EVENT_SOURCE": "eventstore"},
                 "replays": {"REPLAY_TARGETS": ""},
             },
         ),
-        ("local", {"publish": {"PARTIAL_BATCH": "raise"}, "index": {"PARTIAL_BATCH": "raise"}}),
+        ("local", {"publish": {"PARTIAL_BATCH": "raise"}, "log": {"PARTIAL_BATCH": "raise"}}),
     ],
 )
 def test_functions_get_their_settings(
@@ -280,7 +280,7 @@ def test_functions_get_the_resources_they_work_with(prod: Synthesized) -> None:
     assert variables == {
         "append": {"EVENTS_TABLE": "EventsTable4B7491D3"},
         "read": {"EVENTS_TABLE": "EventsTable4B7491D3", "LOG_TABLE": "LogTable81E80B89"},
-        "index": {
+        "log": {
             "EVENTS_TABLE": "EventsTable4B7491D3",
             "JOURNAL_TABLE": "JournalTableE0A5D4A5",
             "LOG_TABLE": "LogTable81E80B89",
@@ -361,7 +361,7 @@ def test_no_function_has_concurrency_reserved_unless_it_is_asked_for(app: Synthe
     assert not any("ReservedConcurrentExecutions" in of for of in app.properties("AWS::Lambda::Function"))
 
 
-def test_reserved_concurrency_is_that_of_publisher_and_indexer(
+def test_reserved_concurrency_is_that_of_publisher_and_log_writer(
     synthesize: Callable[..., Synthesized],
 ) -> None:
     app = synthesize(environment="prod", publishReservedConcurrency=20, logReservedConcurrency=5)
@@ -596,7 +596,7 @@ def test_every_feature_has_its_alarms(prod: Synthesized) -> None:
         "HttpThrottled": ("EventStore/ThrottledRequests Sum", 10),
         **{f"{of}Late": ("AWS/Lambda/IteratorAge Maximum", 60_000) for of in ("Publication", "Log")},
         "PublicationSilent": (f"{appended} + EventStore/Published Sum + EventStore/Parked Sum", 1),
-        "LogSilent": (f"{appended} + EventStore/Indexed Sum + EventStore/PassedOver Sum", 1),
+        "LogSilent": (f"{appended} + EventStore/Logged Sum + EventStore/PassedOver Sum", 1),
         **{
             f"{of}NotEmpty": (messages, 1)
             for of in ("PublicationFailedEvents", "PublicationDroppedBatches", "LogDroppedBatches")
@@ -762,7 +762,7 @@ def test_rules_are_acknowledged_only_where_named_here(
         "Append/Role",
         "Read/Role",
         "Publication/Publisher/Role",
-        "Log/Indexer/Role",
+        "Log/LogWriter/Role",
         "Replays/Step/Role",
         "Replays/Operations/Role",
         "ParkedEvents/Counter/Role",

@@ -49,8 +49,8 @@ def cost(plan: Plan, name: str) -> float:
         ("publisher_batch_ms", 215),  # 5 + 1 x 10 + 10 x 20
         ("publisher_concurrency", 11),  # 50 batches a second x 0.215 = 10.75
         ("publisher_concurrency_max", 10),
-        ("indexer_batch_ms", 35),  # 5 + 1 x 10 + 4 x 5
-        ("indexer_concurrency", 2),  # 50 x 0.035 = 1.75
+        ("log_writer_batch_ms", 35),  # 5 + 1 x 10 + 4 x 5
+        ("log_writer_concurrency", 2),  # 50 x 0.035 = 1.75
         ("put_events_calls", 500),
         ("api_requests", 7_000),
         ("api_concurrency", 140),  # 7,000 x 20 ms
@@ -112,7 +112,7 @@ def test_a_page_reads_what_the_merge_asks_for(shards: int, page_events: int) -> 
 def test_subscriptions_poll_every_tranche_and_read_what_is_new() -> None:
     """4 tranches twice a second, and 4,096 events of 82 bytes: 82 units; half of it as reads that may lag.
 
-    The indexer looks at a tranche's last block before each put: 40.96 batches, 4 tranches, e^0.2048 puts.
+    The log writer looks at a tranche's last block before each put: 40.96 batches, 4 tranches, e^0.2048 puts.
     """
     plan = plan_for(Workload(events_per_second=4_096, subscriptions=1))
     assert value(plan, "log_read_units") == pytest.approx(45 + 40.96 * 4 * 1.22728, abs=0.01)
@@ -135,7 +135,7 @@ def test_readers_of_all_events_are_as_many_as_quota_and_partitions_allow() -> No
     """At 4,096 events a second loads take 12,288 units of 40,000, a reader 4,096; of 1 KB or of 4 are one."""
     assert value(plan_for(Workload(events_per_second=4_096)), "readers_max") == 6
     quotas = Quotas(table_read_units=10_000_000)
-    # 12,000 units of the log's 4 partitions less the indexer's looks (201.1), 45 a reader.
+    # 12,000 units of the log's 4 partitions less the log writer's looks (201.1), 45 a reader.
     assert value(plan_for(Workload(events_per_second=4_096), quotas=quotas), "readers_max") == 262
     assert value(plan_for(Workload(events_per_second=100_000)), "readers_max") == 0
 
@@ -190,7 +190,7 @@ def test_publisher_looks_at_100_streams_with_each_request(
         ("index_write_quota", 20_000),
         ("table_read_quota", 18_181.82),
         ("publisher", 4_651.16),  # 10 x 100 / 0.215
-        ("indexer", 28_571.43),  # 10 x 100 / 0.035
+        ("log writer", 28_571.43),  # 10 x 100 / 0.035
         ("log_order", 14_000),  # 200 batches a second, 70 % of them where writers meet
         ("put_events_quota", 100_000),
         ("invocations_quota", 18_750),
@@ -332,7 +332,7 @@ WORKLOADS = st.fixed_dictionaries(
 GROWING = (
     *("least_shards", "write_shards", "table_write_units", "index_write_units", "log_write_units"),
     *("table_read_units", "stored_gb", "stream_shards", "stream_shards_grown", "put_events_calls"),
-    *("publisher_concurrency", "indexer_concurrency", "api_concurrency", "api_requests"),
+    *("publisher_concurrency", "log_writer_concurrency", "api_concurrency", "api_requests"),
 )
 
 

@@ -58,6 +58,6 @@ def _tell(text: str) -> None:
 
 
 if __name__ == "__main__":
-    # Workers tell of each lease that they lose, and there are many. Not in main: a test calls it in its own process.
+    # Workers tell of each lease that they lose, and there are many. Not in main, which a test calls.
     logging.getLogger("eventstore.subscriptions").setLevel(logging.ERROR)
     sys.exit(main())

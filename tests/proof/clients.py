@@ -258,7 +258,7 @@ class AllReader:
 
 
 class LogReader:
-    """Reads the log behind its stored position, until the indexers are done and nothing is left.
+    """Reads the log behind its stored position, until the log writers are done and nothing is left.
 
     Its first process is told too few tranches, until that's refused.
 

@@ -1,7 +1,7 @@
 """One run of the proof: write under faults, publish and log what was written, and check everything.
 
 Seven acts, each in a world of its own: clients append and read side by side, and a replay job sends what
-there is up to now; the table's stream is published; two indexers feed the log while others read it; two
+there is up to now; the table's stream is published; two log writers feed the log while others read it; two
 subscriptions' workers handle it; a replay job sends a range; the table is restored. In the last act all are
 at work at once. In between, the table is read past the library.
 """
@@ -26,7 +26,7 @@ from eventstore.dynamodb.raw_items import DynamoDBEventsTable
 from eventstore.dynamodb.read_model import DynamoDBReadModel
 from eventstore.dynamodb.replays import DynamoDBReplays
 from eventstore.dynamodb.store import DynamoDBEventStore
-from eventstore.log.writer import Indexer
+from eventstore.log.writer import LogWriter
 from eventstore.subscriptions import OnFailure
 from eventstore.subscriptions.transient import is_transient
 from tests.proof.checker import Table, breaches_of_appends, breaches_of_deliveries
@@ -81,7 +81,7 @@ class Plan:
     """Events a second of replay jobs; None draws it."""
     replay_trouble: str | None = None
     """What goes wrong with a replay job's target for a long time: slow, deadly, or nothing; None draws it."""
-    indexer_type: type[Indexer] = Indexer
+    log_writer_type: type[LogWriter] = LogWriter
     has_projection: bool = True
     has_failing_handler: bool = True
     on_failure: OnFailure | None = None

@@ -1,6 +1,6 @@
-"""The act in which all go side by side: writers, an import, publisher, indexer, and a subscription's workers.
+"""The act in which all go side by side: writers, an import, publisher, log writer, workers of a subscription.
 
-Transactions are half visible while publisher and indexer read back, and the log grows under its readers.
+Transactions are half visible while publisher and log writer read back, and the log grows under its readers.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
-from eventstore.log.writer import Indexer
+from eventstore.log.writer import LogWriter
 from tests.proof.checker import breaches_of_appends
 from tests.proof.clients import LogReader, Writer
 from tests.proof.consumer_checker import breaches_of_fences, breaches_of_view
 from tests.proof.imports import Import, imports_in
 from tests.proof.invoked import Invoked
 from tests.proof.service import Service, read_table
-from tests.proof.streamed import check_published, check_read, indexer, new_log, publisher
+from tests.proof.streamed import check_published, check_read, log_writer, new_log, publisher
 from tests.proof.subscribers import Projecting, Tables
 from tests.proof.wire import Wire, wired_client
 from tests.proof.world import World
@@ -93,9 +93,9 @@ class _LiveStream:
 
 
 class _Feed:
-    """The indexer as the log's readers see it."""
+    """The log writer as the log's readers see it."""
 
-    def __init__(self, world: World, invoked: Invoked[Indexer]) -> None:
+    def __init__(self, world: World, invoked: Invoked[LogWriter]) -> None:
         self.feeding: list[object] = [invoked]
         self._world, self._invoked = world, invoked
         self._ended_us: int | None = None
@@ -136,8 +136,8 @@ def all_side_by_side(endpoint: str, streams: DynamoDBStreamsClient, *, plan: Pla
             )
             world.spawn("publisher", Invoked(function, shards[:1], world, rng).run)
             log = partial(new_log, world, wired, log_name, plan)
-            feed = _Feed(world, Invoked(indexer(service, log, journal_name, plan), shards[1:], world, rng))
-            world.spawn("indexer", feed.run)
+            feed = _Feed(world, Invoked(log_writer(service, log, journal_name, plan), shards[1:], world, rng))
+            world.spawn("log writer", feed.run)
             reader = LogReader(world, lambda fewer: log(fewer=fewer), feed.feeding)
             world.spawn("log reader", reader.run)
             group = Projecting(world, plan, Tables(events_name, log_name, kept_name), feed)

@@ -1,4 +1,4 @@
-"""The acts of what follows the table's stream: the publisher, and two indexers whose log others read."""
+"""The acts of what follows the table's stream: the publisher, and two log writers whose log others read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from eventstore.dynamodb.changes import stream_records
 from eventstore.dynamodb.journal import DynamoDBJournal
 from eventstore.dynamodb.log import DynamoDBEventLog
-from eventstore.log.writer import Indexer
+from eventstore.log.writer import LogWriter
 from tests.fake_aws import FakeSqs, LambdaContext, client_error, load_publish_function
 from tests.proof.checker import Table, breaches_of_tranche
 from tests.proof.clients import LogReader
@@ -228,25 +228,25 @@ def new_log(
     )
 
 
-def indexer(
+def log_writer(
     service: Service, log: Callable[[], DynamoDBEventLog], journal_name: str, plan: Plan
-) -> Function[Indexer]:
+) -> Function[LogWriter]:
     """Make the function that feeds the log."""
     world = service.world
 
     def clock_us() -> int:
         return world.now_us
 
-    def start() -> Indexer:
+    def start() -> LogWriter:
         journal = DynamoDBJournal(
             client=service.client,
             table_name=journal_name,
-            consumer="index",
+            consumer="log",
             clock_us=clock_us,
             random_bytes=world.rng.randbytes,
         )
         reader = service.store(clock_us=clock_us)
-        return plan.indexer_type(reader=reader, log=log(), journal=journal, clock_us=clock_us)
+        return plan.log_writer_type(reader=reader, log=log(), journal=journal, clock_us=clock_us)
 
     return Function(start, _index)
 
@@ -267,14 +267,14 @@ def index(
     with wired_client(world, plan.faults, endpoint) as (wired, wire):
         service = Service(world, wired, written.table_name, plan.faults)
         log = partial(new_log, world, wired, log_name, plan)
-        function = indexer(service, log, journal_name, plan)
+        function = log_writer(service, log, journal_name, plan)
         feeding: list[object] = []
         for number, half in enumerate(_halves(written.changes)):
             rng = random.Random(f"{report.seed}/log/{number}")
             shards, may_send = _stream(half, world, rng)
             invoked = Invoked(function, shards, world, rng, may_send=may_send)
             feeding.append(invoked)
-            world.spawn(f"indexer-{number}", partial(_feed, invoked, feeding))
+            world.spawn(f"log writer-{number}", partial(_feed, invoked, feeding))
         readers = [LogReader(world, lambda fewer: log(fewer=fewer), feeding) for _ in range(2)]
         for reader in readers:
             world.spawn("log reader", reader.run)
@@ -298,8 +298,8 @@ def check_read(
         report.checked["entries in the log"] += len(persisted)
 
 
-def _index(process: Indexer, trigger: Change, remaining_time_s: Callable[[], float]) -> Any:
-    done = process.index(stream_records(trigger), remaining_time_s=remaining_time_s)
+def _index(process: LogWriter, trigger: Change, remaining_time_s: Callable[[], float]) -> Any:
+    done = process.write(stream_records(trigger), remaining_time_s=remaining_time_s)
     failures = [{"itemIdentifier": done.stopped.sequence_number}] if done.stopped else []
     return {"batchItemFailures": failures}
 
@@ -311,6 +311,6 @@ def _halves(changes: Sequence[Change]) -> tuple[list[Change], list[Change]]:
     return halves
 
 
-def _feed(invoked: Invoked[Indexer], feeding: list[object]) -> None:
+def _feed(invoked: Invoked[LogWriter], feeding: list[object]) -> None:
     invoked.run()
     feeding.remove(invoked)

@@ -57,8 +57,8 @@ LONG_REPLAYS = replace(WELL, appends=24)
 CASES = {
     "tranches compared": Less(replace(LOGS, log_type=BelievesItsTranches), "lost: a reader of the log", 1),
     "block condition": Less(replace(LOGS, log_type=LogWithoutCondition), "lost: a reader of the log", 1),
-    "indexer reports failures": Less(
-        replace(LOGS, indexer_type=ReportsNoFailures), "lost: a reader of the log", 3
+    "log writer reports failures": Less(
+        replace(LOGS, log_writer_type=ReportsNoFailures), "lost: a reader of the log", 3
     ),
     "subscription's fence": Less(replace(PROJECTS, checkpoints_type=WithoutFence), "fence: tranche", 1),
     "fence of what is parked": Less(replace(MANY, checkpoints_type=ParksWithoutFence), "fence: tranche", 11),
@@ -86,7 +86,7 @@ CASES = {
         BESIDE,
         "order: the bus",
         1,
-        replaced="eventstore.ordering.stream_order.PublicationOrder._look_at_missing",
+        replaced="eventstore.ordering.stream_order.StreamOrder._look_at_missing",
         by=looks_at_nothing_missing,
     ),
     "parked events kept": Less(
@@ -114,21 +114,21 @@ CASES = {
         PUBLISHES,
         "order: the bus",
         1,
-        replaced="eventstore.delivery.publisher.PublicationOrder",
+        replaced="eventstore.delivery.publisher.StreamOrder",
         by=AsTheyArrive,
     ),
     "publisher reads back what precedes": Less(
         PUBLISHES,
         "order: the bus",
         1,
-        replaced="eventstore.delivery.publisher.PublicationOrder",
+        replaced="eventstore.delivery.publisher.StreamOrder",
         by=WithoutReadBack,
     ),
     "publisher fills holes": Less(
         PUBLISHES,
         "order: the bus",
         2,
-        replaced="eventstore.delivery.publisher.PublicationOrder",
+        replaced="eventstore.delivery.publisher.StreamOrder",
         by=WithoutHoles,
     ),
     "publisher stops at the first": Less(
@@ -137,11 +137,11 @@ CASES = {
     "publisher reads each result": Less(
         PUBLISHES, "lost: the bus", 1, replaced="eventstore.delivery.publisher.Publisher", by=ReadsNoResults
     ),
-    "indexer reads back what precedes": Less(
+    "log writer reads back what precedes": Less(
         LOGS,
         "order: a reader of the log",
         1,
-        replaced="eventstore.log.writer.PublicationOrder",
+        replaced="eventstore.log.writer.StreamOrder",
         by=WithoutReadBack,
     ),
     "subscription fetches holes": Less(

@@ -132,9 +132,9 @@ FAULTS = {
     "log": {
         "feeder killed at a request",
         "hole in the log",
-        "indexer given up while it works",
-        "indexer killed after its batch, before its answer",
-        "indexer killed at a request",
+        "log writer given up while it works",
+        "log writer killed after its batch, before its answer",
+        "log writer killed at a request",
         "log reader killed at a request",
         "log's entries doubled",
         "log's entry late, behind later ones",

@@ -18,7 +18,7 @@ from eventstore.dynamodb.requests import SlotsTaken, send
 from eventstore.dynamodb.schema.replays import FAILED_STEPS, FENCE, STATUS
 from eventstore.errors import BlockMissing
 from eventstore.log.model import BlockPosition, LogEntry
-from eventstore.log.writer import Indexer
+from eventstore.log.writer import LogWriter
 from eventstore.replays.calls import Sending
 from eventstore.replays.service import Replay, ReplayStatus
 from eventstore.subscriptions.ahead import Ahead, Waiting
@@ -52,7 +52,7 @@ class BelievesItsTranches(DynamoDBEventLog):
             self._told = told
 
 
-class ReportsNoFailures(Indexer):
+class ReportsNoFailures(LogWriter):
     """Takes a block for written whatever the log says."""
 
     def _append(self, *args: Any) -> str | None:

@@ -14,7 +14,7 @@ from zlib import crc32
 
 from botocore.exceptions import ReadTimeoutError
 
-from eventstore.errors import IndexingStopped, PublicationStopped
+from eventstore.errors import LogWritingStopped, PublicationStopped
 from eventstore.limits import REORDER_WINDOW_S, REQUEST_MAX_TRIES
 from tests.fake_aws import FakeEventBridge, FakeSqs, LambdaContext, client_error, load_publish_function
 from tests.simulator.event_source_mapping import (
@@ -245,7 +245,7 @@ class _Lambda:
         context = LambdaContext(remaining_time_s=lambda: ends_s - self._clock.now_s)
         try:
             answer = environment.handler(trigger, context)
-        except (PublicationStopped, IndexingStopped) as error:
+        except (PublicationStopped, LogWritingStopped) as error:
             raise FunctionError from error
         except Crash as error:
             self._environments[place] = None

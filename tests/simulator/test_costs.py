@@ -11,7 +11,7 @@ from eventstore import Event, NewEvent
 from eventstore.delivery.cloudevents import EntryFormat
 from eventstore.delivery.publisher import Publisher
 from eventstore.dynamodb.store import DynamoDBEventStore
-from eventstore.ordering.stream_order import StreamRecord
+from eventstore.ordering.stream_order import ChangeRecord
 from tests.buses import RecordingBus, RecordingFailedEvents
 from tests.tables import Meter, dynamodb_client, events_table
 
@@ -49,7 +49,7 @@ class Costs:
 
     def publish(self, *events: Event) -> None:
         records = [
-            StreamRecord(str(place), event.stream_id, event.event_id, event)
+            ChangeRecord(str(place), event.stream_id, event.event_id, event)
             for place, event in enumerate(events)
         ]
         assert self.publisher.publish(records, remaining_time_s=lambda: 60.0).stopped is None

@@ -15,43 +15,43 @@ from eventstore.delivery.cloudevents import Entry
 from eventstore.delivery.publisher import Publication, Publisher, Refusal, _Batch, _Pending
 from eventstore.errors import MalformedItem, PublicationStopped
 from eventstore.limits import PUBLISH_MAX_TRIES
-from eventstore.ordering.stream_order import Placed, PublicationOrder, PublishedStreams, StreamRecord, Trouble
+from eventstore.ordering.stream_order import ChangeRecord, DeliveredStreams, Placed, StreamOrder, Trouble
 from tests.simulator.event_source_mapping import Change, Settings, Shard
 from tests.simulator.history import History, address_of
 from tests.simulator.publication import WINDOW_S, Simulation, one_shard, reordered, side_by_side
 
 
-class AsTheyArrive(PublicationOrder):
+class AsTheyArrive(StreamOrder):
     """Leaves a stream's events in the order of their records."""
 
     def _queue(
-        self, _stream_id: str, events: dict[int, tuple[int, StreamRecord]], *_: object
+        self, _stream_id: str, events: dict[int, tuple[int, ChangeRecord]], *_: object
     ) -> Iterator[Placed]:
         return (Placed(place, record.event) for place, record in events.values())
 
 
-class WithoutReadBack(PublicationOrder):
+class WithoutReadBack(StreamOrder):
     """Fills holes inside a batch, but does not look for what precedes it."""
 
     def _read_back(self, *args: Any, whole: bool, **options: Any) -> list[Event | MalformedItem]:
         return super()._read_back(*args, whole=whole, **options) if whole else []
 
 
-class TakesAllForOld(PublicationOrder):
+class TakesAllForOld(StreamOrder):
     """Takes everything that precedes a batch for old."""
 
-    def _is_old(self, written_us: int | None, _record: StreamRecord) -> bool:
+    def _is_old(self, written_us: int | None, _record: ChangeRecord) -> bool:
         return written_us is not None
 
 
-class WithoutHoles(PublicationOrder):
+class WithoutHoles(StreamOrder):
     """Looks for what precedes a batch, but does not fill the holes inside it."""
 
     def _read_back(self, *args: Any, whole: bool, **options: Any) -> list[Event | MalformedItem]:
         return [] if whole else super()._read_back(*args, whole=whole, **options)
 
 
-class TrustsAllThatCameBefore(PublishedStreams):
+class TrustsAllThatCameBefore(DeliveredStreams):
     """Takes everything before the last published event for published."""
 
     def has(self, stream_id: str, event_id: int) -> bool:
@@ -78,7 +78,7 @@ class NeverStops(Publisher):
     """Goes on with a stream whose event has failed too often, and reports that event in the end."""
 
     def publish(
-        self, records: Sequence[StreamRecord], *, remaining_time_s: Callable[[], float]
+        self, records: Sequence[ChangeRecord], *, remaining_time_s: Callable[[], float]
     ) -> Publication:
         self._reportable = {(record.stream_id, record.event_id) for record in records}
         self._left: Trouble | None = None
@@ -115,7 +115,7 @@ class RemembersTooEarly(Publisher):
         return call
 
 
-def reports_the_last(records: Sequence[StreamRecord], batch: _Batch, trouble: Trouble) -> PublicationStopped:
+def reports_the_last(records: Sequence[ChangeRecord], batch: _Batch, trouble: Trouble) -> PublicationStopped:
     """Report the highest sequence number that isn't done."""
     left = [record for record in records if (record.stream_id, record.event_id) not in batch.done]
     return PublicationStopped(
@@ -160,10 +160,10 @@ def test_with_all_defences_nothing_is_found(history: History, simulation: Simula
 @pytest.mark.parametrize(
     ("weakened", "breach"),
     [
-        ({"PublicationOrder": AsTheyArrive}, "order"),
-        ({"PublicationOrder": WithoutReadBack}, "order"),
-        ({"PublicationOrder": TakesAllForOld}, "order"),
-        ({"PublicationOrder": WithoutHoles}, "order"),
+        ({"StreamOrder": AsTheyArrive}, "order"),
+        ({"StreamOrder": WithoutReadBack}, "order"),
+        ({"StreamOrder": TakesAllForOld}, "order"),
+        ({"StreamOrder": WithoutHoles}, "order"),
         ({"Publisher": SharesCalls}, "order"),
         ({"Publisher": NeverStops}, "order"),
         ({"Publisher": ReadsNoResults}, "loss"),
@@ -188,5 +188,5 @@ def test_memory_of_the_own_run_only_keeps_late_events_from_getting_lost(
     history: History, simulation: Simulation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert set(breaches(history, simulation, two_shards_that_part)) == {"order"}
-    monkeypatch.setattr("eventstore.delivery.publisher.PublishedStreams", TrustsAllThatCameBefore)
+    monkeypatch.setattr("eventstore.delivery.publisher.DeliveredStreams", TrustsAllThatCameBefore)
     assert "loss" in breaches(history, simulation, two_shards_that_part)

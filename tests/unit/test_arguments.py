@@ -60,7 +60,7 @@ from eventstore.limits import SETTLING_MAX_S
 from eventstore.log.checks import check_block
 from eventstore.log.port import EventLog
 from eventstore.log.read import read_log
-from eventstore.log.writer import Indexer
+from eventstore.log.writer import LogWriter
 from eventstore.maintenance.transfer.export import export
 from eventstore.maintenance.transfer.importing import ImportTarget, check_export, import_events
 from eventstore.maintenance.transfer.selection import Selection
@@ -161,9 +161,10 @@ MADE: Final[dict[str, tuple[Callable[..., Any], dict[str, Any]]]] = {
     ),
     "MemoryEventStore": (MemoryEventStore, {"log": LOG}),
     "MemoryEventBodies": (MemoryEventBodies, {"store": STORE}),
-    "Indexer": (Indexer, {"reader": STORE, "log": LOG}),
-    "Indexer.index": (
-        lambda **given: Indexer(reader=STORE, log=LOG).index([], **given), {"remaining_time_s": lambda: 60.0}
+    "LogWriter": (LogWriter, {"reader": STORE, "log": LOG}),
+    "LogWriter.write": (
+        lambda **given: LogWriter(reader=STORE, log=LOG).write([], **given),
+        {"remaining_time_s": lambda: 60.0},
     ),
     "Publisher": (Publisher, PUBLISHER),
     "Publisher.publish": (
@@ -321,8 +322,8 @@ def test_everything_public_that_takes_a_port_or_a_function_stands_in_the_table()
     # What only this library makes, of arguments that it has checked.
     inside = {
         "Ahead", "Attempts", "EventAppends", "EventReads", "Handling", "Holding", "Membership", "Naming",
-        "PublicationOrder", "SegmentCheck", "Sending", "ServerClock", "StoreFacts", "TimeShard",
-        "Keeper", "KnownStreams", "MissingEvents", "TrancheReader", "PublishedStreams", "BusTarget",
+        "StreamOrder", "SegmentCheck", "Sending", "ServerClock", "StoreFacts", "TimeShard",
+        "Keeper", "KnownStreams", "MissingEvents", "TrancheReader", "DeliveredStreams", "BusTarget",
         "Folded", "FunctionTarget", "OneAtATime", "QueueTarget", "Recent", "ItemParser",
         "ItemParserFactory", "UnreadAnswer",
     }  # fmt: skip
@@ -546,7 +547,7 @@ REFUSED: Final[list[tuple[Callable[[], object], type[InvalidInput], str]]] = [
     (made_with("Terms", page_entries=10_001), InvalidLimit, "page_entries: is 10001; .* from 1 to 10000"),
     (made_with("Terms", warm_up_blocks=1_001), InvalidLimit, "warm_up_blocks: is 1001; .* from 1 to 1000"),
     (made_with("Publisher", reorder_window_s=-1), InvalidLimit, "reorder_window_s: "),
-    (made_with("Indexer", reorder_window_s="5"), InvalidLimit, "reorder_window_s: "),
+    (made_with("LogWriter", reorder_window_s="5"), InvalidLimit, "reorder_window_s: "),
     # One text would be a list of letters, and a '*' among them a target of any name.
     (made_with("Replays", allowed_targets="arn:aws:sqs:*"), InvalidArgument, "allowed_targets: "),
     (made_with("Replays", allowed_targets=[None]), InvalidArgument, "allowed_targets: "),

@@ -37,11 +37,11 @@ MSGSPEC: Final = """
 """
 
 DOMAIN: Final = """
-    eventstore: arguments errors events execute json_text limits log passing positions repeats
-    eventstore: setting_rules store synchronous uids
-    eventstore.errors: base inputs operations readers store
-    eventstore.adapters: answers clients forks
+    eventstore: _arguments _json _passing _setting_rules _synchronous _uids errors events limits
+    eventstore: positions store
+    eventstore.aws: answers clients forks
     eventstore.dynamodb: client requests response_parser
+    eventstore.errors: base inputs operations readers store
     settings
     encodings: idna
     gc
@@ -51,50 +51,68 @@ DOMAIN: Final = """
 """`encodings.idna` and what it needs: the first connection looks a host name up with it."""
 
 EVENTS_TABLE: Final = """
-    eventstore: appends merge
-    eventstore.dynamodb: appending clocks compression facts items numbers reading schema store
-    eventstore.dynamodb: store_item stream_query time_index
+    eventstore: _checks _merge _repeats
+    eventstore.dynamodb: appending clocks compression facts items numbers reading store store_item
+    eventstore.dynamodb: stream_query time_index
+    eventstore.dynamodb.schema: events
+    eventstore.log: checks model port read
 """
 
 HTTP: Final = """
-    eventstore.http: app errors fields lambda_handler models paths problems requests responses routes
+    eventstore.functions: http
+    eventstore.http: app errors fields models paths problems requests responses routes
 """
 
 BUDGETS: Final = {
     "append": f"""{POWERTOOLS}{MSGSPEC}{DOMAIN}{EVENTS_TABLE}{HTTP}
-        eventstore: stream_paths
+        eventstore: _stream_paths
         eventstore.http: append envelope explain
     """,
     "read": f"""{POWERTOOLS}{MSGSPEC}{DOMAIN}{EVENTS_TABLE}{HTTP}
-        eventstore.dynamodb: log log_items log_schema numbers
-        eventstore: log_checks stream_paths
+        eventstore: _stream_paths
+        eventstore.dynamodb: log log_items numbers
+        eventstore.dynamodb.schema: log
         eventstore.http: log read times
     """,
     "publish": f"""{POWERTOOLS}{DOMAIN}{EVENTS_TABLE}
-        eventstore: cloudevents journal publication_order publish stream_paths
-        eventstore.adapters: eventbridge sqs
-        eventstore.dynamodb: journal journal_schema stream_handler stream_records
+        eventstore: _stream_paths
+        eventstore.aws: eventbridge sqs
+        eventstore.delivery: cloudevents publisher
+        eventstore.dynamodb: changes journal
+        eventstore.dynamodb.schema: journal
+        eventstore.functions: changes
+        eventstore.ordering: journal stream_order
     """,
-    "index": f"""{POWERTOOLS}{DOMAIN}{EVENTS_TABLE}
-        eventstore: index journal log_checks publication_order
-        eventstore.dynamodb: journal journal_schema log log_items log_schema numbers
-        eventstore.dynamodb: stream_handler stream_records
+    "log": f"""{POWERTOOLS}{DOMAIN}{EVENTS_TABLE}
+        eventstore.dynamodb: changes journal log log_items numbers
+        eventstore.dynamodb.schema: journal log
+        eventstore.functions: changes
+        eventstore.log: writer
+        eventstore.ordering: journal stream_order
     """,
     "replay": f"""{POWERTOOLS}{DOMAIN}{EVENTS_TABLE}
-        eventstore: cloudevents journal publication_order publish replay replay_calls replay_jobs
-        eventstore: replay_queue replay_requests stream_paths
-        eventstore.adapters: eventbridge replay_handler replay_targets step_functions
-        eventstore.dynamodb: replay_schema replays
+        eventstore: _stream_paths
+        eventstore.aws: eventbridge replay_targets step_functions
+        eventstore.delivery: cloudevents publisher
+        eventstore.dynamodb: replays
+        eventstore.dynamodb.schema: replays
+        eventstore.functions: replay
+        eventstore.ordering: journal stream_order
+        eventstore.replays: calls model queue request step
     """,
     "replays": f"""{POWERTOOLS}{MSGSPEC}{DOMAIN}{HTTP}
-        eventstore: replay_jobs replay_queue replay_requests replays stream_paths
-        eventstore.adapters: step_functions
-        eventstore.dynamodb: numbers replay_schema replays
+        eventstore: _stream_paths
+        eventstore.aws: step_functions
+        eventstore.dynamodb: numbers replays
+        eventstore.dynamodb.schema: replays
         eventstore.http: envelope explain replay_models replays times
+        eventstore.log: model
+        eventstore.replays: model queue request service
     """,
     "parked": f"""{POWERTOOLS}{DOMAIN}
-        eventstore.adapters: parked_handler
-        eventstore.dynamodb: numbers parked_events subscription_schema
+        eventstore.dynamodb: numbers parked_events
+        eventstore.dynamodb.schema: subscriptions
+        eventstore.functions: parked
     """,
 }
 
@@ -103,7 +121,7 @@ REQUESTS: Final[dict[str, Any]] = {
     "append": event("http_append"),
     "read": event("http_read_stream"),
     "publish": trigger([Event("order-1", 2, "OrderPaid", "null", '{"a":1}', "uid", 1_769_860_800_000_000)]),
-    "index": trigger([Event("order-1", 2, "OrderPaid", "null", "{}", "uid", 1_769_860_800_000_000)]),
+    "log": trigger([Event("order-1", 2, "OrderPaid", "null", "{}", "uid", 1_769_860_800_000_000)]),
     "replays": {
         **event("http_read_stream"),
         "rawPath": "/replays/019c1465-3c00-7a51-8d0f-1f6d6d1f6a01",

@@ -19,9 +19,9 @@ DIFF = """\
 @pytest.mark.parametrize(
     ("name", "function"),
     [
-        ("eventstore._merge.x__share__mutmut_18", "merge._share"),
-        ("eventstore.delivery.publisher.xǁ_Queuesǁnext_call__mutmut_2", "publish._Queues.next_call"),
-        ("eventstore.dynamodb.items.x_key_of__mutmut_1", "adapters.dynamodb.items.key_of"),
+        ("eventstore._merge.x__share__mutmut_18", "_merge._share"),
+        ("eventstore.delivery.publisher.xǁ_Queuesǁnext_call__mutmut_2", "delivery.publisher._Queues.next_call"),
+        ("eventstore.dynamodb.items.x_key_of__mutmut_1", "dynamodb.items.key_of"),
     ],
 )
 def test_function_of_a_mutant_is_named_as_in_the_code(name: str, function: str) -> None:
@@ -36,13 +36,13 @@ def test_change_is_the_line_before_and_the_line_after() -> None:
     ("explanation", "fits"),
     [
         (Explanation(function="merge.*", why="y"), True),
-        (Explanation(function="merge._share", was="return share + 1", why="y"), True),
-        (Explanation(function="merge._share", was="return share + 1", became="return 2", why="y"), False),
+        (Explanation(function="_merge._share", was="return share + 1", why="y"), True),
+        (Explanation(function="_merge._share", was="return share + 1", became="return 2", why="y"), False),
         (Explanation(function="log.*", why="y"), False),
     ],
 )
 def test_explanation_fits_its_function_and_lines_only(explanation: Explanation, fits: bool) -> None:
-    survivor = Survivor("name", "merge._share", "return share + 1", "return share + 2")
+    survivor = Survivor("name", "_merge._share", "return share + 1", "return share + 2")
     assert explanation.fits(survivor) is fits
 
 

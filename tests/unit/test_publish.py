@@ -29,7 +29,7 @@ from eventstore.limits import (
 )
 from eventstore.memory.store import MemoryEventStore
 from eventstore.ordering.journal import Journal
-from eventstore.ordering.stream_order import Missing, PublishedStreams, StreamRecord
+from eventstore.ordering.stream_order import ChangeRecord, DeliveredStreams, Missing
 from tests.buses import MALFORMED, THROTTLED, Address, CountingReader, RecordingBus, RecordingFailedEvents
 
 SECOND_US = 1_000_000
@@ -87,13 +87,13 @@ class Shop:
 
     def publish(self, events: Iterable[Event | MalformedItem]) -> Publication:
         return self.take(
-            StreamRecord(sequence_number(place), event.stream_id, event.event_id, event)
+            ChangeRecord(sequence_number(place), event.stream_id, event.event_id, event)
             for place, event in enumerate(events)
         )
 
-    def record(self, event: Event, *, created_s: float, previous_s: float | None = None) -> StreamRecord:
+    def record(self, event: Event, *, created_s: float, previous_s: float | None = None) -> ChangeRecord:
         """A record as DynamoDB makes it, some seconds after noon; `previous_s` as the event tells."""
-        return StreamRecord(
+        return ChangeRecord(
             sequence_number(event.event_id),
             event.stream_id,
             event.event_id,
@@ -102,7 +102,7 @@ class Shop:
             previous_us=None if previous_s is None else NOON_US + round(previous_s * SECOND_US),
         )
 
-    def take(self, records: Iterable[StreamRecord]) -> Publication:
+    def take(self, records: Iterable[ChangeRecord]) -> Publication:
         records = list(records)
         return self.publisher.publish(records, remaining_time_s=self._remaining_s)
 
@@ -566,7 +566,7 @@ def test_clock_a_day_ahead_has_no_more_read_back_than_one_event(tells: bool) -> 
 
 
 def test_memory_forgets_the_stream_used_longest_ago() -> None:
-    memory = PublishedStreams(max_streams=2)
+    memory = DeliveredStreams(max_streams=2)
     memory.add("a", 1)
     memory.add("b", 1)
     memory.add("a", 2)
@@ -580,7 +580,7 @@ def test_memory_forgets_the_stream_used_longest_ago() -> None:
 
 
 def test_memory_keeps_the_last_run_of_a_stream() -> None:
-    memory = PublishedStreams()
+    memory = DeliveredStreams()
     for event_id in (5, 6, 9, 8, 3):
         memory.add("a", event_id)
     assert [n for n in range(1, 12) if memory.has("a", n)] == [8, 9]

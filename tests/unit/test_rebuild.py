@@ -102,5 +102,5 @@ def test_block_of_somebody_else_ends_the_rebuild(at: int) -> None:
                 log.append_block(tranche_of(other.stream_id, tranches=log.tranches), [other])
             yield event
 
-    with pytest.raises(LogInUse, match="disable the indexer's mapping"):
+    with pytest.raises(LogInUse, match="disable the log writer's mapping"):
         rebuild(meanwhile(), LogComparison(log), goes_on=False, note=lambda _: None)

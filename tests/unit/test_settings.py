@@ -9,8 +9,8 @@ import pytest
 from eventstore.limits import CLOCK_TOLERANCE_S, PUT_EVENTS_MAX_BYTES, SETTLING_S
 from settings import (
     AppendSettings,
-    IndexSettings,
     InvalidSettings,
+    LogSettings,
     PublishSettings,
     ReadSettings,
     ReplaySettings,
@@ -58,21 +58,21 @@ def test_clocks_are_compared_unless_they_are_one() -> None:
 
 def test_index_settings_are_typed_and_report_by_default() -> None:
     environ = {**INDEX, "LOG_TRANCHES": "8"}
-    settings = IndexSettings.from_environ(environ)
-    assert settings == IndexSettings(
+    settings = LogSettings.from_environ(environ)
+    assert settings == LogSettings(
         events_table="events",
         journal_table="journal",
         log_table="log",
         log_tranches=8,
         raises_when_stopped=False,
     )
-    assert IndexSettings.from_environ({**environ, "PARTIAL_BATCH": "raise"}).raises_when_stopped is True
+    assert LogSettings.from_environ({**environ, "PARTIAL_BATCH": "raise"}).raises_when_stopped is True
 
 
 @pytest.mark.parametrize("value", ["0", "257", "four", ""])
 def test_tranches_have_to_be_a_whole_number_within_bounds(value: str) -> None:
     with pytest.raises(InvalidSettings, match="LOG_TRANCHES is"):
-        IndexSettings.from_environ({**INDEX, "LOG_TRANCHES": value})
+        LogSettings.from_environ({**INDEX, "LOG_TRANCHES": value})
 
 
 def test_publish_settings_have_defaults_and_an_api_url_without_trailing_slash() -> None:

@@ -16,7 +16,7 @@ from infra.settings import Settings
 from infra.synth_rules import RECORD_AGE_MAX_S
 
 
-class Indexer(StreamConsumer):
+class LogWriter(StreamConsumer):
     """Logs every appended event at least once, and those of a stream in their order.
 
     When its mapping gives up on records, the log has a hole, which the events in the table show and fill.
@@ -34,9 +34,9 @@ class Indexer(StreamConsumer):
         alarms: Alarms,
     ) -> None:
         super().__init__(scope, id, events_table=events_table, settings=settings, alarms=alarms)
-        self._indexer = self.consume(
-            "Indexer",
-            name="index",
+        self._log_writer = self.consume(
+            "LogWriter",
+            name="log",
             description="Logs the events of the table's stream.",
             variables={
                 "JOURNAL_TABLE": journal_table.table.table_name,
@@ -44,7 +44,7 @@ class Indexer(StreamConsumer):
                 **settings.variables("LOG_TRANCHES"),
             },
             statements=partial(
-                permissions.index,
+                permissions.write_log,
                 journal_table_arn=journal_table.table.table_arn,
                 log_table_arn=log_table.table.table_arn,
             ),
@@ -52,18 +52,18 @@ class Indexer(StreamConsumer):
             window_s=settings.log.window_s,
             max_record_age_s=RECORD_AGE_MAX_S,
             reserved_concurrency=settings.log.reserved_concurrency,
-            handled=("Indexed", "PassedOver"),
-            late="The log falls behind: the indexer is too slow, or a record keeps failing.",
+            handled=("Logged", "PassedOver"),
+            late="The log falls behind: the log writer is too slow, or a record keeps failing.",
             dropped="The mapping gave up on records: the log lacks events. `verify --repair` logs them.",
         )
 
     def widgets(self) -> list[cloudwatch.IWidget]:
         return [
-            *self._indexer.widgets(),
+            *self._log_writer.widgets(),
             cloudwatch.GraphWidget(
                 title="Log: events, items passed over, blocks, dropped batches",
-                left=[self._indexer.metric(name) for name in ("Indexed", "PassedOver", "Blocks")],
+                left=[self._log_writer.metric(name) for name in ("Logged", "PassedOver", "Blocks")],
                 right=[depth(self.dropped_batches)],
             ),
-            lag_widget(self._indexer, title="Log: from append to log", lag="IndexLag"),
+            lag_widget(self._log_writer, title="Log: from append to log", lag="LogLag"),
         ]

@@ -11,7 +11,7 @@ import pytest
 from eventstore import Event
 from eventstore.errors import MalformedItem, StoreUnavailable
 from eventstore.limits import NOT_YET_VISIBLE_S, READ_BACK_MAX_EVENTS
-from eventstore.ordering.stream_order import Missing, StreamRecord
+from eventstore.ordering.stream_order import ChangeRecord, Missing
 from tests.unit.test_publish import (
     NOON_US,
     OLD_S,
@@ -107,7 +107,7 @@ def test_hole_behind_a_bad_item_that_tells_of_an_old_one_is_filled() -> None:
     *_, last = shop.has("a", events=2)
     bad = MalformedItem(stream_id="a", event_id=2, reason="'Payload' is missing")
     created_us = NOON_US + round(OLD_S * SECOND_US)
-    first = StreamRecord(sequence_number(2), "a", 2, bad, created_us=created_us, previous_us=NOON_US)
+    first = ChangeRecord(sequence_number(2), "a", 2, bad, created_us=created_us, previous_us=NOON_US)
     shop.take([first, shop.record(last, created_s=2 * OLD_S)])
     assert ids(shop.bus.taken, "a") == [3, 4]
 

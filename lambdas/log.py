@@ -1,4 +1,4 @@
-"""The index function: settings, client, log, indexer, handler."""
+"""The log function: settings, client, log, log writer, handler."""
 
 import gc
 
@@ -12,19 +12,19 @@ from eventstore.dynamodb.client import dynamodb_client
 from eventstore.dynamodb.journal import DynamoDBJournal
 from eventstore.dynamodb.log import DynamoDBEventLog
 from eventstore.dynamodb.store import DynamoDBEventStore
-from eventstore.functions.changes import index_handler
-from eventstore.log.writer import Indexer
-from settings import IndexSettings
+from eventstore.functions.changes import log_handler
+from eventstore.log.writer import LogWriter
+from settings import LogSettings
 
-settings = IndexSettings.from_environ(os.environ)
+settings = LogSettings.from_environ(os.environ)
 client = dynamodb_client()
-indexer = Indexer(
+log_writer = LogWriter(
     reader=DynamoDBEventStore(client=client, table_name=settings.events_table),
-    journal=DynamoDBJournal(client=client, table_name=settings.journal_table, consumer="index"),
+    journal=DynamoDBJournal(client=client, table_name=settings.journal_table, consumer="log"),
     log=DynamoDBEventLog(client=client, table_name=settings.log_table, tranches=settings.log_tranches),
 )
-handler = index_handler(
-    indexer, logger=Logger(), metrics=Metrics(), raises_when_stopped=settings.raises_when_stopped
+handler = log_handler(
+    log_writer, logger=Logger(), metrics=Metrics(), raises_when_stopped=settings.raises_when_stopped
 )
 gc.freeze()
 gc.enable()

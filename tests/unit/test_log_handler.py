@@ -1,4 +1,4 @@
-"""The index function's handler: what it counts of a batch is what the dead man's switch waits for."""
+"""The log function's handler: what it counts of a batch is what the dead man's switch waits for."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from aws_lambda_powertools import Logger, Metrics
 
-from eventstore.functions.changes import index_handler
-from eventstore.log.writer import Indexer
+from eventstore.functions.changes import log_handler
+from eventstore.log.writer import LogWriter
 from eventstore.memory.log import MemoryEventLog
 from eventstore.memory.store import MemoryEventStore
 from tests.fake_aws import LambdaContext
@@ -26,15 +26,15 @@ def test_every_record_of_a_batch_is_counted_as_logged_or_as_passed_over(
     keys = {"StreamId": {"S": "odd"}, "EventId": {"N": "1"}}
     item = {"NewImage": {**keys, "Colour": {"S": "blue"}}, "Keys": keys, "SequenceNumber": "9" * 21}
     trigger = {"Records": [*INSERTS["Records"], {"eventName": "INSERT", "dynamodb": item}]}
-    handler = index_handler(
-        Indexer(reader=MemoryEventStore(), log=MemoryEventLog(tranches=1)),
-        logger=Logger(service="index"),
-        metrics=Metrics(namespace="EventStore", service="index"),
+    handler = log_handler(
+        LogWriter(reader=MemoryEventStore(), log=MemoryEventLog(tranches=1)),
+        logger=Logger(service="log"),
+        metrics=Metrics(namespace="EventStore", service="log"),
     )
 
     assert handler(trigger, LambdaContext()) == {"batchItemFailures": []}
 
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (line,) = [line for line in lines if "_aws" in line]
-    counts = {name: line[name] for name in ("Indexed", "PassedOver", "Blocks")}
-    assert counts == {"Indexed": [len(INSERTS["Records"])], "PassedOver": [1], "Blocks": [1]}
+    counts = {name: line[name] for name in ("Logged", "PassedOver", "Blocks")}
+    assert counts == {"Logged": [len(INSERTS["Records"])], "PassedOver": [1], "Blocks": [1]}

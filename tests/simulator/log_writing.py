@@ -1,4 +1,4 @@
-"""The real index function behind a simulated event source mapping, with faults by a seed."""
+"""The real log function behind a simulated event source mapping, with faults by a seed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from eventstore.dynamodb.log import DynamoDBEventLog
 from eventstore.log.model import LogEntry
-from tests.fake_aws import load_index_function
+from tests.fake_aws import load_log_function
 from tests.simulator.event_source_mapping import Clock, EventSourceMapping, MaySend, Settings, Shard, always
 from tests.simulator.history import Address, History
 from tests.simulator.journal_table import JOURNAL_TABLE, JournalTable
@@ -133,7 +133,7 @@ class LogRun:
 
 
 class LogSimulation:
-    """Runs the index function over the shards of a history."""
+    """Runs the log function over the shards of a history."""
 
     def __init__(self, history: History, dynamodb: CachedReads) -> None:
         self._history = history
@@ -159,7 +159,7 @@ class LogSimulation:
         client = _DynamoDB(self._dynamodb, table, faults, clock, rng)
 
         def start() -> ModuleType:
-            return load_index_function(
+            return load_log_function(
                 dynamodb=client,
                 sleep=clock.sleep,
                 clock_us=clock.now_us,

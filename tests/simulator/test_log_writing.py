@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from eventstore import Event
-from eventstore.errors import IndexingStopped, MalformedItem
-from eventstore.log.writer import Indexer, _Batch
-from eventstore.ordering.stream_order import StreamRecord, Trouble
+from eventstore.errors import LogWritingStopped, MalformedItem
+from eventstore.log.writer import LogWriter, _Batch
+from eventstore.ordering.stream_order import ChangeRecord, Trouble
 from tests.simulator.event_source_mapping import Settings, Shard
 from tests.simulator.history import History
-from tests.simulator.indexing import NO_LOG_FAULTS, LogFaults, LogSimulation
+from tests.simulator.log_writing import NO_LOG_FAULTS, LogFaults, LogSimulation
 from tests.simulator.publication import (
     WINDOW_S,
     Simulation,
@@ -114,7 +114,7 @@ def test_shards_further_apart_than_the_window_cost_the_order_but_never_an_event(
 # --- each defence, taken away -----------------------------------------------------------------------
 
 
-class TakesAllForWritten(Indexer):
+class TakesAllForWritten(LogWriter):
     """Does not look at whether a block was written."""
 
     def _append(self, tranche: int, block: Sequence[Event | MalformedItem], batch: _Batch) -> str | None:
@@ -124,7 +124,7 @@ class TakesAllForWritten(Indexer):
         return None
 
 
-class RemembersTooEarly(Indexer):
+class RemembersTooEarly(LogWriter):
     """Remembers what it's about to write, not what was written."""
 
     def _append(self, tranche: int, block: Sequence[Event | MalformedItem], batch: _Batch) -> str | None:
@@ -133,10 +133,10 @@ class RemembersTooEarly(Indexer):
         return super()._append(tranche, block, batch)
 
 
-def reports_the_last(records: Sequence[StreamRecord], batch: _Batch, trouble: Trouble) -> IndexingStopped:
+def reports_the_last(records: Sequence[ChangeRecord], batch: _Batch, trouble: Trouble) -> LogWritingStopped:
     """Report the highest sequence number that isn't done."""
     left = [record for record in records if (record.stream_id, record.event_id) not in batch.done]
-    return IndexingStopped(
+    return LogWritingStopped(
         sequence_number=left[-1].sequence_number,
         stream_id=trouble.stream_id,
         event_id=trouble.event_id,
@@ -162,9 +162,9 @@ def test_with_all_defences_nothing_is_found(history: History, log_simulation: Lo
 @pytest.mark.parametrize(
     ("weakened", "breach"),
     [
-        (("PublicationOrder", AsTheyArrive), "order"),
-        (("PublicationOrder", WithoutReadBack), "order"),
-        (("PublicationOrder", WithoutHoles), "order"),
+        (("StreamOrder", AsTheyArrive), "order"),
+        (("StreamOrder", WithoutReadBack), "order"),
+        (("StreamOrder", WithoutHoles), "order"),
         (("_stopped", reports_the_last), "loss"),
     ],
 )
@@ -180,8 +180,8 @@ def test_each_defence_is_needed_and_its_absence_is_seen(
 
 
 @pytest.mark.parametrize("weaker", [TakesAllForWritten, RemembersTooEarly])
-def test_indexer_that_trusts_what_it_has_not_seen_written_loses_events(
-    history: History, log_simulation: LogSimulation, monkeypatch: pytest.MonkeyPatch, weaker: type[Indexer]
+def test_log_writer_that_trusts_what_it_has_not_seen_written_loses_events(
+    history: History, log_simulation: LogSimulation, monkeypatch: pytest.MonkeyPatch, weaker: type[LogWriter]
 ) -> None:
-    monkeypatch.setattr("eventstore.log.writer.Indexer", weaker)
+    monkeypatch.setattr("eventstore.log.writer.LogWriter", weaker)
     assert "loss" in breaches(history, log_simulation)
