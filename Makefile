@@ -4,9 +4,9 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
-# By file on two cores, since what a file's tests share is dear, and in their order: the last ones, of tests/unit, are
-# short, so that both end together. The end-to-end tests have the machine to themselves.
-PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
+# By file, since what a file's tests share is dear, and in their order: the last ones, of tests/unit, are short, so that
+# all end together. Three workers keep two cores busy: they often wait for the engine.
+PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
 # What rests on boto3, against the strict engine.
 CLIENT_TESTS := tests/contract tests/unit/test_response_parser.py tests/unit/test_publish_adapters.py tests/replays/test_targets.py
 # What takes long, and is rarely broken without another test that says so: promises under injected faults, simulations, the local
@@ -44,9 +44,15 @@ test: $(TEST_READY) $(CDK_READY) $(DYNAMODB_READY) ## Run all tests, end to end 
 ifdef TESTS
 	@exec $(BIN)/python -m pytest $(TESTS)
 else
-	$(BIN)/python -m pytest $(PARALLEL) --ignore=tests/e2e tests
-	$(BIN)/python -m pytest tests/e2e
+	@$(MAKE) --no-print-directory --jobs=2 e2e-tests all-but-e2e-tests
 endif
+
+# Beside each other: the end-to-end tests mostly wait, and what they wait for goes first.
+.PHONY: e2e-tests all-but-e2e-tests
+e2e-tests: $(TEST_READY) $(CDK_READY) $(DYNAMODB_READY)
+	$(BIN)/python -m pytest tests/e2e
+all-but-e2e-tests: $(TEST_READY) $(CDK_READY) $(DYNAMODB_READY)
+	nice -n 10 $(BIN)/python -m pytest $(PARALLEL) --ignore=tests/e2e tests
 
 .PHONY: check
 check: $(TEST_READY) $(CDK_READY) $(DYNAMODB_READY) ## Lint, types, layers, and all tests but the deep and the end-to-end ones

@@ -67,13 +67,15 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
-    """Give a worker a file at a time, but tests/infra whole: the apps that its tests share are dear."""
+    """Give a worker a file at a time, but tests/infra whole for its dear apps, and the defences singly."""
     from xdist.scheduler import LoadFileScheduling  # noqa: PLC0415 (where xdist isn't used, nobody calls this)
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file: str = super()._split_scope(nodeid)
-            return "tests/infra" if file.startswith("tests/infra/") else file
+            if file.startswith("tests/infra/"):
+                return "tests/infra"
+            return nodeid if file.endswith("_defences.py") else file
 
     return Scheduling(config, log)
 

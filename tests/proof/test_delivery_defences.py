@@ -58,7 +58,7 @@ CASES = {
     "tranches compared": Less(replace(LOGS, log_type=BelievesItsTranches), "lost: a reader of the log", 1),
     "block condition": Less(replace(LOGS, log_type=LogWithoutCondition), "lost: a reader of the log", 1),
     "log writer reports failures": Less(
-        replace(LOGS, log_writer_type=ReportsNoFailures), "lost: a reader of the log", 3
+        replace(LOGS, log_writer_type=ReportsNoFailures), "lost: a reader of the log", 6
     ),
     "subscription's fence": Less(replace(PROJECTS, checkpoints_type=WithoutFence), "fence: tranche", 1),
     "fence of what is parked": Less(replace(MANY, checkpoints_type=ParksWithoutFence), "fence: tranche", 11),
