@@ -59,9 +59,9 @@ def function_of(name: str) -> str:
     """Turn mutmut's name of a mutant into that of its function, without the package.
 
     >>> function_of("eventstore._merge.x__share__mutmut_18")
-    'merge._share'
+    '_merge._share'
     >>> function_of("eventstore.delivery.publisher.xǁ_QueuesǁremovE__mutmut_2")
-    'publish._Queues.removE'
+    'delivery.publisher._Queues.removE'
     """
     module, _, mangled = name.rpartition("__mutmut_")[0].removeprefix("eventstore.").rpartition(".")
     found = _CLASS.fullmatch(mangled)

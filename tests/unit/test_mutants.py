@@ -20,7 +20,10 @@ DIFF = """\
     ("name", "function"),
     [
         ("eventstore._merge.x__share__mutmut_18", "_merge._share"),
-        ("eventstore.delivery.publisher.xǁ_Queuesǁnext_call__mutmut_2", "delivery.publisher._Queues.next_call"),
+        (
+            "eventstore.delivery.publisher.xǁ_Queuesǁnext_call__mutmut_2",
+            "delivery.publisher._Queues.next_call",
+        ),
         ("eventstore.dynamodb.items.x_key_of__mutmut_1", "dynamodb.items.key_of"),
     ],
 )
