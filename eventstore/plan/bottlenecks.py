@@ -151,7 +151,7 @@ def _of_the_stream(w: Workload, capacity: Capacity, assumed: Assumptions, quotas
     for name, label, records, batch_ms in (
         ("publisher", "Publisher: one batch a stream shard at a time", w.batch_size, publisher_batch_ms),
         (
-            "log writer",
+            "log_writer",
             "Log writer: one batch a stream shard at a time",
             w.log_batch_size,
             log_writer_batch_ms,

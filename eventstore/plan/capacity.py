@@ -99,9 +99,9 @@ def capacity_of(workload: Workload, *, assumed: Assumptions, quotas: Quotas) -> 
         publisher_concurrency_max=_concurrency_max("publisher", workload, young.value),
         log_writer_batch_ms=log_ms,
         log_writer_concurrency=_concurrency(
-            "log writer", workload, records=workload.log_batch_size, batch_ms=log_ms
+            "log_writer", workload, records=workload.log_batch_size, batch_ms=log_ms
         ),
-        log_writer_concurrency_max=_concurrency_max("log writer", workload, young.value),
+        log_writer_concurrency_max=_concurrency_max("log_writer", workload, young.value),
         api_concurrency=_api_concurrency(workload, assumed),
         put_events_calls=_put_events_calls(workload, assumed, stream_shards=young.value),
         api_requests=_api_requests(workload),
@@ -351,13 +351,17 @@ def _known_ms(w: Workload, assumed: Assumptions, *, records: float) -> tuple[flo
 def _concurrency(who: str, w: Workload, *, records: float, batch_ms: Figure) -> Figure:
     value = ceil(w.events_per_second / records * batch_ms.value / 1_000)
     formula = f"ceil({n(w.events_per_second)} / {n(records)} x {n(batch_ms.value)} ms / 1,000)"
-    return Figure(f"{who}_concurrency", f"{who.capitalize()}, needed at a time", value, "calls", formula)
+    return Figure(f"{who}_concurrency", f"{_label(who)}, needed at a time", value, "calls", formula)
 
 
 def _concurrency_max(who: str, w: Workload, stream_shards: float) -> Figure:
     value = stream_shards * w.parallelization_factor
     formula = f"{n(stream_shards)} stream shards x parallelization factor {n(w.parallelization_factor)}"
-    return Figure(f"{who}_concurrency_max", f"{who.capitalize()}, at most at a time", value, "calls", formula)
+    return Figure(f"{who}_concurrency_max", f"{_label(who)}, at most at a time", value, "calls", formula)
+
+
+def _label(who: str) -> str:
+    return who.replace("_", " ").capitalize()
 
 
 def _api_concurrency(w: Workload, assumed: Assumptions) -> Figure:

@@ -46,12 +46,12 @@ def each_minute(value: float) -> Values:
 
 
 FUNCTIONS = (
-    *("Append", "Read", "PublicationPublisher", "LogIndexer", "ReplaysStep", "ReplaysOperations"),
+    *("Append", "Read", "PublicationPublisher", "LogLogWriter", "ReplaysStep", "ReplaysOperations"),
     "ParkedEventsCounter",
 )
 QUEUES = ("PublicationFailedEvents", "PublicationDroppedBatches", "LogDroppedBatches")
 DEPTH = "ApproximateNumberOfMessagesVisible"
-HANDLED = {"Publication": ("published", "parked"), "Log": ("indexed", "passedOver")}
+HANDLED = {"Publication": ("published", "parked"), "Log": ("logged", "passedOver")}
 """By consumer of the table's stream: what it counts itself of the events that it's done with."""
 
 RINGS: dict[str, list[Case]] = {
@@ -229,7 +229,7 @@ def test_a_consumer_that_gathers_its_batches_for_long_is_not_missed(
 
 def test_the_dead_mans_switch_looks_at_the_index_and_at_its_own_consumer(prod: Synthesized) -> None:
     """The index takes what was appended, by whatever client; the table counts what was refused as well."""
-    services = {"Publication": "eventstore-prod-publish", "Log": "eventstore-prod-index"}
+    services = {"Publication": "eventstore-prod-publish", "Log": "eventstore-prod-log"}
     names = {"Publication": {"Published", "Parked"}, "Log": {"Logged", "PassedOver"}}
     for feature, service in services.items():
         stats = stats_of(alarms_of(prod)[f"{feature}Silent"])

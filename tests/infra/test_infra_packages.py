@@ -74,7 +74,7 @@ def test_a_package_holds_its_handler_the_library_and_the_pinned_wheels_and_nothi
 @pytest.mark.parametrize("name", NAMES)
 def test_the_library_goes_in_without_its_development_parts(name: str, for_aws: Mapping[str, Path]) -> None:
     packaged = {path for path in files(for_aws[name]) if re.match(r"eventstore/.*\.py$", path)}
-    development = re.compile(r"eventstore/(testing|local|cli|plan|__main__)(/|\.py)")
+    development = re.compile(r"eventstore/(testing|cli|http/docs|plan|__main__)(/|\.py)")
     source = {path.relative_to(ROOT).as_posix() for path in (ROOT / "eventstore").rglob("*.py")}
     assert packaged == {path for path in source if not development.match(path)}
 

@@ -329,7 +329,7 @@ def test_parameter_says_what_is_deployed_as_the_library_reads_it(app: Synthesize
     ("function", "dropped"),
     [
         ("PublicationPublisherFunction5C053667", "PublicationDroppedBatches865B39F1"),
-        ("LogIndexerFunctionB9E1FFAB", "LogDroppedBatches2910D66C"),
+        ("LogLogWriterFunctionAC8CE358", "LogDroppedBatches2910D66C"),
     ],
 )
 def test_mapping_keeps_order_and_loses_no_record(app: Synthesized, function: str, dropped: str) -> None:
@@ -369,7 +369,7 @@ def test_reserved_concurrency_is_that_of_publisher_and_log_writer(
         name: of["Properties"]["ReservedConcurrentExecutions"]
         for name, of in app.resources("AWS::Lambda::Function").items()
         if "ReservedConcurrentExecutions" in of["Properties"]
-    } == {"PublicationPublisherFunction5C053667": 20, "LogIndexerFunctionB9E1FFAB": 5}
+    } == {"PublicationPublisherFunction5C053667": 20, "LogLogWriterFunctionAC8CE358": 5}
 
 
 def test_publication_and_log_do_not_share_a_mapping(app: Synthesized) -> None:
@@ -581,7 +581,7 @@ def test_every_feature_has_its_alarms(prod: Synthesized) -> None:
         "PublicationPublisher",
         "ReplaysStep",
         "ReplaysOperations",
-        "LogIndexer",
+        "LogLogWriter",
         "ParkedEventsCounter",
     )
     alarms = prod.resources("AWS::CloudWatch::Alarm")
@@ -639,7 +639,7 @@ def test_metrics_on_the_dashboard_are_those_that_the_code_emits(prod: Synthesize
     assert {tuple(metric[2:4]) for metric in ours} == {
         ("service", "eventstore-prod-append"),
         ("service", "eventstore-prod-publish"),
-        ("service", "eventstore-prod-index"),
+        ("service", "eventstore-prod-log"),
         ("service", "eventstore-prod-replay"),
         ("service", "eventstore-prod-replays"),
         ("service", "eventstore-prod-api"),

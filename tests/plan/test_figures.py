@@ -190,7 +190,7 @@ def test_publisher_looks_at_100_streams_with_each_request(
         ("index_write_quota", 20_000),
         ("table_read_quota", 18_181.82),
         ("publisher", 4_651.16),  # 10 x 100 / 0.215
-        ("log writer", 28_571.43),  # 10 x 100 / 0.035
+        ("log_writer", 28_571.43),  # 10 x 100 / 0.035
         ("log_order", 14_000),  # 200 batches a second, 70 % of them where writers meet
         ("put_events_quota", 100_000),
         ("invocations_quota", 18_750),

@@ -202,8 +202,8 @@ def test_replay_that_has_changed_since_stays_in_the_queue(empty: ReplayStore, se
 
 
 def test_queue_that_is_full_takes_none(empty: ReplayStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("memory_replays", "dynamodb.replays"):
-        monkeypatch.setattr(f"eventstore.adapters.{module}.REPLAYS_QUEUE_MAX", 2)
+    for module in ("memory.replays", "dynamodb.replays"):
+        monkeypatch.setattr(f"eventstore.{module}.REPLAYS_QUEUE_MAX", 2)
     paused = replace(replay(3), status=ReplayStatus.PAUSED)
     empty.create(paused)
     for number in (1, 2):

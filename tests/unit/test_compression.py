@@ -28,7 +28,7 @@ from eventstore.dynamodb.compression import (
 from eventstore.dynamodb.items import event_from_item, item_from_event
 from eventstore.errors import CompressionUnavailable, InvalidArgument, MalformedItem
 from eventstore.limits import COMPRESSION_MIN_BYTES, ITEM_MAX_BYTES
-from tests.unit.test_stream_records import one
+from tests.unit.test_changes import one
 
 CODECS: list[Codec] = ["zlib", "zstd"]
 PAYLOAD = '{"lines":[' + ",".join(f'{{"sku":"A-{n}","name":"Größe 🙂"}}' for n in range(50)) + "]}"

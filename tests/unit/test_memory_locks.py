@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 BEGIN = """
     import os, sys, threading
     from eventstore import ANY, Append, NewEvent
-    from eventstore.adapters import memory_locks
+    from eventstore.memory import locks as memory_locks
     from eventstore.memory.store import MemoryEventStore
     from eventstore.memory.checkpoints import MemoryCheckpoints, MemoryReadModel
     from eventstore.memory.log import MemoryEventLog

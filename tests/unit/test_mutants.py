@@ -38,7 +38,7 @@ def test_change_is_the_line_before_and_the_line_after() -> None:
 @pytest.mark.parametrize(
     ("explanation", "fits"),
     [
-        (Explanation(function="merge.*", why="y"), True),
+        (Explanation(function="_merge.*", why="y"), True),
         (Explanation(function="_merge._share", was="return share + 1", why="y"), True),
         (Explanation(function="_merge._share", was="return share + 1", became="return 2", why="y"), False),
         (Explanation(function="log.*", why="y"), False),
