@@ -41,7 +41,7 @@ def test_percentiles_are_delays_that_were_measured() -> None:
     assert delays == Delays(count=200, p50_ms=100, p90_ms=180, p99_ms=198, max_ms=200)
 
 
-def test_few_delays_have_all_percentiles_and_a_reader_may_be_before_the_answer() -> None:
+def test_few_delays_have_all_percentiles_and_may_be_before_the_answer() -> None:
     assert Delays.of([-500]) == Delays(count=1, p50_ms=-0.5, p90_ms=-0.5, p99_ms=-0.5, max_ms=-0.5)
 
 

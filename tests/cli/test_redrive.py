@@ -100,7 +100,7 @@ def test_nothing_is_deleted_before_it_is_published() -> None:
     assert redrive(queue, store(a=12), bus).deleted == 12
 
 
-def test_dry_run_publishes_nothing_deletes_nothing_and_shows_the_messages_again() -> None:
+def test_dry_run_publishes_and_deletes_nothing_and_shows_messages_again() -> None:
     queue, bus = parked(("a", 1), ("a", 2), ("gone", 1)), RecordingBus()
 
     done = redrive(queue, store(a=2), bus, dry_run=True)
@@ -110,7 +110,7 @@ def test_dry_run_publishes_nothing_deletes_nothing_and_shows_the_messages_again(
     assert len(queue.visible) == 3
 
 
-def test_event_that_is_refused_again_stays_with_its_reason_and_its_stream_goes_on() -> None:
+def test_event_refused_again_stays_with_its_reason_and_its_stream_goes_on() -> None:
     queue, bus = parked(("a", 1), ("a", 2)), RecordingBus(refusals={("a", 1): [MALFORMED]})
 
     done = redrive(queue, store(a=2), bus)
@@ -121,7 +121,7 @@ def test_event_that_is_refused_again_stays_with_its_reason_and_its_stream_goes_o
     assert not done.is_complete
 
 
-def test_passing_refusals_are_tried_again_and_too_many_stop_with_the_rest_in_the_queue() -> None:
+def test_passing_refusals_are_tried_again_and_too_many_leave_the_rest() -> None:
     queue = parked(("a", 1), ("b", 1))
     assert redrive(queue, store(a=1, b=1), RecordingBus(refusals={("a", 1): [THROTTLED] * 3})).is_complete
     queue, bus = parked(("a", 1), ("a", 2)), RecordingBus(refusals={("a", 1): [THROTTLED] * 50})

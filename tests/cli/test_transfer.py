@@ -464,7 +464,7 @@ def test_last_line_that_is_none_is_a_bad_line(exported: Path, run: Run, last: st
     assert (code, ":301: " in err) == (2, True)
 
 
-def test_import_into_a_store_with_events_has_to_be_asked_for_and_then_changes_nothing_twice(
+def test_import_into_a_store_with_events_has_to_be_asked_for(
     client: DynamoDBClient, other: str, exported: Path, run: Run
 ) -> None:
     arguments = ("import", exported, "--table", other, "--write-shards", 2)
@@ -480,7 +480,7 @@ def test_import_into_a_store_with_events_has_to_be_asked_for_and_then_changes_no
     assert all_events(client, other) == before
 
 
-def test_import_of_an_event_is_one_request_and_one_unit_each_for_table_and_index(
+def test_import_of_an_event_is_one_request_and_a_unit_for_table_and_index(
     client: DynamoDBClient, other: str
 ) -> None:
     meter = Meter.on(client)
@@ -595,7 +595,7 @@ def test_time_without_offset_is_refused(table: str, run: Run, tmp_path: Path, ti
 
 
 @pytest.mark.parametrize("told", [[], ["--read-shards", 1], ["--read-shards", 2]])
-def test_range_of_a_store_that_has_lost_its_item_is_refused_and_the_whole_is_not(
+def test_range_of_a_store_without_its_item_is_refused_the_whole_is_not(
     client: DynamoDBClient, table: str, run: Run, tmp_path: Path, told: list[object]
 ) -> None:
     fill(client, table)

@@ -93,7 +93,7 @@ def test_whole_store_has_exit_code_0_and_says_so(
     assert "Nothing is wrong." in err
 
 
-def test_everything_that_is_broken_is_named_repaired_and_then_only_the_lost_is_left(
+def test_all_that_is_broken_is_named_and_repaired_and_the_lost_is_left(
     client: DynamoDBClient, filled: str, log_name: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("eventstore.maintenance.verify.verify.RECHECK_S", 0.0)
@@ -147,7 +147,7 @@ def test_everything_that_is_broken_is_named_repaired_and_then_only_the_lost_is_l
     assert (logged.stream_id, logged.timestamp_us) == ("order-new", unlogged.timestamp_us)
 
 
-def test_lost_and_damaged_blocks_of_the_log_are_named_closed_and_their_events_logged_again(
+def test_lost_and_damaged_blocks_are_named_closed_and_logged_again(
     client: DynamoDBClient, filled: str, log_name: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("eventstore.maintenance.verify.verify.RECHECK_S", 0.0)

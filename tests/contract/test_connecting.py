@@ -170,7 +170,7 @@ def test_what_is_asked_of_the_store_is_asked_of_its_events_as_it_is() -> None:
     ]
 
 
-def test_store_that_was_never_begun_is_connected_and_begun_by_its_first_append(
+def test_store_that_was_never_begun_is_begun_by_its_first_append(
     tables: dict[str, str],
 ) -> None:
     store = connect(**tables)

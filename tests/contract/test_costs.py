@@ -236,7 +236,7 @@ def test_page_among_events_of_one_timestamp_reads_them_once_by_few_requests(
         assert found == events
 
 
-def test_our_count_of_an_items_bytes_is_not_below_dynamodbs_and_at_most_80_above(
+def test_our_count_of_an_items_bytes_is_0_to_80_above_dynamodbs(
     metered: tuple[DynamoDBEventStore, Meter],
 ) -> None:
     """The check before sending never lets an item pass that DynamoDB refuses, and refuses few others."""

@@ -69,7 +69,7 @@ def test_append_that_was_not_answered_at_all_can_be_made_again(
 
 
 @pytest.mark.parametrize("expected", [0, ANY])
-def test_read_that_fails_after_a_lost_answer_says_what_the_append_may_have_done(
+def test_read_that_fails_after_a_lost_answer_says_what_may_have_been_done(
     store: DynamoDBEventStore, wire: Wire, expected: Any
 ) -> None:
     event = NewEvent(name="Happened", uid=UIDS[0])
@@ -98,7 +98,7 @@ def test_read_that_fails_before_anything_is_written_says_that_it_is_a_read(
     assert caught.value.operation == "query"
 
 
-def test_clock_that_is_off_after_a_lost_answer_says_what_the_append_may_have_done(
+def test_clock_that_is_off_after_a_lost_answer_says_what_may_have_been_done(
     store: DynamoDBEventStore, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = store._clock_us
@@ -215,7 +215,7 @@ def test_try_in_the_way_of_another_transaction_is_sent_again_without_a_read(
 @pytest.mark.parametrize("expected", [ANY, EXISTS])
 @pytest.mark.parametrize("has_uids", [False, True])
 @pytest.mark.parametrize("count", [1, 2])
-def test_append_that_was_done_before_its_repetition_was_refused_is_written_once(
+def test_append_done_before_its_repetition_was_refused_is_written_once(
     store: DynamoDBEventStore, wire: Wire, count: int, has_uids: bool, expected: Any
 ) -> None:
     """It's sent twice: it's done, its answer gets lost, and the second is in another's way."""

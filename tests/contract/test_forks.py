@@ -369,9 +369,7 @@ def metadata() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("behind_a_role", [False, True])
-def test_credentials_of_a_container_are_refreshed_by_another_connection_in_a_child(
-    metadata: str, behind_a_role: bool
-) -> None:
+def test_credentials_of_a_container_are_refreshed_anew_in_a_child(metadata: str, behind_a_role: bool) -> None:
     provider = ContainerProvider(environ={"AWS_CONTAINER_CREDENTIALS_FULL_URI": metadata})
     credentials: Any = provider.load()
     signer: Any = credentials

@@ -80,7 +80,7 @@ def test_event_costs_at_most_0_11_write_units_at_a_batch_of_100(
     assert units_per_event <= WCU_PER_EVENT_MAX
 
 
-def test_end_of_the_log_is_looked_for_once_a_process_and_not_by_who_has_read_up_to_it(
+def test_end_of_the_log_is_looked_for_once_and_not_by_who_has_read_up_to_it(
     metered: tuple[DynamoDBEventLog, Meter],
 ) -> None:
     log, meter = metered
@@ -124,7 +124,7 @@ def test_end_of_the_log_is_looked_for_once_a_process_and_not_by_who_has_read_up_
     assert meter.requests == ["Query", "Query"]  # what is read before the place, and what is new
 
 
-def test_first_batch_of_a_process_costs_a_read_of_each_tranche_and_a_check_more(
+def test_first_batch_of_a_process_costs_a_read_a_tranche_and_a_check_more(
     metered: tuple[DynamoDBEventLog, Meter],
 ) -> None:
     log, meter = metered

@@ -143,9 +143,7 @@ def test_it_costs_a_log_writer_nothing_once_it_is_done(table: Table) -> None:
 
 
 @pytest.mark.parametrize("blocks", [1, 5, 9])
-def test_process_that_knows_the_log_before_refuses_its_positions_from_half_a_minute_on(
-    table: Table, blocks: int
-) -> None:
+def test_process_that_knew_the_log_before_refuses_its_positions_after_30_s(table: Table, blocks: int) -> None:
     process = Process(table)
     for _ in range(5):
         process.log.append_block(TRANCHE, [EVENT])
@@ -160,7 +158,7 @@ def test_process_that_knows_the_log_before_refuses_its_positions_from_half_a_min
     assert len(read_log(process.log).entries) == blocks
 
 
-def test_log_with_another_number_of_tranches_is_read_whole_by_who_knew_the_one_before(table: Table) -> None:
+def test_log_with_other_tranches_is_read_whole_by_who_knew_the_one_before(table: Table) -> None:
     process = Process(table)
     process.log.append_block(TRANCHE, [EVENT])
     rebuild(table).delete_all()
@@ -174,7 +172,7 @@ def test_log_with_another_number_of_tranches_is_read_whole_by_who_knew_the_one_b
     assert (len(page.entries), len(page.position.places)) == (1, 8)
 
 
-def test_log_writer_that_knows_the_log_before_goes_on_behind_the_end_of_the_one_that_is_there(
+def test_log_writer_that_knew_the_log_before_goes_on_behind_todays_end(
     table: Table,
 ) -> None:
     process = Process(table)
@@ -187,7 +185,7 @@ def test_log_writer_that_knows_the_log_before_goes_on_behind_the_end_of_the_one_
     assert len(list(log(table).read_tranche(TRANCHE))) == 3
 
 
-def test_log_writer_that_knows_the_log_before_writes_nothing_while_another_is_made(table: Table) -> None:
+def test_log_writer_that_knew_the_log_before_writes_nothing_during_a_rebuild(table: Table) -> None:
     process = Process(table)
     process.log.append_block(TRANCHE, [EVENT])
     rebuild(table).delete_all()

@@ -184,7 +184,7 @@ def test_writer_who_is_never_first_gives_up(table: Table, monkeypatch: pytest.Mo
     assert max(waited) == 0.2
 
 
-def test_subscription_whose_checkpoint_lies_behind_a_restored_logs_end_stops_and_keeps_it(
+def test_subscription_whose_checkpoint_is_behind_a_restored_logs_end_stops(
     table: Table, dynamodb_endpoint: str
 ) -> None:
     stream, checkpoints = stream_in(0), MemoryCheckpoints()
@@ -318,7 +318,7 @@ def test_reader_of_a_log_that_is_begun_meanwhile_reads_it_whole(table: Table) ->
         read_log(told)
 
 
-def test_subscription_that_is_there_before_the_log_begins_with_the_logs_number(table: Table) -> None:
+def test_subscription_before_the_log_begins_with_the_logs_number(table: Table) -> None:
     seen: list[int] = []
     log = DynamoDBEventLog(client=table.client, table_name=table.name)
     worker = _subscription(log, lambda event: seen.append(event.event_id))
@@ -330,7 +330,7 @@ def test_subscription_that_is_there_before_the_log_begins_with_the_logs_number(t
     assert (seen, worker.tranches) == ([1, 2], set(range(8)))
 
 
-def test_writer_who_assumed_another_number_than_the_log_was_begun_with_writes_nothing(
+def test_writer_with_another_number_than_the_logs_writes_nothing(
     table: Table,
 ) -> None:
     late = DynamoDBEventLog(client=table.client, table_name=table.name)

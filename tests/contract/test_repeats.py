@@ -90,7 +90,7 @@ def long_stream(store: DynamoDBEventStore) -> str:
     return "long"
 
 
-def test_search_on_a_long_stream_is_bounded_and_for_a_uuid7_of_now_it_is_one_event(
+def test_search_on_a_long_stream_is_bounded_and_one_event_for_a_uuid7_of_now(
     store: DynamoDBEventStore, long_stream: str
 ) -> None:
     meter = Meter.on(store._client)
@@ -146,7 +146,7 @@ def test_repeat_that_expects_its_own_event_is_known_by_the_read_of_that(store: D
     assert meter.requests == ["GetItem"]
 
 
-def test_executions_cost_one_query_and_one_write_and_from_a_head_no_request_more(
+def test_executions_cost_one_query_and_one_write_and_no_more_from_a_head(
     store: DynamoDBEventStore,
 ) -> None:
     def run(events: list[NewEvent], at: Head | None = None) -> Any:
@@ -342,7 +342,7 @@ def _transaction(stream_id: str, count: int, size_bytes: int, *, metadata: str) 
 
 @pytest.mark.parametrize("count", [11, 60, 100])
 @pytest.mark.parametrize("metadata", ["{}", '{"by":"me"}'])
-def test_largest_transaction_that_we_let_pass_is_taken_and_the_next_is_refused_here(
+def test_largest_transaction_that_we_let_pass_is_taken_the_next_refused_here(
     store: DynamoDBEventStore, count: int, metadata: str
 ) -> None:
     late = Head("s", 10**15 - 200, 253_402_300_000_000_000)
@@ -366,7 +366,7 @@ def test_each_event_of_a_transaction_counts_with_the_text_of_its_condition() -> 
 
 
 @pytest.mark.parametrize("streams", [1, 2])
-def test_transaction_that_dynamodb_counts_as_larger_than_we_do_is_too_large_all_the_same(
+def test_transaction_that_only_dynamodb_counts_as_too_large_is_too_large(
     store: DynamoDBEventStore, monkeypatch: pytest.MonkeyPatch, streams: int
 ) -> None:
     monkeypatch.setattr(checks, "TRANSACTION_MAX_BYTES", TRANSACTION_MAX_BYTES * 2)
@@ -380,7 +380,7 @@ def test_transaction_that_dynamodb_counts_as_larger_than_we_do_is_too_large_all_
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_item_that_dynamodb_counts_as_larger_than_we_do_is_too_large_all_the_same(
+def test_item_that_only_dynamodb_counts_as_too_large_is_too_large(
     store: DynamoDBEventStore, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     monkeypatch.setattr(checks, "ITEM_MAX_BYTES", ITEM_MAX_BYTES * 2)

@@ -136,7 +136,7 @@ def wire(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> Wire:
 # --- the way through all tables ---------------------------------------------------------------------
 
 
-def test_projection_on_dynamodb_counts_each_event_once_however_often_it_is_read(tables: Tables) -> None:
+def test_projection_on_dynamodb_counts_each_event_once_however_often_read(tables: Tables) -> None:
     tables.append("a", 3)
     tables.append("b", 2)
 
@@ -320,7 +320,7 @@ def test_write_of_a_projection_waits_for_its_turn(tables: Tables) -> None:
     assert tables.row("x")["Seen"] == {"N": "2"}
 
 
-def test_write_of_a_projection_whose_turn_it_is_says_when_its_own_condition_failed(tables: Tables) -> None:
+def test_write_of_a_projection_says_when_its_own_condition_failed(tables: Tables) -> None:
     first, second = tables.append("a", 2)
     refused = tables.count_in("x")
     refused["Update"]["ConditionExpression"] = "attribute_exists(Seen)"
@@ -392,7 +392,7 @@ def test_page_of_events_is_one_query_of_the_log_and_one_batch_for_each_100(table
     assert 101.5 <= meter.table_units <= 102.5
 
 
-def test_keeping_the_group_costs_a_write_for_each_lease_and_one_more_and_a_query(tables: Tables) -> None:
+def test_keeping_the_group_costs_a_write_a_lease_one_more_and_a_query(tables: Tables) -> None:
     now = 0.0
     tables.append("a", 1)
     worker = tables.subscribe(lambda event: None, monotonic=lambda: now)
@@ -476,7 +476,7 @@ def test_parking_is_one_transaction_and_unparking_one_write(tables: Tables) -> N
     assert (meter.requests, meter.table_units, meter.index_units) == (["DeleteItem"], 1.0, 1.0)
 
 
-def test_worker_behind_one_that_was_killed_stores_each_start_for_as_long_as_its_successor_may_die(
+def test_worker_behind_one_that_was_killed_stores_each_start_of_its_events(
     tables: Tables,
 ) -> None:
     class Killed(BaseException):

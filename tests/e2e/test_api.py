@@ -149,7 +149,7 @@ def test_numbers_reach_the_bus(api: Api, inbox: Inbox, stream_id: str) -> None:
     }
 
 
-def test_reading_all_streams_page_by_page_gives_every_event_once_while_streams_are_created(
+def test_pages_of_all_streams_have_each_event_once_while_streams_are_created(
     api: Api, stream_id: str
 ) -> None:
     enough = Event()

@@ -50,7 +50,7 @@ def test_append_that_is_known_in_part_is_refused_with_the_event_ids_found(
     ("other", "differs"),
     [({"eventName": "OrderPaid"}, "name"), ({"payload": 1}, "payload"), ({"metadata": {"a": 1}}, "metadata")],
 )
-def test_known_uid_with_other_content_is_refused_and_nothing_is_dropped_in_silence(
+def test_known_uid_with_other_content_is_refused_and_nothing_is_dropped(
     gateway: Gateway, store: MemoryEventStore, expected: Any, other: dict[str, Any], differs: str
 ) -> None:
     gateway.append("order-1", PLACED)

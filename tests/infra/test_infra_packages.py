@@ -64,7 +64,7 @@ def for_machine(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_package_holds_its_handler_the_library_and_the_pinned_wheels_and_nothing_else(
+def test_a_package_holds_its_handler_the_library_and_the_pinned_wheels(
     name: str, for_aws: Mapping[str, Path]
 ) -> None:
     inside = {path.name for path in for_aws[name].iterdir() if path.suffix != ".dist-info"}
@@ -104,7 +104,7 @@ def test_of_metadata_the_licences_alone_are_kept(name: str, for_aws: Mapping[str
 
 
 @pytest.mark.parametrize("target", [AWS, MACHINE], ids=["aws", "machine"])
-def test_each_module_has_its_bytecode_when_this_python_is_of_the_functions_version(
+def test_each_module_has_its_bytecode_when_pythons_versions_agree(
     target: Target, for_aws: Mapping[str, Path], for_machine: Mapping[str, Path]
 ) -> None:
     inside = files({AWS: for_aws, MACHINE: for_machine}[target]["publish"])

@@ -229,14 +229,14 @@ def test_reading_calls_nothing_that_the_roles_of_readers_do_not_allow() -> None:
     }
 
 
-def test_reading_all_streams_calls_nothing_that_the_role_of_replays_does_not_allow() -> None:
+def test_reading_all_streams_calls_nothing_that_the_replays_role_forbids() -> None:
     client = RecordingClient()
     store = DynamoDBEventStore(client=client, table_name="events")  # type: ignore[arg-type]
     assert [*store.read_all()] == []
     assert client.calls <= ALLOWED["replay"]
 
 
-def test_logging_and_reading_the_log_call_nothing_that_their_roles_do_not_allow() -> None:
+def test_logging_and_reading_the_log_call_nothing_that_their_roles_forbid() -> None:
     client = RecordingClient()
     log = DynamoDBEventLog(client=client, table_name="log")  # type: ignore[arg-type]
     assert read_log(log).entries == ()

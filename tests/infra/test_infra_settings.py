@@ -45,7 +45,7 @@ def test_a_value_of_the_command_line_is_text_and_goes_before_the_file() -> None:
     assert settings(settlingS="12.5") == replace(settings(), settling_s=12.5)
 
 
-def test_settling_time_below_what_makes_an_event_late_is_for_the_local_cloud_alone() -> None:
+def test_settling_time_below_an_events_delay_is_for_the_local_cloud_alone() -> None:
     assert settings(environment="local", settlingS=2).variables("SETTLING_S", "CLOCKS") == {
         "SETTLING_S": "2",
         "CLOCKS": "shared",

@@ -84,7 +84,7 @@ def test_log_of_lone_events_costs_a_unit_each() -> None:
     assert log_units_per_event(Workload(events_per_second=1), Assumptions(), records=1) == 1
 
 
-def test_transactions_write_the_table_at_twice_the_price_and_the_index_at_once() -> None:
+def test_transactions_write_the_table_at_twice_the_price_the_index_at_once() -> None:
     plan = plan_for(Workload(events_per_second=1_000, events_per_append=10))
     assert (value(plan, "table_write_units"), value(plan, "index_write_units")) == (2_000, 1_000)
     assert value(plan, "api_requests") == 200  # 100 appends, a load before each
@@ -118,7 +118,7 @@ def test_subscriptions_poll_every_tranche_and_read_what_is_new() -> None:
     assert value(plan, "log_read_units") == pytest.approx(45 + 40.96 * 4 * 1.22728, abs=0.01)
 
 
-def test_subscriptions_that_share_a_reader_read_as_one_and_store_their_own_checkpoints() -> None:
+def test_subscriptions_that_share_a_reader_read_as_one_and_store_their_own() -> None:
     ten, shared, one = (
         plan_for(Workload(events_per_second=4_096, subscriptions=number, log_readers=readers))
         for number, readers in ((10, None), (10, 1), (1, None))

@@ -212,7 +212,7 @@ def test_shard_is_asked_for_the_share_of_what_is_still_missing() -> None:
     assert shard.limits == [13, 9, 2]
 
 
-def test_shard_in_which_all_times_are_equal_is_asked_for_twice_as_many_each_time() -> None:
+def test_shard_of_equal_times_is_asked_for_twice_as_many_each_time() -> None:
     shard = RecordedShard([event(1, stream) for stream in range(40)])
     assert len(list(merge([shard], executor=InTurn(), limit=1))) == 1
     assert shard.limits == [2, 4, 8, 16, 32]

@@ -51,7 +51,7 @@ def run_first(job: Job) -> None:
     start_next()
 
 
-def test_so_many_run_at_once_and_the_others_wait_in_the_order_of_their_requests() -> None:
+def test_so_many_run_at_once_and_others_wait_in_the_order_of_requests() -> None:
     job = Job(settling_s=0, at_once=2)
     replays = started(job, 5)
     ids = [replay.replay_id for replay in replays]

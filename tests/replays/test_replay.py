@@ -168,7 +168,7 @@ def test_refused_event_holds_back_the_later_ones_of_its_stream_only() -> None:
     assert job.consumer.first_deliveries() == {"bad": [1, 2, 3], "good": [1, 2]}
 
 
-def test_target_that_keeps_refusing_fails_the_replay_with_the_reason_and_it_can_be_resumed() -> None:
+def test_target_that_keeps_refusing_fails_the_replay_which_can_be_resumed() -> None:
     job = Job()
     job.append("s", "E", "E", "E")
     job.consumer.refuses = lambda entry: PASSING if entry.event_id == 2 else None

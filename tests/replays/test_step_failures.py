@@ -61,9 +61,7 @@ def fails_in_its_second_page(*, written: bool, reads_fail: bool = False) -> tupl
 
 
 @pytest.mark.parametrize(("written", "sent"), [(False, 500), (True, 1_000)])
-def test_step_that_fails_gives_its_lease_back_and_loses_nothing_of_what_was_stored(
-    written: bool, sent: int
-) -> None:
+def test_step_that_fails_gives_its_lease_back_and_loses_nothing(written: bool, sent: int) -> None:
     job, replay = fails_in_its_second_page(written=written)
     stored = job.replays.get(replay.replay_id)
     assert (stored.lease_until_us, stored.sent) == (0, sent)
@@ -74,7 +72,7 @@ def test_step_that_fails_gives_its_lease_back_and_loses_nothing_of_what_was_stor
     assert len(job.consumer.taken) == 1_200 + (1_000 - sent)  # the page whose place wasn't stored came twice
 
 
-def test_step_that_cannot_give_its_lease_back_raises_what_it_failed_by_and_its_lease_runs_out() -> None:
+def test_step_that_cannot_give_its_lease_back_raises_what_it_failed_by() -> None:
     job, replay = fails_in_its_second_page(written=False, reads_fail=True)
     following = job.take(replay.replay_id, run=1, steps=2, remaining_time_s=lambda: 150.0)
     assert (following.action, following.wait_s) == ("wait", REPLAY_LEASE_S)
@@ -82,7 +80,7 @@ def test_step_that_cannot_give_its_lease_back_raises_what_it_failed_by_and_its_l
     assert job.replays.get(replay.replay_id).status == "completed"
 
 
-def test_step_that_fails_after_another_has_followed_leaves_the_other_its_lease() -> None:
+def test_step_that_fails_after_another_followed_leaves_that_one_its_lease() -> None:
     job = Job(settling_s=0)
     job.fill(streams=1, events=3)
     replay = job.start()

@@ -374,7 +374,7 @@ def test_step_waits_only_if_its_pace_holds_back_the_next_event(left_us: int, act
 # --- what can't be sent ------------------------------------------------------------------------------
 
 
-def test_event_that_no_entry_can_hold_fails_the_replay_behind_what_precedes_it() -> None:
+def test_event_that_no_entry_holds_fails_the_replay_behind_what_precedes() -> None:
     job = Job(settling_s=0)
     job.consumer.max_bytes = 2_000
     job.append("good", "E", "E")
@@ -418,7 +418,7 @@ def test_target_that_never_takes_an_event_fails_the_replay_at_once() -> None:
 
 
 @pytest.mark.parametrize("unreadable", [True, False])
-def test_what_precedes_an_event_that_cannot_be_sent_is_sent_before_the_replay_fails(
+def test_what_precedes_an_event_that_cannot_be_sent_is_sent_first(
     unreadable: bool,
 ) -> None:
     job = Job(settling_s=0)

@@ -98,7 +98,7 @@ def raises_on(poison: int) -> Function:
     return function
 
 
-def test_function_error_bisects_without_costing_a_retry_and_discards_what_is_left() -> None:
+def test_function_error_bisects_without_a_retry_and_discards_what_is_left() -> None:
     settings = Settings(maximum_retry_attempts=1)
     batches, mapping = run(raises_on(3), as_shard("0", changes(4)), settings=settings)
     assert batches == [[1, 2, 3, 4], [1, 2], [3, 4], [3], [3], [4]]

@@ -99,7 +99,7 @@ def test_events_discarded_by_the_mapping_are_told_to_the_failure_destination(
     assert run.breaches == []
 
 
-def test_shards_further_apart_than_the_window_cost_the_order_but_never_an_event(
+def test_shards_apart_beyond_the_window_cost_the_order_but_never_an_event(
     history: History, log_simulation: LogSimulation
 ) -> None:
     breaches = []

@@ -139,7 +139,7 @@ def test_refused_events_and_odd_items_are_parked_and_nothing_else(
 # --- the limit that is documented -----------------------------------------------------------------
 
 
-def test_shards_further_apart_than_the_window_cost_the_order_but_never_an_event(
+def test_shards_apart_beyond_the_window_cost_the_order_but_never_an_event(
     history: History, simulation: Simulation
 ) -> None:
     breaches = []

@@ -318,7 +318,7 @@ def test_function_that_is_later_or_none_is_refused_at_once(
     assert isinstance(caught.value, NotSynchronous) == (given != 1)
 
 
-def test_everything_public_that_takes_a_port_or_a_function_stands_in_the_table() -> None:
+def test_all_that_takes_a_port_or_a_function_stands_in_the_table() -> None:
     # What only this library makes, of arguments that it has checked.
     inside = {
         "Ahead", "Attempts", "EventAppends", "EventReads", "Handling", "Holding", "Membership", "Naming",

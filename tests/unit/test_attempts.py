@@ -99,7 +99,7 @@ def test_outcome_of_a_call_is_what_a_projection_has_noted(
         (NotSynchronous("handler", "is async"), False),
     ],
 )
-def test_error_of_a_call_is_a_failure_unless_it_ends_the_worker_or_is_about_the_handler(
+def test_error_of_a_call_is_a_failure_unless_it_ends_the_worker(
     error: BaseException, *, is_failure: bool
 ) -> None:
     assert attempts(noting(error)).call(event(), after=2, is_first=True) == Called(
@@ -122,7 +122,7 @@ def test_projection_that_was_refused_is_said_whatever_the_handler_makes_of_it(
     assert CALL.get() is None
 
 
-def test_work_that_is_still_to_be_done_is_refused_with_the_event_and_the_handler() -> None:
+def test_work_still_to_be_done_is_refused_with_event_and_handler() -> None:
     def lazy(_event: Event) -> Any:
         return (number for number in range(3))
 
@@ -150,7 +150,7 @@ def test_interrupt_is_the_users_own_stop_and_nothing_else(error: BaseException, 
 # --- what may have been done -------------------------------------------------------------------------------
 
 
-def test_call_is_the_first_unless_the_event_is_among_those_that_were_called_last() -> None:
+def test_call_is_the_first_unless_its_event_is_among_those_called_last() -> None:
     of = attempts(fails)
     assert [of.is_first(event(number)) for number in (1, 1, 2, 1)] == [True, False, True, True]
     of = attempts(fails, concurrency=2)

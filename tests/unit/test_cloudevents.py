@@ -145,7 +145,7 @@ def test_size_is_counted_as_eventbridge_counts_it() -> None:
     assert entry.size_bytes == 14 + sum(len(text.encode()) for text in counted)
 
 
-def test_event_at_the_byte_limit_goes_out_by_reference_and_one_byte_below_whole() -> None:
+def test_event_at_the_byte_limit_goes_by_reference_one_byte_below_whole() -> None:
     payload = json.dumps("x" * 20_000)
     exact = EntryFormat(source="shop", api_url="https://api.example.com", max_bytes=1 << 30)
     size_bytes = exact.entry(replace(EVENT, payload=payload)).size_bytes

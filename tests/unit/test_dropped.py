@@ -178,7 +178,7 @@ def test_records_that_are_gone_in_part_are_gone(streams: Streams) -> None:
     assert records_of(streams, batch(5, records=2)) is None
 
 
-def test_trouble_with_the_stream_is_raised_not_taken_for_records_that_are_gone() -> None:
+def test_trouble_with_the_stream_is_not_taken_for_records_that_are_gone() -> None:
     with pytest.raises(StoreUnavailable):
         records_of(Streams(fault=EndpointConnectionError(endpoint_url="https://streams")), batch(5))
     with pytest.raises(StoreUnavailable):
@@ -240,7 +240,7 @@ def test_batches_whose_records_are_there_go_out_exactly_the_oldest_first() -> No
     assert (done.by_records, done.by_time, asked, done.is_complete) == (2, 0, [], True)
 
 
-def test_batches_whose_records_are_gone_go_out_by_time_and_times_that_overlap_once() -> None:
+def test_batches_without_records_go_out_by_time_and_overlaps_once() -> None:
     bus = RecordingBus()
     table = [event("a", n, time_us=NOON_US + n * 4_000_000) for n in range(1, 40)]
     batches = [batch(1), batch(2), batch(3, minute=2)]
@@ -264,7 +264,7 @@ def test_old_batches_go_out_by_time_before_younger_ones_by_their_records() -> No
     assert (done.by_records, done.by_time) == (1, 1)
 
 
-def test_batch_of_whose_time_the_table_has_fewer_events_is_not_taken_for_recovered() -> None:
+def test_batch_of_which_the_table_has_fewer_events_is_not_recovered() -> None:
     bus = RecordingBus()
     imported = event("a", 1, time_us=NOON_US - 3_600_000_000)
 

@@ -155,7 +155,7 @@ def test_event_has_the_stores_epoch() -> None:
     assert desk.client.items["s", 5]["Epoch"] == {"N": "5"}
 
 
-def test_event_behind_one_that_is_ahead_says_when_it_was_written_by_dynamodbs_time(
+def test_event_behind_one_that_is_ahead_has_dynamodbs_time_of_its_write(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     desk = Desk(clock_tolerance_s=1.0, settling_s=10.0)
@@ -259,7 +259,7 @@ def test_refusal_for_another_reason_is_raised_as_it_is(error: ClientError) -> No
 # --- tries -------------------------------------------------------------------------------------------------
 
 
-def test_append_that_stays_in_the_way_gives_up_after_its_tries_with_growing_pauses() -> None:
+def test_append_that_stays_in_the_way_gives_up_after_tries_and_pauses() -> None:
     desk = Desk()
     desk.refuse(*[BUSY] * (APPEND_MAX_TRIES + 1))
     with pytest.raises(StoreUnavailable) as caught:
@@ -307,7 +307,7 @@ def test_append_that_expects_no_version_goes_behind_what_came_first(count: int, 
     ]
 
 
-def test_events_behind_one_that_is_in_the_way_are_looked_for_from_the_last_of_them() -> None:
+def test_events_behind_one_in_the_way_are_looked_for_from_the_last_of_them() -> None:
     desk = Desk()
     desk.at_first_write(lambda *_: desk.put_as_well(5))
     appended = desk.store.append("s", [NEW] * 2, expected=ANY).events
@@ -366,7 +366,7 @@ def test_conflict_after_a_lost_answer_is_a_conflict() -> None:
 # --- where it goes -----------------------------------------------------------------------------------------
 
 
-def test_version_that_is_there_is_read_alone_and_one_that_is_not_says_the_last() -> None:
+def test_version_that_is_there_is_read_alone_another_one_names_the_last() -> None:
     desk = Desk()
     desk.store.append("s", [NEW], expected=4)
     assert desk.operations() == ["get_item", "put_item"]

@@ -387,7 +387,7 @@ def test_shard_that_joins_is_read_from_the_time_that_was_reached(client: FakeDyn
 
 
 @pytest.mark.parametrize(("unsettled", "asked"), [(False, 1), (True, 2)])
-def test_store_without_an_item_is_asked_again_before_each_read_and_where_shards_may_join(
+def test_store_without_an_item_is_asked_again_before_each_read(
     empty: FakeDynamoDB, unsettled: bool, asked: int
 ) -> None:
     reader = store(empty)

@@ -202,7 +202,7 @@ def test_decision_to_do_nothing_may_be_none(decision: Sequence[NewEvent] | None)
         (Head("s", 0, 5), "which no event has"),
     ],
 )
-def test_head_that_is_none_of_the_stream_is_refused_before_anything_is_decided(at: Any, told: str) -> None:
+def test_head_of_another_stream_is_refused_before_anything_is_decided(at: Any, told: str) -> None:
     store = WatchedStore()
     store.append("other", [EVENT], expected=0)
     decided: list[object] = []
@@ -287,7 +287,7 @@ def test_pauses_are_a_random_part_of_their_length() -> None:
     assert conflicting(backoff_s=1.0, jitter=lambda: 0.5, max_tries=3) == [0.5, 1.0]
 
 
-def test_repetition_tells_the_newest_state_and_head_and_that_it_was_decided_once() -> None:
+def test_repetition_has_the_newest_state_and_head_and_was_decided_once() -> None:
     store = WatchedStore()
     given: dict[str, Any] = {"initial": (), "fold": names, "decide": lambda _: [replace(EVENT, uid=UID)]}
     first = execute(store, "s", **given)

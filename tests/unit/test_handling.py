@@ -179,7 +179,7 @@ def test_first_owner_tells_of_a_repeated_event_once(caplog: pytest.LogCaptureFix
     assert (desk.handling.counts.handled, desk.handling.counts.repeated) == (4, 3)
 
 
-def test_later_owner_tells_of_more_repeats_in_a_row_than_lie_between_checkpoints(
+def test_later_owner_warns_of_more_repeats_than_lie_between_checkpoints(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     repeated: Outcome = {"is_repeated": True}
@@ -432,7 +432,7 @@ def test_begin_of_a_suspect_is_taken_back_where_what_it_needs_is_away() -> None:
     assert desk.held.suspects == 1
 
 
-def test_begin_of_a_suspect_is_not_taken_back_by_an_interrupt_or_without_a_lease() -> None:
+def test_begin_of_a_suspect_is_not_taken_back_by_interrupt_or_without_lease() -> None:
     desk = Desk(KeyboardInterrupt(), suspects=1)
     with pytest.raises(KeyboardInterrupt):
         desk.handle()

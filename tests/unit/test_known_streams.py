@@ -113,7 +113,7 @@ def test_stream_that_was_noted_the_longest_ago_is_forgotten() -> None:
     ("horizon_us", "last_us", "is_certain"),
     [(0, 0, True), (H, LATE, False), (H, LATE + 1, True), (H, H, True)],
 )
-def test_what_follows_an_event_is_certainly_unhandled_but_behind_one_logged_late(
+def test_what_follows_an_event_is_unhandled_but_behind_one_logged_late(
     horizon_us: int, last_us: int, is_certain: bool
 ) -> None:
     known = Known()

@@ -41,7 +41,7 @@ def test_text_with_anything_more_than_a_position_is_refused(extra: str) -> None:
                 LogPosition.parse(changed)
 
 
-def test_page_of_the_log_has_a_thousand_entries_when_no_other_number_is_asked_for() -> None:
+def test_page_of_the_log_has_a_thousand_entries_unless_told_otherwise() -> None:
     log = MemoryEventLog(tranches=1)
     log.append_block(0, [Event("s", number, "E", "{}", "{}", "uid", number) for number in range(1, 1_002)])
     assert len(read_log(log).entries) == 1_000

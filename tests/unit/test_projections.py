@@ -77,9 +77,7 @@ def test_lowest_place_at_which_a_projection_misses_events_is_noted(call: Handler
 @pytest.mark.parametrize(
     "other", [Event("s", 6, "E", "{}", "{}", "u", 1), Event("t", 5, "E", "{}", "{}", "u", 1)]
 )
-def test_another_event_than_the_calls_own_is_written_by_its_number_and_not_noted(
-    call: HandlerCall, other: Event
-) -> None:
+def test_another_event_than_the_calls_own_is_written_and_not_noted(call: HandlerCall, other: Event) -> None:
     model = Model(None, 9, 0)
     assert projection(model)(other) is True
     assert projection(model)(other) is False

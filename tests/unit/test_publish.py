@@ -185,7 +185,7 @@ def test_no_call_reaches_the_byte_limit_and_none_is_half_empty_for_nothing(sizes
     throttled=st.lists(st.integers(0, 2), max_size=40),
     seed=st.randoms(use_true_random=False),
 )
-def test_each_call_takes_the_longest_rests_first_and_the_others_as_they_arrived(
+def test_each_call_takes_the_longest_rests_first_others_as_they_arrived(
     streams: list[list[int]], throttled: list[int], seed: random.Random
 ) -> None:
     shop = Shop(max_bytes=32 * 1_024)
@@ -317,7 +317,7 @@ def test_only_streams_whose_predecessor_does_not_tell_enough_are_queried() -> No
     assert shop.bus.taken == [("old", 3), ("near", 1), ("gone", 3), ("near", 2), ("near", 3)]
 
 
-def test_timestamps_are_compared_and_not_the_clock_so_a_backlog_changes_nothing() -> None:
+def test_timestamps_are_compared_not_the_clock_so_a_backlog_changes_nothing() -> None:
     shop = Shop()
     events = shop.has("a", events=3, apart_s=1)
     shop.now_us += 20 * 3_600 * SECOND_US
@@ -343,7 +343,7 @@ def test_only_what_came_after_the_remembered_event_is_read_back() -> None:
     assert shop.reader.events == 3
 
 
-def test_record_that_comes_late_is_passed_over_when_this_process_has_published_its_event() -> None:
+def test_late_record_is_passed_over_when_this_process_published_its_event() -> None:
     shop = Shop()
     events = shop.has("a", events=3, apart_s=0.1)
     shop.publish([events[2]])
@@ -352,7 +352,7 @@ def test_record_that_comes_late_is_passed_over_when_this_process_has_published_i
     assert (done.published, done.stopped) == (0, None)
 
 
-def test_record_older_than_all_this_process_has_published_is_never_passed_over() -> None:
+def test_record_older_than_all_that_was_published_is_never_passed_over() -> None:
     shop = Shop()
     events = shop.has("a", events=3, apart_s=60)
     shop.publish([events[2]])
@@ -378,7 +378,7 @@ def test_publisher_that_looks_for_nothing_else_fills_no_hole() -> None:
     assert (shop.reader.looks, shop.reader.queries) == ([], 0)
 
 
-def test_earlier_event_that_can_not_be_seen_yet_is_waited_for_and_not_passed_over() -> None:
+def test_earlier_event_that_is_not_visible_yet_is_waited_for() -> None:
     shop = Shop()
     events = shop.has("a", events=3, apart_s=0.1)
     kept = shop.store._streams["a"].pop(1)
@@ -431,7 +431,7 @@ def stored(
 # --- what is known of predecessors ----------------------------------------------------------------
 
 
-def test_event_that_tells_that_the_one_before_is_old_costs_no_read_and_no_look() -> None:
+def test_event_that_says_the_one_before_is_old_costs_no_read_and_no_look() -> None:
     shop = Shop()
     journal = shop.journal = CountingJournal()
     shop.publisher = shop.new_publisher()
@@ -639,7 +639,7 @@ def test_retry_after_a_stop_repeats_nothing_that_this_process_has_published() ->
     assert len(shop.bus.taken) == len(set(shop.bus.taken)) == 22
 
 
-def test_stop_reports_the_lowest_sequence_number_of_repeated_and_shuffled_records() -> None:
+def test_stop_reports_the_lowest_sequence_number_of_shuffled_records() -> None:
     shop = Shop()
     a1, a2, a3 = shop.has("a", events=3)
     (b1,) = shop.has("b", events=1)

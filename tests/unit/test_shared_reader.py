@@ -331,7 +331,7 @@ def test_who_asks_while_another_reads_waits_for_that_reading() -> None:
     assert len(world.bodies.requests) == 1
 
 
-def test_who_waits_is_told_when_the_store_is_away_and_makes_no_tries_of_its_own() -> None:
+def test_who_waits_is_told_when_the_store_is_away_and_tries_nothing_itself() -> None:
     world = World()
     world.append(3)
     wait = when_waited_for(world.shared.bodies._recent, 2)  # type: ignore[attr-defined]

@@ -119,7 +119,7 @@ def test_behind_an_event_that_was_not_handled_at_once_its_stream_waits(outcome: 
         assert (first.is_handled, desk.ahead.result(first, lambda _: None)) == (False, outcome)
 
 
-def test_event_that_is_not_to_begin_before_its_turn_does_not_and_its_stream_waits() -> None:
+def test_event_whose_turn_has_not_come_does_not_begin_and_its_stream_waits() -> None:
     desk = Desk(turn("a", 1), turn("a", 2), turn("b", 1))
     with desk.begin(lambda turn: None if turn.event and turn.event.stream_id == "a" else 0) as turns:
         first: Waiting = next(turns)
@@ -161,7 +161,7 @@ def test_no_more_calls_are_at_work_than_are_asked_for(concurrency: int) -> None:
 # --- what becomes of them -------------------------------------------------------------------------------
 
 
-def test_outcome_is_had_while_later_calls_are_at_work_and_others_begin_meanwhile() -> None:
+def test_outcome_is_had_while_later_calls_are_at_work_and_others_begin() -> None:
     desk = Desk(turn("a", 1), turn("b", 1), turn("c", 1), has_threads=True)
     desk.blocked = {name: threading.Event() for name in "abc"}
     with desk.begin() as turns:

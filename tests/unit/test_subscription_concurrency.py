@@ -254,7 +254,7 @@ def test_projection_takes_every_event_once_and_in_order() -> None:
     assert worker.counts.repeated == 0
 
 
-def test_without_threads_of_its_own_clock_calls_are_made_where_they_would_begin() -> None:
+def test_without_threads_of_its_own_calls_are_made_where_they_would_begin() -> None:
     shop = Shop()
     shop.append("a", "a", "b", "c")
     shop.worker(shop.handle, concurrency=2, monotonic=lambda: 0.0).step()

@@ -85,7 +85,7 @@ def same_log(world: World, *, tranches: int) -> MemoryEventLog:
     return log
 
 
-def test_lower_number_of_tranches_is_refused_also_when_the_last_lease_was_deleted() -> None:
+def test_lower_number_of_tranches_is_refused_without_a_last_lease_too() -> None:
     world = World(tranches=4)
     world.worker().step()
     del world.checkpoints._kept["view"].leases[3]
@@ -161,7 +161,7 @@ def test_checkpoint_that_was_deleted_is_missed_by_who_has_to_begin_at_it() -> No
         worker.step()
 
 
-def test_former_owner_of_a_lease_that_was_deleted_and_made_again_stores_nothing() -> None:
+def test_former_owner_of_a_lease_that_was_made_again_stores_nothing() -> None:
     world = World(tranches=1)
     world.append("a", *["Opened"] * 3)
     zombie, owner = world.worker(worker="z"), world.worker(worker="o")

@@ -82,7 +82,7 @@ def decorated(event: Event) -> object:
     ],
     ids=["coroutine", "generator", "future", "thread", "partial", "function"],
 )
-def test_handler_that_returns_what_is_later_ends_its_worker_and_nothing_is_stored(
+def test_handler_that_returns_what_is_later_ends_its_worker_storing_nothing(
     handler: Any, on_failure: OnFailure
 ) -> None:
     world = World(tranches=1)
@@ -236,7 +236,7 @@ def test_group_of_errors_passes_only_as_a_whole() -> None:
     assert parked(world) == [("a", 1)]
 
 
-def test_users_own_kind_of_passing_trouble_waits_too_and_step_raises_it_with_its_cause() -> None:
+def test_users_own_passing_trouble_waits_too_and_is_raised_with_its_cause() -> None:
     world = World(tranches=1)
     world.append("a", "Opened")
 
@@ -340,7 +340,7 @@ def test_rebuild_by_an_old_projection_is_noticed_whatever_is_around_it(form: str
     assert "give the Projection a new name" in caplog.text
 
 
-def test_projection_called_by_a_handler_that_parks_alone_is_refused_before_it_writes() -> None:
+def test_projection_in_a_handler_that_parks_alone_is_refused_at_once() -> None:
     world, read_model = World(tranches=1), MemoryReadModel()
     world.append("a", *["Opened"] * 3)
     projection: Projection[Any] = Projection(name="p", project=lambda _: [], read_model=read_model)

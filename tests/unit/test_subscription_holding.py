@@ -56,7 +56,7 @@ def parked(tranche: int, stream_id: str, event_id: int) -> ParkedEvent:
     return ParkedEvent(tranche=tranche, stream_id=stream_id, event_id=event_id, reason="r", parked_at_us=1)
 
 
-def test_each_tranche_knows_the_first_and_last_parked_events_of_its_own_streams(crew: Crew) -> None:
+def test_each_tranche_knows_first_and_last_parked_events_of_its_own_streams(crew: Crew) -> None:
     crew.checkpoints.begin("view", [BEGINNING] * 2, log_id=crew.log.log_id)
     for one in (
         parked(0, "a", 2),
@@ -76,7 +76,7 @@ def test_each_tranche_knows_the_first_and_last_parked_events_of_its_own_streams(
         worker.leave()
 
 
-def test_events_that_the_last_owner_may_have_died_of_are_suspects_where_it_has_died(crew: Crew) -> None:
+def test_events_that_the_last_owner_may_have_died_of_are_suspects(crew: Crew) -> None:
     first = crew.worker("first")
     crew.hold(first, for_s=9)
     assert [held.suspects for held in first.held.values()] == [0, 0]

@@ -96,7 +96,7 @@ def said(caplog: pytest.LogCaptureFixture) -> list[str]:
 # --- when it keeps its leases --------------------------------------------------------------------------
 
 
-def test_leases_are_kept_each_sixth_of_the_lease_time_from_the_beginning_of_the_last_keep() -> None:
+def test_leases_are_kept_each_sixth_of_the_lease_time_from_the_last_begin() -> None:
     team = Team()
 
     def begin(group: Group) -> Group:

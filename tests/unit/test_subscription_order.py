@@ -103,7 +103,7 @@ def world() -> LooseWorld:
 # --- what a handler is given -----------------------------------------------------------------------------
 
 
-def test_first_events_of_a_stream_in_the_wrong_order_are_handled_in_the_right_one(world: LooseWorld) -> None:
+def test_first_events_of_a_stream_out_of_order_are_handled_in_order(world: LooseWorld) -> None:
     world.append("a", "Opened", "Changed")
     world.log_it("a", 2)
     world.log_it("a", 1)
@@ -138,7 +138,7 @@ def test_holes_of_imported_streams_are_filled_however_old_their_timestamps(world
     assert world.ids("a") == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
-def test_late_entry_is_dropped_only_when_its_very_event_is_known_to_be_handled(world: LooseWorld) -> None:
+def test_late_entry_is_dropped_only_when_its_event_is_known_as_handled(world: LooseWorld) -> None:
     world.both("a", "Opened", "Changed")
     world.append("a", "Changed", "Changed")
     world.pass_time()
@@ -219,7 +219,7 @@ def test_only_what_is_asked_for_is_looked_at_before_a_streams_first_entry(world:
     assert world.ids() == [1, 4]
 
 
-def test_damaged_event_before_a_streams_first_entry_is_no_proof_that_all_is_handled(
+def test_damaged_event_before_a_first_entry_is_no_proof_that_all_is_handled(
     world: LooseWorld,
 ) -> None:
     world.append("a", "Opened", "Changed", "Changed")
@@ -256,7 +256,7 @@ def test_start_at_a_time_brings_no_older_events_of_a_stream_that_goes_on() -> No
     assert world.projected() == [4, 5, 6, 7]
 
 
-def test_start_at_a_time_brings_younger_events_whose_clock_was_ahead_when_they_were_written() -> None:
+def test_start_at_a_time_brings_younger_events_whose_clock_was_ahead() -> None:
     world = LooseWorld()
     world.import_into("a", *["Opened"] * 3, years=-1)
     world.pass_time(20)

@@ -144,7 +144,7 @@ def test_retry_gives_a_projection_all_that_it_misses_in_order() -> None:
     assert world.projected() == [1, 2, 3, 4, 5]
 
 
-def test_retry_whose_projection_fails_at_what_it_misses_leaves_the_event_parked() -> None:
+def test_retry_whose_projection_fails_at_what_it_misses_leaves_it_parked() -> None:
     world = loose_world(*["Changed"] * 4)
     projection = world.projection()
 

@@ -80,7 +80,7 @@ def test_history_then_live_without_a_seam() -> None:
     assert sorted(world.seen) == [("a", 1), ("a", 2), ("a", 3), ("b", 1)]
 
 
-def test_only_names_and_streams_asked_for_are_handled_and_the_checkpoint_passes_the_others() -> None:
+def test_only_names_and_streams_asked_for_are_handled_and_all_are_passed() -> None:
     world = World(tranches=1)
     world.append("order-1", "Opened", "Changed", "Opened")
     world.append("basket-1", "Opened")
@@ -92,7 +92,7 @@ def test_only_names_and_streams_asked_for_are_handled_and_the_checkpoint_passes_
     assert world.place() == (3, 0)
 
 
-def test_hole_is_filled_from_the_table_before_the_later_event_but_only_with_names_asked_for() -> None:
+def test_hole_is_filled_before_the_later_event_only_with_names_asked_for() -> None:
     world = World(tranches=1)
     store = MemoryEventStore()
     events = store.append("a", [NewEvent.of(n) for n in ("Opened", "Other", "Opened", "Opened")], expected=0)
@@ -130,7 +130,7 @@ def test_stream_that_was_forgotten_is_believed_to_the_log() -> None:
     assert len(world.seen) == 6
 
 
-def test_worker_at_a_lost_block_goes_on_behind_it_when_it_is_closed_and_says_so(
+def test_worker_at_a_lost_block_goes_on_when_it_is_closed_and_says_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     world = World(tranches=1)
@@ -212,7 +212,7 @@ def test_time_begins_in_each_tranche_at_the_first_block_that_reaches_it() -> Non
     assert places_at(world.log, start)[1 - tranche] == (1, 0)
 
 
-def test_subscription_from_a_time_handles_everything_since_and_goes_on_from_its_checkpoint() -> None:
+def test_subscription_from_a_time_handles_all_since_and_goes_on() -> None:
     world = World(tranches=1)
     for _ in range(20):
         world.append("a", "Opened")
@@ -438,7 +438,7 @@ def test_more_workers_than_tranches_stand_by_and_step_in() -> None:
 
 
 @pytest.mark.parametrize("phase", [0.0, 1.0, 2.5, 4.9])
-def test_dead_workers_tranches_move_within_the_lease_time_and_not_before_half_of_it(phase: float) -> None:
+def test_dead_workers_tranches_move_within_the_lease_time_not_before_half(phase: float) -> None:
     world = World(tranches=2)
     dead, alive = world.worker(worker="dead"), world.worker(worker="alive")
     dies_at = 60.0 + phase
@@ -504,7 +504,7 @@ def test_skip_passes_over_the_event() -> None:
     assert (worker.counts.handled, worker.counts.skipped, worker.counts.parked) == (2, 1, 0)
 
 
-def test_parked_stream_waits_and_others_go_on_and_after_a_retry_it_goes_on_in_order() -> None:
+def test_parked_stream_waits_others_go_on_and_a_retry_goes_on_in_order() -> None:
     world = World(tranches=1)
     world.append("a", *["Opened"] * 3)
     world.append("b", "Opened")

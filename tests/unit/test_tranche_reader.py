@@ -142,7 +142,7 @@ def test_late_event_that_is_not_known_is_given_behind_what_is_known_before_it() 
     assert told(list(reader.read())) == [(("a", 4), (4, 0), 2)]
 
 
-def test_events_are_read_a_hundred_at_a_time_and_given_before_the_next_hundred() -> None:
+def test_events_are_read_and_given_a_hundred_at_a_time() -> None:
     table = Table()
     addresses = [("a", 1 + number) for number in range(250)]
     for address in addresses:
@@ -206,7 +206,7 @@ def test_reader_at_a_place_behind_the_logs_end_says_so_when_it_reads() -> None:
 # --- horizons, and blocks that are gone -----------------------------------------------------------------
 
 
-def test_horizon_of_a_place_is_the_latest_write_before_what_is_read_back_of_it() -> None:
+def test_horizon_of_a_place_is_the_latest_write_before_what_is_read_back() -> None:
     table = Table()
     table.blocks("a", 30, 10, 20, 50, 40)
     turns = list(table.reader(warm_up=1, horizon=7).read())
@@ -256,7 +256,7 @@ def test_closed_blocks_are_told_at_the_place_behind_them_with_its_horizon() -> N
 # --- from a place on ------------------------------------------------------------------------------------
 
 
-def test_what_is_read_back_is_known_and_what_lies_further_before_is_taken_for_handled() -> None:
+def test_what_is_read_back_is_known_and_what_is_before_taken_for_handled() -> None:
     table = Table()
     table.blocks("a", 10, 20)
     table.blocks("b", 30)
@@ -394,7 +394,7 @@ def test_damaged_event_before_the_first_one_of_a_stream_is_given() -> None:
 # --- from a time on -------------------------------------------------------------------------------------
 
 
-def test_older_events_than_the_begin_are_passed_over_and_that_of_its_own_time_is_not() -> None:
+def test_events_older_than_the_begin_are_passed_over_not_that_of_its_time() -> None:
     table = Table()
     for event_id, at in enumerate((10, 20, 30, 40, 50), start=1):
         table.put("a", event_id, at=at)

@@ -339,7 +339,7 @@ runs = st.lists(st.tuples(st.integers(0, 4), st.integers(1, 5), st.integers(1, 4
 
 @example(runs=[(0, 4, 2), (1, 1, 1), (2, 1, 1), (0, 4, 2)], limit_kb=8, counters=2)
 @given(runs=runs, limit_kb=st.integers(1, 12), counters=st.integers(1, 4))
-def test_no_timestamp_is_refused_falsely_and_none_passes_with_more_than_is_told(
+def test_no_timestamp_is_refused_falsely_and_none_passes_with_more(
     runs: list[tuple[int, int, int]], limit_kb: int, counters: int
 ) -> None:
     events = [(us, kb) for us, kb, often in runs for _ in range(often)]
@@ -519,7 +519,7 @@ def test_stream_that_holds_another_event_fails_alone_and_from_there_on(
 
 
 @pytest.mark.parametrize("order", [int, str, lambda event_id: -event_id, lambda event_id: event_id * 7 % 31])
-def test_export_has_each_stream_whole_and_in_order_whatever_order_a_scan_gives(
+def test_export_has_each_stream_whole_and_in_order_whatever_a_scan_gives(
     order: Callable[[int], int | str],
 ) -> None:
     stored = MemoryStoredEvents(scan_order=order)

@@ -134,7 +134,7 @@ def test_refusal_without_a_response_is_told_without_an_error() -> None:
 
 
 @pytest.mark.parametrize("code", [None, ["SlowDown"], "", "404"])
-def test_refusal_whose_code_cannot_be_read_is_somebody_elses_unless_it_has_an_id(code: object) -> None:
+def test_refusal_without_a_readable_code_is_foreign_unless_it_has_an_id(code: object) -> None:
     answered = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": 404}}
     assert is_transient(Odd(answered))
     assert not is_transient(Odd(answered | {"ResponseMetadata": {"HTTPStatusCode": 404, "RequestId": "7X"}}))

@@ -153,7 +153,7 @@ def test_order_in_which_a_scan_gives_a_stream_changes_no_finding(
     assert found(other) == found(broken()) != []
 
 
-def test_interrupted_verification_reads_nothing_twice_that_a_scan_gives_in_another_order(
+def test_interrupted_verification_reads_nothing_twice_in_another_order(
     tmp_path: Path,
 ) -> None:
     stored = table(*stream("a", 25), *stream("b", 12))

@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 ROOT: Final = Path(__file__).parents[2]
-FOLDERS: Final = ("bench", "docs", "eventstore", "examples", "infra", "lambdas", "tests")
+FOLDERS: Final = ("bench", "docs", "eventstore", "examples", "infra", "lambdas", "localcloud", "tests")
 FILES: Final = (
     *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"),
     *("Makefile", "pyproject.toml", "cdk.json", "app.py"),
@@ -37,6 +37,18 @@ def test_word_that_has_a_plainer_one_stands_nowhere(word: str) -> None:
         for path, text in texts()
         for number, line in enumerate(text.splitlines(), start=1)
         if re.search(word, line)
+    ]
+
+    assert not found, "\n".join(found)
+
+
+def test_names_of_tests_have_at_most_72_characters() -> None:
+    found = [
+        f"{path}: {name}"
+        for path, text in texts()
+        if path.suffix == ".py"
+        for name in re.findall(r"^\s*def (test_\w+)", text, re.MULTILINE)
+        if len(name) > 72
     ]
 
     assert not found, "\n".join(found)
