@@ -178,7 +178,7 @@ class RepeatsContract(StoreContract):
         assert (store.head("known").version, store.head("new").version) == (1, 0)
 
     @pytest.mark.parametrize("others", [(ANY, ANY), (1, ANY), (ANY, 2), (0, 0), (1, 2), (1, 0)])
-    def test_transaction_again_under_other_expectations_answers_as_the_first_time(
+    def test_transaction_again_under_other_expectations_answers_as_before(
         self, store: EventStore, others: tuple[Expected, Expected]
     ) -> None:
         appends = [
@@ -263,9 +263,7 @@ class RepeatsContract(StoreContract):
         assert again.head == store.head("order-1")
         assert again.state == again.head.version == 2 + count + later
 
-    def test_command_that_is_executed_again_behind_a_snapshot_is_known_at_its_head(
-        self, store: EventStore
-    ) -> None:
+    def test_command_executed_again_behind_a_snapshot_is_known_at_its_head(self, store: EventStore) -> None:
         events = some_events(1, with_uids=True)
         first = _execute(store, events)
 

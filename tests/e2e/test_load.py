@@ -13,7 +13,7 @@ from tests.e2e.conftest import Deployed, Inbox
 STREAMS, EVENTS = 40, 400
 
 
-def test_file_is_stored_and_delivered_whole_and_loading_it_again_adds_nothing(
+def test_file_is_stored_and_delivered_whole_and_loading_again_adds_nothing(
     api: Api, inbox: Inbox, deployed: Deployed, stream_id: str, tmp_path: Path
 ) -> None:
     chance = random.Random(7)

@@ -42,7 +42,7 @@ def command(deployed: Deployed, *arguments: str | Path) -> subprocess.CompletedP
     )
 
 
-def test_store_whose_engine_scans_numbers_as_text_is_whole_and_its_export_too(
+def test_store_whose_engine_scans_numbers_as_text_is_exported_whole(
     api: Api, deployed: Deployed, stream_id: str, tmp_path: Path
 ) -> None:
     """The local cloud's scan gives event 10 before event 2."""

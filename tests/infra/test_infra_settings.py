@@ -121,7 +121,7 @@ def test_an_alarm_for_age_that_rings_when_records_are_given_up_is_refused(
     assert settings(alarmIteratorAgeS="off", publishMaxRecordAgeS=record_age_s)
 
 
-def test_an_alarm_for_age_of_the_log_can_ring_before_its_records_are_given_up() -> None:
+def test_an_alarm_for_the_logs_age_can_ring_before_records_are_given_up() -> None:
     """The log writer's mapping keeps them for as long as there is."""
     assert settings(alarmIteratorAgeS=82_260).alarms.iterator_age_s == 82_260
     with pytest.raises(SettingsError, match="to 82,260, or off"):

@@ -74,7 +74,7 @@ def run(seed: int) -> LossyWorld:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_lost_blocks_that_are_closed_and_logged_again_leave_nothing_unhandled(seed: int) -> None:
+def test_lost_blocks_closed_and_logged_again_leave_nothing_unhandled(seed: int) -> None:
     world = run(seed)
 
     everything = {(event.stream_id, event.event_id) for event in world.store.read_all(unsettled=True)}

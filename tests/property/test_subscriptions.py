@@ -363,7 +363,7 @@ def test_without_a_defence_the_simulation_finds_the_loss(
 
 
 @pytest.mark.parametrize("defence", ["looks that end", "places that are read on from where they end"])
-def test_without_a_defence_of_the_shared_reader_the_simulation_finds_the_loss(
+def test_without_a_defence_of_the_shared_reader_the_loss_is_found(
     defence: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shared: Any = shared_reader._SharedLog

@@ -243,7 +243,7 @@ def test_paused_replay_sends_nothing_until_it_is_resumed() -> None:
     assert len(job.consumer.taken) == 40
 
 
-def test_pause_while_it_sends_stops_it_after_a_page_and_nothing_is_sent_twice() -> None:
+def test_pause_while_it_sends_stops_it_after_a_page_and_repeats_nothing() -> None:
     job = Job(settling_s=0)
     job.fill(streams=10, events=200)
     replay = job.start()

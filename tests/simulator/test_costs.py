@@ -69,7 +69,7 @@ def test_first_event_of_a_stream_and_a_remembered_stream_cost_no_read(costs: Cos
     assert costs.meter.requests == []
 
 
-def test_preceding_event_older_than_the_window_costs_one_request_and_one_unit(costs: Costs) -> None:
+def test_preceding_event_beyond_the_window_costs_one_request_and_one_unit(costs: Costs) -> None:
     events = costs.append(events=3, apart_s=60)
     costs.publish(events[2])
     assert (costs.meter.requests, costs.meter.table_units) == (["BatchGetItem"], 1.0)

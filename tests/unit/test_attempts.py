@@ -113,7 +113,7 @@ def test_interrupt_of_a_call_is_one_whatever_a_projection_has_noted() -> None:
 
 
 @pytest.mark.parametrize("raises", [None, ValueError("no good"), KeyboardInterrupt()])
-def test_projection_that_was_refused_is_said_whatever_the_handler_makes_of_it(
+def test_projection_that_was_refused_is_raised_whatever_the_handler_does(
     raises: BaseException | None,
 ) -> None:
     called = attempts(noting(raises, is_out_of_order=True)).call(event(), after=2, is_first=True)

@@ -87,7 +87,7 @@ class BegunMeanwhile(MemoryEventLog):
         return super().read_tranche(*args, **options)
 
 
-def test_page_of_a_log_that_is_begun_while_it_is_read_has_all_of_its_tranches() -> None:
+def test_page_of_a_log_begun_while_it_is_read_has_all_of_its_tranches() -> None:
     log = BegunMeanwhile(tranches=3)
     log.is_begun = True
     for number in range(30):

@@ -51,7 +51,7 @@ def test_event_is_written_behind_the_one_before_it() -> None:
     assert model.asked == [(["E"], "view", EVENT, 4)]
 
 
-def test_event_of_a_handlers_call_is_written_behind_what_the_worker_has_given(call: HandlerCall) -> None:
+def test_event_of_a_handlers_call_is_written_behind_what_it_was_given(call: HandlerCall) -> None:
     model = Model(None)
     assert projection(model)(EVENT) is True
     assert model.asked == [(["E"], "view", EVENT, 2)]

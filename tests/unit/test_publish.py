@@ -275,7 +275,7 @@ def test_predecessors_within_the_window_go_out_first() -> None:
     assert ids(shop.bus.taken, "a") == [4, 5, 6, 7, 8]
 
 
-def test_predecessor_older_than_the_window_costs_one_look_and_is_not_repeated() -> None:
+def test_predecessor_beyond_the_window_costs_one_look_and_no_repeat() -> None:
     shop = Shop()
     events = shop.has("a", events=4, apart_s=OLD_S)
     shop.publish([events[3]])

@@ -75,7 +75,7 @@ def function(events: FakeEventBridge, sqs: FakeSqs) -> ModuleType:
     return load_publish_function(events=events, sqs=sqs, dynamodb=NoReads())
 
 
-def test_journal_that_can_not_be_written_is_told_in_the_log_and_stops_nothing(
+def test_journal_that_can_not_be_written_is_logged_and_stops_nothing(
     events: FakeEventBridge,
     sqs: FakeSqs,
     caplog: pytest.LogCaptureFixture,

@@ -75,7 +75,7 @@ def test_tranches_have_to_be_a_whole_number_within_bounds(value: str) -> None:
         LogSettings.from_environ({**INDEX, "LOG_TRANCHES": value})
 
 
-def test_publish_settings_have_defaults_and_an_api_url_without_trailing_slash() -> None:
+def test_publish_settings_have_defaults_and_an_api_url_without_last_slash() -> None:
     settings = PublishSettings.from_environ(PUBLISH)
     assert settings.api_url == "https://api.example.com/v1"
     assert settings.event_source == "eventstore"

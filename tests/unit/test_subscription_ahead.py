@@ -188,7 +188,7 @@ def test_what_was_handled_ahead_is_kept_for_its_turn_and_called_once() -> None:
     assert desk.done == {}
 
 
-def test_what_was_handled_behind_an_event_that_was_not_waits_for_its_own_turn() -> None:
+def test_what_was_handled_behind_an_unhandled_event_waits_for_its_turn() -> None:
     desk = Desk(turn("a", 1), turn("b", 1))
     desk.outcomes["a", 1] = FAILED
     with desk.begin() as turns:

@@ -381,7 +381,7 @@ def test_second_thread_of_one_worker_is_refused_and_each_event_handled_once() ->
 # --- again behind a stop ----------------------------------------------------------------------------------
 
 
-def test_stop_ends_the_run_that_begins_next_and_then_the_worker_may_run_again() -> None:
+def test_stop_ends_the_run_that_begins_next_then_the_worker_may_run_again() -> None:
     world = World(tranches=1)
     world.append("a", "Opened")
     worker = world.worker()

@@ -111,7 +111,7 @@ def test_first_events_of_a_stream_out_of_order_are_handled_in_order(world: Loose
     assert world.ids() == [1, 2]
 
 
-def test_hole_of_a_stream_that_nobody_remembers_is_filled_before_what_follows(world: LooseWorld) -> None:
+def test_hole_of_a_forgotten_stream_is_filled_before_what_follows(world: LooseWorld) -> None:
     world.both("a", "Opened", "Changed")
     world.pass_time()
     world.work()

@@ -481,7 +481,7 @@ def test_failing_event_is_tried_again_with_growing_pauses() -> None:
     assert world.now_s == pytest.approx(0.1 + 0.2 + 0.4)
 
 
-def test_stop_raises_with_the_checkpoint_before_the_event_and_the_leases_free() -> None:
+def test_stop_raises_with_the_checkpoint_before_the_event_and_free_leases() -> None:
     world = World(tranches=1)
     world.append("a", *["Opened"] * 3)
     worker = world.worker(failing(world, 2), on_failure=OnFailure.STOP)

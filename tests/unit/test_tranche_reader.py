@@ -128,7 +128,7 @@ def test_events_that_the_log_lacks_come_before_the_later_one_and_once() -> None:
     ]
 
 
-def test_late_event_that_is_not_known_is_given_behind_what_is_known_before_it() -> None:
+def test_late_event_that_is_not_known_is_given_behind_known_earlier_ones() -> None:
     table = Table()
     for event_id in range(1, 6):
         table.put("a", event_id, at=event_id)

@@ -88,7 +88,7 @@ def test_store_and_handlers_wait_for_the_same_errors_of_botocore(name: str) -> N
 
 
 @pytest.mark.parametrize("code", sorted(passing.EXPIRED_CODES))
-def test_expired_credentials_are_waited_for_by_handlers_and_said_by_the_store(code: str) -> None:
+def test_expired_credentials_are_waited_for_by_handlers_not_by_the_store(code: str) -> None:
     assert is_transient(refusal(code, 403))
     assert not store_waits_for(refusal(code, 403))
 
