@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
+
 import pytest
 
 from tests.mutants.__main__ import Explanation, Survivor, changed, explanations, function_of
 
+ROOT = Path(__file__).parents[2]
 DIFF = """\
 --- eventstore/_merge.py
 +++ eventstore/_merge.py
@@ -51,3 +55,9 @@ def test_explanation_fits_its_function_and_lines_only(explanation: Explanation, 
 
 def test_every_explanation_has_a_reason() -> None:
     assert all(explanation.why.strip() for explanation in explanations())
+
+
+def test_files_that_are_changed_and_tests_that_notice_are_there() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["mutmut"]
+    named = [*settings["only_mutate"], *settings["pytest_add_cli_args_test_selection"]]
+    assert [name for name in named if not list(ROOT.glob(name))] == []
