@@ -33,10 +33,10 @@ from eventstore.limits import (
     PUT_EVENTS_MAX_ENTRIES,
     REORDER_WINDOW_S,
 )
+from eventstore.ordering.delivered import DeliveredStreams
 from eventstore.ordering.journal import Journal, NoJournal
 from eventstore.ordering.stream_order import (
     ChangeRecord,
-    DeliveredStreams,
     Missing,
     StreamOrder,
     StreamReader,

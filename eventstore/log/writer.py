@@ -22,10 +22,10 @@ from eventstore.events import Event
 from eventstore.limits import INDEX_RESERVE_S, LOG_BLOCK_MAX_BYTES, REORDER_WINDOW_S
 from eventstore.log.model import entry_size_bytes, tranche_of
 from eventstore.log.port import EventLog
+from eventstore.ordering.delivered import DeliveredStreams
 from eventstore.ordering.journal import Journal, NoJournal
 from eventstore.ordering.stream_order import (
     ChangeRecord,
-    DeliveredStreams,
     Missing,
     Plan,
     StreamOrder,
