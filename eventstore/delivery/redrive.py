@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from eventstore._arguments import check_flags, check_functions, check_is, check_port
 from eventstore._synchronous import check_finished
 from eventstore.delivery.cloudevents import Entry, EntryFormat
-from eventstore.delivery.publisher import EventBus, FailedEvent, Publisher, Refusal
+from eventstore.delivery.publisher import EventBus, FailedEvent, Publication, Publisher, Refusal
 from eventstore.errors import InvalidInput, MalformedItem, NotPublishable
 from eventstore.events import Event, check_event_name, check_stream_prefix
 from eventstore.ordering.stream_order import ChangeRecord, StreamReader
@@ -139,6 +139,12 @@ class Redriven:
     def is_complete(self) -> bool:
         """Whether every parked event that was meant has been published."""
         return not (self.refused or self.unreadable or self.stopped)
+
+    def add(self, publication: Publication) -> None:
+        """Take note of what became of a batch, besides the messages that were deleted on the way."""
+        self.refused += publication.parked
+        if publication.stopped:
+            self.stopped = str(publication.stopped.reason)
 
 
 class Redrive:
@@ -287,11 +293,9 @@ class Redrive:
                     ChangeRecord(str(number), event.stream_id, event.event_id, event)
                     for number, event in enumerate(events)
                 ]
-                publication = publisher.publish(records, remaining_time_s=remaining_time_s)
-                done.refused += publication.parked
-                if publication.stopped:
-                    done.stopped = str(publication.stopped.reason)
-                    return
+                done.add(publisher.publish(records, remaining_time_s=remaining_time_s))
+            if done.stopped:
+                return
             shown.tried(len(batch))
 
     def _events(

@@ -305,28 +305,36 @@ def _addresses(
     log: EventLog, tranche: int, *, after: LogPosition, until: LogPosition | None
 ) -> Iterator[tuple[str, int]]:
     """Yield the events that have entries in a part of a tranche: once, each stream's in their order."""
-    left: dict[str, deque[range]] = {}
+    left, end = _runs(_entries(log, tranche, after=after, until=until))
+    for entry in _entries(log, tranche, after=after, until=until) if end else ():
+        # What is logged late, behind later ones of its stream, comes before them.
+        for event_id in _taken(left[entry.stream_id], through=entry.event_id):
+            yield entry.stream_id, event_id
+        if entry.position == end:
+            return
+
+
+def _runs(entries: Iterable[LogEntry]) -> tuple[dict[str, deque[range]], BlockPosition | None]:
+    """Return the events that have entries, of each stream as runs in their order, and where the last is."""
+    found: dict[str, deque[range]] = {}
     end: BlockPosition | None = None
-    for entry in _entries(log, tranche, after=after, until=until):
-        runs = left.setdefault(entry.stream_id, deque())
+    for entry in entries:
+        runs = found.setdefault(entry.stream_id, deque())
         if runs and runs[-1].stop == entry.event_id:
             runs[-1] = range(runs[-1].start, entry.event_id + 1)
         elif not (runs and entry.event_id in runs[-1]):
             runs.append(range(entry.event_id, entry.event_id + 1))
         end = entry.position
-    for stream_id, runs in left.items():
-        left[stream_id] = _merged(runs)
-    for entry in _entries(log, tranche, after=after, until=until) if end else ():
-        runs = left[entry.stream_id]
-        # What is logged late, behind later ones of its stream, comes before them.
-        while runs and runs[0].start <= entry.event_id:
-            run = runs.popleft()
-            if run.stop > entry.event_id + 1:
-                runs.appendleft(range(entry.event_id + 1, run.stop))
-            for event_id in range(run.start, min(run.stop, entry.event_id + 1)):
-                yield entry.stream_id, event_id
-        if entry.position == end:
-            return
+    return {stream_id: _merged(runs) for stream_id, runs in found.items()}, end
+
+
+def _taken(runs: deque[range], *, through: int) -> Iterator[int]:
+    """Take the EventIds up to one, that one included, from the runs of a stream."""
+    while runs and runs[0].start <= through:
+        run = runs.popleft()
+        if run.stop > through + 1:
+            runs.appendleft(range(through + 1, run.stop))
+        yield from range(run.start, min(run.stop, through + 1))
 
 
 def _merged(runs: Iterable[range]) -> deque[range]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final
 
 from botocore.exceptions import ClientError
@@ -105,15 +105,9 @@ class EventAppends(EventReads):
             if is_seen(call.wanted):
                 return self._answer(call)
         call.is_placed = True
-        self._facts.check()  # once a process; from then on an answer is at hand that says DynamoDB's time
-        now_us = self._now_us()
-        written_us = self._server_clock.corrected_us(now_us)
-        epoch_us = self._facts.epoch_us
-        events = [
-            _stamped(one, now_us=now_us, written_us=written_us, epoch_us=epoch_us) for one in call.wanted
-        ]
+        events = self._stamp(call.wanted)
         try:
-            self._write([event for of in events for event in of], _previous_us(call.wanted, events))
+            self._write(list(chain.from_iterable(events)), _previous_us(call.wanted, events))
             return _appended(events, repeated=False)
         except SlotsTaken as taken:
             conflict = self._look_at_taken(call.wanted, taken.items)
@@ -132,6 +126,13 @@ class EventAppends(EventReads):
                 raise
             self._sleep(pause_s(len(call.lost), jitter=self._jitter()))
         return None
+
+    def _stamp(self, wanted: Iterable[Wanted]) -> list[tuple[Event, ...]]:
+        self._facts.check()  # once a process; from then on an answer is at hand that says DynamoDB's time
+        now_us = self._now_us()
+        written_us = self._server_clock.corrected_us(now_us)
+        epoch_us = self._facts.epoch_us
+        return [_stamped(one, now_us=now_us, written_us=written_us, epoch_us=epoch_us) for one in wanted]
 
     def _find_head(self, wanted: Wanted, *, now_us: int) -> None:
         """Find the head to append behind, with as few reads as the expectation allows.
@@ -266,22 +267,21 @@ class EventAppends(EventReads):
         events was seen.
         """
         places = iter(items)
-        lost: Wanted | None = None
+        lost: list[Wanted] = []
         for one in wanted:
-            there = list(_in_the_way(one, islice(places, len(one.uids))))
-            for event in there:
-                one.look_at(event)
+            there = _look_at(one, islice(places, len(one.uids)))
             if isinstance(one.append.expected, Expect):
-                one.head = there[-1].head if there else one.head
+                one.head = there or one.head
             elif there or not any(items):
-                lost = lost or one
-        if lost is None or is_seen(wanted):
+                lost.append(one)
+        if not lost or is_seen(wanted):
             return None
-        assert lost.head is not None
+        first = lost[0]
+        assert first.head is not None
         return VersionConflict(
-            stream_id=lost.append.stream_id,
-            expected=lost.head.version,
-            actual=self._look_at_last(lost),
+            stream_id=first.append.stream_id,
+            expected=first.head.version,
+            actual=self._look_at_last(first),
         )
 
     def _answer(self, call: _Call) -> tuple[Appended, ...]:
@@ -335,17 +335,21 @@ def _larger(events: list[Event], *, is_item: bool, limit_bytes: int | None) -> I
     return too_large.under(f"events[{largest}]")
 
 
-def _in_the_way(wanted: Wanted, items: Iterable[dict[str, Any] | None]) -> Iterator[Event]:
-    """Read the events at an append's places.
+def _look_at(wanted: Wanted, items: Iterable[dict[str, Any] | None]) -> Head | None:
+    """Look at the events at an append's places; return the head of the last one, None for none.
 
     Raises:
         UnexpectedItem: one of another place.
     """
     assert wanted.head is not None
+    last: Head | None = None
     for event_id, item in enumerate(items, start=wanted.head.version + 1):
         if item:
             check_address(item, (wanted.append.stream_id, event_id))
-            yield event_from_item(item)
+            event = event_from_item(item)
+            wanted.look_at(event)
+            last = event.head
+    return last
 
 
 def _stamped(wanted: Wanted, *, now_us: int, written_us: int, epoch_us: int | None) -> tuple[Event, ...]:
