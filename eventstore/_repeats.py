@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
+from eventstore._backoff import Backoff
 from eventstore._uids import stored_since_us
 from eventstore.errors import EventUidReused, PartlyAppended, UidNotSearchable
 from eventstore.events import Event, Head, NewEvent
@@ -17,8 +18,7 @@ from eventstore.store import Append
 
 _LOOKS: Final = 5
 """Further looks at a transaction that is seen in part, within 0.3 to 0.6 s."""
-_PAUSE_S: Final = 0.01
-_MAX_PAUSE_S: Final = 0.5
+_BACKOFF: Final = Backoff(0.02, longest_s=0.5)
 
 ReadRange = Callable[[str, int, int], Iterable[Event]]
 """Reads the events of a stream from one version to another, strongly consistent."""
@@ -156,7 +156,7 @@ def visible_pause_s(tries: int, *, jitter: float) -> float:
 
     Half of them without any jitter: with all of them, some callers would not have waited at all.
     """
-    return min(_MAX_PAUSE_S, _PAUSE_S * 2.0**tries) * (1 + jitter) / 2
+    return _BACKOFF.pause_s(tries, jitter=(1 + jitter) / 2)
 
 
 def _check_same(new: NewEvent, stored: Event) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from eventstore._arguments import check_functions, check_number, check_port, check_whole
+from eventstore._backoff import Backoff
 from eventstore._repeats import Wanted, settle_visible
 from eventstore._synchronous import check_finished, check_synchronous, name_of
 from eventstore.errors import HeadNotInStream, InvalidDecision, InvalidInput, VersionConflict
@@ -104,7 +105,7 @@ def execute(
         except VersionConflict:
             if attempt == max_tries:
                 raise
-            sleep(backoff_s * 2 ** (attempt - 1) * jitter())
+            sleep(Backoff(backoff_s).pause_s(attempt, jitter=jitter()))
             continue
         folded.add_all(appended.events)
         return Executed(folded.state, folded.head, appended.events, attempt, appended.repeated)

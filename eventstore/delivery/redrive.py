@@ -6,6 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Final, Protocol
 
@@ -262,17 +263,9 @@ class Redrive:
         remaining_time_s: Callable[[], float],
         shown: Progress,
     ) -> None:
-        def delete(addresses: Sequence[Address]) -> None:
-            done.published += len(addresses)
-            published = [message for address in addresses for message in by_address[address]]
-            self._parked.delete(published)
-            done.deleted += len(published)
-            for message in published:
-                del messages[message.message_id]
-
         publisher = Publisher(
             reader=self._reader,
-            bus=_TellingBus(self._bus, delete),
+            bus=_TellingBus(self._bus, partial(self._delete, messages, by_address, done)),
             failed_events=_StillRefused(),
             entry_format=self._format,
             # What lies between parked events was published before.
@@ -289,14 +282,24 @@ class Redrive:
             if dry_run:
                 self._dry_run(events, done)
             else:
-                records = [
-                    ChangeRecord(str(number), event.stream_id, event.event_id, event)
-                    for number, event in enumerate(events)
-                ]
-                done.add(publisher.publish(records, remaining_time_s=remaining_time_s))
+                done.add(publisher.publish(_records(events), remaining_time_s=remaining_time_s))
             if done.stopped:
                 return
             shown.tried(len(batch))
+
+    def _delete(
+        self,
+        messages: dict[str, ParkedMessage],
+        by_address: Mapping[Address, Sequence[ParkedMessage]],
+        done: Redriven,
+        published: Sequence[Address],
+    ) -> None:
+        done.published += len(published)
+        of_published = [message for address in published for message in by_address[address]]
+        self._parked.delete(of_published)
+        done.deleted += len(of_published)
+        for message in of_published:
+            del messages[message.message_id]
 
     def _events(
         self,
@@ -354,6 +357,13 @@ def _sort(
         else:
             done.filtered += 1
     return by_address
+
+
+def _records(events: Sequence[Event | MalformedItem]) -> list[ChangeRecord]:
+    return [
+        ChangeRecord(str(number), event.stream_id, event.event_id, event)
+        for number, event in enumerate(events)
+    ]
 
 
 class _TellingBus:

@@ -17,6 +17,7 @@ from itertools import islice
 from typing import Final, Protocol, TypeAlias, TypeVar
 
 from eventstore._arguments import check_flags, check_functions, check_port
+from eventstore._backoff import Backoff
 from eventstore.delivery.cloudevents import Entry, EntryFormat
 from eventstore.delivery.publisher import EventBus, FailedEvent
 from eventstore.errors import MalformedItem, NotPublishable
@@ -32,8 +33,7 @@ MAX_TRIES: Final = 10
 
 INTERRUPTED: Final = "it was interrupted"
 
-_FIRST_PAUSE_S: Final = 0.1
-_MAX_PAUSE_S: Final = 5.0
+_BACKOFF: Final = Backoff(0.2, longest_s=5)
 _STREAMS_AT_ONCE: Final = PUT_EVENTS_MAX_ENTRIES
 
 Chosen: TypeAlias = Event | MalformedItem | FailedEvent
@@ -176,7 +176,7 @@ class Republish:
                 reason = INTERRUPTED
                 break
             if tries:
-                self._sleep(min(_MAX_PAUSE_S, _FIRST_PAUSE_S * 2**tries) * self._jitter())
+                self._sleep(_BACKOFF.pause_s(tries, jitter=self._jitter()))
             call, reason = self._try(call, done)
             if not call:
                 return True

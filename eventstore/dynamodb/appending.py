@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
+from eventstore._backoff import Backoff
 from eventstore._checks import (
     check_transaction,
     event_size_bytes,
@@ -51,7 +52,7 @@ from eventstore.store import Append, Appended, Expect, Expected, ExpectedWord
 _FREE: Final = f"attribute_not_exists({STREAM_ID})"
 _SIZE: Final = re.compile(r"size .*exceed", re.IGNORECASE)
 _ITEM_SIZE: Final = re.compile(r"item size", re.IGNORECASE)
-_MAX_PAUSE_S: Final = 0.2
+_BACKOFF: Final = Backoff(0.02, longest_s=0.2)
 _ANSWERS: Final = (VersionConflict, PartlyAppended, EventUidReused)
 """What the events that were found say of an append, also where an earlier try of it was in doubt."""
 
@@ -93,18 +94,14 @@ class EventAppends(EventReads):
             if appended:
                 return appended
             if attempt < APPEND_MAX_TRIES:
-                self._sleep(min(_MAX_PAUSE_S, 0.01 * 2**attempt) * self._jitter())
+                self._sleep(_BACKOFF.pause_s(attempt, jitter=self._jitter()))
         reason = f"still busy after {APPEND_MAX_TRIES} tries: {call.reason}"
         raise StoreUnavailable(operation="append", reason=reason) from call.trouble
 
     def _try(self, call: _Call) -> tuple[Appended, ...] | None:
         """Try to append, with one write; None when it has to be tried again."""
-        if not call.is_placed:
-            for one in call.wanted:
-                self._find_head(one, now_us=call.made_us)
-            if is_seen(call.wanted):
-                return self._answer(call)
-        call.is_placed = True
+        if not call.is_placed and self._find_heads(call):
+            return self._answer(call)
         events = self._stamp(call.wanted)
         try:
             self._write(list(chain.from_iterable(events)), _previous_us(call.wanted, events))
@@ -133,6 +130,13 @@ class EventAppends(EventReads):
         written_us = self._server_clock.corrected_us(now_us)
         epoch_us = self._facts.epoch_us
         return [_stamped(one, now_us=now_us, written_us=written_us, epoch_us=epoch_us) for one in wanted]
+
+    def _find_heads(self, call: _Call) -> bool:
+        """Find where each append goes; return whether an event of theirs was seen on the way."""
+        for one in call.wanted:
+            self._find_head(one, now_us=call.made_us)
+        call.is_placed = True
+        return is_seen(call.wanted)
 
     def _find_head(self, wanted: Wanted, *, now_us: int) -> None:
         """Find the head to append behind, with as few reads as the expectation allows.

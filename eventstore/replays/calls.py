@@ -47,6 +47,17 @@ class Sending:
         """Why the target didn't take what it refused last, of what it hasn't taken since; empty for none."""
         return next(reversed(self._refusals.values()), "")
 
+    def send(self) -> tuple[bool, int, str] | None:
+        """Make the next call; return what `refuse` says of the entry that is worst off, None for none."""
+        call = self.next_call()
+        refused: list[tuple[bool, int, str]] = []
+        for entry, refusal in zip(call, self.target.send(call), strict=True):
+            if refusal is None:
+                self.finish(entry)
+            else:
+                refused.append(self.refuse(entry, refusal))
+        return max(refused, default=None)
+
     def next_call(self) -> list[Entry]:
         """Choose the entries of the next call, within the target's limits.
 

@@ -140,19 +140,24 @@ class Ahead:
 
     def _begin(self, after: Callable[[Turn], int | None]) -> None:
         """Begin the first event of each stream in whose way no other is."""
-        busy: set[str] = set()
         at_work = len(self._at_work())
+        for one, event in self._free():
+            if at_work == self._concurrency:
+                return
+            behind = after(one.turn)
+            if behind is not None:
+                one.call = self._call(event, behind)
+                at_work += not one.call.done()
+
+    def _free(self) -> Iterator[tuple[Waiting, Event]]:
+        """Yield what isn't begun, and has none of its stream before it that isn't handled."""
+        busy: set[str] = set()
         for one in self._window:
             event = one.turn.event
             if event is None:
                 continue
             if one.call is None and isinstance(event, Event) and event.stream_id not in busy:
-                if at_work == self._concurrency:
-                    return
-                behind = after(one.turn)
-                if behind is not None:
-                    one.call = self._call(event, behind)
-                    at_work += not one.call.done()
+                yield one, event
             if not one.is_handled:
                 busy.add(event.stream_id)
 
