@@ -157,9 +157,7 @@ def _merge(
     missing = limit
     while True:
         timeline.refill(missing)
-        chunk = timeline.take()
-        if after is not None:
-            chunk = [event for event in chunk if event.position > after]
+        chunk = _behind(after, timeline.take())
         yield from chunk
         if timeline.horizon_us is None:
             return
@@ -167,6 +165,10 @@ def _merge(
             after = None
         if missing is not None:
             missing = max(1, missing - len(chunk))
+
+
+def _behind(after: Position | None, chunk: list[Event]) -> list[Event]:
+    return chunk if after is None else [event for event in chunk if event.position > after]
 
 
 def _sort(chunk: list[Event]) -> None:

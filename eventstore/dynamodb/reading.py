@@ -211,11 +211,9 @@ class EventReads:
             whole = True
             while items:
                 event = event_from_item(items.pop())
-                if event.event_id != due or event.stream_id != stream_id:
-                    stream.check(event, due)
-                    if due:
-                        whole = False
-                        break
+                if (event.event_id != due or event.stream_id != stream_id) and stream.check(event, due):
+                    whole = False
+                    break
                 due = event.event_id + step
                 left -= 1
                 yield event

@@ -317,12 +317,11 @@ class StreamOrder:
         for one in self._earlier(hole):
             if isinstance(one, Missing):
                 self._look_at_missing(one, hole.before, plan)
-            elif (
-                not hole.is_whole and isinstance(one, Event) and self._is_old(written_us_of(one), hole.before)
-            ):
+                continue
+            is_old = isinstance(one, Event) and self._is_old(written_us_of(one), hole.before)
+            if is_old and not hole.is_whole:
                 break
-            else:
-                found.append(one)
+            found.append(one)
         return found[::-1]
 
     def _earlier(self, hole: _Hole) -> Iterator[Event | MalformedItem | Missing]:
