@@ -28,7 +28,7 @@ from eventstore._arguments import check_functions, check_port
 from eventstore._backoff import Backoff
 from eventstore.delivery.cloudevents import Entry, EntryFormat
 from eventstore.errors import FailedEventsUnavailable, MalformedItem, NotPublishable, PublicationStopped
-from eventstore.events import Event
+from eventstore.events import Address, Event
 from eventstore.limits import (
     PUBLISH_MAX_TRIES,
     PUBLISH_RESERVE_S,
@@ -374,7 +374,7 @@ class _Queues:
 @dataclass(slots=True)
 class _Batch:
     queues: _Queues
-    done: set[tuple[str, int]]
+    done: set[Address]
     """Streams and events that were published or parked."""
     published: int = 0
     parked: list[FailedEvent] = field(default_factory=list)

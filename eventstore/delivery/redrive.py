@@ -15,7 +15,7 @@ from eventstore._synchronous import check_finished
 from eventstore.delivery.cloudevents import Entry, EntryFormat
 from eventstore.delivery.publisher import EventBus, FailedEvent, Publication, Publisher, Refusal
 from eventstore.errors import InvalidInput, MalformedItem, NotPublishable
-from eventstore.events import Event, check_event_name, check_stream_prefix
+from eventstore.events import Address, Event, check_event_name, check_stream_prefix
 from eventstore.ordering.stream_order import ChangeRecord, StreamReader
 
 BATCH_EVENTS: Final = 100
@@ -28,8 +28,6 @@ RESERVE_S: Final = 120.0
 """Seconds before the messages come back at which a redrive stops (ours)."""
 
 _INTERRUPTED: Final = "it was interrupted"
-
-Address = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)

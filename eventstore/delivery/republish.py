@@ -21,7 +21,7 @@ from eventstore._backoff import Backoff
 from eventstore.delivery.cloudevents import Entry, EntryFormat
 from eventstore.delivery.publisher import EventBus, FailedEvent
 from eventstore.errors import MalformedItem, NotPublishable
-from eventstore.events import Event, check_event_name, check_stream_prefix
+from eventstore.events import Address, Event, check_event_name, check_stream_prefix
 from eventstore.limits import PUT_EVENTS_MAX_ENTRIES, READ_MAX_ADDRESSES
 from eventstore.log.model import BlockPosition, LogEntry, LogPosition
 from eventstore.log.port import EventLog
@@ -303,7 +303,7 @@ def side_by_side(queues: Iterable[Iterator[_Value]], *, most: int) -> Iterator[_
 
 def _addresses(
     log: EventLog, tranche: int, *, after: LogPosition, until: LogPosition | None
-) -> Iterator[tuple[str, int]]:
+) -> Iterator[Address]:
     """Yield the events that have entries in a part of a tranche: once, each stream's in their order."""
     left, end = _runs(_entries(log, tranche, after=after, until=until))
     for entry in _entries(log, tranche, after=after, until=until) if end else ():

@@ -39,7 +39,7 @@ from eventstore.errors import (
     VersionConflict,
 )
 from eventstore.errors.store import write_in_doubt
-from eventstore.events import Event, Head, NewEvent
+from eventstore.events import Address, Event, Head, NewEvent
 from eventstore.limits import (
     APPEND_MAX_TRIES,
     ITEM_MAX_BYTES,
@@ -225,7 +225,7 @@ class EventAppends(EventReads):
             left -= limit
             to_version, limit = last_id - 1, min(8 * limit, left)
 
-    def _write(self, events: list[Event], previous_us: Mapping[tuple[str, int], int]) -> None:
+    def _write(self, events: list[Event], previous_us: Mapping[Address, int]) -> None:
         shards = self._spread()
         puts = [
             {
@@ -368,9 +368,7 @@ def _stamped(wanted: Wanted, *, now_us: int, written_us: int, epoch_us: int | No
     )
 
 
-def _previous_us(
-    wanted: Sequence[Wanted], appended: Sequence[tuple[Event, ...]]
-) -> dict[tuple[str, int], int]:
+def _previous_us(wanted: Sequence[Wanted], appended: Sequence[tuple[Event, ...]]) -> dict[Address, int]:
     """Tell when the event before each one was written; nothing of a stream's first."""
     return {
         (event.stream_id, event.event_id): written_us_of(before)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from eventstore._arguments import check_functions, check_port
 from eventstore.errors import LogWritingStopped, MalformedItem, StoreUnavailable
-from eventstore.events import Event
+from eventstore.events import Address, Event
 from eventstore.limits import INDEX_RESERVE_S, LOG_BLOCK_MAX_BYTES, REORDER_WINDOW_S
 from eventstore.log.model import entry_size_bytes, tranche_of
 from eventstore.log.port import EventLog
@@ -172,7 +172,7 @@ class LogWriter:
 
 @dataclass(slots=True)
 class _Batch:
-    done: set[tuple[str, int]]
+    done: set[Address]
     """Streams and events that were logged or passed over."""
     logged: int = 0
     blocks: int = 0

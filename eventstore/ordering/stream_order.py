@@ -18,7 +18,7 @@ from typing import Final, Protocol
 from eventstore._arguments import check_number, check_port
 from eventstore._checks import written_us_of
 from eventstore.errors import MalformedItem, StoreUnavailable, StreamGap
-from eventstore.events import Event
+from eventstore.events import Address, Event
 from eventstore.limits import (
     NOT_YET_VISIBLE_S,
     READ_BACK_MAX_EVENTS,
@@ -68,7 +68,7 @@ class StreamReader(Protocol):  # pragma: no mutate block (`check_port` would ask
         """See `EventStore.read_stream`."""
         ...
 
-    def read_times(self, addresses: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    def read_times(self, addresses: Sequence[Address]) -> dict[Address, int]:
         """Tell when events were written (microseconds), by (stream id, EventId), strongly consistent.
 
         Args:
@@ -120,7 +120,7 @@ class Plan:
 
     queues: dict[str, list[Placed]]
     """Of each stream what is to go out, in order."""
-    done: set[tuple[str, int]]
+    done: set[Address]
     """Streams and events of the batch that this process has published before."""
     trouble: Trouble | None = None
     """Set when some streams could not be planned, so that their records have to be tried again."""

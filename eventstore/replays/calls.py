@@ -10,6 +10,7 @@ from typing import Protocol
 
 from eventstore.delivery.cloudevents import Entry
 from eventstore.delivery.publisher import Refusal
+from eventstore.events import Address
 
 
 class ReplayTarget(Protocol):
@@ -38,8 +39,8 @@ class Sending:
         self._places = {address_of(entry): place for place, entry in enumerate(entries)}
         for entry in entries:
             self.queues.setdefault(entry.stream_id, deque()).append(entry)
-        self._tries: Counter[tuple[str, int]] = Counter()
-        self._refusals: dict[tuple[str, int], str] = {}
+        self._tries: Counter[Address] = Counter()
+        self._refusals: dict[Address, str] = {}
         self.sent = 0
 
     @property
@@ -99,7 +100,7 @@ class Sending:
         self._refusals[key] = why
         return refusal.permanent, self._tries[key], why
 
-    def undone(self) -> Collection[tuple[str, int]]:
+    def undone(self) -> Collection[Address]:
         """Return the addresses of the entries that the target hasn't taken."""
         return {address_of(entry) for queue in self.queues.values() for entry in queue}
 
@@ -118,6 +119,6 @@ class Sending:
         return self._places[address_of(entry)]
 
 
-def address_of(entry: Entry) -> tuple[str, int]:
+def address_of(entry: Entry) -> Address:
     """Return the address of the event that an entry is made of."""
     return entry.stream_id, entry.event_id

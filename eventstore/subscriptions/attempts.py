@@ -14,7 +14,7 @@ from typing import Final
 from eventstore._backoff import Backoff
 from eventstore._synchronous import check_finished
 from eventstore.errors import HandlerUnavailable, NotSynchronous, TransientError
-from eventstore.events import Event
+from eventstore.events import Address, Event
 from eventstore.subscriptions.projection import CALL, HandlerCall, parked_alone
 from eventstore.subscriptions.terms import Handler, OnFailure, Terms
 
@@ -89,7 +89,7 @@ class Attempts:
         self._jitter = jitter
         # A worker keeps its leases between events and pauses: no pause may be longer than what they last.
         self._backoff = Backoff(0.1, longest_s=min(_BACKOFF_MAX_S, terms.lease_s / 6))
-        self._may_have_done: OrderedDict[tuple[str, int], None] = OrderedDict()
+        self._may_have_done: OrderedDict[Address, None] = OrderedDict()
 
     def make(
         self,

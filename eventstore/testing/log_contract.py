@@ -21,6 +21,7 @@ from eventstore.errors import (
     PositionNotInLog,
     PositionOfAnotherLog,
 )
+from eventstore.events import Address
 from eventstore.log.model import BlockPosition, ClosedBlocks, LogEntry, tranche_of
 from eventstore.log.port import EventLog
 from eventstore.log.read import read_log
@@ -49,7 +50,7 @@ def at(stream_id: str, second: int) -> list[Event]:
     return [Event(stream_id, 1, "Happened", "{}", "{}", "uid", second * 1_000_000)]
 
 
-def addresses(entries: Sequence[LogEntry]) -> list[tuple[str, int]]:
+def addresses(entries: Sequence[LogEntry]) -> list[Address]:
     """Tell which events entries are about."""
     return [(entry.stream_id, entry.event_id) for entry in entries]
 
@@ -456,9 +457,9 @@ class EventLogContract(ABC):
         assert len(read_log(log, after=LogPosition.beginning(5)).entries) == 2
 
 
-def _page_by_page(log: EventLog, *, limit: int) -> tuple[list[tuple[str, int]], LogPosition]:
+def _page_by_page(log: EventLog, *, limit: int) -> tuple[list[Address], LogPosition]:
     """Read all entries, each page behind the text of the position before it."""
-    found: list[tuple[str, int]] = []
+    found: list[Address] = []
     position: LogPosition | None = None
     while True:
         page = read_log(log, after=position, limit=limit)

@@ -9,7 +9,7 @@ from typing import Final
 
 from eventstore._arguments import check_port, check_whole
 from eventstore.errors import BlockMissing, MalformedBlock
-from eventstore.events import Event
+from eventstore.events import Address, Event
 from eventstore.limits import LOG_BLOCK_MAX_BYTES
 from eventstore.log.model import BEGINNING, BlockPosition, LogEntry, entry_size_bytes, tranche_of
 from eventstore.log.port import EventLog
@@ -20,8 +20,6 @@ from eventstore.maintenance.verify.segments import HASH_SHIFT, entry_digest, str
 
 STREAMS_AT_ONCE: Final = 500_000
 """Streams whose last entry is remembered at once, about 100 MB (ours). With more, the log is read again."""
-
-Address = tuple[str, int]
 
 
 class LogComparison:

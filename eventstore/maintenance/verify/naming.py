@@ -8,9 +8,10 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Final
 
+from eventstore.events import Address
 from eventstore.log.model import LogEntry
 from eventstore.maintenance.items import StoredItem, scan_side_by_side
-from eventstore.maintenance.verify.against_log import Address, LogComparison
+from eventstore.maintenance.verify.against_log import LogComparison
 from eventstore.maintenance.verify.difference import Difference, Named
 from eventstore.maintenance.verify.digests import Part, Parts
 from eventstore.maintenance.verify.findings import Finding, Kind
