@@ -55,10 +55,11 @@ all-but-e2e-tests: $(TEST_READY) $(CDK_READY) $(DYNAMODB_READY)
 	nice -n 10 $(BIN)/python -m pytest $(PARALLEL) --ignore=tests/e2e tests
 
 .PHONY: check
-check: $(TEST_READY) $(CDK_READY) $(DYNAMODB_READY) ## Lint, types, layers, and all tests but the deep and the end-to-end ones
+check: $(TEST_READY) $(CDK_READY) $(DYNAMODB_READY) ## Lint, types, layers, complexity, and all tests but the deep and the end-to-end ones
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	PYTHONPATH=. $(BIN)/lint-imports --no-logo
+	$(BIN)/complexipy
 	@$(MAKE) --no-print-directory --jobs=2 types quick-tests
 
 # Beside each other: without its cache mypy takes one core for a minute, and tests leave a core idle now and then.

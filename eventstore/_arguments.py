@@ -6,9 +6,10 @@ which class it is, but whether it has the methods of the port, so anything that 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from inspect import get_annotations, isfunction
+from itertools import chain
 from math import isfinite
 from typing import Any, Final, Generic, Protocol, TypeGuard
 
@@ -180,19 +181,19 @@ def _check_members(given: object, wanted: Mapping[str, _Member], field: str, giv
 def _members(port: type) -> dict[str, _Member]:
     """Return what a port has, by name: its methods and properties, not what begins with an underscore."""
     members: dict[str, _Member] = {}
-    for kind in port.__mro__:
-        if kind in _NO_PORTS:
-            continue
-        for name, member in vars(kind).items():
-            if not name.startswith("_"):
-                returns = str(getattr(member, "__annotations__", {}).get("return", ""))
-                members.setdefault(
-                    name, _Member(is_method=isfunction(member), may_yield="Iterator" in returns)
-                )
-        for name in get_annotations(kind):
-            if not name.startswith("_"):
-                members.setdefault(name, _Member(is_method=False, may_yield=False))
+    kinds = [kind for kind in port.__mro__ if kind not in _NO_PORTS]
+    for name, member in chain.from_iterable(map(_members_of, kinds)):
+        if not name.startswith("_"):
+            members.setdefault(name, member)
     return members
+
+
+def _members_of(kind: type) -> Iterator[tuple[str, _Member]]:
+    for name, member in vars(kind).items():
+        returns = str(getattr(member, "__annotations__", {}).get("return", ""))
+        yield name, _Member(is_method=isfunction(member), may_yield="Iterator" in returns)
+    for name in get_annotations(kind):
+        yield name, _Member(is_method=False, may_yield=False)
 
 
 def _has(given: object, name: str, member: _Member, field: str) -> bool:

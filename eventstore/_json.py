@@ -84,14 +84,16 @@ def _has_only_texts_as_keys(value: object) -> bool:
     """Tell whether all names are its own keys as they are, of which no two are equal."""
     waiting = [value]
     for one in waiting:
-        if isinstance(one, dict):
-            if not set(map(type, one)) <= {str}:
-                return False
-            inside: Collection[object] = one.values()
-        else:
-            inside = one if isinstance(one, (list, tuple)) else ()
-        waiting += [each for each in inside if isinstance(each, (dict, list, tuple))]
+        if isinstance(one, dict) and not set(map(type, one)) <= {str}:
+            return False
+        waiting += [each for each in _inside(one) if isinstance(each, (dict, list, tuple))]
     return True
+
+
+def _inside(value: object) -> Collection[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, (list, tuple)) else ()
 
 
 _CHECKER_OF_NAMES = json.JSONDecoder(parse_float=str, parse_int=str, object_pairs_hook=_check_names)

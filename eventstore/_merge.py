@@ -101,6 +101,51 @@ class _Source:
         return taken
 
 
+class _Timeline:
+    """All shards side by side, each read up to the horizon or further."""
+
+    def __init__(self, shards: Sequence[Shard], executor: Executor, joining: Joining) -> None:
+        self._sources = [_Source(shard) for shard in shards]
+        self._executor = executor
+        self._joining = joining
+        self._holding_back = self._sources
+        self._times_as_many = 1
+        self.horizon_us: int | None = None
+        """No shard has an event below it that isn't at hand; None before the beginning, and at the end."""
+
+    def refill(self, missing: int | None) -> None:
+        """Read on in the shards that hold the horizon back, until it's known anew."""
+        dry = self._holding_back
+        while True:
+            self._read(dry, missing)
+            # After the pages have come: what they don't have, a shard that isn't known yet can't have either.
+            self._sources = self._sources + [_Source(shard) for shard in self._joining(self.horizon_us)]
+            open_sources = [source for source in self._sources if source.more]
+            dry = [source for source in open_sources if not source.events]
+            if not dry:
+                break
+        self.horizon_us = min((source.events[-1].timestamp_us for source in open_sources), default=None)
+        self._holding_back = [
+            source for source in open_sources if source.events[-1].timestamp_us == self.horizon_us
+        ]
+
+    def take(self) -> list[Event]:
+        """Return what lies before the horizon, in order."""
+        chunk = list(chain.from_iterable(source.take_before(self.horizon_us) for source in self._sources))
+        self._times_as_many = 1 if chunk else 2 * self._times_as_many
+        _sort(chunk)
+        return chunk
+
+    def _read(self, sources: Sequence[_Source], missing: int | None) -> None:
+        active = sum(source.more for source in self._sources)
+        for source in sources:
+            source.ask(self._executor, _share(missing, active, self._times_as_many))
+        for source in sources:
+            source.take_page()
+            if missing is None and source.more:
+                source.ask(self._executor, None)
+
+
 def _merge(
     shards: Sequence[Shard],
     executor: Executor,
@@ -108,39 +153,22 @@ def _merge(
     limit: int | None,
     joining: Joining,
 ) -> Iterator[Event]:
-    sources = [_Source(shard) for shard in shards]
-    dry, missing = sources, limit
-    reached_us: int | None = None
-    times_as_many = 1
+    timeline = _Timeline(shards, executor, joining)
+    missing = limit
     while True:
-        active = sum(source.more for source in sources)
-        for source in dry:
-            source.ask(executor, _share(missing, active, times_as_many))
-        for source in dry:
-            source.take_page()
-            if missing is None and source.more:
-                source.ask(executor, None)
-        # After the pages have come: what they don't have, a shard that isn't known yet can't have either.
-        sources = sources + [_Source(shard) for shard in joining(reached_us)]
-        open_sources = [source for source in sources if source.more]
-        dry = [source for source in open_sources if not source.events]
-        if dry:
-            continue
-        horizon_us = min((source.events[-1].timestamp_us for source in open_sources), default=None)
-        reached_us = horizon_us
-        chunk = list(chain.from_iterable(source.take_before(horizon_us) for source in sources))
-        times_as_many = 1 if chunk else 2 * times_as_many
-        _sort(chunk)
-        if after is not None:
-            chunk = [event for event in chunk if event.position > after]
-            if horizon_us is None or horizon_us > after.timestamp_us:
-                after = None
+        timeline.refill(missing)
+        chunk = _behind(after, timeline.take())
         yield from chunk
-        if horizon_us is None:
+        if timeline.horizon_us is None:
             return
+        if after is not None and timeline.horizon_us > after.timestamp_us:
+            after = None
         if missing is not None:
             missing = max(1, missing - len(chunk))
-        dry = [source for source in open_sources if source.events[-1].timestamp_us == horizon_us]
+
+
+def _behind(after: Position | None, chunk: list[Event]) -> list[Event]:
+    return chunk if after is None else [event for event in chunk if event.position > after]
 
 
 def _sort(chunk: list[Event]) -> None:

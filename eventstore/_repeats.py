@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
+from eventstore._backoff import Backoff
 from eventstore._uids import stored_since_us
 from eventstore.errors import EventUidReused, PartlyAppended, UidNotSearchable
 from eventstore.events import Event, Head, NewEvent
@@ -17,8 +18,7 @@ from eventstore.store import Append
 
 _LOOKS: Final = 5
 """Further looks at a transaction that is seen in part, within 0.3 to 0.6 s."""
-_PAUSE_S: Final = 0.01
-_MAX_PAUSE_S: Final = 0.5
+_BACKOFF: Final = Backoff(0.02, longest_s=0.5)
 
 ReadRange = Callable[[str, int, int], Iterable[Event]]
 """Reads the events of a stream from one version to another, strongly consistent."""
@@ -76,8 +76,12 @@ class Wanted:
                 return events
         return None
 
-    def around(self) -> tuple[int, int]:
-        """Return the versions between which all of it stands, if it's one behind the other."""
+    def look_around(self, read: ReadRange) -> None:
+        """Read the versions between which all of it stands, if it's one behind the other."""
+        for event in read(self.append.stream_id, *self._around()):
+            self.look_at(event)
+
+    def _around(self) -> tuple[int, int]:
         if self.seen:
             one, others = next(iter(self.seen)), len(self.uids) - 1
             return max(1, one - others), one + others
@@ -109,17 +113,20 @@ def settle(wanted: Sequence[Wanted], read: ReadRange) -> list[tuple[Event, ...]]
     """
     for one in wanted:
         if one.whole() is None:
-            for event in read(one.append.stream_id, *one.around()):
-                one.look_at(event)
+            one.look_around(read)
     stored = [events for one in wanted if (events := one.whole())]
     if len(stored) < len(wanted):
-        found = {event.uid: event.event_id for one in wanted for event in one.seen.values()}
-        stream_id = next(one.append.stream_id for one in wanted if one.seen)
-        raise PartlyAppended(stream_id=stream_id, stored=found)
+        raise _partly(wanted)
     for one, events in zip(wanted, stored, strict=True):
         for new, event in zip(one.append.events, events, strict=True):
             _check_same(new, event)
     return stored
+
+
+def _partly(wanted: Sequence[Wanted]) -> PartlyAppended:
+    found = {event.uid: event.event_id for one in wanted for event in one.seen.values()}
+    stream_id = next(one.append.stream_id for one in wanted if one.seen)
+    return PartlyAppended(stream_id=stream_id, stored=found)
 
 
 def settle_visible(
@@ -149,7 +156,7 @@ def visible_pause_s(tries: int, *, jitter: float) -> float:
 
     Half of them without any jitter: with all of them, some callers would not have waited at all.
     """
-    return min(_MAX_PAUSE_S, _PAUSE_S * 2.0**tries) * (1 + jitter) / 2
+    return _BACKOFF.pause_s(tries, jitter=(1 + jitter) / 2)
 
 
 def _check_same(new: NewEvent, stored: Event) -> None:

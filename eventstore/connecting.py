@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -76,16 +76,8 @@ def connect(
         "log_table": log_table,
         "subscriptions_table": subscriptions_table,
     }
-    given = [field for field, table in tables.items() if table is not None]
-    if name is not None and given:
-        raise InvalidInput("name", f"and {given[0]} are both given; give the name of a store, or its tables")
-    if given and events_table is None:
-        raise InvalidInput("events_table", f"is missing beside {given[0]}; a store has one at least")
-    if name is None and not given:
-        name = os.environ.get(VARIABLE) or None
-        if name is None:
-            what = f"is missing: give the name of a store, {MEMORY!r}, or its tables; or set {VARIABLE}"
-            raise InvalidInput("name", what)
+    given = {field: table for field, table in tables.items() if table is not None}
+    name = _name(name, given)
     if name == MEMORY:
         return _in_memory()
     # boto3 is for who has a store on AWS.
@@ -94,13 +86,28 @@ def connect(
     if name is not None:
         deployment, parts = dynamodb.from_name(name, session, client_options)
         return Store(**parts._asdict(), deployment=deployment)
-    for field, table in tables.items():
-        if table is not None:
-            check_text(table, field)
+    for field, table in given.items():
+        check_text(table, field)
     parts = dynamodb.from_tables(
         tables, session, client_options, settling_s=settling_s, compression=compression
     )
     return Store(**parts._asdict())
+
+
+def _name(name: str | None, tables: Mapping[str, str]) -> str | None:
+    """Return the name that was given, or the environment's; None where tables are given."""
+    first = next(iter(tables), None)
+    if name is not None and tables:
+        raise InvalidInput("name", f"and {first} are both given; give the name of a store, or its tables")
+    if tables and "events_table" not in tables:
+        raise InvalidInput("events_table", f"is missing beside {first}; a store has one at least")
+    if name is not None or tables:
+        return name
+    name = os.environ.get(VARIABLE)
+    if not name:
+        what = f"is missing: give the name of a store, {MEMORY!r}, or its tables; or set {VARIABLE}"
+        raise InvalidInput("name", what)
+    return name
 
 
 class Store:

@@ -34,6 +34,9 @@ CAUSATION_ID: Final = "causationId"
 SCHEMA_VERSION: Final = "schemaVersion"
 """The members of metadata that the library knows. As attributes of a CloudEvent they are in lower case."""
 
+Address = tuple[str, int]
+"""Where an event is: its stream's id and its EventId."""
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 

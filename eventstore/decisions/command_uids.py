@@ -9,10 +9,12 @@ from typing import Final
 from uuid import UUID, uuid5
 
 from eventstore._arguments import check_text
+from eventstore._backoff import Backoff
 from eventstore.errors import StoreUnavailable
 from eventstore.events import Event
 
 _COMMANDS: Final = UUID("6f1d5a0e-9d1e-4b7e-8a43-2f1c0a6b7e55")
+_BACKOFF: Final = Backoff(0.02)
 VISIBLE_TRIES: Final = 8
 """Looks for the rest of a command's events, which are becoming visible: 5 s in all (ours)."""
 
@@ -70,4 +72,4 @@ class CommandUids:
 
 def pause(attempt: int) -> None:
     """Pause before the next look or try, the first attempt being 0."""
-    time.sleep(0.02 * 2**attempt * random.random())
+    time.sleep(_BACKOFF.pause_s(attempt + 1, jitter=random.random()))

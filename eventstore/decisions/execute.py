@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from eventstore._arguments import check_functions, check_number, check_port, check_whole
+from eventstore._backoff import Backoff
 from eventstore._repeats import Wanted, settle_visible
 from eventstore._synchronous import check_finished, check_synchronous, name_of
 from eventstore.errors import HeadNotInStream, InvalidDecision, InvalidInput, VersionConflict
@@ -104,7 +105,7 @@ def execute(
         except VersionConflict:
             if attempt == max_tries:
                 raise
-            sleep(backoff_s * 2 ** (attempt - 1) * jitter())
+            sleep(Backoff(backoff_s).pause_s(attempt, jitter=jitter()))
             continue
         folded.add_all(appended.events)
         return Executed(folded.state, folded.head, appended.events, attempt, appended.repeated)
@@ -171,15 +172,19 @@ class Folded(Generic[State]):
         uids = [event.uid for event in new_events if event.uid]
         if len(set(uids)) < len(new_events) or len(uids) > TRANSACTION_MAX_EVENTS:
             return None  # no repetition: without uids, or what the append refuses
-        hashes = set(map(hash, uids))
         wanted = Wanted(Append(self.head.stream_id, tuple(new_events), self.head), uids)
-        for event_id in [self._first_id + index for index, uid in enumerate(self._uids) if uid in hashes]:
-            if event_id not in wanted.seen:
-                for event in self._read_range(self.head.stream_id, event_id, event_id + len(uids) - 1):
-                    wanted.look_at(event)
+        self._look_for(wanted)
         if not wanted.seen:
             return None
         return settle_visible([wanted], self._read_range, sleep=sleep, jitter=jitter)[0]
+
+    def _look_for(self, wanted: Wanted) -> None:
+        """Read again what has the hash of a wanted uid, and look at it."""
+        hashes = set(map(hash, wanted.uids))
+        for event_id in [self._first_id + index for index, uid in enumerate(self._uids) if uid in hashes]:
+            if event_id not in wanted.seen:
+                for event in self._read_range(self.head.stream_id, event_id, event_id + len(wanted.uids) - 1):
+                    wanted.look_at(event)
 
     def _read_range(self, stream_id: str, first: int, last: int) -> Iterator[Event]:
         return self._store.read_stream(stream_id, from_version=first, to_version=last)

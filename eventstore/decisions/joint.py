@@ -161,6 +161,12 @@ class _Part:
         self._command.look_at(event)
         return self.decider.fold(state, event)
 
+    def add(self, appended: Sequence[Event]) -> DecidedPart[Any, Any]:
+        """Fold what was appended, if anything; return what was done to it."""
+        if appended:
+            self.folded.add_all(appended)
+        return self.done(appended)
+
     def done(self, appended: Sequence[Event]) -> DecidedPart[Any, Any]:
         """Return what was done to it."""
         events = tuple(self.decider.codec.decode(event) for event in appended)
@@ -181,7 +187,7 @@ def _run(
         for part in parts:
             part.folded.read_on()
         if command.found:
-            return None if command.is_becoming_visible else _repeated(parts, command)
+            return _repeated(parts, command)
         result, decisions = _split(decide(*(part.folded.state for part in parts)), decide, len(parts))
         appends = _appends(parts, decisions, command, metadata)
         try:
@@ -191,15 +197,15 @@ def _run(
                 raise
             pause(attempt - 1)
             continue
-        for part in parts:
-            if events := appended.get(part.stream_id):
-                part.folded.add_all(events)
-        done = tuple(part.done(appended.get(part.stream_id, ())) for part in parts)
+        done = tuple([part.add(appended.get(part.stream_id, ())) for part in parts])
         return DecidedOver(result, done, attempt, repeated=False)
     raise AssertionError("the last try returns or raises")
 
 
-def _repeated(parts: Sequence[_Part], command: CommandUids) -> DecidedOver[Any]:
+def _repeated(parts: Sequence[_Part], command: CommandUids) -> DecidedOver[Any] | None:
+    """Return what the command did before; None when that is becoming visible."""
+    if command.is_becoming_visible:
+        return None
     done = tuple(
         part.done([event for event in command.found if event.stream_id == part.stream_id]) for part in parts
     )

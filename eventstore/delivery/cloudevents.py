@@ -32,8 +32,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from eventstore._json import check_json, has_unreadable_number
 from eventstore._stream_paths import stream_events_path
@@ -131,13 +132,7 @@ class EntryFormat:
             head += f',"replayid":{_json(self.replay_id)}'
         if event.metadata != "{}":
             check_json(event.metadata, field="metadata", only_object=True, stored=True)
-            metadata = _parsed_metadata(event.metadata)
-            for attribute, key in _FROM_METADATA.items():
-                if isinstance(metadata.get(key), str) and metadata[key]:
-                    head += f',"{attribute}":{_json(metadata[key])}'
-            version = metadata.get(SCHEMA_VERSION)
-            if isinstance(version, float) and version.is_integer() and 1 <= version <= _INT32_MAX:
-                head += f',"{_SCHEMA_VERSION}":{version:.0f}'
+            head += "".join(_of_metadata(_parsed_metadata(event.metadata)))
         return head
 
     def _entry(self, event: Event, detail: str) -> Entry:
@@ -157,6 +152,16 @@ class EntryFormat:
         except InvalidStreamId as error:
             reason = f"its data has to go by reference, and there is no address: {error}"
             raise _not_publishable(event, reason) from error
+
+
+def _of_metadata(metadata: Mapping[str, Any]) -> Iterator[str]:
+    """Write the attributes that come from an event's metadata."""
+    for attribute, key in _FROM_METADATA.items():
+        if isinstance(metadata.get(key), str) and metadata[key]:
+            yield f',"{attribute}":{_json(metadata[key])}'
+    version = metadata.get(SCHEMA_VERSION)
+    if isinstance(version, float) and version.is_integer() and 1 <= version <= _INT32_MAX:
+        yield f',"{_SCHEMA_VERSION}":{version:.0f}'
 
 
 def _fits_64_bit(payload: str) -> bool:

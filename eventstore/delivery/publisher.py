@@ -17,26 +17,28 @@ from __future__ import annotations
 import random
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from itertools import chain
 from typing import Final, Protocol
 
 from eventstore._arguments import check_functions, check_port
+from eventstore._backoff import Backoff
 from eventstore.delivery.cloudevents import Entry, EntryFormat
 from eventstore.errors import FailedEventsUnavailable, MalformedItem, NotPublishable, PublicationStopped
-from eventstore.events import Event
+from eventstore.events import Address, Event
 from eventstore.limits import (
     PUBLISH_MAX_TRIES,
     PUBLISH_RESERVE_S,
     PUT_EVENTS_MAX_ENTRIES,
     REORDER_WINDOW_S,
 )
+from eventstore.ordering.delivered import DeliveredStreams
 from eventstore.ordering.journal import Journal, NoJournal
 from eventstore.ordering.stream_order import (
     ChangeRecord,
-    DeliveredStreams,
     Missing,
     StreamOrder,
     StreamReader,
@@ -44,7 +46,7 @@ from eventstore.ordering.stream_order import (
     window_us,
 )
 
-_FIRST_PAUSE_S: Final = 0.1
+_BACKOFF: Final = Backoff(0.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +208,7 @@ class Publisher:
                 worst = max(failed, key=lambda pending: pending.tries)
                 if worst.tries == PUBLISH_MAX_TRIES:
                     return Trouble(worst.work.stream_id, worst.work.event_id, worst.last_refusal)
-                self._sleep(_FIRST_PAUSE_S * 2 ** (worst.tries - 1) * self._jitter())
+                self._sleep(_BACKOFF.pause_s(worst.tries, jitter=self._jitter()))
         return None
 
     def _send(self, batch: _Batch) -> list[_Pending]:
@@ -307,17 +309,15 @@ class _Queues:
         """
         call: dict[str, _Pending] = {}
         size_bytes = 0
-        passed: list[str] = []
-        for stream_id in chain(self._urgent(), self._as_they_arrived(passed)):
-            pending = self._queues[stream_id][0]
-            assert isinstance(pending.work, Entry)
-            if stream_id not in call and size_bytes + pending.work.size_bytes < max_bytes:
-                call[stream_id] = pending
-                size_bytes += pending.work.size_bytes
-                if len(call) == PUT_EVENTS_MAX_ENTRIES:
-                    break
-        for stream_id in passed:
-            heappush(self._by_place, (self._queues[stream_id][0].place, stream_id))
+        with closing(self._as_they_arrived()) as arrived:
+            for stream_id in chain(self._urgent(), arrived):
+                pending = self._queues[stream_id][0]
+                assert isinstance(pending.work, Entry)
+                if stream_id not in call and size_bytes + pending.work.size_bytes < max_bytes:
+                    call[stream_id] = pending
+                    size_bytes += pending.work.size_bytes
+                    if len(call) == PUT_EVENTS_MAX_ENTRIES:
+                        break
         return sorted(call.values(), key=_place)
 
     def remove(self, pending: _Pending) -> None:
@@ -352,24 +352,29 @@ class _Queues:
             return []
         return sorted(self._of_length[self._longest], key=lambda stream_id: self._queues[stream_id][0].place)
 
-    def _as_they_arrived(self, passed: list[str]) -> Iterator[str]:
-        """Yield the streams by their next event's place; put them into `passed`, to be put back."""
-        while self._by_place:
-            place, stream_id = heappop(self._by_place)
-            queue = self._queues.get(stream_id)
-            if queue is None:
-                continue
-            if queue[0].place == place:
-                passed.append(stream_id)
-                yield stream_id
-            else:
-                heappush(self._by_place, (queue[0].place, stream_id))
+    def _as_they_arrived(self) -> Generator[str, None, None]:
+        """Yield the streams by their next event's place; put them back when this is closed."""
+        passed: list[tuple[int, str]] = []
+        try:
+            while self._by_place:
+                place, stream_id = heappop(self._by_place)
+                queue = self._queues.get(stream_id)
+                if queue is None:
+                    continue
+                if queue[0].place == place:
+                    passed.append((place, stream_id))
+                    yield stream_id
+                else:
+                    heappush(self._by_place, (queue[0].place, stream_id))
+        finally:
+            for one in passed:
+                heappush(self._by_place, one)
 
 
 @dataclass(slots=True)
 class _Batch:
     queues: _Queues
-    done: set[tuple[str, int]]
+    done: set[Address]
     """Streams and events that were published or parked."""
     published: int = 0
     parked: list[FailedEvent] = field(default_factory=list)

@@ -6,15 +6,16 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Final, Protocol
 
 from eventstore._arguments import check_flags, check_functions, check_is, check_port
 from eventstore._synchronous import check_finished
 from eventstore.delivery.cloudevents import Entry, EntryFormat
-from eventstore.delivery.publisher import EventBus, FailedEvent, Publisher, Refusal
+from eventstore.delivery.publisher import EventBus, FailedEvent, Publication, Publisher, Refusal
 from eventstore.errors import InvalidInput, MalformedItem, NotPublishable
-from eventstore.events import Event, check_event_name, check_stream_prefix
+from eventstore.events import Address, Event, check_event_name, check_stream_prefix
 from eventstore.ordering.stream_order import ChangeRecord, StreamReader
 
 BATCH_EVENTS: Final = 100
@@ -27,8 +28,6 @@ RESERVE_S: Final = 120.0
 """Seconds before the messages come back at which a redrive stops (ours)."""
 
 _INTERRUPTED: Final = "it was interrupted"
-
-Address = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +138,12 @@ class Redriven:
     def is_complete(self) -> bool:
         """Whether every parked event that was meant has been published."""
         return not (self.refused or self.unreadable or self.stopped)
+
+    def add(self, publication: Publication) -> None:
+        """Take note of what became of a batch, besides the messages that were deleted on the way."""
+        self.refused += publication.parked
+        if publication.stopped:
+            self.stopped = str(publication.stopped.reason)
 
 
 class Redrive:
@@ -256,17 +261,9 @@ class Redrive:
         remaining_time_s: Callable[[], float],
         shown: Progress,
     ) -> None:
-        def delete(addresses: Sequence[Address]) -> None:
-            done.published += len(addresses)
-            published = [message for address in addresses for message in by_address[address]]
-            self._parked.delete(published)
-            done.deleted += len(published)
-            for message in published:
-                del messages[message.message_id]
-
         publisher = Publisher(
             reader=self._reader,
-            bus=_TellingBus(self._bus, delete),
+            bus=_TellingBus(self._bus, partial(self._delete, messages, by_address, done)),
             failed_events=_StillRefused(),
             entry_format=self._format,
             # What lies between parked events was published before.
@@ -283,16 +280,24 @@ class Redrive:
             if dry_run:
                 self._dry_run(events, done)
             else:
-                records = [
-                    ChangeRecord(str(number), event.stream_id, event.event_id, event)
-                    for number, event in enumerate(events)
-                ]
-                publication = publisher.publish(records, remaining_time_s=remaining_time_s)
-                done.refused += publication.parked
-                if publication.stopped:
-                    done.stopped = str(publication.stopped.reason)
-                    return
+                done.add(publisher.publish(_records(events), remaining_time_s=remaining_time_s))
+            if done.stopped:
+                return
             shown.tried(len(batch))
+
+    def _delete(
+        self,
+        messages: dict[str, ParkedMessage],
+        by_address: Mapping[Address, Sequence[ParkedMessage]],
+        done: Redriven,
+        published: Sequence[Address],
+    ) -> None:
+        done.published += len(published)
+        of_published = [message for address in published for message in by_address[address]]
+        self._parked.delete(of_published)
+        done.deleted += len(of_published)
+        for message in of_published:
+            del messages[message.message_id]
 
     def _events(
         self,
@@ -350,6 +355,13 @@ def _sort(
         else:
             done.filtered += 1
     return by_address
+
+
+def _records(events: Sequence[Event | MalformedItem]) -> list[ChangeRecord]:
+    return [
+        ChangeRecord(str(number), event.stream_id, event.event_id, event)
+        for number, event in enumerate(events)
+    ]
 
 
 class _TellingBus:

@@ -17,10 +17,11 @@ from itertools import islice
 from typing import Final, Protocol, TypeAlias, TypeVar
 
 from eventstore._arguments import check_flags, check_functions, check_port
+from eventstore._backoff import Backoff
 from eventstore.delivery.cloudevents import Entry, EntryFormat
 from eventstore.delivery.publisher import EventBus, FailedEvent
 from eventstore.errors import MalformedItem, NotPublishable
-from eventstore.events import Event, check_event_name, check_stream_prefix
+from eventstore.events import Address, Event, check_event_name, check_stream_prefix
 from eventstore.limits import PUT_EVENTS_MAX_ENTRIES, READ_MAX_ADDRESSES
 from eventstore.log.model import BlockPosition, LogEntry, LogPosition
 from eventstore.log.port import EventLog
@@ -32,8 +33,7 @@ MAX_TRIES: Final = 10
 
 INTERRUPTED: Final = "it was interrupted"
 
-_FIRST_PAUSE_S: Final = 0.1
-_MAX_PAUSE_S: Final = 5.0
+_BACKOFF: Final = Backoff(0.2, longest_s=5)
 _STREAMS_AT_ONCE: Final = PUT_EVENTS_MAX_ENTRIES
 
 Chosen: TypeAlias = Event | MalformedItem | FailedEvent
@@ -176,7 +176,7 @@ class Republish:
                 reason = INTERRUPTED
                 break
             if tries:
-                self._sleep(min(_MAX_PAUSE_S, _FIRST_PAUSE_S * 2**tries) * self._jitter())
+                self._sleep(_BACKOFF.pause_s(tries, jitter=self._jitter()))
             call, reason = self._try(call, done)
             if not call:
                 return True
@@ -303,30 +303,38 @@ def side_by_side(queues: Iterable[Iterator[_Value]], *, most: int) -> Iterator[_
 
 def _addresses(
     log: EventLog, tranche: int, *, after: LogPosition, until: LogPosition | None
-) -> Iterator[tuple[str, int]]:
+) -> Iterator[Address]:
     """Yield the events that have entries in a part of a tranche: once, each stream's in their order."""
-    left: dict[str, deque[range]] = {}
+    left, end = _runs(_entries(log, tranche, after=after, until=until))
+    for entry in _entries(log, tranche, after=after, until=until) if end else ():
+        # What is logged late, behind later ones of its stream, comes before them.
+        for event_id in _taken(left[entry.stream_id], through=entry.event_id):
+            yield entry.stream_id, event_id
+        if entry.position == end:
+            return
+
+
+def _runs(entries: Iterable[LogEntry]) -> tuple[dict[str, deque[range]], BlockPosition | None]:
+    """Return the events that have entries, of each stream as runs in their order, and where the last is."""
+    found: dict[str, deque[range]] = {}
     end: BlockPosition | None = None
-    for entry in _entries(log, tranche, after=after, until=until):
-        runs = left.setdefault(entry.stream_id, deque())
+    for entry in entries:
+        runs = found.setdefault(entry.stream_id, deque())
         if runs and runs[-1].stop == entry.event_id:
             runs[-1] = range(runs[-1].start, entry.event_id + 1)
         elif not (runs and entry.event_id in runs[-1]):
             runs.append(range(entry.event_id, entry.event_id + 1))
         end = entry.position
-    for stream_id, runs in left.items():
-        left[stream_id] = _merged(runs)
-    for entry in _entries(log, tranche, after=after, until=until) if end else ():
-        runs = left[entry.stream_id]
-        # What is logged late, behind later ones of its stream, comes before them.
-        while runs and runs[0].start <= entry.event_id:
-            run = runs.popleft()
-            if run.stop > entry.event_id + 1:
-                runs.appendleft(range(entry.event_id + 1, run.stop))
-            for event_id in range(run.start, min(run.stop, entry.event_id + 1)):
-                yield entry.stream_id, event_id
-        if entry.position == end:
-            return
+    return {stream_id: _merged(runs) for stream_id, runs in found.items()}, end
+
+
+def _taken(runs: deque[range], *, through: int) -> Iterator[int]:
+    """Take the EventIds up to one, that one included, from the runs of a stream."""
+    while runs and runs[0].start <= through:
+        run = runs.popleft()
+        if run.stop > through + 1:
+            runs.appendleft(range(through + 1, run.stop))
+        yield from range(run.start, min(run.stop, through + 1))
 
 
 def _merged(runs: Iterable[range]) -> deque[range]:

@@ -6,11 +6,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
+from eventstore._backoff import Backoff
 from eventstore._checks import (
     check_transaction,
     event_size_bytes,
@@ -38,7 +39,7 @@ from eventstore.errors import (
     VersionConflict,
 )
 from eventstore.errors.store import write_in_doubt
-from eventstore.events import Event, Head, NewEvent
+from eventstore.events import Address, Event, Head, NewEvent
 from eventstore.limits import (
     APPEND_MAX_TRIES,
     ITEM_MAX_BYTES,
@@ -51,7 +52,7 @@ from eventstore.store import Append, Appended, Expect, Expected, ExpectedWord
 _FREE: Final = f"attribute_not_exists({STREAM_ID})"
 _SIZE: Final = re.compile(r"size .*exceed", re.IGNORECASE)
 _ITEM_SIZE: Final = re.compile(r"item size", re.IGNORECASE)
-_MAX_PAUSE_S: Final = 0.2
+_BACKOFF: Final = Backoff(0.02, longest_s=0.2)
 _ANSWERS: Final = (VersionConflict, PartlyAppended, EventUidReused)
 """What the events that were found say of an append, also where an earlier try of it was in doubt."""
 
@@ -93,27 +94,17 @@ class EventAppends(EventReads):
             if appended:
                 return appended
             if attempt < APPEND_MAX_TRIES:
-                self._sleep(min(_MAX_PAUSE_S, 0.01 * 2**attempt) * self._jitter())
+                self._sleep(_BACKOFF.pause_s(attempt, jitter=self._jitter()))
         reason = f"still busy after {APPEND_MAX_TRIES} tries: {call.reason}"
         raise StoreUnavailable(operation="append", reason=reason) from call.trouble
 
     def _try(self, call: _Call) -> tuple[Appended, ...] | None:
         """Try to append, with one write; None when it has to be tried again."""
-        if not call.is_placed:
-            for one in call.wanted:
-                self._find_head(one, now_us=call.made_us)
-            if is_seen(call.wanted):
-                return self._answer(call)
-        call.is_placed = True
-        self._facts.check()  # once a process; from then on an answer is at hand that says DynamoDB's time
-        now_us = self._now_us()
-        written_us = self._server_clock.corrected_us(now_us)
-        epoch_us = self._facts.epoch_us
-        events = [
-            _stamped(one, now_us=now_us, written_us=written_us, epoch_us=epoch_us) for one in call.wanted
-        ]
+        if not call.is_placed and self._find_heads(call):
+            return self._answer(call)
+        events = self._stamp(call.wanted)
         try:
-            self._write([event for of in events for event in of], _previous_us(call.wanted, events))
+            self._write(list(chain.from_iterable(events)), _previous_us(call.wanted, events))
             return _appended(events, repeated=False)
         except SlotsTaken as taken:
             conflict = self._look_at_taken(call.wanted, taken.items)
@@ -132,6 +123,20 @@ class EventAppends(EventReads):
                 raise
             self._sleep(pause_s(len(call.lost), jitter=self._jitter()))
         return None
+
+    def _stamp(self, wanted: Iterable[Wanted]) -> list[tuple[Event, ...]]:
+        self._facts.check()  # once a process; from then on an answer is at hand that says DynamoDB's time
+        now_us = self._now_us()
+        written_us = self._server_clock.corrected_us(now_us)
+        epoch_us = self._facts.epoch_us
+        return [_stamped(one, now_us=now_us, written_us=written_us, epoch_us=epoch_us) for one in wanted]
+
+    def _find_heads(self, call: _Call) -> bool:
+        """Find where each append goes; return whether an event of theirs was seen on the way."""
+        for one in call.wanted:
+            self._find_head(one, now_us=call.made_us)
+        call.is_placed = True
+        return is_seen(call.wanted)
 
     def _find_head(self, wanted: Wanted, *, now_us: int) -> None:
         """Find the head to append behind, with as few reads as the expectation allows.
@@ -220,7 +225,7 @@ class EventAppends(EventReads):
             left -= limit
             to_version, limit = last_id - 1, min(8 * limit, left)
 
-    def _write(self, events: list[Event], previous_us: Mapping[tuple[str, int], int]) -> None:
+    def _write(self, events: list[Event], previous_us: Mapping[Address, int]) -> None:
         shards = self._spread()
         puts = [
             {
@@ -266,22 +271,21 @@ class EventAppends(EventReads):
         events was seen.
         """
         places = iter(items)
-        lost: Wanted | None = None
+        lost: list[Wanted] = []
         for one in wanted:
-            there = list(_in_the_way(one, islice(places, len(one.uids))))
-            for event in there:
-                one.look_at(event)
+            there = _look_at(one, islice(places, len(one.uids)))
             if isinstance(one.append.expected, Expect):
-                one.head = there[-1].head if there else one.head
+                one.head = there or one.head
             elif there or not any(items):
-                lost = lost or one
-        if lost is None or is_seen(wanted):
+                lost.append(one)
+        if not lost or is_seen(wanted):
             return None
-        assert lost.head is not None
+        first = lost[0]
+        assert first.head is not None
         return VersionConflict(
-            stream_id=lost.append.stream_id,
-            expected=lost.head.version,
-            actual=self._look_at_last(lost),
+            stream_id=first.append.stream_id,
+            expected=first.head.version,
+            actual=self._look_at_last(first),
         )
 
     def _answer(self, call: _Call) -> tuple[Appended, ...]:
@@ -335,17 +339,21 @@ def _larger(events: list[Event], *, is_item: bool, limit_bytes: int | None) -> I
     return too_large.under(f"events[{largest}]")
 
 
-def _in_the_way(wanted: Wanted, items: Iterable[dict[str, Any] | None]) -> Iterator[Event]:
-    """Read the events at an append's places.
+def _look_at(wanted: Wanted, items: Iterable[dict[str, Any] | None]) -> Head | None:
+    """Look at the events at an append's places; return the head of the last one, None for none.
 
     Raises:
         UnexpectedItem: one of another place.
     """
     assert wanted.head is not None
+    last: Head | None = None
     for event_id, item in enumerate(items, start=wanted.head.version + 1):
         if item:
             check_address(item, (wanted.append.stream_id, event_id))
-            yield event_from_item(item)
+            event = event_from_item(item)
+            wanted.look_at(event)
+            last = event.head
+    return last
 
 
 def _stamped(wanted: Wanted, *, now_us: int, written_us: int, epoch_us: int | None) -> tuple[Event, ...]:
@@ -360,9 +368,7 @@ def _stamped(wanted: Wanted, *, now_us: int, written_us: int, epoch_us: int | No
     )
 
 
-def _previous_us(
-    wanted: Sequence[Wanted], appended: Sequence[tuple[Event, ...]]
-) -> dict[tuple[str, int], int]:
+def _previous_us(wanted: Sequence[Wanted], appended: Sequence[tuple[Event, ...]]) -> dict[Address, int]:
     """Tell when the event before each one was written; nothing of a stream's first."""
     return {
         (event.stream_id, event.event_id): written_us_of(before)

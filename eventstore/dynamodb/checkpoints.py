@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import ClientError
 
 from eventstore._arguments import check_functions, check_text
+from eventstore._backoff import Backoff
 from eventstore.dynamodb import subscription_items as items
 from eventstore.dynamodb.requests import Busy, SlotsTaken, checked, send
 from eventstore.dynamodb.schema import subscriptions as schema
@@ -36,6 +37,7 @@ _ONE: Final = {":one": {"N": "1"}}
 # A lease deleted and made again begins with its fence anew: only with the owner it's known to be the same.
 _HELD: Final = "#fence = :fence AND #owner = :owner"
 _MAX_TRIES: Final = 5
+_BACKOFF: Final = Backoff(0.02)
 
 _OPERATIONS: Final = ("delete_item", "put_item", "query", "transact_write_items", "update_item")
 
@@ -210,7 +212,7 @@ class DynamoDBCheckpoints:
                 "ConditionExpression": f"attribute_exists({schema.EVENT_ID})",
             }
             transaction.insert(1, {"ConditionCheck": there})
-        for attempt in range(_MAX_TRIES):
+        for attempt in range(1, _MAX_TRIES + 1):
             try:
                 send(self._client.transact_write_items, TransactItems=transaction)
                 return True
@@ -219,7 +221,7 @@ class DynamoDBCheckpoints:
                     return False
                 raise _lost(subscription, lease, taken) from taken
             except Busy:
-                self._sleep(0.02 * 2**attempt * self._jitter())
+                self._sleep(_BACKOFF.pause_s(attempt, jitter=self._jitter()))
         raise StoreUnavailable(operation="park", reason=f"the lease was busy {_MAX_TRIES} times")
 
     def read_parked(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
@@ -40,8 +40,16 @@ class DynamoDBDroppedRecords:
         return [record.event for record in stream_records({"Records": [*map(_without_time, records)]})]
 
     def _read(self, batch: DroppedBatch) -> list[Any]:
-        """Read from the first record of the batch, or the oldest there is, to its last."""
+        """Read from the first record of the batch, or the oldest there is, to its last; else none."""
         records: list[Any] = []
+        for page in self._pages(batch):
+            records += [record for record in page if _number(record) <= int(batch.last)]
+            if page and _number(page[-1]) >= int(batch.last):
+                return records
+        return []
+
+    def _pages(self, batch: DroppedBatch) -> Iterator[list[Any]]:
+        """Read on from the first record of the batch, until nothing more comes."""
         answer = self._ask(
             self._client.get_shard_iterator,
             StreamArn=batch.stream_arn,
@@ -54,14 +62,10 @@ class DynamoDBDroppedRecords:
         while iterator and empty < _MAX_EMPTY:
             answer = self._ask(self._client.get_records, ShardIterator=iterator)
             if answer is None:
-                return []
-            page = answer["Records"]
-            records += [record for record in page if _number(record) <= int(batch.last)]
-            if page and _number(page[-1]) >= int(batch.last):
-                return records
-            empty = 0 if page else empty + 1
+                return
+            yield answer["Records"]
+            empty = 0 if answer["Records"] else empty + 1
             iterator = answer.get("NextShardIterator")
-        return []
 
     def _ask(self, operation: Any, **request: Any) -> Any:
         """Send a request; None when the records, their shard or their stream are gone."""

@@ -12,7 +12,7 @@ from eventstore.dynamodb.facts import StoreFacts
 from eventstore.dynamodb.items import check_address, event_from_item, key_of
 from eventstore.dynamodb.requests import checked, get_items
 from eventstore.errors import MalformedItem
-from eventstore.events import Event
+from eventstore.events import Address, Event
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -43,9 +43,7 @@ class DynamoDBEventBodies:
         self._sleep = sleep
         self._facts = StoreFacts(client=client, table_name=table_name)
 
-    def read_events(
-        self, addresses: Sequence[tuple[str, int]]
-    ) -> dict[tuple[str, int], Event | MalformedItem]:
+    def read_events(self, addresses: Sequence[Address]) -> dict[Address, Event | MalformedItem]:
         """Read events by their addresses; see `EventBodies.read_events`."""
         if addresses:
             self._facts.check()

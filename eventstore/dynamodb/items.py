@@ -24,7 +24,7 @@ from eventstore.dynamodb.schema.events import (
     WRITTEN_AT,
 )
 from eventstore.errors import MalformedItem, UnexpectedItem
-from eventstore.events import Event, EventSlots
+from eventstore.events import Address, Event, EventSlots
 from eventstore.limits import TIMESTAMP_MAX_US
 
 
@@ -126,12 +126,12 @@ def key_of(stream_id: str, event_id: int) -> dict[str, Any]:
     return {STREAM_ID: {"S": stream_id}, EVENT_ID: {"N": str(event_id)}}
 
 
-def address_of(item: Mapping[str, Any]) -> tuple[str, int]:
+def address_of(item: Mapping[str, Any]) -> Address:
     """Read the primary key of an event: its stream and its EventId."""
     return item[STREAM_ID]["S"], int(item[EVENT_ID]["N"])
 
 
-def check_address(item: Mapping[str, Any], *asked: tuple[str, int]) -> tuple[str, int]:
+def check_address(item: Mapping[str, Any], *asked: Address) -> Address:
     """Return the primary key of an event that was asked for.
 
     Raises:

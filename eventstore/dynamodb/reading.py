@@ -25,7 +25,7 @@ from eventstore.dynamodb.requests import checked, get_items, send
 from eventstore.dynamodb.schema.events import EVENT_ID, STREAM_ID, TIMESTAMP, WRITTEN_AT
 from eventstore.dynamodb.stream_query import StreamQuery
 from eventstore.dynamodb.time_index import TimeShard
-from eventstore.events import Event, Head, check_stream_id
+from eventstore.events import Address, Event, Head, check_stream_id
 from eventstore.limits import RESERVED_STREAM_ID_PREFIX, VERSION_MAX
 from eventstore.positions import Position
 from eventstore.store import AllEvents
@@ -123,7 +123,7 @@ class EventReads:
         request = {"TableName": self._table_name, "ConsistentRead": consistent}
         return self._query_events(stream, request)
 
-    def read_times(self, addresses: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    def read_times(self, addresses: Sequence[Address]) -> dict[Address, int]:
         """Tell when events were written, by their addresses; see `publication_order.StreamReader`."""
         if addresses:
             self._facts.check()
@@ -211,11 +211,9 @@ class EventReads:
             whole = True
             while items:
                 event = event_from_item(items.pop())
-                if event.event_id != due or event.stream_id != stream_id:
-                    stream.check(event, due)
-                    if due:
-                        whole = False
-                        break
+                if (event.event_id != due or event.stream_id != stream_id) and stream.check(event, due):
+                    whole = False
+                    break
                 due = event.event_id + step
                 left -= 1
                 yield event

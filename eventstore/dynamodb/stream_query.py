@@ -67,8 +67,8 @@ class StreamQuery:
             request["ExclusiveStartKey"] = self._key
         return request
 
-    def check(self, event: Event, due: int) -> None:
-        """Look at an event that isn't the one that is due: another stream's, or one behind a gap.
+    def check(self, event: Event, due: int) -> bool:
+        """Look at an event that isn't the one that is due; return whether it's behind a gap.
 
         Raises:
             UnexpectedItem: it was not asked for, or came before.
@@ -79,6 +79,7 @@ class StreamQuery:
             asked = f"{self.stream_id!r}, EventId {due or self.first}"
             raise UnexpectedItem(asked=asked, answered=f"{event.stream_id!r}, EventId {event.event_id}")
         self._gap = (due, event.event_id - 1) if self.step > 0 else (event.event_id + 1, due)
+        return bool(due)
 
     def go_on(self, *, due: int, left: int, whole: bool, key: Any) -> bool:
         """Take a page to its end; True when the next query has to wait, for it asks for the same again.

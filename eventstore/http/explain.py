@@ -117,6 +117,7 @@ def _fault(body: str, at: int, why: str) -> InvalidInput:
     return MalformedJson(path or "body", why)
 
 
+# complexipy: ignore - one flat loop: there may be millions of tokens, and no function is called for one
 def place(text: str, at: int) -> list[str | int]:
     """Return the names and indexes that lead to a place in a JSON text which is whole up to there.
 
@@ -126,7 +127,6 @@ def place(text: str, at: int) -> list[str | int]:
     # how many strings come before that element: in an object, the next string is its name.
     kinds, indexes, before = [0], [0], [0]
     level = deepest = strings = 0
-    # No function is called for a token: there may be millions.
     for token in _TOKEN.finditer(text, 0, at):
         kind = token.lastindex
         if kind is None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -27,6 +27,8 @@ from eventstore.http.times import parse_time
 from eventstore.limits import PAGE_DEFAULT_EVENTS, PAGE_MAX_EVENTS, RESPONSE_MAX_BYTES, VERSION_MAX
 from eventstore.positions import Position, time_text
 from eventstore.store import EventStore
+
+_Model = TypeVar("_Model", StoredEvent, PositionedEvent)
 
 _OPENAPI: Final = Path(__file__).with_name("openapi.json")
 """`make openapi` writes it."""
@@ -67,9 +69,9 @@ class _Reads:
             limit=limit + 1,
             consistent=not _choice(given, "consistency", "strong", "eventual"),
         )
-        events, following = _page(found, limit)
-        next_version = following.event_id if following else None
-        return answer(200, StreamPage(stream_id=stream_id, events=events, next=next_version))
+        page = _take_page(found, stored_event, limit=limit)
+        next_version = page.following.event_id if page.following else None
+        return answer(200, StreamPage(stream_id=stream_id, events=page.events, next=next_version))
 
     def describe_stream(self, request: Request, stream_id: str) -> Response:
         """Answer with a stream's version and the times of its first and last event.
@@ -101,31 +103,21 @@ class _Reads:
         given = request.parameters("from", "to", "after", "limit", "name")
         limit, name = limit_of(given), given.get("name")
         after = Position.parse(given["after"]) if "after" in given else None
-        looked_at_limit = limit if name is None else PAGE_MAX_EVENTS
+        looks = limit if name is None else PAGE_MAX_EVENTS
         found = self._store.read_all(
             from_=parse_time(given["from"], field="from") if "from" in given else None,
             to=parse_time(given["to"], field="to") if "to" in given else None,
             after=after,
-            limit=looked_at_limit + 1,
+            limit=looks + 1,
         )
-        events: list[PositionedEvent] = []
-        checkpoint, more, size_bytes = after, False, 0
-        for looked_at, event in enumerate(found):
-            model = positioned_event(event)
-            size_bytes += size_in_answer_bytes(model)
-            more = looked_at == looked_at_limit or len(events) == limit
-            more = more or (looked_at > 0 and size_bytes > RESPONSE_MAX_BYTES)
-            if more:
-                break
-            if name is None or event.name == name:
-                events.append(model)
-            checkpoint = event.position
+        page = _take_page(found, positioned_event, limit=limit, looks=looks, name=name)
+        checkpoint = page.last.position if page.last else after
         position = str(checkpoint) if checkpoint else None
         return answer(
             200,
             AllEventsPage(
-                events=events,
-                next=position if more else None,
+                events=page.events,
+                next=position if page.following else None,
                 checkpoint=position,
                 settled_until=time_text(found.settled_until_us),
             ),
@@ -137,17 +129,40 @@ def _get_openapi(request: Request, _stream_id: str) -> Response:
     return answer(200, msgspec.Raw(_OPENAPI.read_bytes()))
 
 
-def _page(found: Iterable[Event], limit: int) -> tuple[list[StoredEvent], Event | None]:
-    """Fill a page; return it and the event that the next page begins with, if there is one."""
-    page: list[StoredEvent] = []
+class _Page(NamedTuple, Generic[_Model]):
+    events: list[_Model]
+    last: Event | None
+    """The last one that was looked at, in the page or not."""
+    following: Event | None
+    """What the next page begins with, if there is one."""
+
+
+def _take_page(
+    found: Iterable[Event],
+    model: Callable[[Event], _Model],
+    *,
+    limit: int,
+    looks: int = PAGE_MAX_EVENTS,
+    name: str | None = None,
+) -> _Page[_Model]:
+    """Fill a page with events, of one name if that's given: one at least, if there's any.
+
+    Args:
+        looks: how many events are looked at; of these at most RESPONSE_MAX_BYTES.
+    """
+    events: list[_Model] = []
+    last: Event | None = None
     size_bytes = 0
-    for event in found:
-        model = stored_event(event)
-        size_bytes += size_in_answer_bytes(model)
-        if len(page) == limit or (page and size_bytes > RESPONSE_MAX_BYTES):
-            return page, event
-        page.append(model)
-    return page, None
+    for looked_at, event in enumerate(found):
+        one = model(event)
+        size_bytes += size_in_answer_bytes(one)
+        is_full = looked_at == looks or len(events) == limit
+        if is_full or (last is not None and size_bytes > RESPONSE_MAX_BYTES):
+            return _Page(events, last, event)
+        if name is None or event.name == name:
+            events.append(one)
+        last = event
+    return _Page(events, last, None)
 
 
 def limit_of(given: Mapping[str, str]) -> int:

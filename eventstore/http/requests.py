@@ -111,11 +111,7 @@ class Request:
             UnknownParameter, RepeatedParameter, InvalidParameter: what is wrong and how to repair it.
         """
         values: dict[str, str] = {}
-        for pair in filter(None, self.query.split("&")):
-            try:
-                name, value = (unquote_plus(part, errors="strict") for part in pair.partition("=")[::2])
-            except UnicodeDecodeError as error:
-                raise InvalidParameter("query", f"has escapes that are not UTF-8: {pair[:100]}") from error
+        for name, value in map(_pair, filter(None, self.query.split("&"))):
             if name not in known:
                 has = f"it has {', '.join(known)}" if known else "it has none"
                 raise UnknownParameter(name[:100] or "query", f"is not a parameter of this operation; {has}")
@@ -125,6 +121,14 @@ class Request:
                 raise InvalidParameter(name, "is empty; give it a value, or leave it out")
             values[name] = value
         return values
+
+
+def _pair(pair: str) -> tuple[str, str]:
+    name, _, value = pair.partition("=")
+    try:
+        return unquote_plus(name, errors="strict"), unquote_plus(value, errors="strict")
+    except UnicodeDecodeError as error:
+        raise InvalidParameter("query", f"has escapes that are not UTF-8: {pair[:100]}") from error
 
 
 def _without_stage(path: str, stage: str) -> str:

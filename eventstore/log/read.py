@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from math import ceil
 
@@ -11,6 +11,7 @@ from eventstore.errors import InvalidPosition
 from eventstore.limits import VERSION_MAX
 from eventstore.log.checks import check_position, check_tranches
 from eventstore.log.model import (
+    BlockPosition,
     ClosedBlocks,
     LogEntry,
     LogPage,
@@ -90,17 +91,21 @@ def _read_on(
                 break  # the page is full; nothing is unread for it
             page = list(log.read_tranche(tranche, after=position.places[tranche], limit=wanted))
             entries += page
-            place = position.places[tranche]
-            for entry in page:
-                if lost := closed_before(place, entry):
-                    closed.append(lost)
-                place = entry.position
+            closed += _closed(position.places[tranche], page)
             if page:
                 position = position.behind(page[-1])
             if len(page) == wanted:
                 more.append(tranche)
         unread = more
     return entries, position, closed
+
+
+def _closed(place: BlockPosition, entries: Iterable[LogEntry]) -> Iterator[ClosedBlocks]:
+    """Tell which blocks between a place and the entries behind it were lost, and are closed."""
+    for entry in entries:
+        if lost := closed_before(place, entry):
+            yield lost
+        place = entry.position
 
 
 def _checked(after: object) -> LogPosition:

@@ -13,19 +13,19 @@ docs/adr/0007-the-log.md has the reasons, and what they cost.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from eventstore._arguments import check_functions, check_port
 from eventstore.errors import LogWritingStopped, MalformedItem, StoreUnavailable
-from eventstore.events import Event
+from eventstore.events import Address, Event
 from eventstore.limits import INDEX_RESERVE_S, LOG_BLOCK_MAX_BYTES, REORDER_WINDOW_S
 from eventstore.log.model import entry_size_bytes, tranche_of
 from eventstore.log.port import EventLog
+from eventstore.ordering.delivered import DeliveredStreams
 from eventstore.ordering.journal import Journal, NoJournal
 from eventstore.ordering.stream_order import (
     ChangeRecord,
-    DeliveredStreams,
     Missing,
     Plan,
     StreamOrder,
@@ -172,7 +172,7 @@ class LogWriter:
 
 @dataclass(slots=True)
 class _Batch:
-    done: set[tuple[str, int]]
+    done: set[Address]
     """Streams and events that were logged or passed over."""
     logged: int = 0
     blocks: int = 0
@@ -188,16 +188,21 @@ def _blocks(plan: Plan, *, tranches: int) -> Iterator[tuple[int, list[Event | Ma
         tranche = tranche_of(one.event.stream_id, tranches=tranches)
         of_tranche.setdefault(tranche, []).append(one.event)
     for tranche, events in sorted(of_tranche.items()):
-        block: list[Event | MalformedItem] = []
-        size_bytes = 0
-        for event in events:
-            entry_bytes = entry_size_bytes(event) if isinstance(event, Event) else 0
-            if block and size_bytes + entry_bytes > LOG_BLOCK_MAX_BYTES:
-                yield tranche, block
-                block, size_bytes = [], 0
-            block.append(event)
-            size_bytes += entry_bytes
-        yield tranche, block
+        for block in _cut(events):
+            yield tranche, block
+
+
+def _cut(events: Iterable[Event | MalformedItem]) -> Iterator[list[Event | MalformedItem]]:
+    block: list[Event | MalformedItem] = []
+    size_bytes = 0
+    for event in events:
+        entry_bytes = entry_size_bytes(event) if isinstance(event, Event) else 0
+        if block and size_bytes + entry_bytes > LOG_BLOCK_MAX_BYTES:
+            yield block
+            block, size_bytes = [], 0
+        block.append(event)
+        size_bytes += entry_bytes
+    yield block
 
 
 def _trouble_at_first(records: Sequence[ChangeRecord], batch: _Batch, reason: str) -> Trouble | None:

@@ -10,7 +10,6 @@ or because it was written so long before that its record must have come first.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -19,14 +18,14 @@ from typing import Final, Protocol
 from eventstore._arguments import check_number, check_port
 from eventstore._checks import written_us_of
 from eventstore.errors import MalformedItem, StoreUnavailable, StreamGap
-from eventstore.events import Event
+from eventstore.events import Address, Event
 from eventstore.limits import (
     NOT_YET_VISIBLE_S,
     READ_BACK_MAX_EVENTS,
     READ_MAX_ADDRESSES,
-    STREAMS_REMEMBERED,
     WRITTEN_LATE_S,
 )
+from eventstore.ordering.delivered import DeliveredStreams
 from eventstore.ordering.journal import Journal
 
 _READ_BACK_PAGE_EVENTS: Final = 64
@@ -69,7 +68,7 @@ class StreamReader(Protocol):  # pragma: no mutate block (`check_port` would ask
         """See `EventStore.read_stream`."""
         ...
 
-    def read_times(self, addresses: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    def read_times(self, addresses: Sequence[Address]) -> dict[Address, int]:
         """Tell when events were written (microseconds), by (stream id, EventId), strongly consistent.
 
         Args:
@@ -121,7 +120,7 @@ class Plan:
 
     queues: dict[str, list[Placed]]
     """Of each stream what is to go out, in order."""
-    done: set[tuple[str, int]]
+    done: set[Address]
     """Streams and events of the batch that this process has published before."""
     trouble: Trouble | None = None
     """Set when some streams could not be planned, so that their records have to be tried again."""
@@ -131,58 +130,22 @@ class Plan:
     """Why the journal couldn't be asked, if so."""
 
 
-class DeliveredStreams:
-    """Remembers which events this process has published itself: of each stream the last run of them.
-
-    The last run, not only the last event: what came before the run was published by another process, or
-    arrives late, and is never passed over.
-    """
-
-    def __init__(self, *, max_streams: int = STREAMS_REMEMBERED) -> None:
-        self._max_streams = max_streams
-        self._runs: OrderedDict[str, tuple[int, int]] = OrderedDict()
-
-    def add(self, stream_id: str, event_id: int) -> None:
-        """Remember that an event was published or parked."""
-        if event_id < 1:
-            return
-        first, last = self._runs.get(stream_id, (event_id, event_id))
-        if event_id == first - 1:
-            first = event_id
-        elif event_id == last + 1:
-            last = event_id
-        elif event_id > last:
-            first = last = event_id
-        self._runs[stream_id] = first, last
-        self._runs.move_to_end(stream_id)
-        if len(self._runs) > self._max_streams:
-            self._runs.popitem(last=False)
-
-    def has(self, stream_id: str, event_id: int) -> bool:
-        """Tell whether this process has published an event, as far as it remembers."""
-        first, last = self._runs.get(stream_id, (0, -1))
-        return first <= event_id <= last
-
-    def through(self, stream_id: str) -> int:
-        """Tell the last event that this process has published: it, and all before it, are out; 0 for none."""
-        return self._runs.get(stream_id, (0, 0))[1]
-
-    def last_before(self, stream_id: str, event_id: int) -> int:
-        """Tell the last event before another that was published by this process; 0 for none known."""
-        last = self._runs.get(stream_id, (0, 0))[1]
-        return last if last < event_id else 0
-
-
 _Arrived = dict[int, tuple[int, ChangeRecord]]
 """What came of one stream, and at which place, by EventId."""
 
 
-class _TimeIsUp(Exception):
-    """No request may begin any more."""
+class _Stopped(Exception):
+    """A stream can't be planned now: the time is up, or what must have been written can't be seen yet."""
 
 
-class _NotYetVisible(Exception):
-    """An earlier event isn't there, though it must have been written."""
+@dataclass(frozen=True, slots=True)
+class _Hole:
+    """What didn't come before a record: the EventIds between one that is known and the record's own."""
+
+    before: ChangeRecord
+    above: int
+    is_whole: bool
+    """All of it is read back: it lies between events of the batch, and isn't too wide for that."""
 
 
 def window_us(reorder_window_s: float | None) -> int | None:
@@ -239,12 +202,7 @@ class StreamOrder:
         each 100 of them. Each hole inside the batch: 1 query and 1 more for each 64 events.
         """
         plan = Plan({}, set())
-        arrived: dict[str, _Arrived] = {}
-        for place, record in enumerate(records):
-            if self._published.has(record.stream_id, record.event_id):
-                plan.done.add((record.stream_id, record.event_id))
-            else:
-                arrived.setdefault(record.stream_id, {}).setdefault(record.event_id, (place, record))
+        arrived = self._arrived(records, plan)
         unknown = self._unknown(arrived)
         journaled: dict[str, int] = {}
         for stream_id, events in arrived.items():
@@ -255,11 +213,8 @@ class StreamOrder:
                     journaled |= self._known(firsts, plan, in_time)
                 _check(in_time)
                 plan.queues[stream_id] = list(self._queue(stream_id, events, journaled, plan))
-            except _TimeIsUp:
-                plan.trouble = Trouble(stream_id, min(events), "the function's time was up before its turn")
-                break
-            except _NotYetVisible as missing:
-                plan.trouble = Trouble(stream_id, min(events), str(missing))
+            except _Stopped as stopped:
+                plan.trouble = Trouble(stream_id, min(events), str(stopped))
                 break
             except StoreUnavailable as error:
                 reason = f"what precedes it can't be read back: {error}"
@@ -278,6 +233,15 @@ class StreamOrder:
         except StoreUnavailable as error:
             return str(error)
         return None
+
+    def _arrived(self, records: Sequence[ChangeRecord], plan: Plan) -> dict[str, _Arrived]:
+        arrived: dict[str, _Arrived] = {}
+        for place, record in enumerate(records):
+            if self._published.has(record.stream_id, record.event_id):
+                plan.done.add((record.stream_id, record.event_id))
+            else:
+                arrived.setdefault(record.stream_id, {}).setdefault(record.event_id, (place, record))
+        return arrived
 
     def _unknown(self, arrived: Mapping[str, _Arrived]) -> dict[str, ChangeRecord]:
         """Tell the streams' first records before which something may be missing, in the order of arrival."""
@@ -301,13 +265,7 @@ class StreamOrder:
         self, firsts: Sequence[ChangeRecord], plan: Plan, in_time: Callable[[], bool]
     ) -> dict[str, int]:
         """Tell up to where streams are published, of those of which that can be known."""
-        silent = [record for record in firsts if record.previous_us is None]
-        known: dict[str, int] = {}
-        if silent:
-            times_us = self._reader.read_times([(one.stream_id, one.event_id - 1) for one in silent])
-            for record in silent:
-                if self._is_old(times_us.get((record.stream_id, record.event_id - 1)), record):
-                    known[record.stream_id] = record.event_id - 1
+        known = self._known_by_age([record for record in firsts if record.previous_us is None])
         asked = [record.stream_id for record in firsts if record.stream_id not in known]
         if asked:
             _check(in_time)
@@ -317,85 +275,121 @@ class StreamOrder:
                 plan.unjournaled = str(error)
         return known
 
+    def _known_by_age(self, silent: Sequence[ChangeRecord]) -> dict[str, int]:
+        """Read when the events before some records were written, of which these don't tell."""
+        if not silent:
+            return {}
+        times_us = self._reader.read_times([(one.stream_id, one.event_id - 1) for one in silent])
+        return {
+            record.stream_id: record.event_id - 1
+            for record in silent
+            if self._is_old(times_us.get((record.stream_id, record.event_id - 1)), record)
+        }
+
     def _queue(
         self, stream_id: str, events: _Arrived, journaled: Mapping[str, int], plan: Plan
     ) -> Iterator[Placed]:
-        places = sorted(place for place, _ in events.values())
-        first = min(events)
-        if self._is_old(events[first][1].previous_us, events[first][1]):
-            above = first - 1
-        else:
-            known = max(journaled.get(stream_id, 0), self._published.through(stream_id))
-            above = min(known, first - 1)
-        behind_a_hole = False
-        for event_id, place in zip(sorted(events), places, strict=True):
-            record = events[event_id][1]
-            if isinstance(record.event, Event):
-                width = event_id - 1 - above
-                whole = behind_a_hole and width <= READ_BACK_MAX_EVENTS
-                for missing in self._read_back(record, above=above, whole=whole, plan=plan):
-                    if not (missing.event_id in events or self._published.has(stream_id, missing.event_id)):
-                        yield Placed(place, missing)
-                behind_a_hole = True
-            if isinstance(record.event, Event) or event_id == above + 1:
-                above = event_id
-            yield Placed(place, record.event)
+        above = self._known_before(events[min(events)][1], journaled)
+        for place, one in _in_order(events, above):
+            if not isinstance(one, _Hole):
+                yield Placed(place, one)
+                continue
+            for missing in self._read_back(one, plan):
+                if not (missing.event_id in events or self._published.has(stream_id, missing.event_id)):
+                    yield Placed(place, missing)
 
-    def _read_back(
-        self, record: ChangeRecord, *, above: int, whole: bool, plan: Plan
-    ) -> list[Event | MalformedItem]:
-        """Read the events behind `above` and before a record's: the whole hole, or those within the window.
+    def _known_before(self, first: ChangeRecord, journaled: Mapping[str, int]) -> int:
+        """Tell up to where a stream is known to be published before its first record."""
+        if self._is_old(first.previous_us, first):
+            return first.event_id - 1
+        known = max(journaled.get(first.stream_id, 0), self._published.through(first.stream_id))
+        return min(known, first.event_id - 1)
+
+    def _read_back(self, hole: _Hole, plan: Plan) -> list[Event | MalformedItem]:
+        """Read the events of a hole: all of them, or those within the window.
 
         Raises:
-            _NotYetVisible: one of them isn't there, and the record is young.
+            _Stopped: one of them isn't there, and the record behind the hole is young.
         """
-        if self._window_us is None or not (whole or self._window_us):
+        if self._window_us is None or not (hole.is_whole or self._window_us):
             return []
-        to_version = record.event_id - 1
         found: list[Event | MalformedItem] = []
-        while to_version > above and len(found) < READ_BACK_MAX_EVENTS:
-            page = 0
+        for one in self._earlier(hole):
+            if isinstance(one, Missing):
+                self._look_at_missing(one, hole.before, plan)
+                continue
+            is_old = isinstance(one, Event) and self._is_old(written_us_of(one), hole.before)
+            if is_old and not hole.is_whole:
+                break
+            found.append(one)
+        return found[::-1]
+
+    def _earlier(self, hole: _Hole) -> Iterator[Event | MalformedItem | Missing]:
+        """Read a hole from its end back, in pages: what is there, and what isn't."""
+        stream_id, first, last = hole.before.stream_id, hole.above + 1, hole.before.event_id - 1
+        read = 0
+        while last >= first and read < READ_BACK_MAX_EVENTS:
+            end = read + _READ_BACK_PAGE_EVENTS
             try:
-                for earlier in self._reader.read_stream(
-                    record.stream_id,
-                    from_version=above + 1,
-                    to_version=to_version,
+                for event in self._reader.read_stream(
+                    stream_id,
+                    from_version=first,
+                    to_version=last,
                     backward=True,
                     limit=_READ_BACK_PAGE_EVENTS,
                 ):
                     # The highest ones: between those that it gives, a read looks for gaps itself.
-                    self._look_at_missing(record, earlier.event_id + 1, to_version, plan)
-                    if not whole and self._is_old(written_us_of(earlier), record):
-                        return found[::-1]
-                    found.append(earlier)
-                    to_version = earlier.event_id - 1
-                    page += 1
-                if page < _READ_BACK_PAGE_EVENTS:
-                    self._look_at_missing(record, above + 1, to_version, plan)
-                    break
+                    yield from _missing(stream_id, event.event_id + 1, last)
+                    yield event
+                    last = event.event_id - 1
+                    read += 1
+                if read < end:
+                    yield from _missing(stream_id, first, last)
+                    return
             except MalformedItem as malformed:
-                self._look_at_missing(record, malformed.event_id + 1, to_version, plan)
-                found.append(malformed)
-                to_version = min(to_version, malformed.event_id) - 1
+                yield from _missing(stream_id, malformed.event_id + 1, last)
+                yield malformed
+                last = min(last, malformed.event_id) - 1
+                read += 1
             except StreamGap as gap:
-                self._look_at_missing(record, gap.first_missing, gap.last_missing, plan)
-                to_version = gap.first_missing - 1
-        return found[::-1]
+                yield from _missing(stream_id, gap.first_missing, gap.last_missing)
+                last = gap.first_missing - 1
 
-    def _look_at_missing(self, record: ChangeRecord, first: int, last: int, plan: Plan) -> None:
-        """Take note of earlier events that aren't there.
+    def _look_at_missing(self, missing: Missing, record: ChangeRecord, plan: Plan) -> None:
+        """Take note of events before a record that aren't there.
 
         Raises:
-            _NotYetVisible: they may be on their way: a transaction becomes visible one event after the other.
+            _Stopped: they may be on their way: a transaction becomes visible one event after the other.
         """
-        if first > last:
-            return
-        missing = Missing(record.stream_id, first, last)
         if self._clock_us() - record.made_us < NOT_YET_VISIBLE_S * 1_000_000:
-            raise _NotYetVisible(f"{missing} can't be seen yet")
+            raise _Stopped(f"{missing} can't be seen yet")
         plan.missing.append(missing)
+
+
+def _in_order(events: _Arrived, above: int) -> Iterator[tuple[int, Event | MalformedItem | _Hole]]:
+    """Put what came of a stream in order, with a hole where EventIds are missing, each with its place.
+
+    An item that can't be read tells nothing of what precedes it: that belongs to the hole of the next event.
+    """
+    places = sorted(place for place, _ in events.values())
+    is_inside = False
+    for event_id, place in zip(sorted(events), places, strict=True):
+        record = events[event_id][1]
+        width = event_id - 1 - above
+        if isinstance(record.event, Event):
+            if width:
+                yield place, _Hole(record, above, is_inside and width <= READ_BACK_MAX_EVENTS)
+            is_inside = True
+        if isinstance(record.event, Event) or not width:
+            above = event_id
+        yield place, record.event
+
+
+def _missing(stream_id: str, first: int, last: int) -> Iterator[Missing]:
+    if first <= last:
+        yield Missing(stream_id, first, last)
 
 
 def _check(in_time: Callable[[], bool]) -> None:
     if not in_time():
-        raise _TimeIsUp
+        raise _Stopped("the function's time was up before its turn")

@@ -34,6 +34,14 @@ class Parameter:
     def bounds(self) -> str:
         return f"from {self.low:,.15g} to {self.high:,.15g}"
 
+    def refuses(self, value: Any) -> str | None:
+        """Return what a value has to be, if it isn't that."""
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not self.low <= value <= self.high:  # NaN is in no range
+            within = f"of {self.low:,g} or more" if self.high == ANY else self.bounds
+            return f"number {within}"
+        return "whole number" if self.whole and value != int(value) else None
+
 
 def parameter(
     default: float | None,
@@ -65,14 +73,8 @@ def check(parameters: DataclassInstance) -> None:
     """
     for name, meaning in parameters_of(parameters):
         value = getattr(parameters, name)
-        if value is None:
-            continue
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not meaning.low <= value <= meaning.high:  # NaN is in no range
-            within = f"of {meaning.low:,g} or more" if meaning.high == ANY else meaning.bounds
-            raise InvalidLimit(name, f"is {value!r}; it has to be a number {within}")
-        if meaning.whole and value != int(value):
-            raise InvalidLimit(name, f"is {value!r}; it has to be a whole number")
+        if value is not None and (needed := meaning.refuses(value)):
+            raise InvalidLimit(name, f"is {value!r}; it has to be a {needed}")
 
 
 def changed(parameters: _Set, changes: Mapping[str, object], *, what: str) -> _Set:

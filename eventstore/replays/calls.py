@@ -10,6 +10,7 @@ from typing import Protocol
 
 from eventstore.delivery.cloudevents import Entry
 from eventstore.delivery.publisher import Refusal
+from eventstore.events import Address
 
 
 class ReplayTarget(Protocol):
@@ -38,14 +39,25 @@ class Sending:
         self._places = {address_of(entry): place for place, entry in enumerate(entries)}
         for entry in entries:
             self.queues.setdefault(entry.stream_id, deque()).append(entry)
-        self._tries: Counter[tuple[str, int]] = Counter()
-        self._refusals: dict[tuple[str, int], str] = {}
+        self._tries: Counter[Address] = Counter()
+        self._refusals: dict[Address, str] = {}
         self.sent = 0
 
     @property
     def last_refusal(self) -> str:
         """Why the target didn't take what it refused last, of what it hasn't taken since; empty for none."""
         return next(reversed(self._refusals.values()), "")
+
+    def send(self) -> tuple[bool, int, str] | None:
+        """Make the next call; return what `refuse` says of the entry that is worst off, None for none."""
+        call = self.next_call()
+        refused: list[tuple[bool, int, str]] = []
+        for entry, refusal in zip(call, self.target.send(call), strict=True):
+            if refusal is None:
+                self.finish(entry)
+            else:
+                refused.append(self.refuse(entry, refusal))
+        return max(refused, default=None)
 
     def next_call(self) -> list[Entry]:
         """Choose the entries of the next call, within the target's limits.
@@ -88,7 +100,7 @@ class Sending:
         self._refusals[key] = why
         return refusal.permanent, self._tries[key], why
 
-    def undone(self) -> Collection[tuple[str, int]]:
+    def undone(self) -> Collection[Address]:
         """Return the addresses of the entries that the target hasn't taken."""
         return {address_of(entry) for queue in self.queues.values() for entry in queue}
 
@@ -107,6 +119,6 @@ class Sending:
         return self._places[address_of(entry)]
 
 
-def address_of(entry: Entry) -> tuple[str, int]:
+def address_of(entry: Entry) -> Address:
     """Return the address of the event that an entry is made of."""
     return entry.stream_id, entry.event_id

@@ -14,9 +14,9 @@ name, which the engine takes once.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeGuard
 
 from eventstore._arguments import check_functions, check_port, check_whole
 from eventstore.errors import MalformedReplay
@@ -70,22 +70,34 @@ class ReplayQueue:
         Cost: 1 read for the queue (1 RCU for each 100 in it), and 1 for each of its first `at_once` (1 RCU);
         1 StartExecution for each that is begun; 1 transaction for each that is over.
         """
-        while True:
-            ids = list(dict.fromkeys(self._store.queue()))
-            turn = [(replay_id, self._read(replay_id)) for replay_id in ids[: self._at_once]]
-            gone = [(replay_id, seen) for replay_id, seen in turn if not _is_wanted(seen)]
-            if not gone:
-                break
-            for replay_id, seen in gone:
-                assert not isinstance(seen, MalformedReplay)
-                self._store.leave(replay_id, seen=seen)
-        for _, replay in turn:
-            if isinstance(replay, Replay):
-                self._begin(replay)
-        for _, replay in turn:
+        turn, waiting = self._turn()
+        malformed: list[MalformedReplay] = []
+        for replay in turn:
             if isinstance(replay, MalformedReplay):
-                raise replay
-        return len(ids) - len(turn)
+                malformed.append(replay)
+            else:
+                self._begin(replay)
+        if malformed:
+            raise malformed[0]
+        return waiting
+
+    def _turn(self) -> tuple[list[Replay | MalformedReplay], int]:
+        """Read those whose turn it is, after what is over has left the queue; and how many wait."""
+        ids, seen = self._look()
+        while self._leave(seen):
+            ids, seen = self._look()
+        return [replay for replay in seen.values() if replay], len(ids) - len(seen)
+
+    def _look(self) -> tuple[list[str], dict[str, Replay | MalformedReplay | None]]:
+        ids = list(dict.fromkeys(self._store.queue()))
+        return ids, {replay_id: self._read(replay_id) for replay_id in ids[: self._at_once]}
+
+    def _leave(self, seen: Mapping[str, Replay | MalformedReplay | None]) -> bool:
+        """Take what is over off the queue; return whether anything was."""
+        gone = {replay_id: replay for replay_id, replay in seen.items() if _is_over(replay)}
+        for replay_id, replay in gone.items():
+            self._store.leave(replay_id, seen=replay)
+        return bool(gone)
 
     def _read(self, replay_id: str) -> Replay | MalformedReplay | None:
         try:
@@ -106,5 +118,5 @@ class ReplayQueue:
             self._engine.start(changed)
 
 
-def _is_wanted(replay: Replay | MalformedReplay | None) -> bool:
-    return isinstance(replay, MalformedReplay) or (replay is not None and replay.status in _WANTED)
+def _is_over(replay: Replay | MalformedReplay | None) -> TypeGuard[Replay | None]:
+    return replay is None or (isinstance(replay, Replay) and replay.status not in _WANTED)

@@ -27,6 +27,7 @@ from math import ceil
 from typing import Final, Literal
 
 from eventstore._arguments import check_functions, check_port
+from eventstore._backoff import Backoff
 from eventstore.delivery.cloudevents import Entry, EntryFormat
 from eventstore.delivery.publisher import Refusal
 from eventstore.errors import MalformedItem, NotPublishable, StoreUnavailable
@@ -49,7 +50,8 @@ from eventstore.replays.calls import ReplayTarget, Sending
 from eventstore.replays.model import Replay, ReplayStatus, ReplayStore
 from eventstore.store import EventStore
 
-_FIRST_PAUSE_S: Final = 0.1
+_BACKOFF: Final = Backoff(0.1)
+_BACKOFF_OF_STEPS: Final = Backoff(2, longest_s=REPLAY_MAX_PAUSE_S)
 _SECOND_US: Final = 1_000_000
 _CAREFUL_EVENTS: Final = 10
 _NO_TIME: Final = "a step had no time to send anything: reading or sending takes longer than a step lasts"
@@ -220,10 +222,7 @@ class ReplayStep:
         return _Taken(progress, sending.sent, trouble, sending.last_refusal, settled_until_us)
 
     def _read(self, replay: Replay, target: ReplayTarget, budget: int, in_time: Callable[[], bool]) -> _Page:
-        # Where some are left out, more have to be read than may be sent.
-        limit = REPLAY_PAGE_EVENTS if replay.names or replay.stream_prefix else budget
-        # What is sent behind an event that isn't taken is sent again: after a failure it's kept little.
-        limit = min(limit, _CAREFUL_EVENTS if replay.failed_steps > 1 else REPLAY_PAGE_EVENTS)
+        limit = _limit(replay, budget)
         found = self._events.read_all(
             from_=None if replay.from_us is None else from_us(replay.from_us),
             to=from_us(replay.to_us),
@@ -253,18 +252,12 @@ class ReplayStep:
     def _send_entries(self, sending: Sending, in_time: Callable[[], bool]) -> Refusal | None:
         """Send until all is done, the time is up (None), or a try too many has failed."""
         while sending.queues and in_time():
-            call = sending.next_call()
-            refused: list[tuple[bool, int, str]] = []
-            for entry, refusal in zip(call, sending.target.send(call), strict=True):
-                if refusal is None:
-                    sending.finish(entry)
-                else:
-                    refused.append(sending.refuse(entry, refusal))
+            refused = sending.send()
             if refused:
-                permanent, times, why = max(refused)
+                permanent, times, why = refused
                 if permanent or times == PUBLISH_MAX_TRIES:
                     return Refusal(why, permanent)
-                self._sleep(_FIRST_PAUSE_S * 2 ** (times - 1) * self._jitter())
+                self._sleep(_BACKOFF.pause_s(times, jitter=self._jitter()))
         return None
 
     def _progress(self, replay: Replay, page: _Page, sending: Sending, *, is_end: bool) -> Replay:
@@ -299,14 +292,17 @@ class ReplayStep:
         saved = self._store.save(replace(progress, lease_until_us=0))
         if saved is None or not _is_still(saved, progress):
             return self._leave(saved)
-        if trouble is not None:
-            if trouble.permanent or saved.failed_steps >= REPLAY_MAX_FAILED_STEPS:
-                return self._end(saved, ReplayStatus.FAILED)
-            return _wait(min(2**saved.failed_steps, REPLAY_MAX_PAUSE_S))
-        if page.settled_until_us is not None:
-            if page.settled_until_us >= saved.to_us:
+        if trouble is None:
+            return self._go_on(saved, page.settled_until_us)
+        if trouble.permanent or saved.failed_steps >= REPLAY_MAX_FAILED_STEPS:
+            return self._end(saved, ReplayStatus.FAILED)
+        return _wait(_BACKOFF_OF_STEPS.pause_s(saved.failed_steps, jitter=1))
+
+    def _go_on(self, saved: Replay, settled_until_us: int | None) -> NextStep:
+        if settled_until_us is not None:
+            if settled_until_us >= saved.to_us:
                 return self._end(saved, ReplayStatus.COMPLETED)
-            return _wait(min(REPLAY_MAX_PAUSE_S, (saved.to_us - page.settled_until_us) / _SECOND_US))
+            return _wait(min(REPLAY_MAX_PAUSE_S, (saved.to_us - settled_until_us) / _SECOND_US))
         pause_us = saved.paced_until_us - self._clock_us()
         return _wait(pause_us / _SECOND_US) if pause_us > 0 else NextStep(action="step")
 
@@ -383,6 +379,14 @@ def _is_wanted(replay: Replay, event: Event) -> bool:
     return event.stream_id.startswith(replay.stream_prefix) and (
         not replay.names or event.name in replay.names
     )
+
+
+def _limit(replay: Replay, budget: int) -> int:
+    """Count the events that are read for a page."""
+    # Where some are left out, more have to be read than may be sent.
+    limit = REPLAY_PAGE_EVENTS if replay.names or replay.stream_prefix else budget
+    # What is sent behind an event that isn't taken is sent again: after a failure it's kept little.
+    return min(limit, _CAREFUL_EVENTS if replay.failed_steps > 1 else REPLAY_PAGE_EVENTS)
 
 
 def _budget(replay: Replay) -> int:

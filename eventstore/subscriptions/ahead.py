@@ -16,7 +16,7 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from itertools import islice
 
-from eventstore.events import Event
+from eventstore.events import Address, Event
 from eventstore.subscriptions.attempts import Attempts, Called, Done
 from eventstore.subscriptions.tranche_reader import Turn
 
@@ -29,7 +29,7 @@ class Waiting:
     call: Future[Called] | None = None
 
     @property
-    def address(self) -> tuple[str, int] | None:
+    def address(self) -> Address | None:
         """That of its event; None when there's none."""
         event = self.turn.event
         return (event.stream_id, event.event_id) if event else None
@@ -78,7 +78,7 @@ class Ahead:
         self,
         turns: Iterator[Turn],
         after: Callable[[Turn], int | None],
-        done: dict[tuple[str, int], Called],
+        done: dict[Address, Called],
     ) -> Generator[Waiting, None, None]:
         """Yield each turn when those before it are done with; close this when that isn't gone on with.
 
@@ -127,7 +127,7 @@ class Ahead:
             self._pool.shutdown(wait=False)
         self._pool = None
 
-    def _fill(self, turns: Iterator[Turn], done: dict[tuple[str, int], Called]) -> bool:
+    def _fill(self, turns: Iterator[Turn], done: dict[Address, Called]) -> bool:
         for turn in islice(turns, max(1, self._look_ahead) - len(self._window)):
             waiting = Waiting(turn)
             if done and waiting.address in done:
@@ -140,19 +140,24 @@ class Ahead:
 
     def _begin(self, after: Callable[[Turn], int | None]) -> None:
         """Begin the first event of each stream in whose way no other is."""
-        busy: set[str] = set()
         at_work = len(self._at_work())
+        for one, event in self._free():
+            if at_work == self._concurrency:
+                return
+            behind = after(one.turn)
+            if behind is not None:
+                one.call = self._call(event, behind)
+                at_work += not one.call.done()
+
+    def _free(self) -> Iterator[tuple[Waiting, Event]]:
+        """Yield what isn't begun, and has none of its stream before it that isn't handled."""
+        busy: set[str] = set()
         for one in self._window:
             event = one.turn.event
             if event is None:
                 continue
             if one.call is None and isinstance(event, Event) and event.stream_id not in busy:
-                if at_work == self._concurrency:
-                    return
-                behind = after(one.turn)
-                if behind is not None:
-                    one.call = self._call(event, behind)
-                    at_work += not one.call.done()
+                yield one, event
             if not one.is_handled:
                 busy.add(event.stream_id)
 

@@ -11,9 +11,10 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Final
 
+from eventstore._backoff import Backoff
 from eventstore._synchronous import check_finished
 from eventstore.errors import HandlerUnavailable, NotSynchronous, TransientError
-from eventstore.events import Event
+from eventstore.events import Address, Event
 from eventstore.subscriptions.projection import CALL, HandlerCall, parked_alone
 from eventstore.subscriptions.terms import Handler, OnFailure, Terms
 
@@ -87,8 +88,8 @@ class Attempts:
         self._sleep = sleep
         self._jitter = jitter
         # A worker keeps its leases between events and pauses: no pause may be longer than what they last.
-        self._longest_s = min(_BACKOFF_MAX_S, terms.lease_s / 6)
-        self._may_have_done: OrderedDict[tuple[str, int], None] = OrderedDict()
+        self._backoff = Backoff(0.1, longest_s=min(_BACKOFF_MAX_S, terms.lease_s / 6))
+        self._may_have_done: OrderedDict[Address, None] = OrderedDict()
 
     def make(
         self,
@@ -112,23 +113,30 @@ class Attempts:
             NotSynchronous: the handler returned before its work is done.
             InvalidSubscription: the handler has called a projection, and `on_failure` is PARK.
         """
-        failure = Failure("")
+        outcome: Done | Failure | Behind = Failure("")
         for attempt in range(1, self._terms.max_tries + 1):
             with beside():
                 called = ahead() if attempt == 1 else None
                 if called is None:
                     called = self.call(event, after=after, is_first=self.is_first(event))
-            if called.outcome is not None:
-                return called.outcome
-            assert called.error is not None
-            if not called.is_failure:
-                raise called.error
-            failure = self._failure(event, called.error)
-            _LOGGER.info("event %s of %s failed: %s", event.event_id, event.stream_id, failure.reason)
+            outcome = self._outcome(event, called)
+            if not isinstance(outcome, Failure):
+                return outcome
             if attempt < self._terms.max_tries:
                 self.pause(attempt)
                 if not keep():
                     break
+        return outcome
+
+    def _outcome(self, event: Event, called: Called) -> Done | Failure | Behind:
+        """Return what came of a call; an error that isn't the event's failure is raised."""
+        if called.outcome is not None:
+            return called.outcome
+        assert called.error is not None
+        if not called.is_failure:
+            raise called.error
+        failure = self._failure(event, called.error)
+        _LOGGER.info("event %s of %s failed: %s", event.event_id, event.stream_id, failure.reason)
         return failure
 
     def is_first(self, event: Event) -> bool:
@@ -160,7 +168,7 @@ class Attempts:
 
     def pause(self, attempt: int) -> None:
         """Wait behind so many attempts that failed in a row: 0.1, 0.2, 0.4 ... 5 s at most."""
-        self._sleep(min(self._longest_s, 0.1 * 2.0 ** min(attempt - 1, 10)) * self._jitter())
+        self._sleep(self._backoff.pause_s(attempt, jitter=self._jitter()))
 
     def _handle(self, event: Event, call: HandlerCall) -> None:
         token = CALL.set(call)

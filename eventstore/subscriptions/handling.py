@@ -174,13 +174,9 @@ class Handling:
                 ahead=ahead,
             )
         except BaseException as error:
-            if isinstance(error, Exception) or is_interrupt(error):
-                held.is_first_owner = False
-                held.interrupt()
-                if is_noted and isinstance(error, TransientError):
-                    self._take_back(tranche, event)
-            else:
-                held.die(event)
+            _interrupt(held, event, error)
+            if is_noted and isinstance(error, TransientError):
+                self._take_back(tranche, event)
             raise
         if isinstance(outcome, Behind):
             held.interrupt()
@@ -292,3 +288,12 @@ class Handling:
             # Logging would fail as the text of the traceback did.
             exc_info=failure.error if failure.traceback else None,
         )
+
+
+def _interrupt(held: Held, event: Event, error: BaseException) -> None:
+    """Note on what is held whether an error stops the work on an event, or ends the worker by it."""
+    if isinstance(error, Exception) or is_interrupt(error):
+        held.is_first_owner = False
+        held.interrupt()
+    else:
+        held.die(event)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from eventstore.errors import MalformedItem
-from eventstore.events import Event
+from eventstore.events import Address, Event
 from eventstore.log.model import BlockPosition
 from eventstore.subscriptions.attempts import Called
 from eventstore.subscriptions.checkpoints import Lease, Start
@@ -34,7 +34,7 @@ class Held:
     unstored: int = 0
     parked: dict[str, int] = field(default_factory=dict)
     """Of streams of which this worker has parked events the last one."""
-    done: dict[tuple[str, int], Called] = field(default_factory=dict)
+    done: dict[Address, Called] = field(default_factory=dict)
     """What is handled though its turn hasn't come: at most `Terms.look_ahead`."""
     ended: Start | None = field(init=False)
     """The event that workers have ended within, perhaps this one: what is stored when the lease is freed."""

@@ -107,11 +107,7 @@ class Holding:
         """Make the leases of tranches that have none: at the first time, and when they were deleted."""
         log_id, tranches = self._log.log_id, self._log.tranches
         missing = set(range(tranches)) - group.leases.keys()
-        for lease in group.leases.values():
-            if lease.log_id != log_id:
-                raise PositionOfAnotherLog(given=lease.log_id, log_id=log_id)
-        if group.leases and group.tranches != tranches:
-            raise TranchesChanged(begun_with=group.tranches, given=tranches)
+        _check(group, log_id=log_id, tranches=tranches)
         if missing and log_id:
             if self._from is From.CHECKPOINT and not group.leases:
                 raise SubscriptionNotFound(name=self._subscription)
@@ -154,3 +150,12 @@ class Holding:
             known = blocked.get(parked.stream_id)
             blocked[parked.stream_id] = known[0] if known else parked.event_id, parked.event_id
         return blocked
+
+
+def _check(group: Group, *, log_id: str, tranches: int) -> None:
+    """See that leases are of this log, and of all its tranches."""
+    for lease in group.leases.values():
+        if lease.log_id != log_id:
+            raise PositionOfAnotherLog(given=lease.log_id, log_id=log_id)
+    if group.leases and group.tranches != tranches:
+        raise TranchesChanged(begun_with=group.tranches, given=tranches)

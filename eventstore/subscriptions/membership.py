@@ -198,11 +198,14 @@ class Membership:
                 continue
             # Our own but not held: the answer to our taking it got lost.
             if lease.owner in {None, self._worker} or rests >= self._dead_after_s:
-                ours = self._checkpoints.take(self._subscription, lease, owner=self._worker)
-                if ours:
-                    self.leases[tranche] = ours
-                    if lease.owner is not None:
-                        self.taken_over.add(tranche)
+                self._take_one(tranche, lease)
+
+    def _take_one(self, tranche: int, lease: Lease) -> None:
+        ours = self._checkpoints.take(self._subscription, lease, owner=self._worker)
+        if ours:
+            self.leases[tranche] = ours
+            if lease.owner is not None:
+                self.taken_over.add(tranche)
 
     def _in_our_order(self, group: Group) -> list[int]:
         """Begin at another tranche than the other workers, so that not all go for the same ones."""

@@ -32,29 +32,24 @@ def retry(
     on_failure: OnFailure,
 ) -> Retried:
     """Try every parked event again; see `Subscription.retry_parked`."""
-    tries = _Tries(subscription, checkpoints=checkpoints, missing=missing, attempts=attempts)
-    handled = still_parked = 0
-    behind: set[str] = set()
+    tries = _Tries(
+        subscription,
+        checkpoints=checkpoints,
+        missing=missing,
+        attempts=attempts,
+        on_failure=on_failure,
+    )
     freed: list[ParkedEvent] | None = None
     # What workers park behind an event before it's unparked is there at the next look, at its stream alone.
     while freed is None or freed:
         again: dict[str, ParkedEvent] = {}
         for parked in _looked_at(checkpoints, subscription, freed):
-            if parked.stream_id in behind:
-                still_parked += 1
-                continue
             if tries.of(parked, bodies):
-                checkpoints.unpark(subscription, parked)
                 again[parked.stream_id] = parked
-                handled += 1
-                continue
-            still_parked += 1
-            if on_failure is not OnFailure.PARK:
-                behind.add(parked.stream_id)
-        freed = [of for of in again.values() if of.stream_id not in behind]
-        if on_failure is OnFailure.PARK:  # nothing is parked behind an event then
-            freed = []
-    return Retried(handled, still_parked)
+        if on_failure is OnFailure.PARK:
+            break  # nothing is parked behind an event then
+        freed = [of for of in again.values() if of.stream_id not in tries.behind]
+    return Retried(tries.handled, tries.still_parked)
 
 
 def _looked_at(
@@ -71,15 +66,36 @@ class _Tries:
     """Tries events, what a projection misses before them first."""
 
     def __init__(
-        self, subscription: str, *, checkpoints: Checkpoints, missing: MissingEvents, attempts: Attempts
+        self,
+        subscription: str,
+        *,
+        checkpoints: Checkpoints,
+        missing: MissingEvents,
+        attempts: Attempts,
+        on_failure: OnFailure,
     ) -> None:
         self._subscription = subscription
         self._checkpoints = checkpoints
         self._missing = missing
         self._attempts = attempts
+        self._on_failure = on_failure
+        self.handled = self.still_parked = 0
+        self.behind: set[str] = set()
+        """The streams of which an event has failed again, so that the later ones wait for it."""
 
     def of(self, parked: ParkedEvent, bodies: EventBodies) -> bool:
-        """Try a parked event; tell whether it's handled."""
+        """Try a parked event unless it waits; unpark it, and tell so, when it's handled."""
+        is_handled = parked.stream_id not in self.behind and self._is_handled(parked, bodies)
+        if is_handled:
+            self._checkpoints.unpark(self._subscription, parked)
+            self.handled += 1
+        else:
+            self.still_parked += 1
+            if self._on_failure is not OnFailure.PARK:
+                self.behind.add(parked.stream_id)
+        return is_handled
+
+    def _is_handled(self, parked: ParkedEvent, bodies: EventBodies) -> bool:
         address = parked.stream_id, parked.event_id
         event = bodies.read_events([address]).get(address)
         return isinstance(event, Event) and self._is_done(event, after=event.event_id - 1)

@@ -15,7 +15,7 @@ from typing import Final
 
 from eventstore._arguments import check_flags, check_functions, check_number, check_port, check_whole
 from eventstore.errors import InvalidLimit, MalformedItem, TransientError
-from eventstore.events import Event
+from eventstore.events import Address, Event
 from eventstore.limits import SHARED_READER_BYTES
 from eventstore.log.checks import check_read
 from eventstore.log.model import BlockPosition, LogEntry
@@ -25,7 +25,6 @@ from eventstore.subscriptions.tranche_reader import EventBodies, before_what_is_
 
 _Start = tuple[int, int, int]
 """Where an entry begins: its tranche, its block, its place in it."""
-_Address = tuple[str, int]
 
 _BUSY_LOOK_S: Final = 0.1
 # Measured (CPython 3.11 to 3.13): the objects and their places in the dict, without their texts.
@@ -104,13 +103,13 @@ class _SharedBodies:
         self, bodies: EventBodies, *, most_bytes: int, keep_s: float, monotonic: Callable[[], float]
     ) -> None:
         self._bodies = bodies
-        self._new_recent: Callable[[], Recent[_Address, Event]] = lambda: Recent(
+        self._new_recent: Callable[[], Recent[Address, Event]] = lambda: Recent(
             most_bytes=most_bytes, keep_s=keep_s, size_bytes=_event_bytes, monotonic=monotonic
         )
         self._recent = self._new_recent()
         self._process = os.getpid()
 
-    def read_events(self, addresses: Sequence[_Address]) -> dict[_Address, Event | MalformedItem]:
+    def read_events(self, addresses: Sequence[Address]) -> dict[Address, Event | MalformedItem]:
         """Read events by their addresses; see `EventBodies.read_events`.
 
         What isn't an event, such as a damaged item, is read anew by each who asks.
@@ -119,7 +118,7 @@ class _SharedBodies:
             self._recent, self._process = self._new_recent(), os.getpid()
         recent = self._recent
         kept, others, reading, ours = recent.claim(addresses)
-        found: dict[_Address, Event | MalformedItem] = dict(kept)
+        found: dict[Address, Event | MalformedItem] = dict(kept)
         try:
             if ours:
                 found |= self._bodies.read_events(ours)

@@ -292,22 +292,28 @@ class Subscription:
 
         with closing(self._ahead.turns(reader.read(), after, held.done)) as turns:
             for waiting in turns:
-                turn = waiting.turn
-                if not self._still_holds(tranche, held, is_begun=waiting.call is not None):
+                if not self._take(tranche, held, waiting, after):
                     return moved
-                if turn.event is not None and not self._handle(tranche, held, waiting, after):
-                    return moved
-                waiting.call = None  # its turn is over
-                held.unstored += turn.event is not None
-                if turn.closed:
-                    self._handling.pass_closed(turn.closed)
-                if turn.place is not None:
-                    held.move(turn.place, turn.horizon_us)
-                    moved += turn.closed is None
+                moved += waiting.turn.place is not None and waiting.turn.closed is None
                 if not self._holding.store_if_due(tranche, held):
                     return moved
         held.reader = reader
         return moved
+
+    def _take(self, tranche: int, held: Held, waiting: Waiting, after: Callable[[Turn], int | None]) -> bool:
+        """Do what a turn asks for, and move behind it; False when it's left for the next owner or run."""
+        turn = waiting.turn
+        if not self._still_holds(tranche, held, is_begun=waiting.call is not None):
+            return False
+        if turn.event is not None and not self._handle(tranche, held, waiting, after):
+            return False
+        waiting.call = None  # its turn is over
+        held.unstored += turn.event is not None
+        if turn.closed:
+            self._handling.pass_closed(turn.closed)
+        if turn.place is not None:
+            held.move(turn.place, turn.horizon_us)
+        return True
 
     def _reader(self, tranche: int, held: Held) -> TrancheReader:
         return TrancheReader(

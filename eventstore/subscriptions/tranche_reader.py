@@ -9,7 +9,7 @@ from typing import Protocol
 
 from eventstore._checks import written_us_of
 from eventstore.errors import BlockMissing, MalformedBlock, MalformedItem, PositionNotInLog
-from eventstore.events import Event
+from eventstore.events import Address, Event
 from eventstore.limits import READ_MAX_ADDRESSES
 from eventstore.log.model import BlockPosition, ClosedBlocks, LogEntry, closed_before
 from eventstore.log.port import EventLog
@@ -20,9 +20,7 @@ from eventstore.subscriptions.terms import Terms
 class EventBodies(Protocol):
     """Fetches events by their addresses."""
 
-    def read_events(
-        self, addresses: Sequence[tuple[str, int]]
-    ) -> dict[tuple[str, int], Event | MalformedItem]:
+    def read_events(self, addresses: Sequence[Address]) -> dict[Address, Event | MalformedItem]:
         """Read events, strongly consistent, at most 100 different ones; those that aren't there are left out.
 
         Raises:
@@ -53,7 +51,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    address: tuple[str, int] | None
+    address: Address | None
     place: BlockPosition | None
     after: int = 0
     horizon_us: int = 0
@@ -103,7 +101,7 @@ class TrancheReader:
         self._reached = self._read_from
         self._highest_of: dict[int, int] = {}
         """Up to the end of each of the last blocks: when the event was written that was written last."""
-        self._is_due_of: dict[tuple[str, int], bool] = {}
+        self._is_due_of: dict[Address, bool] = {}
         self._warm_up()
 
     def read(self) -> Iterator[Turn]:
@@ -192,7 +190,7 @@ class TrancheReader:
     def _looks_back(self) -> bool:
         return self._known.horizon_us > 0 or self._since_us > 0
 
-    def _look_before(self, entries: Sequence[LogEntry]) -> dict[tuple[str, int], bool]:
+    def _look_before(self, entries: Sequence[LogEntry]) -> dict[Address, bool]:
         """Look at once at what is mostly asked for: what precedes a stream's first entry."""
         before: dict[str, int] = {}
         for entry in entries if self._looks_back else ():
@@ -205,12 +203,12 @@ class TrancheReader:
                 known = self._known.of(entry.stream_id)
                 before[entry.stream_id] = 0 if known.ranges else entry.event_id - 1
         addresses = [address for address in before.items() if address[1]]
-        is_due_of: dict[tuple[str, int], bool] = {}
+        is_due_of: dict[Address, bool] = {}
         for first in range(0, len(addresses), READ_MAX_ADDRESSES):
             is_due_of |= self._look_at(addresses[first : first + READ_MAX_ADDRESSES])
         return is_due_of
 
-    def _look_at(self, addresses: list[tuple[str, int]]) -> dict[tuple[str, int], bool]:
+    def _look_at(self, addresses: list[Address]) -> dict[Address, bool]:
         """Read events, and tell of each whether it's due; one that isn't there is not."""
         found = self._bodies.read_events(addresses)
         return {address: self._is_unread(found.get(address)) for address in addresses}

@@ -23,13 +23,7 @@ def is_transient(error: BaseException) -> bool:
     from the one event, as that something is missing or not permitted: give `Terms` a `transient` of your own
     for them.
     """
-    found = [error]
-    known = {id(error)}
-    for each in found:
-        for further in _rests_on(each):
-            if id(further) not in known:
-                known.add(id(further))
-                found.append(further)
+    found = _found(error)
     passing_ones = {id(each) for each in found if _passes_itself(each)}
     # From the far end: a chain of causes may be thousands long, or lead back into itself.
     while True:
@@ -40,6 +34,18 @@ def is_transient(error: BaseException) -> bool:
                 passing_ones.add(id(each))
         if len(passing_ones) == before:
             return id(error) in passing_ones
+
+
+def _found(error: BaseException) -> list[BaseException]:
+    """Return an error with all that it rests on, each once."""
+    found = [error]
+    known = {id(error)}
+    for each in found:
+        for further in _rests_on(each):
+            if id(further) not in known:
+                known.add(id(further))
+                found.append(further)
+    return found
 
 
 def _rests_on(error: BaseException) -> Sequence[BaseException]:

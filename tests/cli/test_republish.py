@@ -12,6 +12,7 @@ import boto3
 import pytest
 
 from eventstore import NewEvent
+from eventstore._backoff import Backoff
 from eventstore.dynamodb.log import DynamoDBEventLog
 from eventstore.dynamodb.store import DynamoDBEventStore
 from eventstore.log.model import tranche_of
@@ -158,7 +159,7 @@ def test_stop_says_from_where_to_go_on(store: DynamoDBEventStore, bus: FakeEvent
     bus.entry_fault = throttled
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("time.sleep", lambda _: None)
-        patched.setattr("eventstore.delivery.republish._MAX_PAUSE_S", 0.0)
+        patched.setattr("eventstore.delivery.republish._BACKOFF", Backoff(0.0))
         code, _, err = run("republish", "--from", time(0))
     assert code == 1
     assert "stopped: ThrottlingException" in err

@@ -21,8 +21,9 @@ from eventstore.dynamodb.replays import DynamoDBReplays, item_from_replay
 from eventstore.dynamodb.store import DynamoDBEventStore
 from eventstore.errors import StreamGap, UnexpectedItem, VersionConflict
 from eventstore.limits import NOT_YET_VISIBLE_S
+from eventstore.ordering.delivered import DeliveredStreams
 from eventstore.ordering.journal import NoJournal
-from eventstore.ordering.stream_order import ChangeRecord, DeliveredStreams, Missing, StreamOrder
+from eventstore.ordering.stream_order import ChangeRecord, Missing, StreamOrder
 from eventstore.replays.service import Replay
 from tests.half_visible import Address, HalfVisible
 from tests.tables import Meter, boto3s_client, dynamodb_client, events_table, tables_client

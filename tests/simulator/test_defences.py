@@ -15,7 +15,8 @@ from eventstore.delivery.cloudevents import Entry
 from eventstore.delivery.publisher import Publication, Publisher, Refusal, _Batch, _Pending
 from eventstore.errors import MalformedItem, PublicationStopped
 from eventstore.limits import PUBLISH_MAX_TRIES
-from eventstore.ordering.stream_order import ChangeRecord, DeliveredStreams, Placed, StreamOrder, Trouble
+from eventstore.ordering.delivered import DeliveredStreams
+from eventstore.ordering.stream_order import ChangeRecord, Placed, StreamOrder, Trouble
 from tests.simulator.event_source_mapping import Change, Settings, Shard
 from tests.simulator.history import History, address_of
 from tests.simulator.publication import WINDOW_S, Simulation, one_shard, reordered, side_by_side
@@ -33,8 +34,8 @@ class AsTheyArrive(StreamOrder):
 class WithoutReadBack(StreamOrder):
     """Fills holes inside a batch, but does not look for what precedes it."""
 
-    def _read_back(self, *args: Any, whole: bool, **options: Any) -> list[Event | MalformedItem]:
-        return super()._read_back(*args, whole=whole, **options) if whole else []
+    def _read_back(self, hole: Any, plan: Any) -> list[Event | MalformedItem]:
+        return super()._read_back(hole, plan) if hole.is_whole else []
 
 
 class TakesAllForOld(StreamOrder):
@@ -47,8 +48,8 @@ class TakesAllForOld(StreamOrder):
 class WithoutHoles(StreamOrder):
     """Looks for what precedes a batch, but does not fill the holes inside it."""
 
-    def _read_back(self, *args: Any, whole: bool, **options: Any) -> list[Event | MalformedItem]:
-        return [] if whole else super()._read_back(*args, whole=whole, **options)
+    def _read_back(self, hole: Any, plan: Any) -> list[Event | MalformedItem]:
+        return [] if hole.is_whole else super()._read_back(hole, plan)
 
 
 class TrustsAllThatCameBefore(DeliveredStreams):

@@ -28,8 +28,9 @@ from eventstore.limits import (
     WRITTEN_LATE_S,
 )
 from eventstore.memory.store import MemoryEventStore
+from eventstore.ordering.delivered import DeliveredStreams
 from eventstore.ordering.journal import Journal
-from eventstore.ordering.stream_order import ChangeRecord, DeliveredStreams, Missing
+from eventstore.ordering.stream_order import ChangeRecord, Missing
 from tests.buses import MALFORMED, THROTTLED, Address, CountingReader, RecordingBus, RecordingFailedEvents
 
 SECOND_US = 1_000_000

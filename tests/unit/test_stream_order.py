@@ -101,6 +101,18 @@ def test_no_more_than_the_bound_is_read_back_within_the_window() -> None:
     assert shop.reader.queries == pages
 
 
+def test_bad_items_count_toward_the_bound_on_what_is_read_back() -> None:
+    shop = Shop()
+    *earlier, last = shop.has("a", events=READ_BACK_MAX_EVENTS + 3)
+    shop.reader.errors = [
+        MalformedItem(stream_id="a", event_id=event.event_id, reason="'Payload' is missing")
+        for event in reversed(earlier)
+    ]
+    done = shop.take([shop.record(last, created_s=0.0, previous_s=0.0)])
+    assert [failed.event_id for failed in done.parked] == [event.event_id for event in earlier[2:]]
+    assert shop.reader.queries == READ_BACK_MAX_EVENTS
+
+
 def test_hole_behind_a_bad_item_that_tells_of_an_old_one_is_filled() -> None:
     shop = Shop()
     shop.has("a", events=2, apart_s=OLD_S)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 from eventstore._arguments import check_flags, check_functions, check_port, check_texts, check_whole
+from eventstore._backoff import Backoff
 from eventstore._uids import uid_ahead_s
 from eventstore.errors import BadExport, BadLine, MalformedItem, StoreNotEmpty, StoreUnavailable
 from eventstore.events import Event
@@ -30,6 +31,7 @@ WINDOW_BYTES: Final = 32 * 1_024 * 1_024
 """Events, and bytes, that are held in memory at once (ours)."""
 
 _MAX_TRIES: Final = 6
+_BACKOFF: Final = Backoff(0.2)
 
 _CUT_OFF: Final = "the export's last line is missing: the file was cut off, or isn't read so far"
 
@@ -356,7 +358,7 @@ class _Writer:
             try:
                 return operation()
             except StoreUnavailable:
-                self._sleep(0.1 * 2**attempt)
+                self._sleep(_BACKOFF.pause_s(attempt, jitter=1))
         return operation()
 
 

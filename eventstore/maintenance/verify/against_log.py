@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from math import ceil
 from typing import Final
 
 from eventstore._arguments import check_port, check_whole
 from eventstore.errors import BlockMissing, MalformedBlock
-from eventstore.events import Event
+from eventstore.events import Address, Event
 from eventstore.limits import LOG_BLOCK_MAX_BYTES
 from eventstore.log.model import BEGINNING, BlockPosition, LogEntry, entry_size_bytes, tranche_of
 from eventstore.log.port import EventLog
@@ -20,8 +20,6 @@ from eventstore.maintenance.verify.segments import HASH_SHIFT, entry_digest, str
 
 STREAMS_AT_ONCE: Final = 500_000
 """Streams whose last entry is remembered at once, about 100 MB (ours). With more, the log is read again."""
-
-Address = tuple[str, int]
 
 
 class LogComparison:
@@ -89,28 +87,27 @@ class LogComparison:
         repair: bool,
     ) -> Iterator[Finding]:
         """Read the entries of some events again, and yield what differs from the table's items."""
-        # What has no Timestamp is a finding already, and is no entry until it's repaired.
-        missing = {
-            address: item
-            for address, item in items.items()
-            if (time_us := whole(item.timestamp)) is not None and time_us < settled_until_us
-        }
+        missing = {of: item for of, item in items.items() if _is_settled(item, settled_until_us)}
         for tranche in sorted({self._tranche(stream_id) for stream_id, _ in addresses}):
             for entry in self._read(tranche):
                 address = entry.stream_id, entry.event_id
                 if address in addresses and entry.timestamp_us < settled_until_us:
                     missing.pop(address, None)
                     yield from _difference(entry, items.get(address))
-        events = [item.event for item in missing.values() if isinstance(item.event, Event)]
+        yield from self._not_logged(missing.values(), repair=repair)
+
+    def _not_logged(self, items: Iterable[StoredItem], *, repair: bool) -> Iterator[Finding]:
+        events = [item.event for item in items if isinstance(item.event, Event)]
         if repair:
             self.append(events)
+        outcome = Repair.DONE if repair else Repair.POSSIBLE
         for event in events:
             yield Finding(
                 kind=Kind.MISSING_IN_LOG,
                 stream_id=event.stream_id,
                 event_id=event.event_id,
                 detail=f"is in the table, not in tranche {self._tranche(event.stream_id)} of the log",
-                repair=Repair.DONE if repair else Repair.POSSIBLE,
+                repair=outcome,
             )
 
     def timestamp_us(self, stream_id: str, event_id: int) -> int | None:
@@ -209,6 +206,12 @@ class LogComparison:
 
     def _tranche(self, stream_id: str) -> int:
         return tranche_of(stream_id, tranches=self.tranches)
+
+
+def _is_settled(item: StoredItem, settled_until_us: int) -> bool:
+    # What has no Timestamp is a finding already, and is no entry until it's repaired.
+    time_us = whole(item.timestamp)
+    return time_us is not None and time_us < settled_until_us
 
 
 class _SeenEvents:

@@ -8,8 +8,10 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Final
 
+from eventstore.events import Address
+from eventstore.log.model import LogEntry
 from eventstore.maintenance.items import StoredItem, scan_side_by_side
-from eventstore.maintenance.verify.against_log import Address, LogComparison
+from eventstore.maintenance.verify.against_log import LogComparison
 from eventstore.maintenance.verify.difference import Difference, Named
 from eventstore.maintenance.verify.digests import Part, Parts
 from eventstore.maintenance.verify.findings import Finding, Kind
@@ -75,22 +77,23 @@ class Naming:
         index, log = (
             Difference(at_most=min(EVENTS_AT_ONCE, parts.members), salt=of) for parts in (of_index, of_log)
         )
+
+        for item in self._scanned():
+            if _is_in(share, of, item):
+                self._add(item, of_index, of_log, index, log)
+        for part, item in self._indexed(of_index):
+            if _is_in(share, of, item):
+                index.add_second(_index_member(item, part.group))
+        for entry, digest in self._logged(of_log):
+            if _is_in(share, of, entry):
+                log.add_second(_log_member(entry.stream_id, entry.event_id, digest))
+        return index.named(), log.named()
+
+    def _scanned(self) -> Iterator[StoredItem]:
         starts: dict[int, str | None] = dict.fromkeys(range(self.segments))
         pages = scan_side_by_side(self.table, executor=self.executor, starts=starts, segments=self.segments)
         for _, page in pages:
-            for item in page.items:
-                if _share(item.stream_id, item.event_id) % of == share:
-                    self._add(item, of_index, of_log, index, log)
-        for part, item in self._indexed(of_index):
-            if _share(item.stream_id, item.event_id) % of == share:
-                index.add_second(_index_member(item, part.group))
-        if self.log and of_log:
-            for tranche, place, entry, digest in self.log.entries(
-                streams=self.streams, settled_until_us=self.settled_until_us
-            ):
-                if of_log.have(tranche, place) and _share(entry.stream_id, entry.event_id) % of == share:
-                    log.add_second(_log_member(entry.stream_id, entry.event_id, digest))
-        return index.named(), log.named()
+            yield from page.items
 
     def _add(
         self, item: StoredItem, of_index: Parts, of_log: Parts, index: Difference, log: Difference
@@ -115,6 +118,14 @@ class Naming:
                 for item in self.table.read_index(part.group, from_us=part.first, end_us=end_us):
                     if item.is_events and item.event_id >= 1 and whole(item.timestamp) is not None:
                         yield part, item
+
+    def _logged(self, parts: Parts) -> Iterator[tuple[LogEntry, int]]:
+        if not (self.log and parts):
+            return
+        entries = self.log.entries(streams=self.streams, settled_until_us=self.settled_until_us)
+        for tranche, place, entry, digest in entries:
+            if parts.have(tranche, place):
+                yield entry, digest
 
     def _of_index(self, named: Named) -> Iterator[Finding]:
         places: defaultdict[Address, set[Place]] = defaultdict(set)
@@ -185,8 +196,8 @@ def _found(kind: Kind, item: StoredItem, detail: str) -> Finding:
     return Finding(kind=kind, stream_id=item.stream_id, event_id=item.event_id, detail=detail)
 
 
-def _share(stream_id: str, event_id: int) -> int:
-    return stream_hash(f"{event_id}/{stream_id}")
+def _is_in(share: int, of: int, one: StoredItem | LogEntry) -> bool:
+    return stream_hash(f"{one.event_id}/{one.stream_id}") % of == share
 
 
 def _index_member(item: StoredItem, shard: int) -> bytes:
