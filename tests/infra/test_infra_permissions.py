@@ -52,6 +52,7 @@ ALLOWED = {
     },
     "read": {
         *(("dynamodb:Query", resource) for resource in (TABLE, INDEX, LOG_TABLE)),
+        ("dynamodb:Scan", INDEX),
         ("dynamodb:GetItem", STORE_ITEM),
         *traces_and_log_of("read"),
     },
@@ -84,6 +85,7 @@ ALLOWED = {
     },
     "replay": {
         ("dynamodb:Query", INDEX),
+        ("dynamodb:Scan", INDEX),
         ("dynamodb:GetItem", STORE_ITEM),
         *(
             (f"dynamodb:{action}", REPLAYS_TABLE)
@@ -227,6 +229,7 @@ def test_reading_calls_nothing_that_the_roles_of_readers_do_not_allow() -> None:
         ("dynamodb:GetItem", STORE_ITEM),
         ("dynamodb:Query", TABLE),
         ("dynamodb:Query", INDEX),
+        ("dynamodb:Scan", INDEX),
     }
 
 
