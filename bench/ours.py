@@ -43,10 +43,10 @@ class Ours:
         self.store = DynamoDBEventStore(
             client=self._client,
             table_name=table,
-            write_shards=shards,
             compression=compression,
             clock_tolerance_s=None,  # its client waits as long as the peers' do
         )
+        self.store.spread_over(shards)
         self._heads: dict[str, Head] = {}
 
     @property
@@ -101,5 +101,5 @@ def open_ours(endpoint: str, *, shards: int = 1) -> Iterator[Ours]:
     with table_of(endpoint, **events_table_keys("our-events")) as table:
         ours = Ours(endpoint, table, shards=shards)
         # What a process reads and records once stands in no operation's figures.
-        ours.store._facts.write_shards(shards, told=shards)  # noqa: SLF001 - no operation does that alone
+        ours.store._facts.write_shards(shards)  # noqa: SLF001 - no operation does that alone
         yield ours

@@ -4,8 +4,11 @@
 
     /eventstore/prod  {"version": 1, "eventsTable": "...", "logTable": "...", "subscriptionsTable": "...",
                        "eventBus": "...", "apiUrl": "https://...", "eventSource": "eventstore",
-                       "failedEventsQueueUrl": "https://...", "writeShards": 5, "settlingS": 10,
-                       "compression": "none", "clocks": "checked"}
+                       "failedEventsQueueUrl": "https://...", "settlingS": 10, "compression": "none",
+                       "clocks": "checked"}
+
+How many shards and tranches there are stands in the store and its log, and not here: a second place could
+differ.
 
 This module imports the standard library only, so that `infra/` writes it by the same names.
 """
@@ -34,7 +37,6 @@ _FIELDS: Final[Mapping[str, tuple[str, Callable[[object], Any]]]] = {
     "api_url": ("apiUrl", _text),
     "event_source": ("eventSource", _text),
     "failed_events_queue_url": ("failedEventsQueueUrl", _text),
-    "write_shards": ("writeShards", rules.shards),
     "settling_s": ("settlingS", rules.settling_s_of_shared_clocks),
     "compression": ("compression", rules.compression),
     "clocks": ("clocks", rules.clocks),
@@ -53,7 +55,6 @@ class StoreParameter:
     api_url: str
     event_source: str
     failed_events_queue_url: str
-    write_shards: int
     settling_s: float
     compression: str
     clocks: str

@@ -45,7 +45,7 @@ def connect(
 
     ::
 
-        store = connect("prod")        # as it's deployed: tables, shards, compression come from there
+        store = connect("prod")        # as it's deployed: tables and compression come from there
         store = connect("memory:")     # in tests: the same object, wired whole
         store = connect(events_table="...", log_table="...", subscriptions_table="...")
 
@@ -59,17 +59,16 @@ def connect(
         settling_s, compression: of tables; a deployed store has its own.
         client_options: more arguments of `boto3.client`, such as ``region_name`` or ``endpoint_url``.
 
-    Over how many shards events are spread says the deployment, or the store itself; how many are read, and
-    how many tranches the log has, says the store itself.
+    No number has to be given: how many shards are written and read, and how many tranches the log has, the
+    store itself says.
 
     Raises:
         InvalidInput: neither a name nor tables, or both.
         UnknownStore: there's no such parameter in this account and Region.
         InvalidStoreParameter: it's of a newer version, or somebody has changed it.
-        StoreFormatUnknown, MalformedStoreItem: as of a store of tables, which is read once.
         And what boto3 raises, as for credentials or a Region that are missing.
 
-    Cost: 1 request to SSM for a name; for tables 1 request and 1 RCU. None in memory.
+    Cost: 1 request to SSM for a name, none for tables and in memory.
     """
     tables = {
         "events_table": events_table,

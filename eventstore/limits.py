@@ -73,6 +73,10 @@ TRANSACTION_EVENT_OVERHEAD_BYTES: Final = 32
 FACTS_REFRESH_S: Final = 30.0
 """Seconds for which a reader of all streams trusts what it knows about the shards (ours): 0.5 RCU each."""
 
+FACTS_WRITER_REFRESH_S: Final = 600.0
+"""Seconds after which a writer that is given no number of shards asks the store again (ours): 0.5 RCU each.
+It may learn of more shards late: they only spread the events wider, and hide none."""
+
 FACTS_SPREAD_S: Final = 60.0
 """Seconds from when a writer sees a higher number of shards until it writes to the new ones (ours): every
 reader's copy is `FACTS_REFRESH_S` old at most, and the rest is room for a read that was on its way, the lag

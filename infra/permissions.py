@@ -5,10 +5,14 @@ no action for `TransactWriteItems`, but asks for that of each item's operation.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from aws_cdk import aws_iam as iam
 
 from eventstore.dynamodb.schema.events import STORE_STREAM_ID
+
+_READ_ALL: Final = ("dynamodb:Query", "dynamodb:Scan")
+"""`Scan` is for a store without an item of its own: whether it is new, or has lost that item."""
 
 
 def append(*, table_arn: str) -> list[iam.PolicyStatement]:
@@ -25,7 +29,7 @@ def read(*, table_arn: str, index_arn: str, log_table_arn: str) -> list[iam.Poli
     return [
         _read_facts(table_arn),
         _allow("ReadStreams", table_arn, "dynamodb:Query"),
-        _allow("ReadAll", index_arn, "dynamodb:Query"),
+        _allow("ReadAll", index_arn, *_READ_ALL),
         _allow("ReadLog", log_table_arn, "dynamodb:Query"),
     ]
 
@@ -90,7 +94,7 @@ def replay(
     ]
     return [
         _read_facts(table_arn),
-        _allow("ReadAll", index_arn, "dynamodb:Query"),
+        _allow("ReadAll", index_arn, *_READ_ALL),
         _allow(
             "StoreProgress",
             replays_table_arn,

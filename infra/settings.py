@@ -5,7 +5,7 @@ the reference of what there is to set. Any single value is overridden with `-c k
 
     cdk deploy --all -c environment=prod -c auth=jwt -c jwtIssuer=https://id.example.com/ -c jwtAudience=a,b
 
-(all but `readShards` and `logTranches` where data is retained: see `_shards`). An unknown key, a missing one,
+(all but `logTranches` where data is retained: see `_log_tranches`). An unknown key, a missing one,
 a value out of range and one that takes a promise back where data is retained are refused at synth, with a
 `SettingsError`. This module imports neither the CDK nor boto3.
 """
@@ -101,8 +101,9 @@ class PublicationSettings:
 class LogSettings:
     """How the records of the table's stream become blocks of the log."""
 
-    tranches: int
-    """As many as the log was begun with: the log writer refuses to write with another number."""
+    tranches: int | None
+    """With how many a new log is begun; None for the default. One that is begun keeps its own, and the log
+    writer refuses to write with another number."""
     batch_size: int
     window_s: int
     """Seconds to gather a batch: larger blocks cost less, and come later."""
@@ -118,7 +119,7 @@ class Settings:
     load: LoadSettings
     write_shards: int
     read_shards: int
-    """Shards that a read of all streams asks: at least the most that were ever written."""
+    """For how many the replay function has memory; readers ask the store how many there are."""
     clocks: Literal["checked", "shared"]
     """`checked`: functions compare their clock with DynamoDB's. `shared`: both run on one computer, as in the
     local cloud."""
@@ -152,26 +153,25 @@ class Settings:
             window_s=self.publication.window_s,
             log_batch_size=self.log.batch_size,
             log_window_s=self.log.window_s,
-            log_tranches=self.log.tranches,
+            log_tranches=self.log.tranches or limits.LOG_TRANCHES,
             api_requests_per_second=self.api.requests_per_second,
         )
 
     def variables(self, *names: str) -> dict[str, str]:
-        """These environment variables, as functions are given their settings."""
-        values: dict[str, str | float | tuple[str, ...]] = {
+        """These environment variables, as functions are given their settings; none for what isn't set."""
+        values: dict[str, str | float | tuple[str, ...] | None] = {
             "CLOCKS": self.clocks,
             "COMPRESSION": self.compression,
             "EVENT_SOURCE": self.publication.event_source,
             "LOG_TRANCHES": self.log.tranches,
             "PARTIAL_BATCH": self.publication.partial_batch,
             "PUT_EVENTS_MAX_BYTES": self.publication.put_events_max_bytes,
-            "READ_SHARDS": self.read_shards,
             "REPLAYS_AT_ONCE": self.replays_at_once,
             "REPLAY_TARGETS": self.replay_targets,
             "SETTLING_S": self.settling_s,
             "WRITE_SHARDS": self.write_shards,
         }
-        return {name: rules.as_variable(values[name]) for name in names}
+        return {name: rules.as_variable(value) for name in names if (value := values[name]) is not None}
 
     @staticmethod
     def from_context(context: Context) -> "Settings":
@@ -188,7 +188,7 @@ class Settings:
             ),
             shard_utilisation_percent=reader.required("shardUtilisationPercent", synth_rules.number(1, 100)),
         )
-        write_shards, read_shards = _shards(reader, load, retain_data=retain_data)
+        write_shards, read_shards = _shards(reader, load)
         clocks = reader.required("clocks", synth_rules.clocks(retain_data=retain_data))
         publication = _publication(reader, retain_data=retain_data)
         log = LogSettings(
@@ -233,38 +233,30 @@ class Settings:
         return settings
 
 
-def _shards(reader: SettingsReader, load: LoadSettings, *, retain_data: bool) -> tuple[int, int]:
-    """Write shards, and read shards that cover every shard that was ever written.
+def _shards(reader: SettingsReader, load: LoadSettings) -> tuple[int, int]:
+    """Write shards, and for how many the replay function is made.
 
-    Synth can't see how a table was written in the past; `readShards` in cdk.json is that memory. It must
-    cover the write shards before they are used, so that each raise is written down and committed with the
-    code; when write shards are lowered, it stays. So the command line can't set it where data is retained.
+    How many have to be read stands in the store, and no setting can lower that. `readShards` is only for who
+    has lowered the write shards: a replay still holds a page of each shard that was ever written.
     """
     write_shards = reader.optional("writeShards", rules.shards) or load.write_shards
     if write_shards > limits.SHARDS_MAX:
         raise reader.error(
             "eventsPerSecond", f"needs {write_shards:,} shards; one store has {limits.SHARDS_MAX:,} at most"
         )
-    read_shards = reader.required("readShards", rules.shards)
-    if retain_data and reader.is_overridden("readShards"):
-        raise reader.error(
-            "readShards",
-            "is given with -c, but it records which shards were ever written, for every later deployment",
-            only_in_file=True,
-        )
+    read_shards = reader.optional("readShards", rules.shards) or write_shards
     if read_shards < write_shards:
         raise reader.error(
             "readShards",
-            f"is {read_shards}, but {write_shards} shards would be written, and events in the others would "
-            f"never be read: raise it to {write_shards}, and never lower it again",
-            only_in_file=retain_data,
+            f"is {read_shards}, but {write_shards} shards are written, and a replay reads them all: raise it "
+            f"to {write_shards}, or leave it out",
         )
     return write_shards, read_shards
 
 
-def _log_tranches(reader: SettingsReader, *, retain_data: bool) -> int:
-    """The log's tranches, fixed by its first block: the file records them, as it does `readShards`."""
-    tranches = reader.required("logTranches", rules.log_tranches)
+def _log_tranches(reader: SettingsReader, *, retain_data: bool) -> int | None:
+    """The log's tranches, fixed by its first block: where data is retained, the file alone records them."""
+    tranches = reader.optional("logTranches", rules.log_tranches)
     if retain_data and reader.is_overridden("logTranches"):
         raise reader.error(
             "logTranches",

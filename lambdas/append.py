@@ -20,11 +20,10 @@ settings = AppendSettings.from_environ(os.environ)
 store = DynamoDBEventStore(
     client=dynamodb_client(),
     table_name=settings.events_table,
-    write_shards=settings.write_shards,
-    read_shards=settings.read_shards,
     compression=compression_for(settings.compression),
     clock_tolerance_s=settings.clock_tolerance_s,
 )
+store.spread_over(settings.write_shards)
 handler = lambda_handler(Api(append_handlers(store)), logger=Logger(), metrics=Metrics())
 gc.freeze()
 gc.enable()

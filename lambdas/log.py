@@ -18,10 +18,13 @@ from settings import LogSettings
 
 settings = LogSettings.from_environ(os.environ)
 client = dynamodb_client()
+log = DynamoDBEventLog(client=client, table_name=settings.log_table)
+if settings.log_tranches:
+    log.begin_with(settings.log_tranches)
 log_writer = LogWriter(
     reader=DynamoDBEventStore(client=client, table_name=settings.events_table),
     journal=DynamoDBJournal(client=client, table_name=settings.journal_table, consumer="log"),
-    log=DynamoDBEventLog(client=client, table_name=settings.log_table, tranches=settings.log_tranches),
+    log=log,
 )
 handler = log_handler(
     log_writer, logger=Logger(), metrics=Metrics(), raises_when_stopped=settings.raises_when_stopped

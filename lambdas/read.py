@@ -23,7 +23,6 @@ client = dynamodb_client(json_loads=json_decode)
 store = DynamoDBEventStore(
     client=client,
     table_name=settings.events_table,
-    read_shards=settings.read_shards,
     settling_s=settings.settling_s,
     clock_tolerance_s=settings.clock_tolerance_s,
 )

@@ -34,7 +34,6 @@ step = ReplayStep(
     events=DynamoDBEventStore(
         client=client,
         table_name=settings.events_table,
-        read_shards=settings.read_shards,
         settling_s=settings.settling_s,
         clock_tolerance_s=settings.clock_tolerance_s,
     ),

@@ -55,6 +55,10 @@ class _Variables:
             self._faults.append(f"{name} {wrong}")
             return None
 
+    def read_if_given(self, name: str, rule: Callable[[object], _Value]) -> _Value | None:
+        """What the rule makes of a variable; None where it's missing or blank."""
+        return self.read(name, rule) if self._environ.get(name, "").strip() else None
+
 
 _VARIABLES: Final[Mapping[str, Callable[[_Variables], Any]]] = {
     "allowed_targets": lambda of: of.read("REPLAY_TARGETS", rules.replay_targets, ()),
@@ -66,13 +70,12 @@ _VARIABLES: Final[Mapping[str, Callable[[_Variables], Any]]] = {
     "failed_events_queue_url": lambda of: of.read("FAILED_EVENTS_QUEUE_URL", _url),
     "journal_table": lambda of: of.read("JOURNAL_TABLE", _name),
     "log_table": lambda of: of.read("LOG_TABLE", _name),
-    "log_tranches": lambda of: of.read("LOG_TRANCHES", rules.log_tranches),
+    "log_tranches": lambda of: of.read_if_given("LOG_TRANCHES", rules.log_tranches),
     "machine_arn": lambda of: of.read("REPLAY_MACHINE", _name),
     "put_events_max_bytes": lambda of: of.read(
         "PUT_EVENTS_MAX_BYTES", rules.put_events_max_bytes, limits.PUT_EVENTS_MAX_BYTES
     ),
     "raises_when_stopped": lambda of: of.read("PARTIAL_BATCH", rules.partial_batch, "report") == "raise",
-    "read_shards": lambda of: of.read("READ_SHARDS", rules.shards),
     "replays_at_once": lambda of: of.read("REPLAYS_AT_ONCE", rules.replays_at_once, limits.REPLAYS_AT_ONCE),
     "replays_table": lambda of: of.read("REPLAYS_TABLE", _name),
     "clock_tolerance_s": lambda of: (
@@ -100,14 +103,10 @@ class _Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppendSettings(_Settings):
-    """What the append function needs: EVENTS_TABLE, WRITE_SHARDS, READ_SHARDS; COMPRESSION (none),
-    CLOCKS (checked).
-    """
+    """What the append function needs: EVENTS_TABLE, WRITE_SHARDS; COMPRESSION (none), CLOCKS (checked)."""
 
     events_table: str
     write_shards: int
-    read_shards: int
-    """The most shards that were ever written: what the store records when it doesn't say so yet."""
     clock_tolerance_s: float | None
     """CLOCKS=shared, for an engine on the same computer: None."""
     compression: str
@@ -116,12 +115,11 @@ class AppendSettings(_Settings):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadSettings(_Settings):
-    """What the read function needs: EVENTS_TABLE, READ_SHARDS, LOG_TABLE; SETTLING_S and CLOCKS (checked)
-    when they aren't the default. How many tranches the log has, the log itself says.
+    """What the read function needs: EVENTS_TABLE, LOG_TABLE; SETTLING_S and CLOCKS (checked) when they aren't
+    the default. How many shards and tranches there are, the store and its log say.
     """
 
     events_table: str
-    read_shards: int
     settling_s: float
     clock_tolerance_s: float | None
     """CLOCKS=shared, for an engine on the same computer: None, and SETTLING_S may be lower."""
@@ -149,14 +147,15 @@ class PublishSettings(_Settings):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogSettings(_Settings):
-    """What the log function needs: EVENTS_TABLE, JOURNAL_TABLE, LOG_TABLE, LOG_TRANCHES; PARTIAL_BATCH
-    (report).
+    """What the log function needs: EVENTS_TABLE, JOURNAL_TABLE, LOG_TABLE; PARTIAL_BATCH (report);
+    LOG_TRANCHES, for a log that isn't begun yet.
     """
 
     events_table: str
     journal_table: str
     log_table: str
-    log_tranches: int
+    log_tranches: int | None
+    """With how many the log is begun; None for as many as it has, or the default."""
     raises_when_stopped: bool
     """PARTIAL_BATCH=raise, for a Lambda service that takes a partial batch response for success."""
 
@@ -165,14 +164,13 @@ class LogSettings(_Settings):
 class ReplaySettings(_Settings):
     """What the step function of replays needs.
 
-    EVENTS_TABLE, REPLAYS_TABLE, READ_SHARDS and API_URL; when they aren't the default: SETTLING_S,
+    EVENTS_TABLE, REPLAYS_TABLE and API_URL; when they aren't the default: SETTLING_S,
     CLOCKS (checked), EVENT_SOURCE (eventstore), PUT_EVENTS_MAX_BYTES, REPLAYS_AT_ONCE.
     """
 
     events_table: str
     replays_table: str
     replays_at_once: int
-    read_shards: int
     settling_s: float
     clock_tolerance_s: float | None
     """CLOCKS=shared, for an engine on the same computer: None, and SETTLING_S may be lower."""

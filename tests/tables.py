@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 import boto3
@@ -22,8 +22,11 @@ from eventstore.dynamodb.table_definitions import create_table
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
+    from eventstore.dynamodb.log import DynamoDBEventLog
     from eventstore.dynamodb.store import DynamoDBEventStore
 
+StoreT = TypeVar("StoreT", bound="DynamoDBEventStore")
+LogT = TypeVar("LogT", bound="DynamoDBEventLog")
 
 _LOCAL: Any = {
     "region_name": "us-east-1",
@@ -150,8 +153,20 @@ def pause(pause_s: float) -> None:
 
 def begun(store: DynamoDBEventStore) -> DynamoDBEventStore:
     """Let a store read and record what it does once a process, before anything is counted or fails."""
-    store._facts.write_shards(store._write_shards, told=store._read_shards)
+    store._facts.write_shards(store._deployed_shards)
     return store
+
+
+def over(store: StoreT, shards: int) -> StoreT:
+    """Have a store spread its events as the deployment's own function does."""
+    store.spread_over(shards)
+    return store
+
+
+def of_tranches(log: LogT, tranches: int) -> LogT:
+    """Have a log begin with so many tranches as the deployment's own log writer does."""
+    log.begin_with(tranches)
+    return log
 
 
 @dataclass

@@ -26,7 +26,6 @@ _ENVIRON: Final = {
     "LOG_TABLE": "log",
     "LOG_TRANCHES": "4",
     "REPLAYS_TABLE": "replays",
-    "READ_SHARDS": "4",
     "WRITE_SHARDS": "4",
     "EVENT_BUS": "events",
     "EVENT_SOURCE": "shop",

@@ -46,7 +46,7 @@ def run(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
     end_us = clock_.now_us() - options.settling_s * 1_000_000
     work = _Work(options, screen, DynamoDBLogRebuild(client=client, table_name=log_name))
     begun, goes_on = work.begin(now_us=clock_.now_us())
-    log = DynamoDBEventLog(client=client, table_name=log_name, tranches=begun.tranches, rebuilds=True)
+    log = DynamoDBEventLog(client=client, table_name=log_name, rebuilds=True)
     from_us_ = begun.rebuilt_us or 0
     with screen.bar("Logging", unit="events") as bar:
         events, blocks = rebuild(

@@ -16,7 +16,6 @@ _OPTIONS: Final = {
     "api_url": "api_url",
     "queue_url": "failed_events_queue_url",
     "event_source": "event_source",
-    "write_shards": "write_shards",
     "compression": "compression",
 }
 """By option the part of a store that it names."""

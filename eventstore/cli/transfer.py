@@ -87,7 +87,7 @@ def run_import(options: argparse.Namespace, screen: Screen, _signals: Signals) -
     if options.check_only:
         _check(options, excepted, local_us() + _TOLERANCE_US, screen)
         return ALL_WELL
-    table_name, write_shards = TABLE.of(options), WRITE_SHARDS.whole(options)
+    table_name, write_shards = TABLE.of(options), WRITE_SHARDS.whole_if_given(options)
     compression = compression_for(options.compression)
     aws = session()
     clock_ = clock(aws, table_name, screen)

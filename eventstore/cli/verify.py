@@ -42,7 +42,9 @@ def run(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
     log = None
     if options.log_table:
         tranches = options.log_tranches
-        event_log = DynamoDBEventLog(client=client, table_name=options.log_table, tranches=tranches)
+        event_log = DynamoDBEventLog(client=client, table_name=options.log_table)
+        if tranches:
+            event_log.begin_with(tranches)
         log = LogComparison(event_log)  # a wrong name is known before the table is read
     settings = {
         "table": table_name,

@@ -63,14 +63,13 @@ class EventAppends(EventReads):
     def __init__(
         self,
         *,
-        write_shards: int,
         compression: Compression | None,
         random_bytes: Callable[[int], bytes],
         random_shard: Callable[[int], int],
         **reads: Any,
     ) -> None:
         super().__init__(**reads)
-        self._write_shards = write_shards
+        self._deployed_shards: int | None = None
         self._compression = compression
         self._random_bytes = random_bytes
         self._random_shard = random_shard
@@ -84,7 +83,8 @@ class EventAppends(EventReads):
     def transact(self, appends: Sequence[Append]) -> tuple[Appended, ...]:
         """Append to several streams, all or nothing; see `EventStore.transact`."""
         check_transaction(appends)
-        self._spread()  # what it may have to read doesn't come between a stamp and its write
+        # What it may have to read doesn't come between a stamp and its write.
+        self._facts.write_shards(self._deployed_shards)
         made_us = self._clock_us()
         wanted = want(appends, new_uid=lambda: uuid7(now_us=made_us, random_bytes=self._random_bytes))
         call = _Call(wanted, made_us=made_us)
@@ -226,7 +226,7 @@ class EventAppends(EventReads):
             to_version, limit = last_id - 1, min(8 * limit, left)
 
     def _write(self, events: list[Event], previous_us: Mapping[Address, int]) -> None:
-        shards = self._spread()
+        shards = self._facts.write_shards(self._deployed_shards, refresh=False)
         puts = [
             {
                 "TableName": self._table_name,
@@ -257,10 +257,6 @@ class EventAppends(EventReads):
             if too_large is None:
                 raise
             raise too_large from error
-
-    def _spread(self) -> int:
-        """Return over how many shards events may be spread now; the first time, record what readers read."""
-        return self._facts.write_shards(self._write_shards, told=self._read_shards)
 
     def _look_at_taken(
         self, wanted: list[Wanted], items: list[dict[str, Any] | None]

@@ -14,7 +14,6 @@ from eventstore.dynamodb.checkpoints import DynamoDBCheckpoints
 from eventstore.dynamodb.client import dynamodb_client
 from eventstore.dynamodb.compression import compression_for
 from eventstore.dynamodb.event_bodies import DynamoDBEventBodies
-from eventstore.dynamodb.facts import StoreFacts
 from eventstore.dynamodb.log import DynamoDBEventLog
 from eventstore.dynamodb.store import DynamoDBEventStore
 from eventstore.errors import UnknownStore
@@ -61,7 +60,6 @@ def from_name(
     return parameter, _parts(
         dynamodb_client(of, **_options(of, options)),
         tables,
-        write_shards=parameter.write_shards,
         settling_s=parameter.settling_s,
         compression=parameter.compression,
         clock_tolerance_s=CLOCK_TOLERANCE_S if parameter.clocks == "checked" else None,
@@ -76,21 +74,16 @@ def from_tables(
     settling_s: float,
     compression: str,
 ) -> Parts:
-    """Make the parts of a store of these tables; over how many shards it spreads events, it says itself."""
+    """Make the parts of a store of these tables."""
     of = _session(session)
     client = dynamodb_client(of, **_options(of, options))
-    facts = StoreFacts(client=client, table_name=str(tables["events_table"]))
-    facts.check()
-    return _parts(
-        client, tables, write_shards=facts.recorded or 1, settling_s=settling_s, compression=compression
-    )
+    return _parts(client, tables, settling_s=settling_s, compression=compression)
 
 
 def _parts(
     client: DynamoDBClient,
     tables: Mapping[str, str | None],
     *,
-    write_shards: int,
     settling_s: float,
     compression: str,
     clock_tolerance_s: float | None = CLOCK_TOLERANCE_S,
@@ -101,7 +94,6 @@ def _parts(
     events = DynamoDBEventStore(
         client=client,
         table_name=events_table,
-        write_shards=write_shards,
         settling_s=settling_s,
         compression=compression_for(compression),
         clock_tolerance_s=clock_tolerance_s,

@@ -1,10 +1,9 @@
 """What the store knows about itself: the item (`$store`, 0) of the events table, which `schema` describes.
 
-How many shards of the time index have to be read stands there, and in no reader's settings alone: a reader
-who is told a lower number would pass over events in silence. A writer records it before its first event,
-raises it before it uses more shards than it names, and doesn't use them until every reader has seen it. So a
-store that has events without it has lost it, and no told number takes its place
-(docs/adr/0002-random-shards.md).
+How many shards of the time index have to be read stands there, and nowhere else: a reader who is told a
+lower number would pass over events in silence. A writer records it before its first event, raises it before
+it uses more shards than it names, and doesn't use them until every reader has seen it. So a store that has
+events without it has lost it, and no other number takes its place (docs/adr/0002-random-shards.md).
 
 The name of the table stands there too. A restored table has another one, so nobody writes to it before the
 restore is declared, which gives the events from then on an epoch (docs/adr/0014-restores.md).
@@ -43,6 +42,7 @@ from eventstore.errors import (
 from eventstore.errors.store import write_in_doubt
 from eventstore.limits import (
     FACTS_REFRESH_S,
+    FACTS_WRITER_REFRESH_S,
     RESERVED_STREAM_ID_PREFIX,
     SHARDS_MAX,
 )
@@ -61,6 +61,7 @@ _NOT_RESTORED: Final = (
 )
 
 _REFRESH_US: Final = round(FACTS_REFRESH_S * 1_000_000)
+_WRITER_REFRESH_US: Final = round(FACTS_WRITER_REFRESH_S * 1_000_000)
 
 
 class StoreFacts:
@@ -127,11 +128,11 @@ class StoreFacts:
         if self._looked is None:
             self._read(consistent=True)
 
-    def read_shards(self, told: int, *, fresh: bool = True, met_events: bool = False) -> int:
+    def read_shards(self, told: int = 1, *, fresh: bool = True, met_events: bool = False) -> int:
         """Return how many shards of the time index have to be read now: never fewer than were written.
 
         Args:
-            told: by the caller's settings; it counts where it's higher, or where nothing is there yet.
+            told: read no fewer; for tools that repair a store.
             fresh: a store without an item is asked again now; otherwise when the last answer is old.
             met_events: the caller has seen an event, so that there has to be an item.
 
@@ -142,39 +143,46 @@ class StoreFacts:
         time, as long as there's no item, and where it seems to have vanished, strongly.
         Cost: 0.5 RCU each `FACTS_REFRESH_S` in which it's asked for; without an item 1 RCU each time.
         """
-        copy, looked = self._copy, self._looked
-        is_old = looked is None or not self._moment(self._clock_us()).is_within(_REFRESH_US, of=looked)
-        if is_old or (copy is None and (fresh or met_events)):
+        copy = self._copy
+        if self._is_older_than(_REFRESH_US) or (copy is None and (fresh or met_events)):
             copy = self._read(consistent=copy is None)
         if copy is None and met_events:
             raise StoreItemMissing
         return max(told, copy.read_shards) if copy else told
 
-    def write_shards(self, wanted: int, *, told: int) -> int:
+    def write_shards(self, deployed: int | None = None, *, refresh: bool = True) -> int:
         """Return over how many shards new events may be spread now, and record what readers have to read.
 
-        The store's number is raised where it is lower than what is told. Which shards it didn't name before,
-        every reader knows `FACTS_SPREAD_S` later at the latest; until then what was known before is written.
+        The store's number is raised where it is lower than the deployed one. Which shards it didn't name
+        before, every reader knows `FACTS_SPREAD_S` later at the latest; until then what was known before is
+        written.
 
         Args:
-            wanted: by the writer's settings.
-            told: how many shards readers read, by the same settings: at least `wanted`.
+            deployed: as many as the store's own deployment writes. None for as many as the store says: 1
+                where it has no events yet.
+            refresh: read the item again when it is old; not between an event's stamp and its write.
 
         Raises:
             StoreItemMissing: it isn't there, though events are.
             RestoreNotDeclared: the item is of another table. It's asked again each time.
 
-        Consistency: what was read once is kept as long as the process lives: an item that vanishes later is
-        found by readers and by writers that begin then.
-        Cost: 1 request and 1 RCU once a process; 1 WCU more when the number is recorded or raised. Once in
-        the life of a store, by its first writer, 1 scan of 2 items more, to see that there are no events.
+        Consistency: a writer that has a number keeps what it read once as long as the process lives: an item
+        that vanishes later is found by readers and by writers that begin then. One that has none reads what
+        is older than `FACTS_WRITER_REFRESH_S` again, eventually consistent.
+        Cost: 1 request and 1 RCU once a process; without a number, 0.5 RCU each `FACTS_WRITER_REFRESH_S` in
+        which it writes. 1 WCU when the number is recorded or raised. Once in the life of a store, by its
+        first writer, 1 scan of 2 items more, to see that there are no events.
         """
         copy = self._copy
-        if copy is None or copy.read_shards < told:
-            check_whole(told, "read_shards", most=SHARDS_MAX)
-            copy = self._record(told)
+        if copy and deployed is None and refresh and self._is_older_than(_WRITER_REFRESH_US):
+            copy = self._read(consistent=False)
+        least = 1 if deployed is None else deployed
+        if copy is None or copy.read_shards < least:
+            check_whole(least, "shards", most=SHARDS_MAX)
+            copy = self._record(least)
         self._check_declared(copy)
-        return copy.usable(wanted, now=self._moment(self._stamp_us()))
+        known = copy.known_to_all(now=self._moment(self._stamp_us()))
+        return known if deployed is None else min(deployed, known)
 
     def declare_restored(self, *, now_us: int, same_name: bool = False) -> Declared:
         """Begin another epoch in a table that was restored: what is written from now on is of it.
@@ -274,12 +282,7 @@ class StoreFacts:
         return has_events(self._client, self._table_name, sends=self._sends)
 
     def _put(
-        self,
-        copy: Copy | None,
-        read_shards: int,
-        *,
-        before: int | None = None,
-        epoch_us: int | None = None,
+        self, copy: Copy | None, read_shards: int, *, before: int | None = None, epoch_us: int | None = None
     ) -> Copy:
         """Put the item, the first time or in place of `copy`; what a later version has added stays in it."""
         now = self._moment(self._stamp_us())
@@ -336,6 +339,11 @@ class StoreFacts:
             copy = self._copy = known
         self._looked = now
         return copy
+
+    def _is_older_than(self, span_us: int) -> bool:
+        """Return whether the store was asked longer ago, by either clock, or never."""
+        looked = self._looked
+        return looked is None or not self._moment(self._clock_us()).is_within(span_us, of=looked)
 
     def _moment(self, now_us: int) -> Moment:
         return Moment(now_us, self._monotonic_s())

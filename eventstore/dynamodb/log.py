@@ -71,14 +71,13 @@ class DynamoDBEventLog:
     Args:
         client: boto3's DynamoDB client, best made with `client.dynamodb_client`.
         table_name: the log's table.
-        tranches: as many as the log was begun with: any other number is refused before anything is read or
-            written. None for whatever it was begun with; a log that isn't begun yet, it begins with
-            `LOG_TRANCHES`.
         rebuilds: it writes the blocks of a log that is being rebuilt, which is refused to others.
         random_bytes, jitter, sleep, monotonic: chance and time, to be replaced in tests.
 
     Raises:
         InvalidArgument, InvalidLimit, NotSynchronous: an argument that can't be used.
+
+    How many tranches it has, the log itself says; one that isn't begun yet is begun with `LOG_TRANCHES`.
 
     Keep it as long as the process lives: it remembers each tranche's last block. What it remembers is
     forgotten when the log was rebuilt, which it notices within `LOG_LOOK_S`.
@@ -92,21 +91,18 @@ class DynamoDBEventLog:
         *,
         client: DynamoDBClient,
         table_name: str,
-        tranches: int | None = None,
         rebuilds: bool = False,
         random_bytes: Callable[[int], bytes] = os.urandom,
         jitter: Callable[[], float] = random.random,
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        if tranches is not None:
-            check_whole(tranches, "tranches", most=LOG_TRANCHES_MAX)
         check_text(table_name, "table_name")
         check_flags(rebuilds=rebuilds)
         check_functions(random_bytes=random_bytes, jitter=jitter, sleep=sleep, monotonic=monotonic)
         self._client = checked(client, "put_item", "query")
         self._table_name = table_name
-        self._told = tranches
+        self._told: int | None = None
         self._rebuilds = rebuilds
         self._random_bytes = random_bytes
         self._jitter = jitter
@@ -122,6 +118,26 @@ class DynamoDBEventLog:
         """The tranches in which another writer's block was met behind the last one of our own."""
         self._there: dict[int, int] = {}
         """The highest block of each tranche that was read: the tranche never ends before it."""
+
+    def begin_with(self, tranches: int) -> None:
+        """Begin the log with so many tranches: for the deployment that owns it, before its first block.
+
+        Nobody else needs the number. The log keeps it, and each reader takes it from there.
+
+        Args:
+            tranches: from 1 to `LOG_TRANCHES_MAX`; so many workers can share a subscription.
+
+        Raises:
+            InvalidLimit: no such number.
+            TranchesChanged: the log has another number. Where that isn't known yet, each later call raises
+                it before anything is read or written.
+
+        Cost: none; the first block records the number.
+        """
+        check_whole(tranches, "tranches", most=LOG_TRANCHES_MAX)
+        if self._begun is not None and self._begun.tranches != tranches:
+            raise TranchesChanged(begun_with=self._begun.tranches, given=tranches)
+        self._told = tranches
 
     @property
     def tranches(self) -> int:

@@ -144,10 +144,11 @@ class DynamoDBEventsTable:
             return False
         return True
 
-    def spread(self, write_shards: int) -> int:
+    def spread(self, write_shards: int | None = None) -> int:
         """Return over how many shards events may be spread now; see `ImportTarget.spread`."""
-        check_whole(write_shards, "write_shards", most=SHARDS_MAX)
-        return self._facts.write_shards(write_shards, told=write_shards)
+        if write_shards is not None:
+            check_whole(write_shards, "write_shards", most=SHARDS_MAX)
+        return self._facts.write_shards(write_shards)
 
     def is_empty(self) -> bool:
         """Tell whether the table has no event; see `ImportTarget.is_empty`."""

@@ -22,7 +22,7 @@ from eventstore.dynamodb.items import (
     time_of,
 )
 from eventstore.dynamodb.requests import checked, get_items, send
-from eventstore.dynamodb.schema.events import EVENT_ID, STREAM_ID, TIMESTAMP, WRITTEN_AT
+from eventstore.dynamodb.schema.events import BY_TIME, EVENT_ID, STREAM_ID, TIMESTAMP, WRITTEN_AT
 from eventstore.dynamodb.stream_query import StreamQuery
 from eventstore.dynamodb.time_index import TimeShard
 from eventstore.events import Address, Event, Head, check_stream_id
@@ -44,16 +44,14 @@ class EventReads:
         *,
         client: DynamoDBClient,
         table_name: str,
-        read_shards: int,
         settling_us: int,
         server_clock: ServerClock,
         clock_us: Callable[[], int],
         jitter: Callable[[], float],
         sleep: Callable[[float], None],
     ) -> None:
-        self._client = checked(client, "get_item", "query")
+        self._client = checked(client, "get_item", "query", "scan")
         self._table_name = table_name
-        self._read_shards = read_shards
         self._settling_us = settling_us
         self._server_clock = server_clock
         self._clock_us = clock_us
@@ -171,10 +169,8 @@ class EventReads:
         def joining(reached_us: int | None) -> list[TimeShard]:
             """Make the shards that have to be read as well by now; nothing of theirs is older."""
             # Of settled events none can be in a shard that isn't known when their reading begins.
-            known = self._facts.read_shards(
-                self._read_shards,
-                fresh=unsettled or not shards,
-                met_events=any(shard.has_events for shard in shards),
+            known = self._shards_to_read(
+                fresh=unsettled or not shards, met_events=any(shard.has_events for shard in shards)
             )
             joined = [
                 TimeShard(
@@ -200,6 +196,27 @@ class EventReads:
                     raise RuntimeError("this read of all events was begun before a fork; begin it anew")
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
+
+    def _shards_to_read(self, *, fresh: bool, met_events: bool) -> int:
+        """Return how many shards of the time index have to be read now.
+
+        Raises:
+            StoreItemMissing: nobody can know it: the store has events, and has lost its item.
+        """
+        number = self._facts.read_shards(fresh=fresh, met_events=met_events)
+        if fresh and self._facts.recorded is None and self._has_indexed_events():
+            # Recorded between the two reads, by a first writer; or lost, with all events in later shards.
+            return self._facts.read_shards(met_events=True)
+        return number
+
+    def _has_indexed_events(self) -> bool:
+        """Tell whether any shard has an event. Cost: 1 request, 0.5 RCU for each 4 KB of that event."""
+        request: dict[str, Any] = {"TableName": self._table_name, "IndexName": BY_TIME, "Limit": 1}
+        while True:
+            answer = self._server_clock.send(send, self._client.scan, **request)
+            if answer["Items"] or "LastEvaluatedKey" not in answer:
+                return bool(answer["Items"])
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
     def _query_events(self, stream: StreamQuery, request: dict[str, Any]) -> Iterator[Event]:
         self._facts.check()

@@ -12,7 +12,7 @@ from eventstore._arguments import check_functions, check_port, check_text, check
 from eventstore.dynamodb.appending import EventAppends
 from eventstore.dynamodb.clocks import ServerClock, check_client
 from eventstore.dynamodb.compression import Compression, check_compression
-from eventstore.errors import InvalidArgument, InvalidLimit
+from eventstore.errors import InvalidArgument
 from eventstore.limits import CLOCK_TOLERANCE_S, SETTLING_S, SHARDS_MAX
 from eventstore.log.model import LogPage, LogPosition
 from eventstore.log.port import EventLog
@@ -28,9 +28,6 @@ class DynamoDBEventStore(EventAppends):
     Args:
         client: boto3's DynamoDB client, best made with `client.dynamodb_client`.
         table_name: the table of the deployed stack.
-        write_shards: over how many partitions of the time index new events are spread.
-        read_shards: how many are read; at least the highest `write_shards` there ever was. None for
-            `write_shards`.
         settling_s: seconds until an event counts as settled; at least `SETTLING_MIN_S`, more where
             `clock_tolerance_s` is raised (`limits.settling_min_s`), at most `SETTLING_MAX_S`. Or 0 to hold
             nothing back (for tests: a reader that stores its position would miss events).
@@ -42,13 +39,15 @@ class DynamoDBEventStore(EventAppends):
         clock_us, random_bytes, random_shard, jitter, sleep: time and chance, to be replaced in tests.
 
     Raises:
-        InvalidLimit: numbers of shards that lose events; a settling time with which readers of all events
-            would miss some.
+        InvalidLimit: a settling time with which readers of all events would miss some.
         InvalidArgument: a client with which they would; an argument without the methods that are called.
         NotSynchronous: one of the functions is async.
 
+    Over how many shards of the time index events are spread, and how many are read, the store itself says.
+
     Consistency: streams are read strongly consistent unless asked otherwise; all events eventually.
-    Costs stand at each method of `EventStore`.
+    Costs stand at each method of `EventStore`; beside them 1 request and 1 RCU once a process, and 0.5 RCU
+    each 10 minutes in which it appends or 30 s in which it reads all streams, for what the store says.
     """
 
     def __init__(
@@ -56,8 +55,6 @@ class DynamoDBEventStore(EventAppends):
         *,
         client: DynamoDBClient,
         table_name: str,
-        write_shards: int = 1,
-        read_shards: int | None = None,
         settling_s: float = SETTLING_S,
         compression: Compression | None = None,
         log: EventLog | None = None,
@@ -68,15 +65,6 @@ class DynamoDBEventStore(EventAppends):
         jitter: Callable[[], float] = random.random,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        read_shards = write_shards if read_shards is None else read_shards
-        check_whole(read_shards, "read_shards", most=SHARDS_MAX)
-        check_whole(write_shards, "write_shards", most=SHARDS_MAX)
-        if write_shards > read_shards:
-            raise InvalidLimit(
-                "write_shards",
-                f"is {write_shards}, and read_shards {read_shards}; it has to be "
-                f"1 <= write_shards <= read_shards <= {SHARDS_MAX}, or events would never be read",
-            )
         check_text(table_name, "table_name")
         check_compression(compression)
         if log is not None:
@@ -92,8 +80,6 @@ class DynamoDBEventStore(EventAppends):
         super().__init__(
             client=client,
             table_name=table_name,
-            write_shards=write_shards,
-            read_shards=read_shards,
             settling_us=round(settling_s * 1_000_000),
             compression=compression,
             server_clock=ServerClock(tolerance_s=clock_tolerance_s),
@@ -104,6 +90,26 @@ class DynamoDBEventStore(EventAppends):
             sleep=sleep,
         )
         self._log = log
+
+    def spread_over(self, shards: int) -> None:
+        """Append over so many shards of the time index: for the deployment that owns the store.
+
+        Nobody else needs the number. The store keeps it, and each reader and each other writer takes it from
+        there. A lower number than the store has is used by this object alone, and its readers go on reading
+        all shards.
+
+        Args:
+            shards: from 1 to `SHARDS_MAX`; see `eventstore.plan.write_shards_for`.
+
+        Raises:
+            InvalidLimit: no such number.
+
+        Consistency: the next append records a higher number; from then on readers learn of it, and the new
+        shards are written `FACTS_SPREAD_S` later. No event is missed meanwhile.
+        Cost: none; 1 WCU with the append that raises the store's number.
+        """
+        check_whole(shards, "shards", most=SHARDS_MAX)
+        self._deployed_shards = shards
 
     def read_log(
         self, *, after: LogPosition | None = None, limit: int = 1_000, tranches: Collection[int] | None = None

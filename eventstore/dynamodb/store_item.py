@@ -71,10 +71,6 @@ class Copy:
         is_known = is_old or now.is_after(_SPREAD_US, of=self.seen)
         return self.read_shards if is_known else self.read_shards_before
 
-    def usable(self, wanted: int, *, now: Moment) -> int:
-        """Return how many shards may be written."""
-        return min(wanted, self.known_to_all(now=now))
-
 
 def copy_of(item: Mapping[str, Any], now: Moment) -> Copy:
     """Read the item strictly.

@@ -24,7 +24,7 @@ class MemoryEventLog(Locked):
     Give it to a `MemoryEventStore`, which then logs each append at once, or feed it yourself.
 
     Args:
-        tranches: how many it has, from 1 to `LOG_TRANCHES_MAX`.
+        tranches: how many it is made with, from 1 to `LOG_TRANCHES_MAX`; it says so to its readers.
         random_bytes: chance, to be replaced in tests.
 
     Raises:

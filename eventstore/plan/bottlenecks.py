@@ -83,7 +83,7 @@ def _of_dynamodb(w: Workload, capacity: Capacity, quotas: Quotas) -> Iterator[Li
         unit="WCU/s",
         formula=f"{n(shards)} x {n(of_partition)} / {units}",
         source=_source("partition_write_units"),
-        remedy="raise eventsPerSecond (and readShards with it): more shards, at any time",
+        remedy="raise eventsPerSecond: more shards, at any time",
     )
     at_most = limits.SHARDS_MAX * of_partition
     yield Limit(

@@ -26,7 +26,7 @@ class AppendFunction(Function):
             timeout_s=29,  # the API waits for 30
             variables={
                 "EVENTS_TABLE": events_table.table.table_name,
-                **settings.variables("WRITE_SHARDS", "READ_SHARDS", "COMPRESSION", "CLOCKS"),
+                **settings.variables("WRITE_SHARDS", "COMPRESSION", "CLOCKS"),
             },
             statements=permissions.append(table_arn=events_table.table.table_arn),
             settings=settings,
@@ -81,7 +81,7 @@ class ReadFunction(Function):
             variables={
                 "EVENTS_TABLE": events_table.table.table_name,
                 "LOG_TABLE": log_table.table.table_name,
-                **settings.variables("READ_SHARDS", "SETTLING_S", "CLOCKS"),
+                **settings.variables("SETTLING_S", "CLOCKS"),
             },
             statements=permissions.read(
                 table_arn=events_table.table.table_arn,

@@ -25,7 +25,7 @@ class EventsTable(WatchedTable):
             sort_key=(schema.EVENT_ID, NUMBER),
             throttled=(
                 "DynamoDB throttles the events table or its index: the dashboard shows which. An index wants "
-                "more shards (eventsPerSecond, readShards); the table has a hot stream, or grew too fast."
+                "more shards (eventsPerSecond); the table has a hot stream, or grew too fast."
             ),
             retain_data=retain_data,
             alarms=alarms,

@@ -66,7 +66,7 @@ class Replays(Construct):
                 "EVENTS_TABLE": table.table_name,
                 "REPLAYS_TABLE": self.table.table_name,
                 **settings.variables(
-                    *("READ_SHARDS", "SETTLING_S", "CLOCKS", "EVENT_SOURCE", "PUT_EVENTS_MAX_BYTES"),
+                    *("SETTLING_S", "CLOCKS", "EVENT_SOURCE", "PUT_EVENTS_MAX_BYTES"),
                     "REPLAYS_AT_ONCE",
                 ),
             },

@@ -41,7 +41,6 @@ class StoreParameter(Construct):
             api_url=api_url,
             event_source=settings.publication.event_source,
             failed_events_queue_url=failed_events_queue_url,
-            write_shards=settings.write_shards,
             settling_s=settings.settling_s,
             compression=settings.compression,
             clocks=settings.clocks,

@@ -19,7 +19,7 @@ from eventstore.dynamodb.store import DynamoDBEventStore
 from eventstore.log.model import BlockPosition, tranche_of
 from eventstore.subscriptions import ParkedEvent
 from tests.cli.conftest import Run
-from tests.tables import events_table, log_table, put_items, subscriptions_table
+from tests.tables import events_table, log_table, over, put_items, subscriptions_table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -35,7 +35,7 @@ class Deployed:
     subscriptions: str
 
     def append(self, *, logged: bool = True) -> None:
-        store = DynamoDBEventStore(client=self.client, table_name=self.events, write_shards=3)
+        store = over(DynamoDBEventStore(client=self.client, table_name=self.events), 3)
         (event,) = store.append("a", [NewEvent.of("Happened")], expected=0).events
         if logged:
             log = DynamoDBEventLog(client=self.client, table_name=self.blocks)

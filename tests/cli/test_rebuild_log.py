@@ -17,7 +17,7 @@ from eventstore.log.model import tranche_of
 from eventstore.log.read import read_log
 from eventstore.maintenance.verify import rebuild as rebuilding
 from tests.cli.conftest import Run
-from tests.tables import log_table
+from tests.tables import log_table, over
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -47,8 +47,8 @@ def store(
         now_us += 1_000
         return now_us
 
-    made = DynamoDBEventStore(
-        client=client, table_name=table, write_shards=2, clock_us=clock_us, clock_tolerance_s=None
+    made = over(
+        DynamoDBEventStore(client=client, table_name=table, clock_us=clock_us, clock_tolerance_s=None), 2
     )
     for n in range(EVENTS):
         for stream in STREAMS:
@@ -114,10 +114,10 @@ def test_log_that_is_there_is_deleted_only_when_that_is_asked_for(
 def test_log_of_a_running_log_writer_is_not_deleted(
     store: DynamoDBEventStore, client: DynamoDBClient, table: str, log_name: str, run: Run
 ) -> None:
-    now = DynamoDBEventStore(
-        client=client, table_name=table, write_shards=2, clock_us=lambda: time.time_ns() // 1_000 - 5_000_000,
+    now = over(DynamoDBEventStore(
+        client=client, table_name=table, clock_us=lambda: time.time_ns() // 1_000 - 5_000_000,
         clock_tolerance_s=None,
-    )  # fmt: skip
+    ), 2)  # fmt: skip
     log = log_of(client, log_name)
     young = now.append("young", [NewEvent.of("Happened")], expected=0).events
     log.append_block(tranche_of("young", tranches=log.tranches), young)

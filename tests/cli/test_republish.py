@@ -21,7 +21,7 @@ from eventstore.positions import from_us
 from tests.cli.conftest import Run
 from tests.fake_aws import FakeEventBridge
 from tests.parked_events import QUEUE_URL, FakeSqsQueue
-from tests.tables import events_table, log_table
+from tests.tables import events_table, log_table, over
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -73,8 +73,8 @@ def store(client: DynamoDBClient, table: str) -> DynamoDBEventStore:
         nonlocal now_us
         return now_us
 
-    store = DynamoDBEventStore(
-        client=client, table_name=table, clock_us=clock_us, clock_tolerance_s=None, write_shards=3
+    store = over(
+        DynamoDBEventStore(client=client, table_name=table, clock_us=clock_us, clock_tolerance_s=None), 3
     )
     for n in range(10):
         for stream in STREAMS:

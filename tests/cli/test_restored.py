@@ -19,7 +19,7 @@ from eventstore.errors import RestoreNotDeclared
 from tests.cli.conftest import Run
 from tests.fake_aws import FakeEventBridge
 from tests.parked_events import QUEUE_URL, FakeSqsQueue
-from tests.tables import events_table, put_items
+from tests.tables import events_table, over, put_items
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -31,7 +31,7 @@ FORMAT = EntryFormat(source="eventstore", api_url="https://a")
 
 def store(client: DynamoDBClient, table: str, **options: Any) -> DynamoDBEventStore:
     given: dict[str, Any] = {"clock_us": lambda: START_US, "clock_tolerance_s": None} | options
-    return DynamoDBEventStore(client=client, table_name=table, write_shards=3, **given)
+    return over(DynamoDBEventStore(client=client, table_name=table, **given), 3)
 
 
 def items_of(client: DynamoDBClient, table: str) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ from eventstore.maintenance.transfer.export import export
 from eventstore.maintenance.transfer.importing import check_export
 from eventstore.positions import from_us
 from tests.cli.conftest import Run
-from tests.tables import Meter, begun, events_table, put_items
+from tests.tables import Meter, begun, events_table, over, put_items
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -65,7 +65,7 @@ def events(*, streams: int = 40) -> list[Event]:
 
 def fill(client: DynamoDBClient, table: str) -> DynamoDBEventStore:
     items = [item_from_event(event, shard=number % 2) for number, event in enumerate(events())]
-    store = begun(DynamoDBEventStore(client=client, table_name=table, write_shards=2))
+    store = begun(over(DynamoDBEventStore(client=client, table_name=table), 2))
     put_items(client, table, items)
     return store
 
@@ -85,7 +85,7 @@ def exported(tmp_path: Path) -> Path:
 
 
 def all_events(client: DynamoDBClient, table: str) -> list[Event]:
-    return list(DynamoDBEventStore(client=client, table_name=table, write_shards=4).read_all())
+    return list(over(DynamoDBEventStore(client=client, table_name=table), 4).read_all())
 
 
 def lines_of(path: Path) -> list[str]:
@@ -350,7 +350,7 @@ def put_events(client: DynamoDBClient, table: str, stream: str, first_us: int, a
         Event(stream, number, "Happened", "1", "{}", str(UUID(int=number)), first_us + us)
         for number, us in enumerate(after_us, start=1)
     ]
-    begun(DynamoDBEventStore(client=client, table_name=table, write_shards=4))
+    begun(over(DynamoDBEventStore(client=client, table_name=table), 4))
     put_items(client, table, [item_from_event(event, shard=event.event_id % 4) for event in events])
 
 
@@ -614,8 +614,11 @@ def test_export_of_a_range_reads_every_shard_whatever_it_is_told(
     client: DynamoDBClient, table: str, run: Run, tmp_path: Path, options: list[object]
 ) -> None:
     long_ago_us = START_US
-    store = DynamoDBEventStore(
-        client=client, table_name=table, write_shards=4, clock_us=lambda: long_ago_us, clock_tolerance_s=None
+    store = over(
+        DynamoDBEventStore(
+            client=client, table_name=table, clock_us=lambda: long_ago_us, clock_tolerance_s=None
+        ),
+        4,
     )
     for n in range(60):
         store.append(f"order-{n}", [NewEvent.of("Happened")], expected=0)

@@ -21,7 +21,7 @@ from eventstore.log.model import tranche_of
 from eventstore.log.read import read_log
 from eventstore.maintenance.items import scan_side_by_side
 from tests.cli.conftest import Run
-from tests.tables import Meter, dynamodb_client, events_table, log_table, put_items
+from tests.tables import Meter, dynamodb_client, events_table, log_table, over, put_items
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -35,7 +35,7 @@ def appended(dynamodb_endpoint: str) -> list[dict[str, Any]]:
     """The items of a store with 6 events in each of 12 streams, the store's own among them."""
     client = dynamodb_client(dynamodb_endpoint)
     with events_table(client) as table:
-        store = DynamoDBEventStore(client=client, table_name=table, write_shards=2)
+        store = over(DynamoDBEventStore(client=client, table_name=table), 2)
         for stream in STREAMS:
             store.append(stream, [NewEvent.of("Happened", {"n": n}) for n in range(EVENTS)], expected=0)
         return items_of(client, table)
@@ -98,7 +98,7 @@ def test_all_that_is_broken_is_named_and_repaired_and_the_lost_is_left(
 ) -> None:
     monkeypatch.setattr("eventstore.maintenance.verify.verify.RECHECK_S", 0.0)
     log = fill_log(client, filled, log_name)
-    store = DynamoDBEventStore(client=client, table_name=filled, write_shards=2)
+    store = over(DynamoDBEventStore(client=client, table_name=filled), 2)
     unlogged = store.append("order-new", [NewEvent.of("Happened")], expected=0).events[0]
     time_us = next(store.read_stream("order-3", from_version=2)).timestamp_us
     client.delete_item(TableName=filled, Key=key_of("order-0", 3))
@@ -207,7 +207,7 @@ def blocks_of(log: DynamoDBEventLog) -> list[tuple[int, int, set[str]]]:
 def test_repaired_store_is_whole_for_its_readers(client: DynamoDBClient, filled: str, run: Run) -> None:
     update(client, filled, ("order-1", 2), "REMOVE GSIKey, #time")
     update(client, filled, ("order-2", 6), "REMOVE GSIKey")
-    store = DynamoDBEventStore(client=client, table_name=filled, write_shards=2)
+    store = over(DynamoDBEventStore(client=client, table_name=filled), 2)
     assert len(list(store.read_all(unsettled=True))) == 70
 
     assert verify(run, filled, "--repair")[0] == 0

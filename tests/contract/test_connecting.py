@@ -20,7 +20,7 @@ from eventstore.log.model import tranche_of
 from eventstore.memory.checkpoints import MemoryEventBodies
 from eventstore.memory.store import MemoryEventStore
 from tests.fake_aws import FakeParameters
-from tests.tables import dynamodb_client, events_table, log_table, subscriptions_table
+from tests.tables import dynamodb_client, events_table, log_table, over, subscriptions_table
 from tests.unit.test_store_parameter import DEPLOYED
 
 HAPPENED = [NewEvent.of("Happened")]
@@ -71,13 +71,13 @@ def test_store_of_tables_is_whole(tables: dict[str, str]) -> None:
 
 
 def test_store_of_a_name_is_as_it_was_deployed(tables: dict[str, str], parameters: FakeParameters) -> None:
-    deployed = replace(DEPLOYED, **tables, write_shards=3)
+    deployed = replace(DEPLOYED, **tables)
     parameters.parameters["/eventstore/prod"] = json.dumps(deployed.members())
     store = connect("prod")
     assert use(store) == [1, 2, 3]
     assert store.deployment == deployed
     assert isinstance(store.events, DynamoDBEventStore)
-    assert (store.events._write_shards, store.events._settling_us) == (3, 12_500_000)
+    assert store.events._settling_us == 12_500_000
     assert store.events._compression is not None
 
 
@@ -89,15 +89,24 @@ def test_variable_names_the_store_that_is_meant(
     assert connect().head("none").version == 0
 
 
-def test_tables_are_written_over_as_many_shards_as_the_store_itself_says(
-    tables: dict[str, str], dynamodb_endpoint: str
+@pytest.mark.parametrize("by", ["name", "tables"])
+def test_store_is_written_and_read_over_as_many_shards_as_it_says_itself(
+    tables: dict[str, str], dynamodb_endpoint: str, parameters: FakeParameters, by: str
 ) -> None:
+    """Also by a parameter of an older deployment, which says 4."""
+    deployed = replace(DEPLOYED, **tables).members() | {"writeShards": 4}
+    parameters.parameters["/eventstore/prod"] = json.dumps(deployed)
     client = dynamodb_client(dynamodb_endpoint)
-    first = DynamoDBEventStore(client=client, table_name=tables["events_table"], write_shards=7)
-    first.append("order-1", HAPPENED, expected=0)
-    store = connect(events_table=tables["events_table"])
-    assert isinstance(store.events, DynamoDBEventStore)
-    assert store.events._write_shards == 7
+    first = over(DynamoDBEventStore(client=client, table_name=tables["events_table"]), 8)
+    written = {first.append(f"order-{n}", HAPPENED, expected=0).head.stream_id for n in range(40)}
+    store = connect("prod") if by == "name" else connect(events_table=tables["events_table"])
+    store.events._random_shard = lambda shards: shards - 1  # type: ignore[attr-defined]
+
+    written.add(store.append("later", HAPPENED, expected=0).head.stream_id)
+
+    items = client.scan(TableName=tables["events_table"])["Items"]
+    assert next(item["GSIKey"]["N"] for item in items if item["StreamId"]["S"] == "later") == "7"
+    assert {event.stream_id for event in store.read_all(unsettled=True)} == written
 
 
 @pytest.mark.parametrize("refuses_lists", [False, True])

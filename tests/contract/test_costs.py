@@ -24,7 +24,7 @@ from eventstore.limits import EVENT_OVERHEAD_BYTES, ITEM_MAX_BYTES, TIMESTAMP_MA
 from eventstore.memory.store import MemoryEventStore
 from eventstore.store import Expect
 from eventstore.testing.clock import FakeClock
-from tests.tables import Meter, begun, dynamodb_client, events_table, put_items
+from tests.tables import Meter, begun, dynamodb_client, events_table, over, put_items
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -202,7 +202,7 @@ def test_page_of_100_events_at_ten_shards_reads_at_most_twice_as_many(dynamodb_e
             clock.move(timedelta(milliseconds=1))
             appended.append(f"s-{stream}", [KB] * 100, expected=0)
         events = appended.read_all(unsettled=True)
-        store = begun(DynamoDBEventStore(client=client, table_name=table, write_shards=10))
+        store = begun(over(DynamoDBEventStore(client=client, table_name=table), 10))
         put_items(client, table, [item_from_event(event, shard=chance.randrange(10)) for event in events])
         _read_pages(store, Meter.on(client))
 

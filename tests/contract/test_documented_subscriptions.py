@@ -22,7 +22,7 @@ from eventstore.log.model import tranche_of
 from eventstore.memory.checkpoints import MemoryCheckpoints
 from eventstore.memory.log import MemoryEventLog
 from eventstore.subscriptions import subscribe
-from tests.tables import dynamodb_client, events_table, log_table, subscriptions_table
+from tests.tables import dynamodb_client, events_table, log_table, of_tranches, subscriptions_table
 
 DOCUMENT = Path(__file__).parents[2] / "docs/subscriptions.md"
 
@@ -42,7 +42,7 @@ def scope(dynamodb_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[d
     client = dynamodb_client(dynamodb_endpoint)
     with events_table(client) as events, log_table(client) as log, subscriptions_table(client) as kept:
         store = DynamoDBEventStore(client=client, table_name=events)
-        entries = DynamoDBEventLog(client=client, table_name=log, tranches=4)
+        entries = of_tranches(DynamoDBEventLog(client=client, table_name=log), 4)
         for stream_id in ("order-1", "basket-1"):
             names = [NewEvent.of("OrderPlaced"), NewEvent.of("OrderPaid")]
             appended = store.append(stream_id, names, expected=0).events

@@ -13,7 +13,7 @@ from eventstore import EventStore
 from eventstore.dynamodb.compression import Compression
 from eventstore.dynamodb.store import DynamoDBEventStore
 from eventstore.testing import EventStoreContract
-from tests.tables import boto3s_client, dynamodb_client, events_table, pause
+from tests.tables import boto3s_client, dynamodb_client, events_table, over, pause
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -40,15 +40,17 @@ class _DynamoDBContract(EventStoreContract):
             yield
 
     def make_store(self, *, clock_us: Callable[[], int], settling_s: float) -> EventStore:
-        return DynamoDBEventStore(
-            client=self.client,
-            table_name=self.tables.enter_context(events_table(self.client)),
-            write_shards=self.write_shards,
-            settling_s=settling_s,
-            compression=self.compression,
-            clock_us=clock_us,
-            clock_tolerance_s=None,
-            sleep=pause,
+        return over(
+            DynamoDBEventStore(
+                client=self.client,
+                table_name=self.tables.enter_context(events_table(self.client)),
+                settling_s=settling_s,
+                compression=self.compression,
+                clock_us=clock_us,
+                clock_tolerance_s=None,
+                sleep=pause,
+            ),
+            self.write_shards,
         )
 
 

@@ -31,7 +31,7 @@ from eventstore.maintenance.transfer.export import export
 from eventstore.maintenance.transfer.importing import import_events
 from tests import tables
 from tests.faulty_wire import Wire
-from tests.tables import Meter, events_table, tables_client
+from tests.tables import Meter, events_table, over, tables_client
 
 START_US = 1_769_860_800_000_000
 KEY: dict[str, Any] = {"StreamId": {"S": "$store"}, "EventId": {"N": "0"}}
@@ -45,13 +45,15 @@ class Table(tables.Table):
         super().__init__(endpoint, name)
         self.now_us = START_US
 
-    def store(self, shards: int = 1, **options: Any) -> DynamoDBEventStore:
+    def store(self, shards: int | None = 1, **options: Any) -> DynamoDBEventStore:
+        """Begin a process that is told so many shards, right or wrong; None for nothing."""
         given: dict[str, Any] = {
             "clock_us": lambda: self.now_us,
             "sleep": lambda _: None,
             "clock_tolerance_s": None,
         } | options
-        return DynamoDBEventStore(client=self.client, table_name=self.name, write_shards=shards, **given)
+        store = DynamoDBEventStore(client=self.client, table_name=self.name, **given)
+        return store if shards is None else over(store, shards)
 
     def recorded(self) -> tuple[int, int]:
         item = self.item(KEY)
@@ -94,12 +96,21 @@ def read(store: DynamoDBEventStore, **options: Any) -> set[tuple[str, int]]:
 # --- the number of shards ---------------------------------------------------------------------------
 
 
-def test_reader_who_is_told_fewer_shards_reads_all_that_were_written(table: Table) -> None:
-    written = append(table.store(3), 60)
-    assert table.shards() == {0, 1, 2}
+@pytest.mark.parametrize("told", [4, 1, None, 20])
+def test_written_with_8_shards_all_is_read_whatever_a_reader_is_told(table: Table, told: int | None) -> None:
+    written = append(table.store(8), 80)
+    assert table.shards() == set(range(8))
 
-    assert read(table.store(1)) == written
-    assert read(table.store(7)) == written
+    assert read(table.store(told)) == written
+
+
+@pytest.mark.parametrize("told", [4, None])
+def test_reader_who_takes_its_own_number_for_the_stores_misses_events(
+    table: Table, monkeypatch: pytest.MonkeyPatch, told: int | None
+) -> None:
+    written = append(table.store(8), 80)
+    monkeypatch.setattr(facts.StoreFacts, "read_shards", lambda *_, **__: told or 1)
+    assert read(table.store(told)) < written
 
 
 def test_reader_who_began_before_the_first_event_reads_it(table: Table) -> None:
@@ -111,20 +122,20 @@ def test_reader_who_began_before_the_first_event_reads_it(table: Table) -> None:
 
 
 def test_first_writer_records_its_shards_in_an_item_of_the_stores_own(table: Table) -> None:
-    append(table.store(2, read_shards=5), 1)
+    append(table.store(5), 1)
 
     number = {name: {"N": str(value)} for name, value in (("Format", 1), ("Since", START_US))}
     shards = {"ReadShards": {"N": "5"}, "ReadShardsBefore": {"N": "5"}}
     assert table.item(KEY) == {**KEY, **number, **shards, "Table": {"S": table.name}}
 
 
-@pytest.mark.parametrize("shards", [0, 2.5, 3.0, "3", True, None, 1_001])
+@pytest.mark.parametrize("shards", [0, 2.5, 3.0, "3", True, 1_001])
 def test_number_that_no_reader_could_read_is_never_recorded(table: Table, shards: Any) -> None:
     of: dict[str, Any] = {"client": table.client, "table_name": table.name}
     for use in (
-        lambda: table.store(shards, read_shards=shards or 0),
+        lambda: table.store(shards),
         lambda: DynamoDBEventsTable(**of).spread(shards),
-        lambda: facts.StoreFacts(**of).write_shards(1, told=shards),
+        lambda: facts.StoreFacts(**of).write_shards(shards),
     ):
         with pytest.raises(InvalidLimit):
             use()
@@ -132,6 +143,82 @@ def test_number_that_no_reader_could_read_is_never_recorded(table: Table, shards
         with pytest.raises(MalformedStoreItem, match="its ReadShards is"):
             facts.StoreFacts(**of)._put(None, shards)
     assert table.items() == []
+
+
+# --- a writer that is told nothing ------------------------------------------------------------------
+
+
+def last_shard(shards: int) -> int:
+    return shards - 1
+
+
+def test_writer_who_is_told_nothing_begins_a_store_with_one_shard(table: Table) -> None:
+    written = append(table.store(None), 3)
+
+    assert (table.recorded(), table.shards()) == ((1, 1), {0})
+    assert read(table.store(None)) == written
+
+
+def test_writer_who_is_told_nothing_writes_as_many_shards_as_the_store_says(table: Table) -> None:
+    append(table.store(8), 1)
+
+    append(table.store(None, random_shard=last_shard), 1, "untold")
+
+    assert (table.recorded(), 7 in table.shards()) == ((8, 8), True)
+
+
+def test_writer_who_is_told_nothing_learns_of_a_raise_and_waits_for_readers(table: Table) -> None:
+    untold = table.store(None, random_shard=last_shard)
+    append(untold, 1)
+    table.pass_s(1)
+    append(table.store(5), 1, "deployed")
+    table.pass_s(598)
+    append(untold, 1, "a")
+    assert table.shards() == {0}  # its copy of the number is young enough
+
+    table.pass_s(1)
+    append(untold, 1, "b")
+    assert table.shards() == {0, 4}  # for long all readers have known it, by the writer's time that raised it
+
+
+def test_new_shards_wait_also_where_an_untold_writer_has_just_seen_them(table: Table) -> None:
+    untold = table.store(None, random_shard=last_shard)
+    append(untold, 1)
+    table.pass_s(600)
+    append(table.store(5), 1, "deployed")
+    append(untold, 1, "a")
+    table.pass_s(59)
+    append(untold, 1, "b")
+    assert table.shards() == {0}
+
+    table.pass_s(1)
+    append(untold, 1, "c")
+    assert table.shards() == {0, 4}
+
+
+def test_nothing_is_read_of_the_store_between_a_stamp_and_its_write(table: Table) -> None:
+    """The copy gets old in the middle of an append; the settling time has no room for a read there."""
+    steps = itertools.count()
+
+    def clock_us() -> int:
+        table.now_us += 100_000_000 * (next(steps) % 3 == 1)
+        return table.now_us
+
+    append(table.store(None), 1)
+    meter, untold = Meter.on(table.client), table.store(None, clock_us=clock_us)
+    for n in range(20):
+        meter.reset()
+        untold.append(f"new-{n}", HAPPENED, expected=0)
+        assert meter.requests[-1] == "PutItem"
+        assert meter.requests.count("PutItem") == 1
+
+
+def test_lower_number_of_one_deployment_leaves_what_the_others_write(table: Table) -> None:
+    append(table.store(8), 1)
+    append(table.store(2), 20, "lower")
+    append(table.store(None, random_shard=last_shard), 1, "untold")
+
+    assert (table.recorded(), 7 in table.shards()) == ((8, 8), True)
 
 
 # --- a number that was lost -------------------------------------------------------------------------
@@ -159,6 +246,42 @@ def test_reader_who_meets_an_event_without_the_stores_item_refuses(
 
     assert found == []
     assert len(list(table.store(told).read_stream("s-0"))) == 1
+
+
+def in_later_shards(table: Table) -> None:
+    """Have a few events, none in the first shard, and the store's own item deleted."""
+    append(table.store(3, random_shard=last_shard), 2)
+    assert table.shards() == {2}
+    table.client.delete_item(TableName=table.name, Key=KEY)
+    table.pass_s(3_600)
+
+
+@pytest.mark.parametrize("unsettled", [True, False])
+def test_lost_item_is_noticed_also_where_the_first_shard_has_no_event(table: Table, unsettled: bool) -> None:
+    in_later_shards(table)
+    with pytest.raises(StoreItemMissing):
+        read(table.store(None), unsettled=unsettled)
+
+
+def test_without_a_look_for_events_a_lost_item_would_hide_them(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_later_shards(table)
+    monkeypatch.setattr(DynamoDBEventStore, "_has_indexed_events", lambda _: False)
+    assert read(table.store(None)) == set()
+
+
+def test_item_that_is_recorded_while_a_reader_looks_for_events_counts(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = DynamoDBEventStore._has_indexed_events
+
+    def first_comes_between(store: DynamoDBEventStore) -> bool:
+        append(table.store(3, random_shard=last_shard), 2)
+        return looks(store)
+
+    monkeypatch.setattr(DynamoDBEventStore, "_has_indexed_events", first_comes_between)
+    assert len(read(table.store(None))) == 2
 
 
 def test_writer_who_begins_without_the_stores_item_writes_nothing(table: Table) -> None:
@@ -398,9 +521,9 @@ def test_reading_that_goes_on_for_minutes_takes_in_shards_that_join(table: Table
 class _Follower:
     """Reads all streams now and then, settled events only, each time behind its checkpoint."""
 
-    def __init__(self, table: Table, *, every_s: float, begins_s: float) -> None:
+    def __init__(self, table: Table, *, every_s: float, begins_s: float, told: int | None) -> None:
         self.table, self.every_s, self.due_s = table, every_s, begins_s
-        self.store = table.store(1)
+        self.store = table.store(told)
         self.checkpoint: Position | None = None
         self.seen: set[tuple[str, int]] = set()
 
@@ -410,21 +533,28 @@ class _Follower:
             self.seen.add((event.stream_id, event.event_id))
 
 
-def missed_by_followers(table: Table, seed: int) -> int:
-    """Reshard 1 -> 5 -> 9 under readers of every age; count what they have missed in the end."""
+def missed_by_followers(table: Table, seed: int, *, untold: bool = False) -> int:
+    """Reshard 1 -> 5 -> 9 under readers of every age; count what they have missed in the end.
+
+    Deployments raise the number. Where somebody is told nothing: half of the readers, and as many writers
+    as the deployments have.
+    """
     rng = random.Random(seed)
     number = itertools.count()
+    tells = itertools.cycle([1, None] if untold else [1])
     followers = [
-        _Follower(table, every_s=every_s, begins_s=begins_s)
+        _Follower(table, every_s=every_s, begins_s=begins_s, told=next(tells))
         for every_s, begins_s in [(3, 0), (12, 0), (27, 3), (33, 45), (45, 3), (18, 90)]
     ]
     skews = [round(rng.uniform(-2, 2) * 1_000_000) for _ in range(3)]
 
-    def writer(shards: int) -> DynamoDBEventStore:
+    def writer(shards: int | None) -> DynamoDBEventStore:
         skew_us = rng.choice(skews)
         return table.store(shards, clock_us=lambda: table.now_us + skew_us, random_shard=rng.randrange)
 
     writers = [writer(1), writer(1)]
+    others = [writer(None), writer(None)] if untold else []
+    begin_s = {48, 69, 78, 105} if untold else set()
     written: set[tuple[str, int]] = set()
     for second in range(0, 210, 3):
         if second in {45, 66}:  # the second begins within the first one's minute
@@ -433,7 +563,8 @@ def missed_by_followers(table: Table, seed: int) -> int:
             writers.append(writer(9))
         if second == 150:
             writers = [writer(9), writers[-1]]
-        for store in writers:
+        others += [writer(None)] * (second in begin_s)  # just after a raise, too
+        for store in writers + others:
             written |= append(store, 1, f"o-{next(number)}")
         for follower in followers:
             if second >= follower.due_s:
@@ -447,18 +578,22 @@ def missed_by_followers(table: Table, seed: int) -> int:
     return sum(len(written - follower.seen) for follower in followers)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_readers_of_every_age_miss_nothing_when_shards_rise(table: Table, seed: int) -> None:
-    assert missed_by_followers(table, seed) == 0
+@pytest.mark.parametrize(("seed", "untold"), [(1, False), (2, False), (1, True), (2, True)])
+def test_readers_of_every_age_miss_nothing_when_shards_rise(
+    table: Table, monkeypatch: pytest.MonkeyPatch, seed: int, untold: bool
+) -> None:
+    monkeypatch.setattr(facts, "_WRITER_REFRESH_US", 9_000_000)  # as readers do: so it's seen at every age
+    assert missed_by_followers(table, seed, untold=untold) == 0
 
 
+@pytest.mark.parametrize("untold", [False, True])
 @pytest.mark.parametrize("taken_away", ["_SPREAD_US", "_REFRESH_US"])
 def test_readers_miss_events_without_the_wait_or_without_the_refresh(
-    table: Table, monkeypatch: pytest.MonkeyPatch, taken_away: str
+    table: Table, monkeypatch: pytest.MonkeyPatch, taken_away: str, untold: bool
 ) -> None:
     module = store_item if taken_away == "_SPREAD_US" else facts
     monkeypatch.setattr(module, taken_away, 0 if taken_away == "_SPREAD_US" else 10**12)
-    assert missed_by_followers(table, 1) > 0
+    assert missed_by_followers(table, 1, untold=untold) > 0
 
 
 # --- an item that can't be used ---------------------------------------------------------------------
@@ -576,6 +711,20 @@ def test_writer_reads_it_once_a_process(table: Table) -> None:
     assert meter.requests == ["PutItem"]
 
 
+def test_writer_who_is_told_nothing_reads_it_each_ten_minutes_for_half_a_unit(table: Table) -> None:
+    append(table.store(3), 1)
+    meter, store = Meter.on(table.client), table.store(None)
+    store.append("a", HAPPENED, expected=0)
+    assert meter.requests == ["GetItem", "PutItem"]
+    meter.reset()
+
+    for n in range(100):
+        table.pass_s(6)
+        store.append(f"b-{n}", HAPPENED, expected=0)
+    assert meter.requests == ["PutItem"] * 99 + ["GetItem", "PutItem"]
+    assert (meter.table_units, meter.index_units) == (100.5, 100.0)
+
+
 def test_first_writer_of_all_writes_it_once(table: Table) -> None:
     meter, store = Meter.on(table.client), table.store(3)
 
@@ -650,14 +799,14 @@ def test_writers_clock_that_is_set_has_new_shards_no_earlier(table: Table, off_s
     clocks = _raised(table)
     writer = clocks.facts()
     clocks.off_s = off_s
-    assert writer.write_shards(5, told=5) == 1
+    assert writer.write_shards(5) == 1
     clocks.off_s = 0.0
-    assert writer.write_shards(5, told=5) == 1
+    assert writer.write_shards(5) == 1
     clocks.off_s = 3_600.0  # what is stamped is compared: it isn't believed by itself
-    assert writer.write_shards(5, told=5) == 1
+    assert writer.write_shards(5) == 1
     clocks.off_s = min(0.0, off_s)
     clocks.pass_s(3_700)
-    assert writer.write_shards(5, told=5) == 5
+    assert writer.write_shards(5) == 5
 
 
 @pytest.mark.parametrize("how", ["it is set back", "it sleeps", "time passes"])
@@ -678,7 +827,7 @@ def test_stores_copy_gets_old_though_its_wall_clock_is_set_back(
 ) -> None:
     passed_s = 0.0
     append(table.store(1), 1)
-    reader = DynamoDBEventStore(client=table.client, table_name=table.name, write_shards=1)
+    reader = over(DynamoDBEventStore(client=table.client, table_name=table.name), 1)
     monkeypatch.setattr(reader._server_clock, "_monotonic_s", lambda: time.monotonic() + passed_s)
     reader._facts.read_shards(1)
     append(table.store(5), 1)

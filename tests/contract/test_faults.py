@@ -10,10 +10,10 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from eventstore import ANY, EXISTS, Append, NewEvent
 from eventstore.dynamodb.store import DynamoDBEventStore
-from eventstore.errors import ClockSkewed, InvalidLimit, MalformedItem, StoreUnavailable
+from eventstore.errors import ClockSkewed, MalformedItem, StoreUnavailable
 from eventstore.limits import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, REQUEST_MAX_S, REQUEST_MAX_TRIES
 from tests.faulty_wire import Wire
-from tests.tables import begun, dynamodb_client, events_table
+from tests.tables import begun, dynamodb_client, events_table, over
 
 UIDS = [f"01890a5d-ac96-774b-bcce-b302099a805{n}" for n in range(10)]
 
@@ -286,28 +286,16 @@ def test_item_whose_key_is_no_event_id_is_named(store: DynamoDBEventStore) -> No
     assert (caught.value.stream_id, caught.value.event_id) == ("s", 2)
 
 
-@pytest.mark.parametrize(("write", "read"), [(0, 1), (2, 1), (1, 1_001)])
-def test_shards_that_would_lose_events_are_refused(dynamodb_endpoint: str, write: int, read: int) -> None:
-    with pytest.raises(InvalidLimit):
-        DynamoDBEventStore(
-            client=dynamodb_client(dynamodb_endpoint), table_name="t", write_shards=write, read_shards=read
-        )
-
-
 def test_events_stay_readable_when_the_shards_change(store: DynamoDBEventStore) -> None:
-    def with_shards(write_shards: int, read_shards: int) -> DynamoDBEventStore:
-        return DynamoDBEventStore(
-            client=store._client,
-            table_name=store._table_name,
-            write_shards=write_shards,
-            read_shards=read_shards,
-            settling_s=0,
+    def with_shards(shards: int) -> DynamoDBEventStore:
+        return over(
+            DynamoDBEventStore(client=store._client, table_name=store._table_name, settling_s=0), shards
         )
 
-    for n, (write, read) in enumerate([(1, 1), (8, 8), (2, 8)]):
+    for n, shards in enumerate([1, 8, 2]):
         for stream in range(10):
-            with_shards(write, read).append(f"{n}-{stream}", [NewEvent(name="Happened")], expected=0)
-    before = list(with_shards(8, 8).read_all(limit=15, unsettled=True))[-1].position
+            with_shards(shards).append(f"{n}-{stream}", [NewEvent(name="Happened")], expected=0)
+    before = list(with_shards(8).read_all(limit=15, unsettled=True))[-1].position
 
-    assert len(list(with_shards(2, 8).read_all(unsettled=True))) == 30
-    assert len(list(with_shards(2, 20).read_all(after=before, unsettled=True))) == 15
+    assert len(list(with_shards(2).read_all(unsettled=True))) == 30
+    assert len(list(with_shards(20).read_all(after=before, unsettled=True))) == 15

@@ -39,7 +39,7 @@ from eventstore.testing import EventLogContract
 from eventstore.testing.log_contract import addresses, at, logged_events, stream_in
 from tests import tables
 from tests.faulty_wire import Wire
-from tests.tables import Meter, dynamodb_client, log_table, tables_client
+from tests.tables import Meter, dynamodb_client, log_table, of_tranches, tables_client
 
 
 class TestMemoryEventLog(EventLogContract):
@@ -60,7 +60,7 @@ class TestDynamoDBEventLog(EventLogContract):
 
     def make_log(self, *, tranches: int) -> EventLog:
         name = self.tables.enter_context(log_table(self.client))
-        return DynamoDBEventLog(client=self.client, table_name=name, tranches=tranches)
+        return of_tranches(DynamoDBEventLog(client=self.client, table_name=name), tranches)
 
     def lose_block(self, log: EventLog, tranche: int, block: int) -> None:
         assert isinstance(log, DynamoDBEventLog)
@@ -101,7 +101,7 @@ class Table(tables.Table):
     """A log's table, and logs on it as several processes have them."""
 
     def log(self, *, tranches: int = 3, **options: Any) -> DynamoDBEventLog:
-        return DynamoDBEventLog(client=self.client, table_name=self.name, tranches=tranches, **options)
+        return of_tranches(DynamoDBEventLog(client=self.client, table_name=self.name, **options), tranches)
 
     def block(self, tranche: int, number: int) -> dict[str, Any]:
         return self.item({"Tranche": {"N": str(tranche)}, "Block": {"N": str(number)}})

@@ -46,7 +46,7 @@ from eventstore.maintenance.items import StoredItem
 from eventstore.replays.service import Replay, Replays
 from eventstore.subscriptions import ParkedEvent
 from eventstore.subscriptions.checkpoints import Lease
-from tests.tables import boto3s_client, dynamodb_client
+from tests.tables import boto3s_client, dynamodb_client, of_tranches
 
 EVENT = Event("s", 1, "Happened", "{}", "{}", "01890a5d-ac96-774b-bcce-b302099a8057", 1)
 START = BlockPosition(1, 0)
@@ -71,9 +71,9 @@ class Adapters:
         at: dict[str, Any] = {"client": self.client, "table_name": "t"}
         self.store = DynamoDBEventStore(**at, sleep=pause)
         self.table = DynamoDBEventsTable(**at)
-        self.log = DynamoDBEventLog(**at, tranches=1, sleep=pause)
+        self.log = of_tranches(DynamoDBEventLog(**at, sleep=pause), 1)
         # Its clock stands: it doesn't look again which log it is.
-        self.begun_log = DynamoDBEventLog(**at, tranches=1, sleep=pause, monotonic=lambda: 0.0)
+        self.begun_log = of_tranches(DynamoDBEventLog(**at, sleep=pause, monotonic=lambda: 0.0), 1)
         self.begun_log._begun = LogItem(1, "log")
         self.begun_log._last = {0: Last(7, 1)}
         self.checkpoints = DynamoDBCheckpoints(**at, sleep=pause)
@@ -312,7 +312,7 @@ def test_answer_that_is_no_success_is_unavailable_for_writes_and_reads(
 
 IN_DOUBT: dict[str, Callable[[Adapters], object]] = {
     **{name: WRITES[name] for name in ("import", "append to the log", "create a replay once")},
-    "record the shards": lambda on: on.store._facts.write_shards(1, told=1),
+    "record the shards": lambda on: on.store._facts.write_shards(1),
     "steer a replay": lambda on: Replays(
         store=on.replays, engine=Mock(spec=["start"]), allowed_targets=[]
     ).pause(REPLAY_ID),
@@ -495,7 +495,7 @@ def test_page_of_all_events_that_is_cut_off_once_is_asked_for_again(
     asked: list[Any] = []
 
     def cut_first(request: Any) -> AWSResponse:
-        if b"ByTime" not in request.body:
+        if b":shard" not in request.body:
             return answer(request, 200, {})
         asked.append(request)
         return answer_text(request, 200, b'{"Count":0,"Items":[]}'[: 9 if len(asked) == 1 else None], HEADERS)
@@ -503,4 +503,4 @@ def test_page_of_all_events_that_is_cut_off_once_is_asked_for_again(
     monkeypatch.setattr(either.client._endpoint.http_session, "send", cut_first)
 
     assert list(either.store.read_all()) == []
-    assert len(asked) == either.store._read_shards + 1
+    assert len(asked) == 2

@@ -21,7 +21,7 @@ from eventstore.maintenance.transfer.export import export
 from eventstore.maintenance.transfer.importing import import_events
 from eventstore.maintenance.verify.store_item import find_lost
 from tests.faulty_wire import Wire
-from tests.tables import Meter, Table, dynamodb_client, events_table, put_items, tables_client
+from tests.tables import Meter, Table, dynamodb_client, events_table, over, put_items, tables_client
 
 START_US = 1_769_860_800_000_000
 EPOCH_US = START_US + 3_600_000_000
@@ -51,7 +51,7 @@ def restored(dynamodb_endpoint: str, table: Table) -> Iterator[Table]:
 
 def store(table: Table, shards: int = 1, **options: Any) -> DynamoDBEventStore:
     given: dict[str, Any] = {"clock_us": lambda: START_US, "clock_tolerance_s": None} | options
-    return DynamoDBEventStore(client=table.client, table_name=table.name, write_shards=shards, **given)
+    return over(DynamoDBEventStore(client=table.client, table_name=table.name, **given), shards)
 
 
 def facts(table: Table) -> StoreFacts:
@@ -203,7 +203,7 @@ def test_writer_that_raises_shards_meanwhile_leaves_the_epoch(
     writer.check()
     declare(restored, now_us=EPOCH_US + 7, same_name=True)
 
-    assert writer.write_shards(3, told=3) == 1
+    assert writer.write_shards(3) == 1
 
     assert restored.item(KEY)["ReadShards"] == {"N": "3"}
     assert restored.item(KEY)["Epoch"] == {"N": str(EPOCH_US + 7)}

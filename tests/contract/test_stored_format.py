@@ -41,6 +41,8 @@ from tests.tables import (
     dynamodb_client,
     events_table,
     log_table,
+    of_tranches,
+    over,
     put_items,
     replays_table,
     subscriptions_table,
@@ -125,8 +127,11 @@ class Tables:
 
     def log(self) -> DynamoDBEventLog:
         table = self.names["log"]
-        return DynamoDBEventLog(
-            client=self.client, table_name=table, tranches=4, random_bytes=lambda count: bytes(range(count))
+        return of_tranches(
+            DynamoDBEventLog(
+                client=self.client, table_name=table, random_bytes=lambda count: bytes(range(count))
+            ),
+            4,
         )
 
     def checkpoints(self) -> DynamoDBCheckpoints:
@@ -183,9 +188,7 @@ def write_everything(tables: Tables) -> None:
     """Write items of every kind, by the library as it is today; time and chance are fixed."""
 
     def store(at_us: int, **options: Any) -> DynamoDBEventStore:
-        return tables.store(
-            write_shards=3, clock_us=lambda: at_us, random_shard=lambda count: count - 1, **options
-        )
+        return over(tables.store(clock_us=lambda: at_us, random_shard=lambda count: count - 1, **options), 3)
 
     store(T).append("order-1", [_new(EVENTS[0])], expected=0)
     store(T + 1).append("order-1", [_new(EVENTS[1])], expected=Head("order-1", 1, T))

@@ -35,7 +35,7 @@ from eventstore.subscriptions import (
 )
 from eventstore.testing import CheckpointsContract
 from tests.faulty_wire import Wire
-from tests.tables import Meter, dynamodb_client, events_table, log_table, subscriptions_table
+from tests.tables import Meter, dynamodb_client, events_table, log_table, of_tranches, subscriptions_table
 
 ROOT: Final = Path(__file__).parents[2]
 START = BlockPosition(1, 0)
@@ -76,7 +76,7 @@ class Tables:
         self.blocks = tables.enter_context(log_table(self.client))
         self.subscriptions = tables.enter_context(subscriptions_table(self.client))
         self.store = DynamoDBEventStore(client=self.client, table_name=self.events, settling_s=0)
-        self.log = DynamoDBEventLog(client=self.client, table_name=self.blocks, tranches=2)
+        self.log = of_tranches(DynamoDBEventLog(client=self.client, table_name=self.blocks), 2)
         self.bodies = DynamoDBEventBodies(client=self.client, table_name=self.events)
         self.checkpoints = DynamoDBCheckpoints(client=self.client, table_name=self.subscriptions)
         self.read_model = DynamoDBReadModel(client=self.client, table_name=self.subscriptions)
@@ -541,7 +541,7 @@ checkpoints = DynamoDBCheckpoints(client=client, table_name=kept)
 worker = subscribe(
     "view",
     handle,
-    log=DynamoDBEventLog(client=client, table_name=log, tranches=2),
+    log=of_tranches(DynamoDBEventLog(client=client, table_name=log), 2),
     bodies=DynamoDBEventBodies(client=client, table_name=events),
     checkpoints=checkpoints,
     worker="pod-0",

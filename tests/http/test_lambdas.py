@@ -36,7 +36,6 @@ def _set_environment(endpoint: str, monkeypatch: pytest.MonkeyPatch, *, events: 
         "LOG_TABLE": log,
         "LOG_TRANCHES": "4",
         "WRITE_SHARDS": "3",
-        "READ_SHARDS": "3",
         "SETTLING_S": "0",
         "POWERTOOLS_METRICS_NAMESPACE": "EventStore",
     }

@@ -20,6 +20,7 @@ from eventstore.log.read import read_log
 from eventstore.log.writer import LogWriter
 from eventstore.ordering.stream_order import ChangeRecord
 from tests.infra.conftest import LOCAL_REPLAY_TARGETS, Synthesized
+from tests.tables import over
 
 TABLE = "EventsTable4B7491D3.Arn"
 INDEX = f"{TABLE}/index/ByTime"
@@ -51,6 +52,7 @@ ALLOWED = {
     },
     "read": {
         *(("dynamodb:Query", resource) for resource in (TABLE, INDEX, LOG_TABLE)),
+        ("dynamodb:Scan", INDEX),
         ("dynamodb:GetItem", STORE_ITEM),
         *traces_and_log_of("read"),
     },
@@ -83,6 +85,7 @@ ALLOWED = {
     },
     "replay": {
         ("dynamodb:Query", INDEX),
+        ("dynamodb:Scan", INDEX),
         ("dynamodb:GetItem", STORE_ITEM),
         *(
             (f"dynamodb:{action}", REPLAYS_TABLE)
@@ -204,7 +207,7 @@ class RecordingClient:
 
 def test_appending_calls_nothing_that_its_role_does_not_allow() -> None:
     client = RecordingClient()
-    store = DynamoDBEventStore(client=client, table_name="events", write_shards=1)  # type: ignore[arg-type]
+    store = over(DynamoDBEventStore(client=client, table_name="events"), 1)  # type: ignore[arg-type]
     event = NewEvent(name="OrderPlaced", payload="{}")
     for expected in (0, 7, ANY, EXISTS):
         for events in ([event], [event, event]):
@@ -216,7 +219,7 @@ def test_appending_calls_nothing_that_its_role_does_not_allow() -> None:
 
 def test_reading_calls_nothing_that_the_roles_of_readers_do_not_allow() -> None:
     client = RecordingClient()
-    store = DynamoDBEventStore(client=client, table_name="events", write_shards=1)  # type: ignore[arg-type]
+    store = over(DynamoDBEventStore(client=client, table_name="events"), 1)  # type: ignore[arg-type]
     store.head("order-1")
     assert [*store.read_stream("order-1")] == []
     assert client.calls <= ALLOWED["publish"]
@@ -226,6 +229,7 @@ def test_reading_calls_nothing_that_the_roles_of_readers_do_not_allow() -> None:
         ("dynamodb:GetItem", STORE_ITEM),
         ("dynamodb:Query", TABLE),
         ("dynamodb:Query", INDEX),
+        ("dynamodb:Scan", INDEX),
     }
 
 

@@ -39,7 +39,6 @@ FILLED = {
     "JOURNAL_TABLE": "journal",
     "LOG_TABLE": "log",
     "LOG_TRANCHES": "4",
-    "READ_SHARDS": "3",
     "REPLAYS_TABLE": "replays",
     "REPLAY_MACHINE": "machine",
     "SUBSCRIPTIONS_TABLE": "subscriptions",
@@ -58,7 +57,6 @@ VARIABLES = {
     "LOG_TRANCHES": lambda of: of.log.tranches,
     "PARTIAL_BATCH": lambda of: of.publication.partial_batch == "raise",
     "PUT_EVENTS_MAX_BYTES": lambda of: of.publication.put_events_max_bytes,
-    "READ_SHARDS": lambda of: of.read_shards,
     "REPLAYS_AT_ONCE": lambda of: of.replays_at_once,
     "REPLAY_TARGETS": lambda of: of.replay_targets,
     "SETTLING_S": lambda of: of.settling_s,
@@ -117,8 +115,6 @@ def key_of(variable: str) -> str:
 
 def synthesized(variable: str, value: object) -> Settings:
     overrides: dict[str, object] = {"environment": "local", "writeShards": 1, key_of(variable): value}
-    if variable == "WRITE_SHARDS":
-        overrides["readShards"] = 1_000
     return Settings.from_context(context(**overrides))
 
 
@@ -194,7 +190,7 @@ JSON_VALUES = st.recursive(
 )
 OPTIONAL = (
     *("writeShards", "jwtIssuer", "jwtAudience", "jwtScopesRead", "jwtScopesAppend", "jwtScopesReplay"),
-    *("corsHeaders", "corsMethods", "alarmEmail", "alarmTopicArn"),
+    *("corsHeaders", "corsMethods", "alarmEmail", "alarmTopicArn", "readShards", "logTranches"),
 )
 KEYS = sorted(
     {*json.loads((ROOT / "cdk.json").read_text("utf-8"))["context"]["environments"]["dev"], *OPTIONAL}
@@ -246,6 +242,5 @@ def test_what_lambda_says_of_faults_names_each_variable() -> None:
     assert [fault.partition(" ")[0] for fault in caught.value.faults] == [
         "EVENTS_TABLE",
         "WRITE_SHARDS",
-        "READ_SHARDS",
         "COMPRESSION",
     ]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from eventstore.http.paths import API_ROUTES
-from eventstore.limits import SHARDS_MAX
+from eventstore.limits import LOG_TRANCHES, SHARDS_MAX
 from infra.settings import CorsSettings, JwtAuth, Settings, SettingsError
 from tests.infra.conftest import ENVIRONMENTS, context
 
@@ -88,14 +88,12 @@ def test_what_local_has_of_its_own_is_refused_where_data_is_retained(environment
         of_cdk_json = context(environment=environment)
         of_cdk_json["environments"][environment][key] = value
         overridden = context(environment=environment, **{key: value})
-        if key == "readShards":  # which a file may lower only where fewer are written
-            continue
         for given in (of_cdk_json, overridden):
             if (words := refusal(given)) is not None:
                 assert f"Setting {key} " in words
                 refused.add(key)
     assert refused == {"clocks", "packagesFor", "partialBatch", "replayTargets"}
-    assert own.keys() - refused - {"readShards"} <= WEAKENS_NOTHING.keys()
+    assert own.keys() - refused <= WEAKENS_NOTHING.keys()
 
 
 @pytest.mark.parametrize("text", ["OFF", "none", "Off", "", "offf"])
@@ -208,7 +206,7 @@ def test_an_address_that_no_mail_reaches_is_refused(address: str) -> None:
 
 
 def test_write_shards_follow_from_events_per_second_and_item_size() -> None:
-    found = settings(environment="local", eventsPerSecond=3_000, averageItemKb=2.5, readShards=9)
+    found = settings(environment="local", eventsPerSecond=3_000, averageItemKb=2.5)
     assert (found.write_shards, found.read_shards) == (9, 9)
 
 
@@ -222,20 +220,19 @@ def test_write_shards_can_be_given() -> None:
     assert settings(environment="local", writeShards="1").write_shards == 1
 
 
-def test_fewer_read_shards_than_write_shards_are_refused() -> None:
-    with pytest.raises(SettingsError, match=r"readShards .* is 5, but 7 shards .* raise it to 7"):
-        settings(environment="prod", writeShards=7)
+def test_replays_have_memory_for_no_fewer_shards_than_are_written() -> None:
+    with pytest.raises(SettingsError, match=r"readShards .* is 5, but 7 shards .* raise it to 7, or leave"):
+        settings(environment="prod", writeShards=7, readShards=5)
+    found = settings(environment="prod", writeShards=1, readShards=200)
+    assert (found.write_shards, found.read_shards) == (1, 200)
 
 
-def test_lowered_write_shards_leave_the_recorded_read_shards() -> None:
-    found = settings(environment="prod", eventsPerSecond=100)
-    assert (found.write_shards, found.read_shards) == (1, 5)
-
-
-@pytest.mark.parametrize("read_shards", [1, 4, 400])
-def test_read_shards_of_retained_data_are_taken_from_the_file_alone(read_shards: int) -> None:
-    with pytest.raises(SettingsError, match="records which shards were ever written"):
-        settings(environment="prod", writeShards=1, readShards=read_shards)
+@pytest.mark.parametrize("environment", ["dev", "prod", "local"])
+def test_no_environment_has_to_say_how_many_shards_or_tranches_there_are(environment: str) -> None:
+    assert context()["environments"][environment].keys().isdisjoint({"readShards", "logTranches"})
+    found = settings(environment=environment)
+    assert (found.log.tranches, found.variables("LOG_TRANCHES")) == (None, {})
+    assert found.workload.log_tranches == LOG_TRANCHES
 
 
 def test_tranches_of_retained_data_are_taken_from_the_file_alone() -> None:
@@ -307,7 +304,7 @@ def test_concurrency_below_what_the_mapping_calls_at_once_is_refused(key: str) -
     assert "Raise it to 4 at least, or leave it out. Set it" in str(no.value)
     assert settings(environment="prod", **{key: "4"})
     with pytest.raises(SettingsError, match=rf"{key} .* is 4, .* 10 times at once"):
-        settings(environment="prod", eventsPerSecond=10_000, readShards=13, retainData=False, **{key: 4})
+        settings(environment="prod", eventsPerSecond=10_000, retainData=False, **{key: 4})
 
 
 def test_an_alarm_can_be_off() -> None:

@@ -11,6 +11,7 @@ from eventstore.errors import StoreUnavailable
 from eventstore.log.model import tranche_of
 from tests.proof.checker import Table
 from tests.proof.world import Killed, World
+from tests.tables import of_tranches
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -130,11 +131,13 @@ class LooseFeed(Feed):
 
 
 def new_log(world: World, client: DynamoDBClient, table_name: str) -> DynamoDBEventLog:
-    return DynamoDBEventLog(
-        client=client,
-        table_name=table_name,
-        tranches=_TRANCHES,
-        random_bytes=world.rng.randbytes,
-        jitter=world.rng.random,
-        sleep=world.sleep,
+    return of_tranches(
+        DynamoDBEventLog(
+            client=client,
+            table_name=table_name,
+            random_bytes=world.rng.randbytes,
+            jitter=world.rng.random,
+            sleep=world.sleep,
+        ),
+        _TRANCHES,
     )

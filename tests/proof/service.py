@@ -52,7 +52,6 @@ class Service:
         store = (store_type or self.store_type)(
             client=client or self.client,
             table_name=self.table_name,
-            write_shards=shards or self.write_shards,
             clock_us=clock_us,
             clock_tolerance_s=CLOCK_TOLERANCE_S if self.compares_clocks else None,
             random_bytes=self.world.rng.randbytes,
@@ -60,6 +59,7 @@ class Service:
             jitter=self.world.rng.random,
             sleep=self.world.sleep,
         )
+        store.spread_over(shards or self.write_shards)
         store._server_clock._monotonic_s = lambda: self.world.now_us / 1_000_000
         return store
 

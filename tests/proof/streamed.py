@@ -37,7 +37,7 @@ from tests.simulator.publication import (
     side_by_side,
     split,
 )
-from tests.tables import dynamodb_client
+from tests.tables import dynamodb_client, of_tranches
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -218,14 +218,14 @@ def new_log(
     world: World, client: DynamoDBClient, log_name: str, plan: Plan, *, fewer: int = 0
 ) -> DynamoDBEventLog:
     """Make a process's log, which is told so many tranches less than there are."""
-    return plan.log_type(
+    log = plan.log_type(
         client=client,
         table_name=log_name,
-        tranches=TRANCHES - fewer,
         random_bytes=world.rng.randbytes,
         jitter=world.rng.random,
         sleep=world.sleep,
     )
+    return of_tranches(log, TRANCHES - fewer)
 
 
 def log_writer(
@@ -290,7 +290,7 @@ def check_read(
     """Check what readers of the log were given, against the table and what the log has in the end."""
     for reader in readers:
         report.check(reader.deliveries, table)
-    final = DynamoDBEventLog(client=dynamodb_client(endpoint), table_name=log_name, tranches=TRANCHES)
+    final = of_tranches(DynamoDBEventLog(client=dynamodb_client(endpoint), table_name=log_name), TRANCHES)
     for tranche in range(TRANCHES):
         persisted = [(entry.block, entry.index) for entry in final.read_tranche(tranche)]
         for reader in readers:

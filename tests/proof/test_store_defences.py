@@ -25,7 +25,7 @@ from tests.proof.weaker_stores import (
     WritesTheRest,
     compares_nothing,
     knows_no_command,
-    reads_as_told,
+    reads_one_shard,
     takes_any_client,
     waits_for_no_reader,
 )
@@ -82,7 +82,7 @@ CASES = {
         "lost: a reader of all events",
         1,
         replaced="eventstore.dynamodb.facts.StoreFacts.read_shards",
-        by=reads_as_told,
+        by=reads_one_shard,
     ),
     "writers wait until readers know new shards": Less(
         WRITES,

@@ -10,7 +10,7 @@ from eventstore import EventStore
 from eventstore.dynamodb.store import DynamoDBEventStore
 from eventstore.memory.store import MemoryEventStore
 from eventstore.testing.machine import EventStoreMachine
-from tests.tables import dynamodb_client, events_table
+from tests.tables import dynamodb_client, events_table, over
 
 
 class MemoryMachine(EventStoreMachine):
@@ -30,14 +30,16 @@ class DynamoDBMachine(EventStoreMachine):
 
     def make_store(self, *, clock_us: Callable[[], int], settling_s: float) -> EventStore:
         client = dynamodb_client(self.endpoint)
-        return DynamoDBEventStore(
-            client=client,
-            table_name=self.tables.enter_context(events_table(client)),
-            write_shards=3,
-            settling_s=settling_s,
-            clock_us=clock_us,
-            clock_tolerance_s=None,
-            sleep=lambda _: None,
+        return over(
+            DynamoDBEventStore(
+                client=client,
+                table_name=self.tables.enter_context(events_table(client)),
+                settling_s=settling_s,
+                clock_us=clock_us,
+                clock_tolerance_s=None,
+                sleep=lambda _: None,
+            ),
+            3,
         )
 
 

@@ -19,7 +19,7 @@ from eventstore.memory.replays import MemoryReplays
 from eventstore.replays.service import Replay
 from eventstore.replays.step import ReplayStep
 from tests.replays.jobs import QUEUE, Consumer
-from tests.tables import begun, dynamodb_client, events_table, put_items
+from tests.tables import begun, dynamodb_client, events_table, over, put_items
 
 MB = 1_024 * 1_024
 SHARDS = 2
@@ -57,7 +57,7 @@ def events(request: pytest.FixtureRequest, dynamodb_endpoint: str) -> Iterator[D
     compression = Compression(request.param) if request.param else None
     with events_table(client) as table:
         store = begun(
-            DynamoDBEventStore(client=client, table_name=table, write_shards=SHARDS, compression=compression)
+            over(DynamoDBEventStore(client=client, table_name=table, compression=compression), SHARDS)
         )
         items = [
             item_from_event(large(number), shard=number % SHARDS, compression=compression)

@@ -24,6 +24,7 @@ from tests.simulator.publication import (
     _Lambda,
     pauses_in_virtual_time,
 )
+from tests.tables import of_tranches
 
 LOG_TABLE: Final = "log"
 TRANCHES: Final = 3
@@ -183,7 +184,7 @@ class LogSimulation:
         )
         with pauses_in_virtual_time(clock, rng):
             mapping.run()
-        log = DynamoDBEventLog(client=table, table_name=LOG_TABLE, tranches=TRANCHES)  # type: ignore[arg-type]
+        log = of_tranches(DynamoDBEventLog(client=table, table_name=LOG_TABLE), TRANCHES)  # type: ignore[arg-type]
         entries = [entry for tranche in range(TRANCHES) for entry in log.read_tranche(tranche)]
         discarded = _discarded(shards, mapping)
         return LogRun(entries, mapping, list(_breaches(entries, self._history, discarded)))

@@ -498,12 +498,9 @@ REFUSED: Final[list[tuple[Callable[[], object], type[InvalidInput], str]]] = [
     ),
     *((made_with("execute", backoff_s=bad), InvalidLimit, "backoff_s: ") for bad in (-1, NAN, "1", None)),
     *(
-        (on_dynamodb(write_shards=bad), InvalidLimit, "shards: ")
+        (lambda bad=bad: DynamoDBEventStore(**TABLE).spread_over(bad), InvalidLimit, "shards: ")
         for bad in (0, "1", 1_001, 2.5, 3.0, True, None, NAN, 10**5_000)
     ),
-    *((on_dynamodb(read_shards=bad), InvalidLimit, "read_shards: ") for bad in (2.5, 3.0, True, NAN)),
-    (on_dynamodb(write_shards=2, read_shards=1), InvalidLimit, "be read"),
-    (on_dynamodb(read_shards="2"), InvalidLimit, "read_shards: "),
     *(
         (made_with(store, settling_s=bad), InvalidLimit, "settling_s: ")
         for bad in (-1, NAN, "10", None, True, float("inf"), SETTLING_MAX_S + 1, 10**400, 10**5_000)
@@ -516,7 +513,10 @@ REFUSED: Final[list[tuple[Callable[[], object], type[InvalidInput], str]]] = [
     (on_dynamodb(compression="zlib"), InvalidArgument, "compression: .*Compression"),
     (made_with("DynamoDBEventsTable", compression="zlib"), InvalidArgument, "compression: .*Compression"),
     *((on_dynamodb(table_name=bad), InvalidArgument, "table_name: ") for bad in (None, "", 1)),
-    *((log_with(tranches=bad), InvalidLimit, "tranches: ") for bad in (0, 257, "4", 2.5, 4.0, True)),
+    *(
+        (lambda bad=bad: DynamoDBEventLog(**TABLE).begin_with(bad), InvalidLimit, "tranches: ")
+        for bad in (0, 257, "4", 2.5, 4.0, True, None)
+    ),
     *((lambda bad=bad: MemoryEventLog(tranches=bad), InvalidLimit, "tranches: ") for bad in (0, 257, "4")),
     (lambda: MemoryEventStore().read_log(), InvalidArgument, "log: .*MemoryEventLog"),
     (lambda: DynamoDBEventStore(**TABLE).read_log(), InvalidArgument, "log: .*DynamoDBEventLog"),

@@ -119,12 +119,9 @@ def test_new_shards_are_used_a_minute_later_by_the_stores_own_clock(
 ) -> None:
     now_us, client = NOW_US, FakeDynamoDB(read_shards=1)
     writer = store(
-        client,
-        write_shards=5,
-        clock_us=lambda: now_us,
-        random_shard=lambda count: count - 1,
-        sleep=lambda _: None,
+        client, clock_us=lambda: now_us, random_shard=lambda count: count - 1, sleep=lambda _: None
     )
+    writer.spread_over(5)
     writer.append("a", NEW, expected=0)
     now_us += round(passed_s * 1_000_000)
     writer.append("b", NEW, expected=0)

@@ -206,7 +206,6 @@ def imported(name: str, request: Any = None, *, endpoint: str = "http://127.0.0.
         "AWS_SECRET_ACCESS_KEY": "s",
         "AWS_ENDPOINT_URL": endpoint,
         "WRITE_SHARDS": "2",
-        "READ_SHARDS": "2",
         "LOG_TABLE": "log",
         "LOG_TRANCHES": "4",
         "REPLAYS_TABLE": "replays",

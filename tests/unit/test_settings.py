@@ -28,18 +28,15 @@ PUBLISH = {
 QUEUE = "arn:aws:sqs:eu-central-1:123456789012:rebuild.fifo"
 ANY_BUS = "arn:aws:events:eu-central-1:123456789012:event-bus/*"
 
-READ = {"EVENTS_TABLE": "events", "READ_SHARDS": "3", "LOG_TABLE": "log"}
+READ = {"EVENTS_TABLE": "events", "LOG_TABLE": "log"}
 INDEX = {"EVENTS_TABLE": "events", "JOURNAL_TABLE": "journal", "LOG_TABLE": "log"}
 
 
 def test_append_settings_are_typed() -> None:
-    settings = AppendSettings.from_environ(
-        {"EVENTS_TABLE": "events", "WRITE_SHARDS": "12", "READ_SHARDS": "20"}
-    )
+    settings = AppendSettings.from_environ({"EVENTS_TABLE": "events", "WRITE_SHARDS": "12"})
     assert settings == AppendSettings(
         events_table="events",
         write_shards=12,
-        read_shards=20,
         clock_tolerance_s=CLOCK_TOLERANCE_S,
         compression="none",
     )
@@ -66,10 +63,11 @@ def test_index_settings_are_typed_and_report_by_default() -> None:
         log_tranches=8,
         raises_when_stopped=False,
     )
+    assert LogSettings.from_environ(INDEX).log_tranches is None
     assert LogSettings.from_environ({**environ, "PARTIAL_BATCH": "raise"}).raises_when_stopped is True
 
 
-@pytest.mark.parametrize("value", ["0", "257", "four", ""])
+@pytest.mark.parametrize("value", ["0", "257", "four"])
 def test_tranches_have_to_be_a_whole_number_within_bounds(value: str) -> None:
     with pytest.raises(InvalidSettings, match="LOG_TRANCHES is"):
         LogSettings.from_environ({**INDEX, "LOG_TRANCHES": value})
@@ -104,12 +102,10 @@ def test_all_faults_are_told_at_once() -> None:
 def test_shards_have_to_be_a_whole_number_within_bounds(value: str) -> None:
     with pytest.raises(InvalidSettings, match="WRITE_SHARDS is .* a whole number from 1 to 1,000"):
         AppendSettings.from_environ({"EVENTS_TABLE": "events", "WRITE_SHARDS": value})
-    with pytest.raises(InvalidSettings, match="READ_SHARDS"):
-        ReadSettings.from_environ({**READ, "READ_SHARDS": value})
 
 
 def test_compression_is_one_of_those_there_are() -> None:
-    environ = {"EVENTS_TABLE": "events", "WRITE_SHARDS": "1", "READ_SHARDS": "1", "COMPRESSION": "zstd"}
+    environ = {"EVENTS_TABLE": "events", "WRITE_SHARDS": "1", "COMPRESSION": "zstd"}
     assert AppendSettings.from_environ(environ).compression == "zstd"
     with pytest.raises(InvalidSettings, match="COMPRESSION is 'gzip'; it must be one of: none, zlib, zstd"):
         AppendSettings.from_environ({**environ, "COMPRESSION": "gzip"})
@@ -141,14 +137,13 @@ def test_blank_variable_counts_as_missing() -> None:
 REPLAY = {
     "EVENTS_TABLE": "events",
     "REPLAYS_TABLE": "replays",
-    "READ_SHARDS": "3",
     "API_URL": "https://api.example.com/",
 }
 
 
 def test_replay_settings_are_typed_and_have_the_publishers_defaults() -> None:
     settings = ReplaySettings.from_environ(REPLAY)
-    assert (settings.read_shards, settings.settling_s) == (3, SETTLING_S)
+    assert settings.settling_s == SETTLING_S
     assert (settings.api_url, settings.event_source) == ("https://api.example.com", "eventstore")
     assert settings.put_events_max_bytes == PUT_EVENTS_MAX_BYTES
 
@@ -180,5 +175,5 @@ def test_faults_of_the_replay_functions_are_told_at_once() -> None:
         "REPLAYS_TABLE is missing; set it in the function's environment",
         "REPLAY_MACHINE is missing; set it in the function's environment",
     )
-    with pytest.raises(InvalidSettings, match=r"EVENTS_TABLE.*REPLAYS_TABLE.*READ_SHARDS.*API_URL"):
+    with pytest.raises(InvalidSettings, match=r"EVENTS_TABLE.*REPLAYS_TABLE.*API_URL"):
         ReplaySettings.from_environ({})

@@ -26,7 +26,8 @@ before the first event: where events are without it, it was deleted, and who nee
 
 ================  =  ================================================================================
 Format            N  version of the stored items: 1. Who knows only lower ones reads and writes nothing
-ReadShards        N  the most shards that were ever written, so that have to be read; it never falls
+ReadShards        N  the most shards that were ever written, so that have to be read; it never falls. The
+                     one place of it: no setting, no parameter and no reader has a number of its own
 Since             N  microseconds since 1970 UTC, when ReadShards was set
 ReadShardsBefore  N  how many of them every reader knew of then: no others are written until all know
 Table             S  the name of this table: a restored one has another, and is written when that is declared

@@ -48,10 +48,11 @@ class ImportTarget(Protocol):
         """
         ...
 
-    def spread(self, write_shards: int) -> int:
-        """Return over how many shards events may be spread now; record that readers read so many.
+    def spread(self, write_shards: int | None = None) -> int:
+        """Return over how many shards events may be spread now: as many as the store says.
 
-        Fewer than `write_shards` for a minute after the number has risen, until every reader knows of it.
+        With a number, record that readers read so many; it is used a minute after it has risen, when every
+        reader knows of it.
 
         Cost: 1 request and 1 RCU, once; 1 WCU more when the number rises.
         """
@@ -235,7 +236,7 @@ def import_events(
     path: Path,
     target: ImportTarget,
     *,
-    write_shards: int,
+    write_shards: int | None = None,
     into_existing: bool = False,
     excepted: Collection[str] = (),
     parallel: int = 16,
@@ -247,7 +248,8 @@ def import_events(
     Args:
         path: a file that `check_export` has passed, with ``whole_streams=not into_existing`` and the same
             `excepted`.
-        write_shards: over how many shards of the time index the events are spread.
+        write_shards: over how many shards of the time index the events are spread; None for as many as the
+            store says.
         into_existing: the store may have events.
         excepted: streams that are left out, as in `check_export`.
         parallel: streams that are written side by side.
@@ -263,7 +265,8 @@ def import_events(
     check_texts(excepted, "excepted")
     check_flags(into_existing=into_existing)
     check_port(target, ImportTarget, "target")
-    check_whole(write_shards, "write_shards", most=SHARDS_MAX)
+    if write_shards is not None:
+        check_whole(write_shards, "write_shards", most=SHARDS_MAX)
     check_whole(parallel, "parallel")
     check_functions(random_shard=random_shard, sleep=sleep)
     if not into_existing and not target.is_empty():
@@ -301,7 +304,7 @@ class _Writer:
         self,
         target: ImportTarget,
         *,
-        write_shards: int,
+        write_shards: int | None,
         random_shard: Callable[[int], int],
         sleep: Callable[[float], None],
     ) -> None:
