@@ -67,7 +67,9 @@ def connect(
         UnknownStore: there's no such parameter in this account and Region.
         InvalidStoreParameter: it's of a newer version, or somebody has changed it.
         StoreFormatUnknown, MalformedStoreItem: as of a store of tables, which is read once.
-        And what boto3 raises, as for credentials or a Region that are missing.
+        StoreMisconfigured: RegionMissing, CredentialsMissing and CredentialsRefused, AccessDenied, of tables
+            TableNotFound: what is missing shows here, and not at the first append.
+        StoreUnavailable: AWS can't be reached, or is throttled.
 
     Cost: 1 request to SSM for a name; for tables 1 request and 1 RCU. None in memory.
     """

@@ -52,6 +52,7 @@ class ParkedEvents(Protocol):
 
         Raises:
             FailedEventsUnavailable: the queue could not be reached.
+            StoreMisconfigured: there is no such queue, or no permission.
         """
         ...
 
@@ -60,6 +61,7 @@ class ParkedEvents(Protocol):
 
         Raises:
             FailedEventsUnavailable: some are not known to be deleted.
+            StoreMisconfigured: as of `receive`.
         """
         ...
 
@@ -68,6 +70,7 @@ class ParkedEvents(Protocol):
 
         Raises:
             FailedEventsUnavailable: the queue could not be reached.
+            StoreMisconfigured: there is no such queue, or no permission.
         """
         ...
 
@@ -204,6 +207,7 @@ class Redrive:
         Raises:
             InvalidArgument, NotSynchronous: an argument that can't be used; nothing was received.
             FailedEventsUnavailable, StoreUnavailable: what was published till then is deleted; run it again.
+            StoreMisconfigured: as before, when what it names is repaired.
         """
         check_is(wanted, Filter, "wanted", give="a Filter; Filter() wants all")
         if progress is not None:
