@@ -68,10 +68,13 @@ class DynamoDBDroppedRecords:
         try:
             return ask(operation, **request)
         except FAILED as error:
-            is_lasting = isinstance(error, ClientError) and not is_passing(error)
-            if is_lasting and error.response["Error"].get("Code") in _GONE:
+            if isinstance(error, ClientError) and not is_passing(error) and _code(error) in _GONE:
                 return None
             raise_told(error, operation, request)
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response["Error"].get("Code"))
 
 
 def _without_time(record: Any) -> dict[str, Any]:

@@ -264,7 +264,7 @@ def get_items(
 
 
 def _check_cancelled(error: ClientError, writes: int) -> None:
-    """Raise what a cancelled transaction's reasons mean; return where they're neither passing nor conditions."""
+    """Raise what a cancelled transaction's reasons mean; return where one of them lasts."""
     reasons: Any = error.response.get("CancellationReasons", [])
     if reasons and len(reasons) != writes:
         reason = (
