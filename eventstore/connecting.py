@@ -66,7 +66,9 @@ def connect(
         InvalidInput: neither a name nor tables, or both.
         UnknownStore: there's no such parameter in this account and Region.
         InvalidStoreParameter: it's of a newer version, or somebody has changed it.
-        And what boto3 raises, as for credentials or a Region that are missing.
+        StoreMisconfigured: RegionMissing, CredentialsMissing, CredentialsRefused, AccessDenied. What tables lack
+            shows at the first request.
+        StoreUnavailable: AWS can't be reached, or is throttled.
 
     Cost: 1 request to SSM for a name, none for tables and in memory.
     """

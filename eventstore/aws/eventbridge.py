@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError, ParamValidationError
 from eventstore._arguments import check_text
 from eventstore.aws.answers import FAILED, ask, is_passing
 from eventstore.aws.clients import take_client
+from eventstore.aws.refusals import reason_of
 from eventstore.delivery.cloudevents import Entry
 from eventstore.delivery.publisher import Refusal
 
@@ -78,7 +79,8 @@ class EventBridgeBus:
         except FAILED as error:
             if isinstance(error, ClientError) and _is_about_the_request(error):
                 return self._one_by_one(entries, str(error))
-            return [Refusal(str(error), permanent=False)] * len(entries)
+            reason = reason_of(error, self._client.put_events, {})
+            return [Refusal(reason, permanent=False)] * len(entries)
         results = answer.get("Entries", ())
         if len(results) != len(entries):
             reason = (

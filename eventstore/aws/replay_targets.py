@@ -18,6 +18,7 @@ from eventstore.aws import eventbridge
 from eventstore.aws.answers import FAILED, ask, has_id
 from eventstore.aws.clients import take_client
 from eventstore.aws.eventbridge import EventBridgeBus
+from eventstore.aws.refusals import reason_of
 from eventstore.delivery.cloudevents import Entry
 from eventstore.delivery.publisher import Refusal
 from eventstore.limits import (
@@ -81,7 +82,8 @@ class QueueTarget:
                 Entries=[self._message(place, entry) for place, entry in enumerate(entries)],
             )
         except FAILED as error:
-            return [Refusal(str(error), permanent=False)] * len(entries)
+            reason = reason_of(error, self._client.send_message_batch, {"QueueName": self._target.name})
+            return [Refusal(reason, permanent=False)] * len(entries)
         refusals: list[Refusal | None] = [Refusal("the answer doesn't say", permanent=False)] * len(entries)
         for taken in answer.get("Successful", []):
             refusals[int(taken["Id"])] = None
@@ -141,7 +143,8 @@ class FunctionTarget:
             )
             said = answer["Payload"].read()[:500].decode(errors="replace")
         except FAILED as error:
-            return [Refusal(str(error), permanent=False)] * len(entries)
+            reason = reason_of(error, self._client.invoke, {})
+            return [Refusal(reason, permanent=False)] * len(entries)
         if not has_id(answer):
             return [Refusal("the answer is not Lambda's: it has no id", permanent=False)] * len(entries)
         if "FunctionError" in answer:

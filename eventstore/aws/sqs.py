@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from botocore.config import Config
 
 from eventstore._arguments import check_text
 from eventstore.aws.answers import FAILED, ask
 from eventstore.aws.clients import take_client
+from eventstore.aws.refusals import reason_of
 from eventstore.delivery.publisher import FailedEvent
 from eventstore.errors import FailedEventsUnavailable
 
@@ -53,9 +54,12 @@ class SqsFailedEvents:
             "eventId": failed.event_id,
             "reason": failed.reason[:_REASON_MAX_CHARS],
         }
+        request: Any = {"QueueUrl": self._queue_url, "MessageBody": json.dumps(message)}
         try:
-            answer = ask(self._client.send_message, QueueUrl=self._queue_url, MessageBody=json.dumps(message))
+            answer = ask(self._client.send_message, **request)
         except FAILED as error:
-            raise FailedEventsUnavailable(reason=str(error)) from error
+            # Also what lasts: who publishes keeps the batch until the queue takes the event.
+            reason = reason_of(error, self._client.send_message, request)
+            raise FailedEventsUnavailable(reason=reason) from error
         if "MessageId" not in answer:
             raise FailedEventsUnavailable(reason="the answer is not SQS's: it has no MessageId")

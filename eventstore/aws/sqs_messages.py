@@ -10,7 +10,8 @@ from botocore.config import Config
 from eventstore._arguments import check_functions, check_text
 from eventstore.aws.answers import FAILED, ask, has_id
 from eventstore.aws.clients import take_client
-from eventstore.errors import FailedEventsUnavailable
+from eventstore.aws.refusals import misconfigured
+from eventstore.errors import FailedEventsUnavailable, StoreMisconfigured
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -75,13 +76,13 @@ class SqsMessages(Generic[_Message]):
 
     def release(self, messages: Sequence[_Message]) -> None:
         """Make messages visible again; see `ParkedEvents.release`. Cost: 1 request for each 10."""
-        failed = None
+        failed: FailedEventsUnavailable | StoreMisconfigured | None = None
         for first in range(0, len(messages), _BATCH):
             batch = messages[first : first + _BATCH]
             try:
                 # What fails for a single message (it's deleted, its receipt is too old) needs no repair.
                 self._send_all(self._client.change_message_visibility_batch, batch, {"VisibilityTimeout": 0})
-            except FailedEventsUnavailable as error:  # the others may still succeed
+            except (FailedEventsUnavailable, StoreMisconfigured) as error:  # the others may still succeed
                 failed = error
         if failed:
             raise failed
@@ -100,10 +101,11 @@ class SqsMessages(Generic[_Message]):
         return failed
 
     def _send(self, operation: Callable[..., Any], **request: Any) -> Any:
+        request = {"QueueUrl": self._queue_url, **request}
         try:
-            answer = ask(operation, QueueUrl=self._queue_url, **request)
+            answer = ask(operation, **request)
         except FAILED as error:
-            raise self._unavailable(str(error)) from error
+            raise misconfigured(error, operation, request) or self._unavailable(str(error)) from error
         if not has_id(answer):
             raise self._unavailable("the answer is not SQS's: it has no id")
         return answer

@@ -10,6 +10,7 @@ from botocore.config import Config
 from eventstore._arguments import check_text
 from eventstore.aws.answers import FAILED, ask
 from eventstore.aws.clients import take_client
+from eventstore.aws.refusals import misconfigured
 from eventstore.errors import StoreUnavailable
 from eventstore.replays.model import Replay
 
@@ -38,22 +39,24 @@ class StepFunctionsReplays:
         """Begin a run of a replay, once: the execution's name is that of the run. False when it was there.
 
         Raises:
+            StoreMisconfigured: it may not be begun with these credentials, or there are none.
             StoreUnavailable: it isn't known to have begun.
 
         Cost: 1 request.
         """
         beginning = {"replayId": replay.replay_id, "run": replay.run, "steps": 0}
+        request = {
+            "stateMachineArn": self._machine_arn,
+            "name": f"{replay.replay_id}-{replay.run}",
+            "input": json.dumps(beginning),
+        }
         try:
-            answer = ask(
-                self._client.start_execution,
-                stateMachineArn=self._machine_arn,
-                name=f"{replay.replay_id}-{replay.run}",
-                input=json.dumps(beginning),
-            )
+            answer = ask(self._client.start_execution, **request)
         except self._client.exceptions.ExecutionAlreadyExists:
             return False
         except FAILED as error:
-            raise StoreUnavailable(operation="StartExecution", reason=str(error)) from error
+            told = misconfigured(error, self._client.start_execution, request)
+            raise told or StoreUnavailable(operation="StartExecution", reason=str(error)) from error
         if "executionArn" not in answer:
             reason = "the answer is not that of Step Functions: it names no execution"
             raise StoreUnavailable(operation="StartExecution", reason=reason)

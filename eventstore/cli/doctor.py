@@ -23,7 +23,7 @@ from eventstore.dynamodb.facts import StoreFacts, has_events
 from eventstore.dynamodb.log_rebuild import DynamoDBLogRebuild
 from eventstore.dynamodb.parked_events import DynamoDBParkedEvents, ParkedCount
 from eventstore.dynamodb.schema import subscriptions as schema
-from eventstore.errors import EventStoreError
+from eventstore.errors import EventStoreError, WrongTable
 from eventstore.limits import CLOCK_TOLERANCE_S
 from eventstore.positions import time_text
 
@@ -157,8 +157,8 @@ class _Doctor:
             return
         try:
             parked = DynamoDBParkedEvents(client=self._dynamodb(), table_name=name).count()
-        except ClientError as error:
-            if "specified index" not in str(error):
+        except WrongTable as error:
+            if not error.index:
                 raise
             yield _Found(f"subscriptions table {name!r} {_NO_INDEX}", _MAKE_INDEX)
             return

@@ -15,6 +15,7 @@ import boto3
 from botocore.config import Config
 
 from eventstore._setting_rules import is_url
+from eventstore.aws.refusals import made
 from eventstore.cli.screen import Screen
 from eventstore.dynamodb.client import dynamodb_client
 from eventstore.dynamodb.facts import StoreFacts
@@ -50,7 +51,7 @@ def session() -> boto3.Session:
 
     Raises:
         InvalidInput: a setting of AWS is none, or its credentials can't be any.
-        BotoCoreError: there is no such profile, or its file can't be read.
+        CredentialsMissing: there are none, there is no such profile, or its file can't be read.
     """
     with _settings():
         made = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
@@ -71,7 +72,7 @@ def client(of: boto3.Session, service: Any, *, config: Config) -> Any:
 
     Raises:
         InvalidInput: a setting of AWS is none.
-        BotoCoreError: no region is set.
+        RegionMissing: no region is set.
     """
     return _made(partial(of.client, service), config=config)
 
@@ -80,7 +81,7 @@ def clock(of: boto3.Session, table_name: str, screen: Screen) -> Clock:
     """Ask DynamoDB for its time, before anything long begins; say so when this machine's differs.
 
     Raises:
-        StoreUnavailable, ClientError: it can't be reached, or there's no such table or permission.
+        StoreUnavailable, StoreMisconfigured: it can't be reached, or there's no such table or permission.
     """
     quick = dynamodb(of, config=_QUESTION)
     asked_us = local_us()
@@ -157,7 +158,8 @@ def _check_credentials(frozen: Any, *, source: str) -> None:
 def _settings() -> Iterator[None]:
     """Say whose fault it is: botocore reads its settings here, and has a plain ValueError for some."""
     try:
-        yield
+        with made():
+            yield
     except ValueError as error:
         what = (
             f"{str(error).rstrip('.')}. Look at AWS_REGION, at AWS_ENDPOINT_URL (it begins with http:// or "

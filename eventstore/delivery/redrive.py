@@ -51,6 +51,7 @@ class ParkedEvents(Protocol):
 
         Raises:
             FailedEventsUnavailable: the queue could not be reached.
+            StoreMisconfigured: there is no such queue, or no permission.
         """
         ...
 
@@ -59,6 +60,7 @@ class ParkedEvents(Protocol):
 
         Raises:
             FailedEventsUnavailable: some are not known to be deleted.
+            StoreMisconfigured: as of `receive`.
         """
         ...
 
@@ -67,6 +69,7 @@ class ParkedEvents(Protocol):
 
         Raises:
             FailedEventsUnavailable: the queue could not be reached.
+            StoreMisconfigured: there is no such queue, or no permission.
         """
         ...
 
@@ -209,6 +212,7 @@ class Redrive:
         Raises:
             InvalidArgument, NotSynchronous: an argument that can't be used; nothing was received.
             FailedEventsUnavailable, StoreUnavailable: what was published till then is deleted; run it again.
+            StoreMisconfigured: as before, when what it names is repaired.
         """
         check_is(wanted, Filter, "wanted", give="a Filter; Filter() wants all")
         if progress is not None:

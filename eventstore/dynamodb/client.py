@@ -14,6 +14,7 @@ from botocore.session import Session, get_session
 
 from eventstore._arguments import check_functions, check_is, check_methods
 from eventstore.aws.forks import fork_safe
+from eventstore.aws.refusals import made
 from eventstore.dynamodb.response_parser import ItemParserFactory
 from eventstore.limits import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
 
@@ -59,15 +60,17 @@ def dynamodb_client(
 
     Raises:
         InvalidArgument, NotSynchronous: it's no session, configuration or function.
+        RegionMissing, CredentialsMissing: there is no Region, or no such profile.
     """
     if session is not None:
         check_methods(session, ("client", "get_credentials"), "session", give="a boto3.Session")
     check_is(config, (Config, type(None)), "config", give="a botocore.config.Config")
     check_functions(json_loads=json_loads)
-    private = _copy_of(session or boto3.DEFAULT_SESSION or boto3.Session())
-    register_parser(private, json_loads=json_loads)
-    settings = CLIENT_CONFIG.merge(config) if config else CLIENT_CONFIG
-    client: Any = private.create_client("dynamodb", config=_saying_who(settings, private), **options)
+    with made():
+        private = _copy_of(session or boto3.DEFAULT_SESSION or boto3.Session())
+        register_parser(private, json_loads=json_loads)
+        settings = CLIENT_CONFIG.merge(config) if config else CLIENT_CONFIG
+        client: Any = private.create_client("dynamodb", config=_saying_who(settings, private), **options)
     return fork_safe(client)  # type: ignore[no-any-return]
 
 

@@ -10,13 +10,15 @@ import boto3
 from botocore.exceptions import ClientError
 
 from eventstore._store_parameter import PREFIX, StoreParameter, parameter_name
+from eventstore.aws.answers import FAILED, ask
+from eventstore.aws.refusals import made, raise_told
 from eventstore.dynamodb.checkpoints import DynamoDBCheckpoints
 from eventstore.dynamodb.client import dynamodb_client
 from eventstore.dynamodb.compression import compression_for
 from eventstore.dynamodb.event_bodies import DynamoDBEventBodies
 from eventstore.dynamodb.log import DynamoDBEventLog
 from eventstore.dynamodb.store import DynamoDBEventStore
-from eventstore.errors import UnknownStore
+from eventstore.errors import StoreUnavailable, UnknownStore
 from eventstore.limits import CLOCK_TOLERANCE_S
 
 if TYPE_CHECKING:
@@ -36,13 +38,18 @@ def read_parameter(store: str, session: boto3.Session | None, options: Mapping[s
     """Read what a deployment says about itself; see `eventstore.connect`."""
     parameter = parameter_name(store)
     of = _session(session)
-    client: Any = of.client("ssm", **_options(of, options))
+    with made():
+        client: Any = of.client("ssm", **_options(of, options))
     try:
-        answer = client.get_parameter(Name=parameter)
-    except ClientError as error:
-        if error.response["Error"].get("Code") != "ParameterNotFound":
-            raise
-        raise UnknownStore(store=store, parameter=parameter, known=_known(client)) from error
+        answer = ask(client.get_parameter, Name=parameter)
+    except FAILED as error:
+        if isinstance(error, ClientError) and error.response["Error"].get("Code") == "ParameterNotFound":
+            raise UnknownStore(store=store, parameter=parameter, known=_known(client)) from error
+        raise_told(error, client.get_parameter, {"Name": parameter})
+    if "Parameter" not in answer:
+        raise StoreUnavailable(
+            operation="GetParameter", reason="the answer is not SSM's: it has no parameter"
+        )
     return StoreParameter.parse(answer["Parameter"]["Value"], parameter=parameter)
 
 
@@ -109,7 +116,10 @@ def _parts(
 
 def _session(given: boto3.Session | None) -> boto3.Session:
     """Return a session; as for the AWS CLI, AWS_REGION counts before AWS_DEFAULT_REGION."""
-    return given or boto3.DEFAULT_SESSION or boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
+    with made():
+        return (
+            given or boto3.DEFAULT_SESSION or boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
+        )
 
 
 def _options(session: boto3.Session, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,7 +131,7 @@ def _options(session: boto3.Session, given: Mapping[str, Any]) -> dict[str, Any]
 def _known(client: Any) -> tuple[str, ...]:
     """Return the names of the stores that are there, as far as the credentials permit to see them."""
     try:
-        answer = client.get_parameters_by_path(Path=PREFIX, MaxResults=10)
-    except ClientError:
+        answer = ask(client.get_parameters_by_path, Path=PREFIX, MaxResults=10)
+    except FAILED:
         return ()  # it would only help to see what was meant
-    return tuple(sorted(found["Name"].removeprefix(PREFIX) for found in answer["Parameters"]))
+    return tuple(sorted(found["Name"].removeprefix(PREFIX) for found in answer.get("Parameters", ())))

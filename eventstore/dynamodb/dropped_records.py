@@ -9,10 +9,10 @@ from botocore.exceptions import ClientError
 
 from eventstore.aws.answers import FAILED, ask, is_passing
 from eventstore.aws.clients import take_client
+from eventstore.aws.refusals import raise_told
 from eventstore.delivery.dropped import DroppedBatch
 from eventstore.delivery.republish import Chosen
 from eventstore.dynamodb.changes import stream_records
-from eventstore.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
@@ -72,11 +72,13 @@ class DynamoDBDroppedRecords:
         try:
             return ask(operation, **request)
         except FAILED as error:
-            if isinstance(error, ClientError) and not is_passing(error):
-                if error.response["Error"].get("Code") in _GONE:
-                    return None
-                raise
-            raise StoreUnavailable(operation="GetRecords", reason=str(error)) from error
+            if isinstance(error, ClientError) and not is_passing(error) and _code(error) in _GONE:
+                return None
+            raise_told(error, operation, request)
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response["Error"].get("Code"))
 
 
 def _without_time(record: Any) -> dict[str, Any]:

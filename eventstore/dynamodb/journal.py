@@ -10,12 +10,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from eventstore._arguments import check_functions, check_text
 from eventstore.dynamodb.requests import checked, send_once
 from eventstore.dynamodb.schema.journal import CONSUMER, EXPIRES_AT, PUBLISHED, WRITTEN_AT
-from eventstore.errors import StoreUnavailable
+from eventstore.errors import StoreMisconfigured, StoreUnavailable
 from eventstore.limits import JOURNAL_KEPT_S, JOURNAL_MAX_PAGES, JOURNAL_OVERLAP_S, JOURNAL_S
 
 if TYPE_CHECKING:
@@ -131,8 +131,9 @@ class DynamoDBJournal:
         """Send a request; raises nothing but StoreUnavailable: what is missing here never stops a batch."""
         try:
             return send_once(operation, TableName=self._table_name, **request)
-        except ClientError as error:
-            raise StoreUnavailable(operation=operation.__name__, reason=str(error)) from error
+        except (ClientError, BotoCoreError, StoreMisconfigured) as error:
+            reason = error.advice if isinstance(error, StoreMisconfigured) else str(error)
+            raise StoreUnavailable(operation=operation.__name__, reason=reason) from error
 
 
 def _key(stream_id: str) -> bytes:

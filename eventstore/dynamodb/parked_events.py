@@ -65,7 +65,7 @@ class DynamoDBParkedEvents:
 
         Raises:
             StoreUnavailable: DynamoDB can't be reached.
-            ClientError: there is no such table or index, or no permission.
+            StoreMisconfigured: TableNotFound, WrongTable without the index, AccessDenied and others.
         """
         counts: dict[str, ParkedCount] = {}
         request: dict[str, Any] = {"TableName": self._table_name, "IndexName": schema.PARKED}

@@ -20,7 +20,7 @@ from eventstore.dynamodb.requests import (
     send,
 )
 from eventstore.dynamodb.schema import subscriptions as schema
-from eventstore.errors import ReadModelRefused, StoreUnavailable
+from eventstore.errors import ReadModelRefused, StoreUnavailable, WrongTable
 from eventstore.events import Event
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ class DynamoDBReadModel:
                 self._sleep(min(0.5, 0.02 * 2**attempt) * self._jitter())
             except RefusedForSize as error:
                 raise _refused(event, error.reason) from error
+            except WrongTable as error:  # the projection's writes name tables of their own
+                raise _refused(event, str(error)) from error
             except ClientError as error:
                 if error.response["Error"]["Code"] not in {TRANSACTION_CANCELED, "ValidationException"}:
                     raise

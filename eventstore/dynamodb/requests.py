@@ -12,7 +12,7 @@ from uuid import uuid4
 from zlib import crc32
 
 from botocore.client import BaseClient
-from botocore.exceptions import ChecksumError, ClientError
+from botocore.exceptions import BotoCoreError, ChecksumError, ClientError
 from botocore.parsers import ResponseParserError
 
 from eventstore._passing import NO_REASON, PASSING_REASONS, TRANSACTION_CANCELED, TRANSACTION_CONFLICT
@@ -25,10 +25,11 @@ from eventstore.aws.answers import (
     is_too_large,
 )
 from eventstore.aws.clients import take_client
+from eventstore.aws.refusals import misconfigured
 from eventstore.dynamodb.response_parser import UnreadAnswer
 from eventstore.errors import StoreUnavailable
-from eventstore.errors.base import PicklableError
-from eventstore.errors.store import is_write, write_in_doubt
+from eventstore.errors.base import PicklableError, is_write
+from eventstore.errors.store import write_in_doubt
 from eventstore.limits import REQUEST_MAX_TRIES, REQUEST_PAUSE_S
 
 if TYPE_CHECKING:
@@ -128,8 +129,9 @@ def send(operation: Callable[..., Any], **request: Any) -> Any:
         Busy: of a write, another transaction is in the way; it's known that nothing was written.
         RefusedForSize: at once; it's known that nothing was written.
         SlotsTaken: of a write with a condition; its callers know what that means, theirs needn't.
-        ClientError: anything else, such as a missing table or permission, as boto3 says it. But of a write
-            that isn't the first try, StoreUnavailable: an earlier one may have been done.
+        StoreMisconfigured: no table, permission, credentials or Region; at once. Of a write that isn't the
+            first try, StoreUnavailable: an earlier one may have been done.
+        ClientError: anything else that DynamoDB refuses, as boto3 says it; of a later try as above.
     """
     if "TransactItems" in request:
         request = {"ClientRequestToken": str(uuid4()), **request}
@@ -162,9 +164,11 @@ def send_once(operation: Callable[..., Any], **request: Any) -> Any:
     try:
         answer = ask(operation, **request)
     except ClientError as error:
-        _raise_refusal(error, request)
+        _raise_refusal(error, operation, request)
     except NOT_ANSWERED as error:
         raise StoreUnavailable(operation=operation.__name__, reason=str(error)) from error
+    except BotoCoreError as error:
+        _raise_lasting(error, operation, request)
     fault = foreign(answer)
     if not fault and not isinstance(answer, UnreadAnswer):  # that one is checked when it's read
         fault = _missing(answer, operation.__name__, request.get("ReturnValues"))
@@ -197,7 +201,14 @@ def pause_s(attempt: int, *, jitter: float) -> float:
     return REQUEST_PAUSE_S * 2.0 ** (attempt - 1) * jitter
 
 
-def _raise_refusal(error: ClientError, request: dict[str, Any]) -> NoReturn:
+def _raise_lasting(error: Exception, operation: Callable[..., Any], request: dict[str, Any]) -> NoReturn:
+    told = misconfigured(error, operation, request)
+    if told is None:
+        raise error
+    raise told from error
+
+
+def _raise_refusal(error: ClientError, operation: Callable[..., Any], request: dict[str, Any]) -> NoReturn:
     code = error.response["Error"].get("Code", "")
     # By its status first: what failed inside of DynamoDB has failed, whatever its body is called.
     if is_passing(error):
@@ -211,10 +222,10 @@ def _raise_refusal(error: ClientError, request: dict[str, Any]) -> NoReturn:
     if code == CONDITION_FAILED:
         raise SlotsTaken([_item(error.response)]) from error
     if code == TRANSACTION_CANCELED:
-        _raise_cancelled(error, len(request["TransactItems"]))
+        _check_cancelled(error, len(request["TransactItems"]))
     if code == TRANSACTION_CONFLICT:
         raise Busy(operation=error.operation_name, reason=str(error)) from error
-    raise error
+    _raise_lasting(error, operation, request)
 
 
 def get_items(
@@ -252,7 +263,8 @@ def get_items(
             sleep(0.05 * 2**barren * jitter())
 
 
-def _raise_cancelled(error: ClientError, writes: int) -> NoReturn:
+def _check_cancelled(error: ClientError, writes: int) -> None:
+    """Raise what a cancelled transaction's reasons mean; return where one of them lasts."""
     reasons: Any = error.response.get("CancellationReasons", [])
     if reasons and len(reasons) != writes:
         reason = (
@@ -270,7 +282,6 @@ def _raise_cancelled(error: ClientError, writes: int) -> NoReturn:
     if codes & PASSING_REASONS and codes <= PASSING_REASONS | {NO_REASON}:
         reason = ", ".join(sorted(codes & PASSING_REASONS))
         raise Busy(operation=error.operation_name, reason=reason) from error
-    raise error
 
 
 def _item(answer: Any) -> dict[str, Any] | None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import ClientError
-
+from eventstore.aws.answers import FAILED, ask
+from eventstore.aws.refusals import raise_told
 from eventstore.dynamodb.schema import events as schema
 from eventstore.dynamodb.schema import journal as journal_schema
 from eventstore.dynamodb.schema import log as log_schema
@@ -87,13 +87,15 @@ def create_table(client: DynamoDBClient, kind: str, table_name: str, **more: Any
         more: further arguments of CreateTable.
 
     Raises:
+        StoreMisconfigured: no permission, credentials or Region.
+        StoreUnavailable: DynamoDB can't be reached, or is throttled.
         ClientError: DynamoDB refuses it otherwise.
     """
-    definition: Any = DEFINITIONS[kind]
+    request: dict[str, Any] = {"TableName": table_name, **DEFINITIONS[kind], **more}
     try:
-        client.create_table(TableName=table_name, **definition, **more)
-    except ClientError as error:
-        if error.response["Error"].get("Code") != "ResourceInUseException":
-            raise
+        ask(client.create_table, **request)
+    except client.exceptions.ResourceInUseException:
         return False
+    except FAILED as error:
+        raise_told(error, client.create_table, request)
     return True

@@ -53,6 +53,15 @@ Each can be pickled and copied, with its text and its data.
     │   ├── ClockSkewed                    this computer's clock is too far from DynamoDB's
     │   ├── FailedEventsUnavailable        the queue of failed events could not be reached
     │   └── HandlerUnavailable             what a subscription's handler needs is away; the event comes again
+    ├── StoreMisconfigured                 it can't succeed as it's set up; the request changed nothing
+    │   ├── TableNotFound                  no such table in this account and Region
+    │   ├── WrongTable                     a table with other keys, or without an index
+    │   ├── QueueNotFound
+    │   ├── AccessDenied                   the credentials don't permit the action
+    │   ├── CredentialsMissing             none that can be used
+    │   ├── CredentialsExpired             or this computer's clock is wrong
+    │   ├── CredentialsRefused             AWS doesn't know them
+    │   └── RegionMissing
     ├── ReadModelRefused                   a projection's writes can't be done; nothing was written
     ├── EventsMissing                      a projection was given an event before earlier ones of its stream
     ├── UnknownEventName                   an event that a codec has no class for
@@ -107,6 +116,17 @@ from eventstore.errors.inputs import (
     RepeatedStream,
     TooManyEvents,
     TransactionTooLarge,
+)
+from eventstore.errors.misconfigured import (
+    AccessDenied,
+    CredentialsExpired,
+    CredentialsMissing,
+    CredentialsRefused,
+    QueueNotFound,
+    RegionMissing,
+    StoreMisconfigured,
+    TableNotFound,
+    WrongTable,
 )
 from eventstore.errors.operations import (
     BadCheckpoints,
@@ -168,12 +188,16 @@ from eventstore.errors.store import (
 )
 
 __all__ = [
+    "AccessDenied",
     "BadCheckpoints",
     "BadExport",
     "BadLine",
     "BlockMissing",
     "ClockSkewed",
     "CompressionUnavailable",
+    "CredentialsExpired",
+    "CredentialsMissing",
+    "CredentialsRefused",
     "DuplicateEventUid",
     "EmptyAppend",
     "EventStoreError",
@@ -218,7 +242,9 @@ __all__ = [
     "PositionNotInLog",
     "PositionOfAnotherLog",
     "PublicationStopped",
+    "QueueNotFound",
     "ReadModelRefused",
+    "RegionMissing",
     "RepeatedStream",
     "ReplayKeyReused",
     "ReplayNotFound",
@@ -227,11 +253,13 @@ __all__ = [
     "RestoreNotDeclared",
     "StoreFormatUnknown",
     "StoreItemMissing",
+    "StoreMisconfigured",
     "StoreNotEmpty",
     "StoreUnavailable",
     "StreamGap",
     "StreamNotFound",
     "SubscriptionNotFound",
+    "TableNotFound",
     "TimestampOutOfRange",
     "TooManyEvents",
     "TranchesChanged",
@@ -245,4 +273,5 @@ __all__ = [
     "VersionConflict",
     "WorkerIdInUse",
     "WorkerRunning",
+    "WrongTable",
 ]

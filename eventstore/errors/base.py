@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 
 class PicklableError(Exception):
@@ -33,3 +33,23 @@ def _again(kind: type[PicklableError], args: tuple[Any, ...]) -> PicklableError:
     error = kind.__new__(kind)
     error.args = args
     return error
+
+
+# DynamoDB's own names, as its errors and as boto3's methods have them.
+_READS: Final = (
+    "query",
+    "scan",
+    "get",
+    "batchget",
+    "transactget",
+    "describe",
+    "list",
+    "head",
+    "read",
+    "receive",
+)
+
+
+def is_write(operation: str) -> bool:
+    """Say whether an operation, by its name, may change something."""
+    return not operation.replace("_", "").lower().startswith(_READS)

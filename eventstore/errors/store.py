@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from eventstore.errors.base import EventStoreError, TransientError
+from eventstore.errors.base import EventStoreError, TransientError, is_write
+from eventstore.errors.misconfigured import StoreMisconfigured
 from eventstore.limits import UID_SEARCH_MAX_BYTES, UID_SEARCH_MAX_EVENTS, UID_SKEW_S
 
 if TYPE_CHECKING:
@@ -171,17 +172,12 @@ def write_in_doubt(operation: str, *answers: type[Exception]) -> Iterator[None]:
             if is_write(error.operation):  # it says so itself
                 raise
             then = f"{error.operation}: {error.reason}"
+        elif isinstance(
+            error, StoreMisconfigured
+        ):  # of its own request alone it's known that it changed nothing
+            then = error.advice
         reason = f"it isn't known what became of a write, and then {then}"
         raise StoreUnavailable(operation=operation, reason=reason) from error
-
-
-# DynamoDB's own names, as its errors and as boto3's methods have them.
-_READS = ("query", "scan", "get", "batchget", "transactget", "describe", "list", "head", "read", "receive")
-
-
-def is_write(operation: str) -> bool:
-    """Say whether an operation, by its name, may change something."""
-    return not operation.replace("_", "").lower().startswith(_READS)
 
 
 def _again(operation: str) -> str:

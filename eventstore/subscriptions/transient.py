@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from eventstore import _passing as passing
-from eventstore.errors import TransientError
+from eventstore.errors import CredentialsExpired, TransientError
 
 _REFUSED: Final = ("botocore.exceptions", "ClientError")
 
@@ -56,7 +56,7 @@ def _rests_on(error: BaseException) -> Sequence[BaseException]:
 
 
 def _passes_itself(error: BaseException) -> bool:
-    if isinstance(error, TransientError):
+    if isinstance(error, (TransientError, CredentialsExpired)):
         return True
     # boto3's, by what is documented of them, without importing it.
     kinds = {(kind.__module__, kind.__name__) for kind in type(error).__mro__}

@@ -78,7 +78,7 @@ def test_command_without_its_extra_says_what_to_install(missing: str) -> None:
         ({"AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:9"}, "DynamoDB can't be reached"),
         ({"AWS_ENDPOINT_URL_DYNAMODB": "http://no-such-host.invalid"}, "DynamoDB can't be reached"),
         ({"AWS_ENDPOINT_URL_DYNAMODB": "http://a..b"}, "AWS_ENDPOINT_URL"),
-        ({"AWS_REGION": ""}, "there is no AWS region: set AWS_REGION"),
+        ({"AWS_REGION": ""}, "there is no AWS Region that can be used"),
         ({"AWS_REGION": "eu central 1"}, "eu central 1"),
         ({"AWS_PROFILE": "nobody"}, "nobody"),
         ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "there are no AWS credentials"),

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.exceptions import ReadTimeoutError
 
 from eventstore import ANY, EXISTS, Append, NewEvent
 from eventstore.dynamodb.store import DynamoDBEventStore
-from eventstore.errors import ClockSkewed, MalformedItem, StoreUnavailable
+from eventstore.errors import ClockSkewed, InvalidLimit, MalformedItem, StoreUnavailable, TableNotFound
 from eventstore.limits import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, REQUEST_MAX_S, REQUEST_MAX_TRIES
 from tests.faulty_wire import Wire
 from tests.tables import begun, dynamodb_client, events_table, over
@@ -254,11 +254,13 @@ def test_engine_that_is_not_there_is_unavailable() -> None:
         list(store.read_all())
 
 
-def test_missing_table_is_said_in_dynamodbs_own_words(dynamodb_endpoint: str) -> None:
+def test_missing_table_is_named_with_where_it_was_looked_for(dynamodb_endpoint: str) -> None:
     store = DynamoDBEventStore(client=dynamodb_client(dynamodb_endpoint), table_name="no-such-table")
 
-    with pytest.raises(ClientError, match="ResourceNotFound"):
+    with pytest.raises(TableNotFound, match="ResourceNotFound") as caught:
         store.append("s", [NewEvent(name="Happened")], expected=0)
+    assert caught.value.tables == ("no-such-table",)
+    assert (caught.value.region, caught.value.endpoint) == ("us-east-1", dynamodb_endpoint)
 
 
 @pytest.mark.parametrize("missing", ["EventName", "Payload", "EventUid", "Timestamp"])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from eventstore import Event
-from eventstore.errors import MalformedItem, StoreUnavailable
+from eventstore.errors import AccessDenied, MalformedItem, StoreUnavailable
 from eventstore.memory.store import MemoryEventStore
 from eventstore.store import AllEvents
 from tests.http.gateway import Answer, Gateway
@@ -63,7 +63,14 @@ def test_unavailable_store_is_told_with_when_to_try_again(operation: str) -> Non
         assert answer.json["detail"] == "Try again after `Retry-After` seconds. Nothing was written."
 
 
-@pytest.mark.parametrize("error", [RuntimeError(SECRET), KeyError(SECRET)])
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError(SECRET),
+        KeyError(SECRET),
+        AccessDenied(action="dynamodb:PutItem", resource=SECRET, operation="PutItem", reason="no"),
+    ],
+)
 def test_bug_is_told_without_anything_of_it(error: Exception) -> None:
     answers = all_answers(error)
     for answer in answers:

@@ -14,6 +14,7 @@ from eventstore.dynamodb.compression import Compression
 from eventstore.dynamodb.items import item_from_event, key_of
 from eventstore.dynamodb.store import DynamoDBEventStore
 from eventstore.errors import (
+    AccessDenied,
     EventTooLarge,
     EventUidReused,
     ExpectedVersionAhead,
@@ -346,7 +347,7 @@ def test_append_that_fails_after_a_lost_answer_is_in_doubt() -> None:
 def test_append_that_fails_at_once_says_why() -> None:
     desk = Desk()
     desk.refuse("AccessDeniedException")
-    with pytest.raises(ClientError, match="AccessDenied"):
+    with pytest.raises(AccessDenied, match="The request changed nothing"):
         desk.store.append("s", [NEW], expected=4)
 
 
