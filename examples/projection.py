@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 from eventstore import ANY, Event, NewEvent
-from eventstore.memory.checkpoints import MemoryCheckpoints, MemoryEventBodies, MemoryReadModel
+from eventstore.memory.checkpoints import MemoryCheckpoints, MemoryEventBodies
 from eventstore.memory.log import MemoryEventLog
+from eventstore.memory.read_model import MemoryReadModel
 from eventstore.memory.store import MemoryEventStore
 from eventstore.subscriptions import Projection, subscribe
 

@@ -16,6 +16,7 @@ from eventstore.dynamodb.compression import compression_for
 from eventstore.dynamodb.event_bodies import DynamoDBEventBodies
 from eventstore.dynamodb.facts import StoreFacts
 from eventstore.dynamodb.log import DynamoDBEventLog
+from eventstore.dynamodb.read_model import DynamoDBReadModel
 from eventstore.dynamodb.store import DynamoDBEventStore
 from eventstore.errors import UnknownStore
 from eventstore.limits import CLOCK_TOLERANCE_S
@@ -31,6 +32,7 @@ class Parts(NamedTuple):
     log: DynamoDBEventLog | None
     bodies: DynamoDBEventBodies
     checkpoints: DynamoDBCheckpoints | None
+    read_model: DynamoDBReadModel | None
 
 
 def read_parameter(store: str, session: boto3.Session | None, options: Mapping[str, Any]) -> StoreParameter:
@@ -112,6 +114,7 @@ def _parts(
         log,
         DynamoDBEventBodies(client=client, table_name=events_table),
         DynamoDBCheckpoints(client=client, table_name=kept) if kept else None,
+        DynamoDBReadModel(client=client, table_name=kept) if kept else None,
     )
 
 

@@ -11,8 +11,9 @@ import pytest
 from eventstore import Event
 from eventstore.limits import SETTLING_S
 from eventstore.log.model import tranche_of
-from eventstore.memory.checkpoints import MemoryCheckpoints, MemoryEventBodies, MemoryReadModel
+from eventstore.memory.checkpoints import MemoryCheckpoints, MemoryEventBodies
 from eventstore.memory.log import MemoryEventLog
+from eventstore.memory.read_model import MemoryReadModel
 from eventstore.memory.store import MemoryEventStore
 from eventstore.positions import from_us
 from eventstore.subscriptions import Projection, Terms, subscribe

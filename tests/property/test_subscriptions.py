@@ -14,8 +14,9 @@ import pytest
 from eventstore import ANY, Event, NewEvent
 from eventstore.errors import LeaseLost, StoreUnavailable
 from eventstore.log.model import BlockPosition, LogEntry, tranche_of
-from eventstore.memory.checkpoints import MemoryCheckpoints, MemoryEventBodies, MemoryReadModel
+from eventstore.memory.checkpoints import MemoryCheckpoints, MemoryEventBodies
 from eventstore.memory.log import MemoryEventLog
+from eventstore.memory.read_model import MemoryReadModel
 from eventstore.memory.store import MemoryEventStore
 from eventstore.subscriptions import (
     Lease,

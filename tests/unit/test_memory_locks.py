@@ -16,7 +16,8 @@ BEGIN = """
     from eventstore import ANY, Append, NewEvent
     from eventstore.memory import locks as memory_locks
     from eventstore.memory.store import MemoryEventStore
-    from eventstore.memory.checkpoints import MemoryCheckpoints, MemoryReadModel
+    from eventstore.memory.checkpoints import MemoryCheckpoints
+    from eventstore.memory.read_model import MemoryReadModel
     from eventstore.memory.log import MemoryEventLog
     from eventstore.memory.replays import MemoryReplays
     from functools import partial

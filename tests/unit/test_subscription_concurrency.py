@@ -14,8 +14,9 @@ from eventstore import ANY, Event, NewEvent
 from eventstore.errors import HandlerFailed, InvalidLimit, NotSynchronous, StoreUnavailable
 from eventstore.limits import SUBSCRIPTION_CONCURRENCY_MAX, SUBSCRIPTION_LOOK_AHEAD
 from eventstore.log.model import BlockPosition
-from eventstore.memory.checkpoints import MemoryCheckpoints, MemoryEventBodies, MemoryReadModel
+from eventstore.memory.checkpoints import MemoryCheckpoints, MemoryEventBodies
 from eventstore.memory.log import MemoryEventLog
+from eventstore.memory.read_model import MemoryReadModel
 from eventstore.memory.store import MemoryEventStore
 from eventstore.subscriptions import OnFailure, Projection, Subscription, Terms, subscribe
 

@@ -12,7 +12,7 @@ import pytest
 
 from eventstore import ANY, Event, NewEvent
 from eventstore.errors import EventsMissing, HandlerFailed, ReadModelRefused
-from eventstore.memory.checkpoints import MemoryReadModel
+from eventstore.memory.read_model import MemoryReadModel
 from eventstore.memory.store import MemoryEventStore
 from eventstore.subscriptions import From, OnFailure, Projection, Subscription, Terms
 from tests.unit.test_subscriptions import World
