@@ -111,7 +111,8 @@ class Projection(Generic[WriteT]):
 
     Args:
         name: the projection's; under it the streams' last EventIds are kept. A new name starts anew.
-        project: what to write for an event. It may be called again for an event that was projected before;
+        project: what to write for an event: `Put`, `Update` and `Delete` run unchanged in memory and on
+            DynamoDB. It may be called again for an event that was projected before;
             what it writes then is thrown away, so it should do nothing but return its writes.
         read_model: where they are written.
 

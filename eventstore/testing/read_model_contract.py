@@ -266,7 +266,7 @@ class ReadModelContract(ABC):
         self, model: ItemReadModel, table: str, there: Any, change: Mapping[str, Any]
     ) -> None:
         project(model, [Put(table, {"Id": "a"}, {"A": there})])
-        writes = [Put(table, {"Id": "b"}), Update(table, {"Id": "a"}, set={"B": 1}, **change)]
+        writes: list[Write] = [Put(table, {"Id": "b"}), Update(table, {"Id": "a"}, set={"B": 1}, **change)]
         with pytest.raises(ReadModelRefused) as caught:
             project(model, writes, event_id=2)
         assert (caught.value.stream_id, caught.value.event_id) == ("s", 2)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import doctest
+import random
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -11,10 +14,11 @@ import pytest
 
 from eventstore.dynamodb.read_model import DynamoDBReadModel
 from eventstore.errors import ReadModelRefused
+from eventstore.events import Event
 from eventstore.memory.read_model import MemoryReadModel
-from eventstore.subscriptions import Delete, ItemReadModel, Put, Update
+from eventstore.subscriptions import Delete, ItemReadModel, Projection, Put, Update, Write
 from eventstore.testing import ReadModelContract
-from eventstore.testing.read_model_contract import happened, project
+from eventstore.testing.read_model_contract import happened, project, same
 from tests.tables import Meter, dynamodb_client, subscriptions_table, tables_client
 
 if TYPE_CHECKING:
@@ -159,3 +163,84 @@ def test_raw_write_is_refused_in_memory_with_what_to_return() -> None:
     raw: Any = [{"Put": {"TableName": "t", "Item": {"Id": {"S": "a"}}}}]
     with pytest.raises(ReadModelRefused, match="a dict; return Put, Update or Delete"):
         project(MemoryReadModel(), raw)
+
+
+def raw_project(event: Event) -> list[dict[str, Any]]:
+    return [{"Put": {"TableName": "t", "Item": {"Id": {"S": event.stream_id}}}}]
+
+
+def portable_project(event: Event) -> list[Put]:
+    return [Put("t", {"Id": event.stream_id})]
+
+
+def test_types_let_a_portable_project_run_on_both_and_a_raw_one_on_dynamodb(engine: Engine) -> None:
+    """mypy holds it: an ignore that isn't needed is an error there."""
+    memory = MemoryReadModel()
+    Projection(name="p", project=raw_project, read_model=engine.model)
+    Projection(name="p", project=portable_project, read_model=engine.model)
+    assert Projection(name="p", project=portable_project, read_model=memory)(happened())
+    raw = Projection(name="q", project=raw_project, read_model=memory)  # type: ignore[arg-type]
+    with pytest.raises(ReadModelRefused):
+        raw(happened())
+
+
+class Author:
+    """Writes by chance, some of which don't fit what is there."""
+
+    NAMES = ("A", "b.c", "#d", "set")
+    VALUES = (1, Decimal("-0.125"), 10**37, 10**124, "text", None, True, [1], {"x": [b"y"]}, b"")
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+
+    def writes(self, table: str) -> list[Write]:
+        ids = self.random.sample("abcd", self.random.randrange(4))
+        return [self.write(table, {"Id": of}) for of in ids]
+
+    def write(self, table: str, key: dict[str, str]) -> Write:
+        kind = self.random.random()
+        if kind < 0.1:
+            return Delete(table, key)
+        names = self.random.sample(self.NAMES, 4)
+        if kind < 0.3:
+            return Put(table, key, {name: self.random.choice(self.VALUES) for name in names[:2]})
+        return Update(
+            table,
+            key,
+            set={names[0]: self.random.choice(self.VALUES)},
+            add={names[1]: self.random.choice((1, Decimal("0.5"), 10**36))} if kind < 0.7 else {},
+            append={names[2]: [self.random.choice(self.VALUES)]} if kind > 0.5 else {},
+            remove=names[3:],
+        )
+
+
+def outcome(model: ItemReadModel, writes: list[Write], *, event_id: int) -> object:
+    try:
+        return project(model, writes, event_id=event_id)
+    except ReadModelRefused:
+        return "refused"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_memory_and_the_engine_agree_on_writes_by_chance(engine: Engine, seed: int) -> None:
+    author, memory = Author(seed), MemoryReadModel()
+    outcomes: list[object] = []
+    event_id = 1
+    for _ in range(80):
+        writes = author.writes(engine.table)
+        done = outcome(engine.model, writes, event_id=event_id)
+        assert outcome(memory, writes, event_id=event_id) == done, writes
+        outcomes.append(done)
+        event_id += done is None
+        here, there = (
+            {item["Id"]: item for item in model.items(engine.table)} for model in (memory, engine.model)
+        )
+        assert same(here, there), writes
+    assert {None, "refused"} == set(outcomes), "chance has to try both"
+
+
+@pytest.mark.parametrize("kind", [Put, Update, Delete])
+def test_example_in_the_docstring_of_a_write_runs(kind: type) -> None:
+    (example,) = doctest.DocTestFinder(recurse=False).find(kind, globs={kind.__name__: kind})
+    assert example.examples
+    assert doctest.DocTestRunner().run(example).failed == 0
