@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,10 +17,20 @@ from eventstore.log.port import EventLog
 from eventstore.log.read import read_log
 from eventstore.memory.checkpoints import MemoryCheckpoints, MemoryEventBodies
 from eventstore.memory.log import MemoryEventLog
+from eventstore.memory.read_model import MemoryReadModel
 from eventstore.memory.store import MemoryEventStore
 from eventstore.positions import Position
 from eventstore.store import AllEvents, Append, Appended, EventStore, Expected, ExpectedWord
-from eventstore.subscriptions import Checkpoints, EventBodies, Handler, Subscription, subscribe
+from eventstore.subscriptions import (
+    Checkpoints,
+    EventBodies,
+    Handler,
+    ItemReadModel,
+    Projection,
+    Subscription,
+    Write,
+    subscribe,
+)
 
 if TYPE_CHECKING:
     import boto3
@@ -119,6 +129,7 @@ class Store:
         log: None for a store without one.
         bodies: the events by their addresses, for subscriptions.
         checkpoints: None for a store without subscriptions.
+        read_model: where its projections write; None for a store without subscriptions.
         deployment: of a store that was connected by its name, what was deployed.
 
     Raises:
@@ -132,6 +143,7 @@ class Store:
         bodies: EventBodies,
         log: EventLog | None = None,
         checkpoints: Checkpoints | None = None,
+        read_model: ItemReadModel | None = None,
         deployment: StoreParameter | None = None,
     ) -> None:
         check_port(events, EventStore, "events")
@@ -140,11 +152,14 @@ class Store:
             check_port(log, EventLog, "log", only=("tranches", "log_id", "read_tranche"))
         if checkpoints is not None:
             check_port(checkpoints, Checkpoints, "checkpoints")
+        if read_model is not None:
+            check_port(read_model, ItemReadModel, "read_model")
         self.events: Final = events
         self.bodies: Final = bodies
         self.deployment: Final = deployment
         self._log = log
         self._checkpoints = checkpoints
+        self._read_model = read_model
 
     @property
     def log(self) -> EventLog:
@@ -165,9 +180,21 @@ class Store:
             InvalidInput: the store was connected without.
         """
         if self._checkpoints is None:
-            what = "isn't known: give it to connect, or connect by the store's name"
-            raise InvalidInput("subscriptions_table", what)
+            raise _no_subscriptions()
         return self._checkpoints
+
+    @property
+    def read_model(self) -> ItemReadModel:
+        """Where its projections write, and read back: tables on DynamoDB, or items in memory.
+
+        On DynamoDB the tables are yours, in the store's account and Region; in memory any table is there.
+
+        Raises:
+            InvalidInput: the store was connected without subscriptions.
+        """
+        if self._read_model is None:
+            raise _no_subscriptions()
+        return self._read_model
 
     def append(
         self, stream_id: str, events: Sequence[NewEvent], *, expected: Expected | ExpectedWord
@@ -221,6 +248,26 @@ class Store:
         """Read what comes next in the log; see `eventstore.read_log`."""
         return read_log(self.log, after=after, limit=limit, tranches=tranches)
 
+    def projection(self, name: str, project: Callable[[Event], Sequence[Write]]) -> Projection[Write]:
+        """Make a handler that projects each event into `read_model`, effectively once; see `Projection`.
+
+        ::
+
+            worker = store.subscribe("lent", store.projection("lent", project))
+            worker.run_forever()
+            store.read_model.get("lent", {"Copy": "copy-1"})
+
+        Args:
+            name: the projection's. A new name starts anew.
+            project: what an event writes: `Put`, `Update` and `Delete`, at most 99; none for nothing.
+
+        Raises:
+            InvalidInput: the store was connected without subscriptions, or an argument is none.
+
+        Cost (DynamoDB): for each event 1 transaction, 2 WCU and 2 a KB of each write.
+        """
+        return Projection(name=name, project=project, read_model=self.read_model)
+
     def subscribe(self, name: str, handler: Handler, **options: Any) -> Subscription:
         """Make a worker of a subscription; see `eventstore.subscriptions.subscribe` for the options."""
         return subscribe(
@@ -232,4 +279,15 @@ def _in_memory() -> Store:
     log = MemoryEventLog()
     # Nothing is late in one process.
     events = MemoryEventStore(log=log, settling_s=0)
-    return Store(events=events, log=log, bodies=MemoryEventBodies(events), checkpoints=MemoryCheckpoints())
+    return Store(
+        events=events,
+        log=log,
+        bodies=MemoryEventBodies(events),
+        checkpoints=MemoryCheckpoints(),
+        read_model=MemoryReadModel(),
+    )
+
+
+def _no_subscriptions() -> InvalidInput:
+    what = "isn't known: give it to connect, or connect by the store's name"
+    return InvalidInput("subscriptions_table", what)

@@ -53,6 +53,26 @@ READ_MAX_ADDRESSES: Final = 100
 TRANSACTION_MAX_BYTES: Final = 4 * 1_024 * 1_024
 """Bytes of all items of one transaction (DynamoDB TransactWriteItems: 4 MB)."""
 
+PROJECTION_MAX_WRITES: Final = 99
+"""Writes of a projection for one event (DynamoDB TransactWriteItems: 100 items; one is the stream's last
+EventId)."""
+
+KEY_MAX_BYTES: Final = 1_024
+"""Bytes of a text or bytes in the key of a read model's item (DynamoDB: 2,048 in a partition key and 1,024 in
+a sort key; the lower one, so that which is which needn't be known)."""
+
+ITEM_MAX_LEVELS: Final = 32
+"""Levels of nesting of an attribute (DynamoDB: 32)."""
+
+NUMBER_MAX_DIGITS: Final = 38
+"""Significant digits of a number (DynamoDB: 38)."""
+
+NUMBER_MIN_EXPONENT: Final = -130
+"""The smallest number above 0 is 10 to the power of it (DynamoDB: 1E-130)."""
+
+NUMBER_MAX_EXPONENT: Final = 125
+"""Numbers are below 10 to the power of one more (DynamoDB: 9.99...E+125)."""
+
 WRITES_PER_SHARD_PER_SECOND: Final = 1_000
 """Write units a second that one partition of the index takes (DynamoDB: 1,000 WCU a partition)."""
 

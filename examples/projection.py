@@ -1,61 +1,56 @@
-"""A read model of all orders, projected effectively once by workers that share the work.
+"""A read model of open orders, projected effectively once by workers that share the work.
 
-Run it without AWS: ``python examples/projection.py``. On AWS the ports are `DynamoDBEventLog`,
-`DynamoDBEventBodies`, `DynamoDBCheckpoints` and `DynamoDBReadModel`, and a write is an item of
-TransactWriteItems; docs/subscriptions.md has that.
+Run it without AWS: ``python examples/projection.py``. With ``connect("prod")`` and a table ``open-orders`` of
+the key ``Order`` the same lines project into DynamoDB.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from decimal import Decimal
 
-from eventstore import ANY, Event, NewEvent
-from eventstore.memory.checkpoints import MemoryCheckpoints, MemoryEventBodies, MemoryReadModel
-from eventstore.memory.log import MemoryEventLog
-from eventstore.memory.store import MemoryEventStore
-from eventstore.subscriptions import Projection, subscribe
-
-Totals = dict[str, Decimal]
+import eventstore
+from eventstore import ANY, Event, NewEvent, Store
+from eventstore.subscriptions import Delete, Put, Subscription, Write
 
 
-def projection_into(totals: Totals) -> Projection[Callable[[], object]]:
-    """Make the projection: what an event changes in the read model."""
+def project(event: Event) -> list[Write]:
+    """Return what an event changes in the read model."""
+    order = {"Order": event.stream_id}
+    if event.name == "OrderPlaced":
+        return [Put("open-orders", order, {"Total": event.data(parse_float=Decimal)["total"]})]
+    if event.name == "OrderCancelled":
+        return [Delete("open-orders", order)]
+    return []
 
-    def project(event: Event) -> Sequence[Callable[[], object]]:
-        if event.name == "OrderPlaced":
-            total = event.data(parse_float=Decimal)["total"]
-            return [lambda: totals.update({event.stream_id: total})]
-        if event.name == "OrderCancelled":
-            return [lambda: totals.pop(event.stream_id)]
-        return []
 
-    return Projection(name="open-orders", project=project, read_model=MemoryReadModel())
+def worker_of(store: Store) -> Subscription:
+    """Make a worker that keeps the read model."""
+    return store.subscribe("open-orders", store.projection("open-orders", project))
+
+
+def totals(store: Store) -> dict[str, Decimal]:
+    """Read the read model."""
+    items = store.read_model.items("open-orders")
+    return {item["Order"]: item["Total"] for item in sorted(items, key=lambda item: str(item["Order"]))}
 
 
 def main() -> None:
     """Place orders, project them, then go on live in a second worker."""
-    log = MemoryEventLog()
-    store = MemoryEventStore(log=log)
-    checkpoints, bodies = MemoryCheckpoints(), MemoryEventBodies(store)
-    totals: Totals = {}
-    projection = projection_into(totals)
-
+    store = eventstore.connect("memory:")
     for number in (1, 2, 3):
         placed = NewEvent(name="OrderPlaced", payload=f'{{"total": {number}.50}}')
         store.append(f"order-{number}", [placed], expected=0)
-    worker = subscribe("open-orders", projection, log=log, bodies=bodies, checkpoints=checkpoints)
-    worker.run(until=lambda: len(totals) == 3)
-    print("history:", dict(sorted(totals.items())))
+    worker_of(store).run(until=lambda: len(totals(store)) == 3)
+    print("history:", totals(store))
 
     store.append("order-2", [NewEvent.of("OrderCancelled")], expected=ANY)
-    other = subscribe("open-orders", projection, log=log, bodies=bodies, checkpoints=checkpoints)
-    other.run(until=lambda: len(totals) == 2)
-    print("live:", dict(sorted(totals.items())))
+    worker_of(store).run(until=lambda: len(totals(store)) == 2)
+    print("live:", totals(store))
 
+    again = store.projection("open-orders", project)
     for event in store.read_stream("order-2"):
-        projection(event)  # a repeat changes nothing
-    print("repeated:", dict(sorted(totals.items())))
+        again(event)  # a repeat changes nothing
+    print("repeated:", totals(store))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from eventstore.dynamodb.client import dynamodb_client
 from eventstore.dynamodb.compression import compression_for
 from eventstore.dynamodb.event_bodies import DynamoDBEventBodies
 from eventstore.dynamodb.log import DynamoDBEventLog
+from eventstore.dynamodb.read_model import DynamoDBReadModel
 from eventstore.dynamodb.store import DynamoDBEventStore
 from eventstore.errors import StoreUnavailable, UnknownStore
 from eventstore.limits import CLOCK_TOLERANCE_S
@@ -32,6 +33,7 @@ class Parts(NamedTuple):
     log: DynamoDBEventLog | None
     bodies: DynamoDBEventBodies
     checkpoints: DynamoDBCheckpoints | None
+    read_model: DynamoDBReadModel | None
 
 
 def read_parameter(store: str, session: boto3.Session | None, options: Mapping[str, Any]) -> StoreParameter:
@@ -111,6 +113,7 @@ def _parts(
         log,
         DynamoDBEventBodies(client=client, table_name=events_table),
         DynamoDBCheckpoints(client=client, table_name=kept) if kept else None,
+        DynamoDBReadModel(client=client, table_name=kept) if kept else None,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
@@ -20,18 +20,26 @@ from eventstore.dynamodb.requests import (
     send,
 )
 from eventstore.dynamodb.schema import subscriptions as schema
-from eventstore.errors import ReadModelRefused, StoreUnavailable, WrongTable
+from eventstore.dynamodb.transact_items import transact_item
+from eventstore.dynamodb.values import item, values_of
+from eventstore.errors import InvalidInput, ReadModelRefused, StoreUnavailable, WrongTable
 from eventstore.events import Event
+from eventstore.subscriptions.values import KeyValue, plain_key
+from eventstore.subscriptions.writes import Delete, Put, Update, Write, check_writes, refused, refused_write
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 _MAX_TRIES: Final = 8
-_MAX_WRITES: Final = 99
+_VALIDATION: Final = "ValidationException"
 
 
 class DynamoDBReadModel:
-    """A `ReadModel` whose writes are items of TransactWriteItems: Put, Update, Delete or ConditionCheck.
+    """An `ItemReadModel` whose writes are one transaction with the stream's last EventId.
+
+    Beside `Put`, `Update` and `Delete` it takes raw items of TransactWriteItems, as boto3 does: dicts with
+    Put, Update, Delete or ConditionCheck, for conditions and expressions. A `project` that returns these
+    runs on DynamoDB alone, and its type says so.
 
     Args:
         client: boto3's DynamoDB client. The tables written to have to be in its account and Region.
@@ -51,18 +59,17 @@ class DynamoDBReadModel:
     ) -> None:
         check_text(table_name, "table_name")
         check_functions(jitter=jitter, sleep=sleep)
-        self._client = checked(client, "transact_write_items")
+        self._client = checked(client, "transact_write_items", "get_item", "scan")
         self._table_name = table_name
         self._jitter = jitter
         self._sleep = sleep
 
     def write(
-        self, writes: Sequence[Mapping[str, Any]], *, projection: str, event: Event, after: int
+        self, writes: Sequence[Write | Mapping[str, Any]], *, projection: str, event: Event, after: int
     ) -> int | None:
         """Write all of it together with the stream's last EventId; see `ReadModel.write`."""
-        if len(writes) > _MAX_WRITES:
-            raise _refused(event, f"it makes {len(writes)} writes; a transaction has room for {_MAX_WRITES}")
-        transaction = [{"Update": self._move_last(projection, event, after)}, *writes]
+        check_writes(writes, event, raw=Mapping)
+        transaction = [{"Update": self._move_last(projection, event, after)}, *_parts(writes, event)]
         for attempt in range(_MAX_TRIES):
             try:
                 send(self._client.transact_write_items, TransactItems=transaction)
@@ -70,18 +77,49 @@ class DynamoDBReadModel:
             except SlotsTaken as taken:
                 if taken.is_first:
                     return _last_in_the_way(taken.items[0], event, after)
-                raise _refused(event, "a condition of its own writes failed") from taken
+                raise refused(event, "a condition of its own writes failed") from taken
             except Busy:
                 self._sleep(min(0.5, 0.02 * 2**attempt) * self._jitter())
             except RefusedForSize as error:
-                raise _refused(event, error.reason) from error
+                raise refused(event, error.reason) from error
             except WrongTable as error:  # the projection's writes name tables of their own
-                raise _refused(event, str(error)) from error
+                cause = error.__cause__
+                named = _because(cause, event, writes) if isinstance(cause, ClientError) else None
+                raise named or refused(event, str(error)) from error
             except ClientError as error:
-                if error.response["Error"]["Code"] not in {TRANSACTION_CANCELED, "ValidationException"}:
+                if error.response["Error"]["Code"] not in {TRANSACTION_CANCELED, _VALIDATION}:
                     raise
-                raise _refused(event, str(error)) from error
+                raise _because(error, event, writes) from error
         raise StoreUnavailable(operation="project", reason=f"its items were busy {_MAX_TRIES} times")
+
+    def get(self, table: str, key: Mapping[str, KeyValue]) -> dict[str, Any] | None:
+        """Read an item, strongly consistent; see `ItemReadModel.get`."""
+        check_text(table, "table")
+        wanted = item(plain_key(key), "key")
+        try:
+            answer = send(self._client.get_item, TableName=table, Key=wanted, ConsistentRead=True)
+        except WrongTable as error:
+            raise InvalidInput("key", f"isn't one of the table {table!r}: {error.reason}") from error
+        except ClientError as error:
+            if error.response["Error"]["Code"] != _VALIDATION:
+                raise
+            raise InvalidInput("key", f"isn't one of the table {table!r}: {error}") from error
+        found = answer.get("Item")
+        return values_of(found) if found else None
+
+    def items(self, table: str) -> Iterator[dict[str, Any]]:
+        """Read all items of a table, strongly consistent; see `ItemReadModel.items`."""
+        check_text(table, "table")
+        return self._scan(table)
+
+    def _scan(self, table: str) -> Iterator[dict[str, Any]]:
+        request: dict[str, Any] = {"TableName": table, "ConsistentRead": True}
+        while True:
+            page = send(self._client.scan, **request)
+            yield from map(values_of, page["Items"])
+            if not page.get("LastEvaluatedKey"):
+                return
+            request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
     def _move_last(self, projection: str, event: Event, after: int) -> dict[str, Any]:
         is_turn, values = f"{schema.EVENT_ID} < :event", {":event": {"N": str(event.event_id)}}
@@ -103,19 +141,33 @@ class DynamoDBReadModel:
         }
 
 
-def _last_in_the_way(item: Mapping[str, Any] | None, event: Event, after: int) -> int:
+def _last_in_the_way(there: Mapping[str, Any] | None, event: Event, after: int) -> int:
     """Return the last EventId that's in the way; what is no later or earlier one would lose the event."""
-    if not item:
+    if not there:
         if not after:
-            raise _refused(event, "the stream's last EventId was in its way, and isn't there")
+            raise refused(event, "the stream's last EventId was in its way, and isn't there")
         return 0
-    last = items.last_of(item)
+    last = items.last_of(there)
     if after <= last < event.event_id:
         raise items.malformed(
-            item, f"its {schema.EVENT_ID} is {last}, and was in the way of {event.event_id}", items.OF_A_LAST
+            there, f"its {schema.EVENT_ID} is {last}, and was in the way of {event.event_id}", items.OF_A_LAST
         )
     return last
 
 
-def _refused(event: Event, reason: str) -> ReadModelRefused:
-    return ReadModelRefused(stream_id=event.stream_id, event_id=event.event_id, reason=reason)
+def _parts(writes: Sequence[Any], event: Event) -> Iterator[Mapping[str, Any]]:
+    for number, write in enumerate(writes, start=1):
+        try:
+            yield transact_item(write) if isinstance(write, (Put, Update, Delete)) else write
+        except InvalidInput as error:
+            raise refused_write(event, number, write, error) from error
+
+
+def _because(error: ClientError, event: Event, writes: Sequence[object]) -> ReadModelRefused:
+    """Return the error with the first write that was refused, as far as DynamoDB names it."""
+    reasons: Any = error.response.get("CancellationReasons", [])
+    for number, reason in enumerate(reasons):
+        message = reason.get("Message") if isinstance(reason, dict) else None
+        if number and message:
+            return refused_write(event, number, writes[number - 1], message)
+    return refused(event, str(error))

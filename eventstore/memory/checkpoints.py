@@ -1,13 +1,13 @@
-"""Subscriptions in memory: checkpoints and leases, events' bodies and a read model, for tests."""
+"""Subscriptions in memory: checkpoints and leases, and events' bodies, for tests."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from eventstore._arguments import check_port
-from eventstore.errors import LeaseLost, MalformedItem, ReadModelRefused, TranchesChanged
+from eventstore.errors import LeaseLost, MalformedItem, TranchesChanged
 from eventstore.events import Event
 from eventstore.log.model import BlockPosition
 from eventstore.memory.locks import Locked
@@ -184,33 +184,3 @@ class MemoryEventBodies:
             for stream_id, event_id in addresses
             for event in self._store.read_stream(stream_id, from_version=event_id, to_version=event_id)
         }
-
-
-class MemoryReadModel(Locked):
-    """A `ReadModel` whose writes are functions, called under a lock; `last` is moved after them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.last: dict[tuple[str, str], int] = {}
-        """The last EventId by projection and stream."""
-
-    def write(
-        self, writes: Sequence[Callable[[], object]], *, projection: str, event: Event, after: int
-    ) -> int | None:
-        """Call the writes if it's the event's turn; see `ReadModel.write`.
-
-        A write that raises leaves those before it done: memory has no transactions.
-        """
-        if len(writes) > 99:
-            raise ReadModelRefused(
-                stream_id=event.stream_id, event_id=event.event_id, reason=f"{len(writes)} writes; 99 fit"
-            )
-        key = projection, event.stream_id
-        with self._lock:
-            last = self.last.get(key, 0)
-            if not after <= last < event.event_id:
-                return last
-            for write in writes:
-                write()
-            self.last[key] = event.event_id
-            return None

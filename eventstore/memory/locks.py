@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 _PATIENCE_S: Final = 1.0
-"""How long a fork waits for locks; a function that a read model calls may hold one for long."""
+"""How long a fork waits for locks: a clock that is called under one may hold it for long."""
 
 _owners: dict[int, weakref.ref[Locked]] = {}
 _of_this_fork = threading.local()

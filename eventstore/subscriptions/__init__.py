@@ -8,7 +8,7 @@
 """
 
 from eventstore.subscriptions.checkpoints import Checkpoints, Group, Lease, ParkedEvent, Start
-from eventstore.subscriptions.projection import Projection, ReadModel
+from eventstore.subscriptions.projection import ItemReadModel, Projection, ReadModel
 from eventstore.subscriptions.retry import Retried
 from eventstore.subscriptions.shared_reader import SharedReader
 from eventstore.subscriptions.start import From
@@ -17,23 +17,32 @@ from eventstore.subscriptions.subscription import Subscription
 from eventstore.subscriptions.terms import Handler, OnFailure, Terms
 from eventstore.subscriptions.tranche_reader import EventBodies
 from eventstore.subscriptions.transient import is_transient
+from eventstore.subscriptions.values import KeyValue, Value
+from eventstore.subscriptions.writes import Delete, Put, Update, Write
 
 __all__ = [
     "Checkpoints",
+    "Delete",
     "EventBodies",
     "From",
     "Group",
     "Handler",
+    "ItemReadModel",
+    "KeyValue",
     "Lease",
     "OnFailure",
     "ParkedEvent",
     "Projection",
+    "Put",
     "ReadModel",
     "Retried",
     "SharedReader",
     "Start",
     "Subscription",
     "Terms",
+    "Update",
+    "Value",
+    "Write",
     "is_transient",
     "subscribe",
 ]

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from eventstore._arguments import check_port, is_whole
 from eventstore._synchronous import check_finished, check_synchronous, name_of
 from eventstore.errors import EventsMissing, InvalidSubscription, ReadModelRefused
 from eventstore.events import Event
 from eventstore.subscriptions.terms import check_subscription_name
+from eventstore.subscriptions.values import KeyValue
+from eventstore.subscriptions.writes import Write
 
-Write = TypeVar("Write")
-Write_contra = TypeVar("Write_contra", contravariant=True)
+WriteT = TypeVar("WriteT")
+WriteT_contra = TypeVar("WriteT_contra", contravariant=True)
 
 
-class ReadModel(Protocol[Write_contra]):
+class ReadModel(Protocol[WriteT_contra]):
     """Where a projection writes."""
 
     def write(
-        self, writes: Sequence[Write_contra], *, projection: str, event: Event, after: int
+        self, writes: Sequence[WriteT_contra], *, projection: str, event: Event, after: int
     ) -> int | None:
         """Write all of it together with the stream's last EventId if it's the event's turn, or nothing.
 
@@ -43,6 +45,41 @@ class ReadModel(Protocol[Write_contra]):
             MalformedSubscriptionItem: the last EventId's item was changed by somebody; nothing was written.
 
         Cost (DynamoDB): 1 transaction; 2 WCU a KB of each write, and 2 for the stream's last EventId.
+        """
+        ...
+
+
+class ItemReadModel(ReadModel[Write], Protocol):
+    """A read model of items in tables, which can be read back: `MemoryReadModel`, `DynamoDBReadModel`.
+
+    Values come back in one form: whole numbers as int, others as Decimal, without zeros at their end; tuples
+    as lists. Which tables there are, and with which keys, is up to whoever deploys them.
+    """
+
+    def get(self, table: str, key: Mapping[str, KeyValue]) -> dict[str, Any] | None:
+        """Read an item, with its key; None when it isn't there.
+
+        Args:
+            table: the table's name.
+            key: the names and values of its partition key and, if it has one, its sort key.
+
+        Raises:
+            InvalidInput: the key isn't one of this table.
+            StoreUnavailable: DynamoDB can't be reached.
+
+        Consistency: strong: what was written before the call is there.
+        Cost (DynamoDB): 1 request, 1 RCU for each 4 KB of the item, at least 1.
+        """
+        ...
+
+    def items(self, table: str) -> Iterator[dict[str, Any]]:
+        """Read all items of a table, with their keys, in any order: for tests and small tables.
+
+        Raises:
+            StoreUnavailable: DynamoDB can't be reached.
+
+        Consistency: strong for each item; items that change meanwhile may come as before or after it.
+        Cost (DynamoDB): 1 RCU for each 4 KB of the table, and 1 request for each MB.
         """
         ...
 
@@ -69,12 +106,13 @@ CALL: Final[ContextVar[HandlerCall | None]] = ContextVar("eventstore.subscriptio
 """The call of a handler that this thread is in."""
 
 
-class Projection(Generic[Write]):
+class Projection(Generic[WriteT]):
     """A handler that projects each event into a read model, effectively once and each stream in order.
 
     Args:
         name: the projection's; under it the streams' last EventIds are kept. A new name starts anew.
-        project: what to write for an event. It may be called again for an event that was projected before;
+        project: what to write for an event: `Put`, `Update` and `Delete` run unchanged in memory and on
+            DynamoDB. It may be called again for an event that was projected before;
             what it writes then is thrown away, so it should do nothing but return its writes.
         read_model: where they are written.
 
@@ -91,7 +129,7 @@ class Projection(Generic[Write]):
     """
 
     def __init__(
-        self, *, name: str, project: Callable[[Event], Sequence[Write]], read_model: ReadModel[Write]
+        self, *, name: str, project: Callable[[Event], Sequence[WriteT]], read_model: ReadModel[WriteT]
     ) -> None:
         self.name = check_subscription_name(name)
         check_synchronous(project, "project", error=InvalidSubscription)

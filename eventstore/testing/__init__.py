@@ -1,4 +1,4 @@
-"""What an adapter of `EventStore`, `EventLog` or `Checkpoints` is tested with, and what your tests can use.
+"""What an adapter of each port of yours is tested with, and what your tests can use.
 
 Needs pytest (and hypothesis for `machine`). Run the contract on an adapter of your own::
 
@@ -14,6 +14,13 @@ Needs pytest (and hypothesis for `machine`). Run the contract on an adapter of y
         def make_checkpoints(self):
             return MyCheckpoints(...)
 
+    class TestMyReadModel(ReadModelContract):
+        def make_read_model(self):
+            return MyReadModel(...)
+
+        def make_table(self, **key):
+            return MyTables.make(key)
+
 Say what a `Decider` decides, without a store::
 
     given(orders, OrderPlaced(total=12)).when(lambda order: order.pay()).then(OrderPaid())
@@ -24,6 +31,7 @@ from eventstore.testing.clock import FakeClock
 from eventstore.testing.contract import EventStoreContract
 from eventstore.testing.decisions import Given, Outcome, given
 from eventstore.testing.log_contract import EventLogContract
+from eventstore.testing.read_model_contract import ReadModelContract
 
 __all__ = [
     "CheckpointsContract",
@@ -32,5 +40,6 @@ __all__ = [
     "FakeClock",
     "Given",
     "Outcome",
+    "ReadModelContract",
     "given",
 ]

@@ -19,6 +19,7 @@ from eventstore.errors import InvalidInput, InvalidStoreParameter, StoreItemMiss
 from eventstore.log.model import tranche_of
 from eventstore.memory.checkpoints import MemoryEventBodies
 from eventstore.memory.store import MemoryEventStore
+from eventstore.subscriptions import Update
 from tests.fake_aws import FakeParameters
 from tests.tables import dynamodb_client, events_table, log_table, over, subscriptions_table
 from tests.unit.test_store_parameter import DEPLOYED
@@ -60,6 +61,16 @@ def use(store: Store) -> list[int]:
     seen: list[int] = []
     store.subscribe("view", lambda event: seen.append(event.event_id)).step()
     return seen
+
+
+def test_projection_of_a_store_writes_where_the_store_reads_it_back() -> None:
+    store = connect("memory:")
+    events = store.append("order-1", HAPPENED * 2, expected=0).events
+    project = lambda event: [Update("seen", {"Stream": event.stream_id}, add={"Seen": 1})]  # noqa: E731
+    for projection in (store.projection("view", project), store.projection("view", project)):
+        for event in events:
+            projection(event)
+    assert store.read_model.get("seen", {"Stream": "order-1"}) == {"Stream": "order-1", "Seen": 2}
 
 
 def test_store_in_memory_is_whole() -> None:
@@ -144,6 +155,8 @@ def test_part_that_was_not_given_is_told_when_it_is_used(tables: dict[str, str])
         ("log_table", store.read_log),
         ("log_table", lambda: store.subscribe("view", lambda event: None)),
         ("subscriptions_table", lambda: store.checkpoints),
+        ("subscriptions_table", lambda: store.read_model),
+        ("subscriptions_table", lambda: store.projection("view", lambda _: [])),
     ):
         with pytest.raises(InvalidInput, match=f"{part}: isn't known: give it to connect"):
             use_it()

@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 import pytest
 
-from eventstore import Event, NewEvent
+from eventstore import Event, NewEvent, connect
 from eventstore.dynamodb.checkpoints import DynamoDBCheckpoints
 from eventstore.dynamodb.client import dynamodb_client as library_client
 from eventstore.dynamodb.event_bodies import DynamoDBEventBodies
@@ -59,7 +59,7 @@ def _signals() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_signals")
 def test_the_documents_python_runs(scope: dict[str, Any]) -> None:
-    subscribing, waiting, projecting, hastening, sharing, passing, following = re.findall(
+    subscribing, waiting, projecting, raw, hastening, sharing, passing, following = re.findall(
         r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL
     )
     mails = []
@@ -107,9 +107,11 @@ def test_the_documents_python_runs(scope: dict[str, Any]) -> None:
         "checkpoints": DynamoDBCheckpoints(client=client, table_name=scope["SUBSCRIPTIONS_TABLE"]),
         "subscribe": subscribe,
     }
-    elided, count = re.subn(r"\.\.\.\)", "log=log, bodies=bodies, checkpoints=checkpoints)", projecting)
-    assert count == 1
     names = scope | ports
+    deployed = connect(**{name.lower(): table for name, table in scope.items()})
+    in_memory = connect("memory:")
+    for stream_id in ("order-1", "basket-1"):
+        in_memory.append(stream_id, [NewEvent.of("OrderPlaced"), NewEvent.of("OrderPaid")], expected=0)
     client.create_table(
         TableName="orders-per-day",
         BillingMode="PAY_PER_REQUEST",
@@ -117,13 +119,19 @@ def test_the_documents_python_runs(scope: dict[str, Any]) -> None:
         KeySchema=[{"AttributeName": "Day", "KeyType": "HASH"}],
     )
     try:
-        exec(elided, names)
-        worker = names["worker"]
-        worker.run(until=lambda: worker.counts.handled == 4)
-        rows = client.scan(TableName="orders-per-day", ConsistentRead=True)["Items"]
+        for store in (deployed, in_memory):
+            names |= {"store": store}
+            exec(projecting, names)
+            worker = names["worker"]
+            worker.run(until=lambda worker=worker: worker.counts.handled == 4)
+            days = {event.time.date().isoformat() for event in store.read_all(unsettled=True)}
+            assert sum(map(names["orders_on"], days)) == 4
+            assert names["orders_on"]("2000-01-01") == 0
+        exec(raw, names)
+        assert names["raw"](first) is True
+        assert deployed.read_model.get("orders-per-day", {"Day": "first"})
     finally:
         client.delete_table(TableName="orders-per-day")
-    assert sum(int(row["Orders"]["N"]) for row in rows) == 4
 
     shared: list[tuple[str, int]] = []
     handler = lambda event: shared.append((event.stream_id, event.event_id))  # noqa: E731

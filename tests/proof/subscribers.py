@@ -17,7 +17,16 @@ from eventstore import Event
 from eventstore.dynamodb.event_bodies import DynamoDBEventBodies
 from eventstore.dynamodb.schema import subscriptions as subscription_schema
 from eventstore.errors import HandlerFailed, NotSynchronous, StoreUnavailable, TransientError
-from eventstore.subscriptions import OnFailure, Projection, SharedReader, Subscription, Terms, subscribe
+from eventstore.subscriptions import (
+    OnFailure,
+    Projection,
+    SharedReader,
+    Subscription,
+    Terms,
+    Update,
+    Write,
+    subscribe,
+)
 from eventstore.subscriptions.recent import Reading
 from tests.fake_aws import client_error
 from tests.proof.checker import Table
@@ -233,19 +242,10 @@ class Projecting(Group):
         self.deliveries.add([(event.stream_id, event.event_id)])
         self._perhaps_die()
 
-    def _writes(self, event: Event) -> list[dict[str, Any]]:
-        row = {"S": f"{event.event_id}:{event.payload}"}
-        update = {
-            "TableName": self._tables.kept,
-            "Key": {
-                subscription_schema.SUBSCRIPTION: {"S": self._rows},
-                subscription_schema.ITEM: {"S": event.stream_id},
-            },
-            "UpdateExpression": "SET #rows = list_append(if_not_exists(#rows, :none), :row)",
-            "ExpressionAttributeNames": {"#rows": _ROWS},
-            "ExpressionAttributeValues": {":none": {"L": []}, ":row": {"L": [row]}},
-        }
-        return [{"Update": update}]
+    def _writes(self, event: Event) -> list[Write]:
+        key = {subscription_schema.SUBSCRIPTION: self._rows, subscription_schema.ITEM: event.stream_id}
+        row = f"{event.event_id}:{event.payload}"
+        return [Update(self._tables.kept, key, append={_ROWS: [row]})]
 
     def view(self, client: DynamoDBClient) -> dict[str, list[str]]:
         """Read the read model past the library."""

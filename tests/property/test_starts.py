@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,11 +10,12 @@ import pytest
 from eventstore import Event
 from eventstore.limits import SETTLING_S
 from eventstore.log.model import tranche_of
-from eventstore.memory.checkpoints import MemoryCheckpoints, MemoryEventBodies, MemoryReadModel
+from eventstore.memory.checkpoints import MemoryCheckpoints, MemoryEventBodies
 from eventstore.memory.log import MemoryEventLog
+from eventstore.memory.read_model import MemoryReadModel
 from eventstore.memory.store import MemoryEventStore
 from eventstore.positions import from_us
-from eventstore.subscriptions import Projection, Terms, subscribe
+from eventstore.subscriptions import Projection, Terms, Update, Write, subscribe
 from eventstore.subscriptions.tranche_reader import TrancheReader
 
 TRANCHES = 2
@@ -151,17 +151,18 @@ def test_start_from_a_time_handles_all_that_is_due_and_nothing_older(
             assert ids == sorted(set(ids))
 
 
+def project(event: Event) -> list[Write]:
+    return [Update("rows", {"Stream": event.stream_id}, append={"EventIds": [event.event_id]})]
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_projection_from_a_time_has_all_that_is_due_each_once(seed: int) -> None:
     history = History(seed)
     history.write()
     for at_us in starts(history):
-        rows: list[tuple[str, int]] = []
-
-        def project(event: Event, rows: list[tuple[str, int]] = rows) -> list[Callable[[], object]]:
-            return [lambda: rows.append((event.stream_id, event.event_id))]
-
-        history.subscribe(Projection(name="view", project=project, read_model=MemoryReadModel()), at_us)
+        read_model = MemoryReadModel()
+        history.subscribe(Projection(name="view", project=project, read_model=read_model), at_us)
+        rows = [(item["Stream"], number) for item in read_model.items("rows") for number in item["EventIds"]]
         assert sorted(rows) == sorted(history.due(at_us - round(SETTLING_S * 1_000_000), NAMES))
 
 

@@ -14,8 +14,9 @@ import pytest
 from eventstore import ANY, Event, NewEvent
 from eventstore.errors import LeaseLost, StoreUnavailable
 from eventstore.log.model import BlockPosition, LogEntry, tranche_of
-from eventstore.memory.checkpoints import MemoryCheckpoints, MemoryEventBodies, MemoryReadModel
+from eventstore.memory.checkpoints import MemoryCheckpoints, MemoryEventBodies
 from eventstore.memory.log import MemoryEventLog
+from eventstore.memory.read_model import MemoryReadModel
 from eventstore.memory.store import MemoryEventStore
 from eventstore.subscriptions import (
     Lease,
@@ -26,6 +27,8 @@ from eventstore.subscriptions import (
     Start,
     Subscription,
     Terms,
+    Update,
+    Write,
     ahead,
     shared_reader,
     subscribe,
@@ -145,7 +148,6 @@ class World:
         self.log = MemoryEventLog(tranches=TRANCHES)
         self.checkpoints = WatchedCheckpoints()
         self.read_model = MemoryReadModel()
-        self.rows: dict[str, list[str]] = defaultdict(list)
         self.lagging: Any = Lagging(self.log, self.random)
         self.bodies: Any = Faulty(MemoryEventBodies(self.store), self.chance)
         self.shared = SharedReader(
@@ -156,8 +158,14 @@ class World:
         self.is_stalled = False
         self.stepping: Subscription | None = None
 
-    def project(self, event: Event) -> list[Callable[[], object]]:
-        return [lambda: self.rows[event.stream_id].append(f"{event.event_id}:{event.payload}")]
+    def project(self, event: Event) -> list[Write]:
+        row = f"{event.event_id}:{event.payload}"
+        return [Update("rows", {"Stream": event.stream_id}, append={"Rows": [row]})]
+
+    @property
+    def rows(self) -> dict[str, list[str]]:
+        """The read model: what was written of each stream, in the order of writing."""
+        return {item["Stream"]: item["Rows"] for item in self.read_model.items("rows")}
 
     def chance(self) -> str:
         if not self.faults or self.random.random() > 0.04:

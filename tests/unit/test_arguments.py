@@ -70,8 +70,9 @@ from eventstore.maintenance.verify.rebuild import rebuild
 from eventstore.maintenance.verify.repair import IndexRepairer
 from eventstore.maintenance.verify.segments import Repairer, StoredEvents
 from eventstore.maintenance.verify.verify import Verification
-from eventstore.memory.checkpoints import MemoryCheckpoints, MemoryEventBodies, MemoryReadModel
+from eventstore.memory.checkpoints import MemoryCheckpoints, MemoryEventBodies
 from eventstore.memory.log import MemoryEventLog
+from eventstore.memory.read_model import MemoryReadModel
 from eventstore.memory.replays import MemoryReplays
 from eventstore.memory.store import MemoryEventStore
 from eventstore.ordering.stream_order import StreamReader
@@ -132,7 +133,8 @@ MADE: Final[dict[str, tuple[Callable[..., Any], dict[str, Any]]]] = {
     "Decider": (Decider, {"initial": dict, "evolve": max, "codec": Codec(Happened)}),
     "Store": (
         Store,
-        {"events": STORE, "log": LOG, "bodies": MemoryEventBodies(STORE), "checkpoints": MemoryCheckpoints()},
+        {"events": STORE, "log": LOG, "bodies": MemoryEventBodies(STORE), "checkpoints": MemoryCheckpoints(),
+         "read_model": MemoryReadModel()},
     ),
     "DynamoDBCheckpoints": (DynamoDBCheckpoints, TABLE),
     "DynamoDBEventBodies": (DynamoDBEventBodies, TABLE),

@@ -38,8 +38,8 @@ def test_example_of_an_aggregate_runs(capsys: pytest.CaptureFixture[str]) -> Non
 def test_example_of_a_projection_runs(capsys: pytest.CaptureFixture[str]) -> None:
     runpy.run_path(str(ROOT / "examples/projection.py"), run_name="__main__")
 
-    three = "{'order-1': Decimal('1.50'), 'order-2': Decimal('2.50'), 'order-3': Decimal('3.50')}"
-    two = "{'order-1': Decimal('1.50'), 'order-3': Decimal('3.50')}"
+    three = "{'order-1': Decimal('1.5'), 'order-2': Decimal('2.5'), 'order-3': Decimal('3.5')}"
+    two = "{'order-1': Decimal('1.5'), 'order-3': Decimal('3.5')}"
     assert capsys.readouterr().out.splitlines() == [f"history: {three}", f"live: {two}", f"repeated: {two}"]
 
 

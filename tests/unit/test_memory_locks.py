@@ -16,7 +16,8 @@ BEGIN = """
     from eventstore import ANY, Append, NewEvent
     from eventstore.memory import locks as memory_locks
     from eventstore.memory.store import MemoryEventStore
-    from eventstore.memory.checkpoints import MemoryCheckpoints, MemoryReadModel
+    from eventstore.memory.checkpoints import MemoryCheckpoints
+    from eventstore.memory.read_model import MemoryReadModel
     from eventstore.memory.log import MemoryEventLog
     from eventstore.memory.replays import MemoryReplays
     from functools import partial
@@ -91,20 +92,6 @@ BUSY = """
     print("whole")
 """
 
-INSIDE = """
-    model = MemoryReadModel()
-    event = MemoryEventStore().append("s", [NewEvent.of("E")], expected=0).events[0]
-    codes = []
-
-    def write():
-        codes.append(in_child(lambda: model.write([], projection="other", event=event, after=0)))
-
-    assert model.write([write], projection="p", event=event, after=0) is None
-    assert model.write([write], projection="p", event=event, after=0) == 1
-    assert codes == [0], codes
-    print("whole")
-"""
-
 
 def run(program: str, *arguments: str) -> None:
     done = subprocess.run(
@@ -121,7 +108,3 @@ def test_lock_that_a_thread_holds_at_the_fork_is_free_in_the_child(kept: str) ->
 
 def test_child_finds_what_is_kept_whole_while_threads_append() -> None:
     run(BUSY)
-
-
-def test_function_that_a_read_model_calls_may_fork() -> None:
-    run(INSIDE)

@@ -9,7 +9,8 @@ import pytest
 from eventstore import Event, NewEvent
 from eventstore.errors import StoreUnavailable
 from eventstore.log.model import tranche_of
-from eventstore.memory.checkpoints import MemoryEventBodies, MemoryReadModel
+from eventstore.memory.checkpoints import MemoryEventBodies
+from eventstore.memory.read_model import MemoryReadModel
 from eventstore.memory.store import MemoryEventStore
 from eventstore.subscriptions import Projection, Start, Terms
 from tests.unit.test_subscription_order import LooseWorld

@@ -14,10 +14,11 @@ from eventstore import ANY, Event, NewEvent
 from eventstore.errors import HandlerFailed, InvalidLimit, NotSynchronous, StoreUnavailable
 from eventstore.limits import SUBSCRIPTION_CONCURRENCY_MAX, SUBSCRIPTION_LOOK_AHEAD
 from eventstore.log.model import BlockPosition
-from eventstore.memory.checkpoints import MemoryCheckpoints, MemoryEventBodies, MemoryReadModel
+from eventstore.memory.checkpoints import MemoryCheckpoints, MemoryEventBodies
 from eventstore.memory.log import MemoryEventLog
+from eventstore.memory.read_model import MemoryReadModel
 from eventstore.memory.store import MemoryEventStore
-from eventstore.subscriptions import OnFailure, Projection, Subscription, Terms, subscribe
+from eventstore.subscriptions import OnFailure, Projection, Subscription, Terms, Update, Write, subscribe
 
 PATIENCE_S = 60.0
 """Longer than any machine needs: what takes so long never comes."""
@@ -242,14 +243,15 @@ def test_call_has_the_context_of_the_worker() -> None:
 def test_projection_takes_every_event_once_and_in_order() -> None:
     shop = Shop()
     shop.append("a", "b", "c", events=20)
-    rows: dict[str, list[int]] = {"a": [], "b": [], "c": []}
+    read_model = MemoryReadModel()
 
-    def project(event: Event) -> list[Callable[[], object]]:
-        return [lambda: rows[event.stream_id].append(event.event_id)]
+    def project(event: Event) -> list[Write]:
+        return [Update("rows", {"Stream": event.stream_id}, append={"EventIds": [event.event_id]})]
 
-    projection = Projection(name="view", project=project, read_model=MemoryReadModel())
+    projection = Projection(name="view", project=project, read_model=read_model)
     worker = shop.worker(projection)
     worker.step()
+    rows = {item["Stream"]: item["EventIds"] for item in read_model.items("rows")}
     assert rows == {key: list(range(1, 21)) for key in "abc"}
     assert worker.counts.repeated == 0
 

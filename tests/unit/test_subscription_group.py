@@ -25,8 +25,9 @@ from eventstore.errors import (
     WorkerIdInUse,
     WorkerRunning,
 )
-from eventstore.memory.checkpoints import MemoryEventBodies, MemoryReadModel
+from eventstore.memory.checkpoints import MemoryEventBodies
 from eventstore.memory.log import MemoryEventLog
+from eventstore.memory.read_model import MemoryReadModel
 from eventstore.subscriptions import From, Projection, Subscription, Terms
 from eventstore.subscriptions.stop import Stop
 from tests.unit.test_subscriptions import World

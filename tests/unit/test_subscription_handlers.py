@@ -20,7 +20,8 @@ from eventstore.errors import (
     NotSynchronous,
     StoreUnavailable,
 )
-from eventstore.memory.checkpoints import MemoryCheckpoints, MemoryReadModel
+from eventstore.memory.checkpoints import MemoryCheckpoints
+from eventstore.memory.read_model import MemoryReadModel
 from eventstore.subscriptions import OnFailure, Projection, Terms
 from tests.unit.test_subscriptions import World
 

@@ -12,9 +12,9 @@ import pytest
 
 from eventstore import ANY, Event, NewEvent
 from eventstore.errors import EventsMissing, HandlerFailed, ReadModelRefused
-from eventstore.memory.checkpoints import MemoryReadModel
+from eventstore.memory.read_model import MemoryReadModel
 from eventstore.memory.store import MemoryEventStore
-from eventstore.subscriptions import From, OnFailure, Projection, Subscription, Terms
+from eventstore.subscriptions import From, OnFailure, Projection, Subscription, Terms, Update, Write
 from tests.unit.test_subscriptions import World
 
 BLOCKS = 3
@@ -28,7 +28,6 @@ class LooseWorld(World):
         super().__init__(tranches=1)
         self.store = MemoryEventStore(clock_us=self.clock)
         self.read_model = MemoryReadModel()
-        self.rows: list[tuple[str, int]] = []
         self.repeats = 0
 
     def append(self, stream_id: str, *names: str) -> None:
@@ -81,12 +80,13 @@ class LooseWorld(World):
         return [event_id for stream, event_id in self.seen if stream == stream_id]
 
     def projected(self, stream_id: str = "a") -> list[int]:
-        return [event_id for stream, event_id in self.rows if stream == stream_id]
+        item = self.read_model.get("rows", {"Stream": stream_id}) or {"EventIds": []}
+        return list(item["EventIds"])
 
-    def project(self, event: Event) -> Sequence[Callable[[], object]]:
-        return [lambda: self.rows.append((event.stream_id, event.event_id))]
+    def project(self, event: Event) -> Sequence[Write]:
+        return [Update("rows", {"Stream": event.stream_id}, append={"EventIds": [event.event_id]})]
 
-    def projection(self, name: str = "rows") -> Projection[Callable[[], object]]:
+    def projection(self, name: str = "rows") -> Projection[Write]:
         return Projection(name=name, project=self.project, read_model=self.read_model)
 
 
@@ -336,10 +336,9 @@ def test_projections_of_one_handler_that_stand_apart_are_both_exact() -> None:
     world.both("a", *["Changed"] * 3)
     world.pass_time()
     world.work(world.projection("one"))
-    rows, world.rows = world.rows, []
-    one, two = world.projection("one"), world.projection("two")
-    other: list[int] = []
-    two._project = lambda event: [lambda: other.append(event.event_id)]
+    one = world.projection("one")
+    other = MemoryReadModel()
+    two = Projection(name="two", project=world.project, read_model=other)
 
     def handle(event: Event) -> None:
         one(event)
@@ -351,8 +350,8 @@ def test_projections_of_one_handler_that_stand_apart_are_both_exact() -> None:
 
     world.both("a", "Changed")
     world.work(handle)
-    assert [event_id for stream, event_id in rows + world.rows if stream == "a"] == [1, 2, 3, 4]
-    assert other == [1, 2, 3, 4]
+    assert world.projected() == [1, 2, 3, 4]
+    assert other.get("rows", {"Stream": "a"}) == {"Stream": "a", "EventIds": [1, 2, 3, 4]}
 
 
 def test_event_that_fails_before_one_that_came_first_parks_both() -> None:

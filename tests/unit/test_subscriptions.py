@@ -22,8 +22,9 @@ from eventstore.errors import (
     TranchesChanged,
 )
 from eventstore.log.model import BlockPosition
-from eventstore.memory.checkpoints import MemoryCheckpoints, MemoryEventBodies, MemoryReadModel
+from eventstore.memory.checkpoints import MemoryCheckpoints, MemoryEventBodies
 from eventstore.memory.log import MemoryEventLog
+from eventstore.memory.read_model import MemoryReadModel
 from eventstore.memory.store import MemoryEventStore
 from eventstore.subscriptions import From, OnFailure, Projection, SharedReader, Subscription, Terms, subscribe
 from eventstore.subscriptions.start import places_at
