@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import Final
 
 from botocore.exceptions import ClientError, NoCredentialsError, NoRegionError
 
+from eventstore.cli.options import Options
 from eventstore.errors import FailedEventsUnavailable, StoreUnavailable
 
 _NOT_THERE: Final = "ResourceNotFoundException"
@@ -31,7 +31,7 @@ _TABLES: Final = {
 }
 
 
-def sentence(error: Exception, options: argparse.Namespace) -> str:
+def sentence(error: Exception, options: Options) -> str:
     """Write an error for somebody at a terminal."""
     match error:
         case NoCredentialsError():
@@ -50,7 +50,7 @@ def sentence(error: Exception, options: argparse.Namespace) -> str:
     return str(error) or repr(error)
 
 
-def _refused(error: ClientError, options: argparse.Namespace) -> str:
+def _refused(error: ClientError, options: Options) -> str:
     code = error.response["Error"].get("Code")
     if code in _NO_QUEUE:
         return (
