@@ -115,7 +115,7 @@ def run_import(options: Options, screen: Screen, _signals: Signals) -> Outcome:
     client = dynamodb(aws)
     facts = StoreFacts(client=client, table_name=table_name)
     target = DynamoDBEventsTable(client=client, table_name=table_name, compression=compression, facts=facts)
-    shards = write_shards(options.deployed, facts, screen)
+    shards = write_shards(options.deployed, facts, screen, is_empty=target.is_empty)
     imported = Imported()
     with screen.bar("Importing", unit="events", total=contents.events) as bar:
         for done in import_events(

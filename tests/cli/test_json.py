@@ -126,6 +126,20 @@ def test_trouble_is_told_in_json_and_in_words(
         assert told["error"] in err
 
 
+def test_interruption_is_told_in_json_and_in_words(
+    place: dict[str, str], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("eventstore.cli.stores.read_parameter", interrupted)
+
+    code, out, err = run("verify", "--store", "prod", "--json")
+
+    assert json.loads(out) == {"command": "verify", "exitCode": 130, "error": "Interrupted."}
+    assert (code, err) == (130, "Interrupted.\n")
+
+
 def test_findings_are_lines_before_the_last_one(
     client: DynamoDBClient, place: dict[str, str], run: Run, tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from eventstore import Event, NewEvent
 from eventstore.cli.commands import names
+from eventstore.dynamodb.items import key_of
 from eventstore.dynamodb.log import DynamoDBEventLog
 from eventstore.dynamodb.store import DynamoDBEventStore
 from eventstore.maintenance.transfer.export import export
@@ -159,6 +160,19 @@ def test_import_into_a_new_store_begins_with_one_shard_and_says_so(
     store = DynamoDBEventStore(client=client, table_name=table, write_shards=8)
     store.append("order-new", [NewEvent.of("Happened")], expected=0)
     assert len(list(store.read_all(unsettled=True))) == EVENTS + 1
+
+
+def test_import_into_a_store_that_lost_its_item_is_refused_as_no_new_one(
+    client: DynamoDBClient, eight: str, given: Path, run: Run
+) -> None:
+    client.delete_item(TableName=eight, Key=key_of("$store", 0))
+    before = client.scan(TableName=eight)["Items"]
+
+    code, _, err = run("import", given, "--into-existing")
+
+    assert (code, "is new" in err) == (2, False)
+    assert "its own item ('$store', 0)" in err
+    assert client.scan(TableName=eight)["Items"] == before
 
 
 def test_import_into_a_new_store_that_is_deployed_writes_as_it_is_deployed(
