@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +13,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from eventstore._command_line import ALL_WELL, SOMETHING_LEFT, TROUBLE
 from eventstore.cli.faults import sentence
-from eventstore.cli.options import LOG, SUBSCRIPTIONS, TABLE
+from eventstore.cli.options import LOG, SUBSCRIPTIONS, TABLE, Options
+from eventstore.cli.outcome import Outcome, write_json
 from eventstore.cli.screen import Screen
 from eventstore.cli.settings import clock, dynamodb, session
 from eventstore.cli.signals import Signals
@@ -46,8 +45,8 @@ class _Found:
     repair: str = ""
 
 
-def run(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
-    """Make all checks; return 0 when all is well, 1 when something is wrong, 2 when a check can't be made.
+def run(options: Options, screen: Screen, _signals: Signals) -> Outcome:
+    """Make all checks; the exit code is 0 if all is well, 1 if something is wrong, 2 if one can't be made.
 
     Cost: 3 RCU and 4 requests; what is parked costs 1 RCU for some 70 events, 512 RCU at most.
     """
@@ -62,12 +61,10 @@ def run(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
     codes = [_made(name, check, options, screen) for name, check in checks.items()]
     wrong = sum(code != ALL_WELL for code in codes)
     screen.say(f"{len(codes)} checks, {wrong} of them not well." if wrong else "All is well.")
-    return max(codes)
+    return Outcome(max(codes), {"checks": len(codes), "notWell": wrong})
 
 
-def _made(
-    name: str, check: Callable[[], Iterator[_Found]], options: argparse.Namespace, screen: Screen
-) -> int:
+def _made(name: str, check: Callable[[], Iterator[_Found]], options: Options, screen: Screen) -> int:
     """Make a check, show what it finds, and return its exit code; one that fails hides no other."""
     code = ALL_WELL
     try:
@@ -75,6 +72,8 @@ def _made(
             if found.repair:
                 code = SOMETHING_LEFT
                 _report(name, found.detail, found.repair)
+            elif options.as_json:
+                write_json({"check": name, "detail": found.detail})
             else:
                 screen.say(f"{name}: {found.detail}")
     except (EventStoreError, BotoCoreError, Boto3Error, ClientError) as error:
@@ -84,12 +83,12 @@ def _made(
 
 
 def _report(name: str, detail: str, repair: str) -> None:
-    print(json.dumps({"check": name, "detail": detail, "repair": repair}), flush=True)
+    write_json({"check": name, "detail": detail, "repair": repair})
 
 
 @dataclass(slots=True)
 class _Doctor:
-    options: argparse.Namespace
+    options: Options
     screen: Screen
     table_name: str
     _session: boto3.Session | None = None
@@ -140,7 +139,8 @@ class _Doctor:
             if has_events(self._dynamodb(), self.table_name):
                 what = "isn't begun, though there are events: the log writer has logged none"
                 yield _Found(
-                    f"log {name!r} {what}", "read the log of the function index: it's late, or stopped"
+                    f"log {name!r} {what}",
+                    "read CloudWatch's logs of the function log: it's late, or stopped",
                 )
             else:
                 yield _Found(f"log {name!r} isn't begun: the first event begins it")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import Final
 
+from eventstore.cli.options import Options
 from eventstore.errors import StoreUnavailable, TableNotFound
 
 _TABLES: Final = {
@@ -14,7 +14,7 @@ _TABLES: Final = {
 }
 
 
-def sentence(error: Exception, options: argparse.Namespace) -> str:
+def sentence(error: Exception, options: Options) -> str:
     """Write an error for somebody at a terminal."""
     match error:
         case StoreUnavailable():

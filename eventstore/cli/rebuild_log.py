@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from eventstore._command_line import ALL_WELL, SOMETHING_LEFT
-from eventstore.cli.options import LOG, READ_SHARDS, TABLE
+from eventstore.cli.options import LOG, TABLE, Options
+from eventstore.cli.outcome import Outcome
 from eventstore.cli.screen import Screen
 from eventstore.cli.settings import clock, dynamodb, read_shards, session
 from eventstore.cli.signals import Signals
+from eventstore.delivery.publisher import FailedEvent
 from eventstore.delivery.republish import Chosen, of_time
 from eventstore.dynamodb.facts import StoreFacts
 from eventstore.dynamodb.log import DynamoDBEventLog
 from eventstore.dynamodb.log_items import LogItem
 from eventstore.dynamodb.log_rebuild import DynamoDBLogRebuild
 from eventstore.dynamodb.raw_items import DynamoDBEventsTable
-from eventstore.errors import InvalidInput, MalformedBlock, TranchesChanged
+from eventstore.errors import InvalidInput, MalformedBlock, MalformedItem
 from eventstore.events import Event
 from eventstore.limits import LOG_TRANCHES
 from eventstore.maintenance.verify.against_log import LogComparison
@@ -27,8 +28,8 @@ from eventstore.positions import from_us
 _LISTED = 20
 
 
-def run(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
-    """Rebuild the log; return 0 when all events are in it, 1 when some can't be.
+def run(options: Options, screen: Screen, _signals: Signals) -> Outcome:
+    """Rebuild the log; the exit code is 0 when all events are in it, 1 when some can't be.
 
     Cost of 1,000 events of 1 KB: 125 RCU of the index, about 85 WCU of the log. To delete the log before it:
     20 RCU and 85 WCU for 1,000 entries, more where its blocks are small.
@@ -36,13 +37,12 @@ def run(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
     table_name, log_name = TABLE.of(options), LOG.of(options)
     if log_name.rpartition("/")[2] == table_name.rpartition("/")[2]:
         raise InvalidInput("--log-table", f"is {log_name!r}, the events table")
-    told = READ_SHARDS.whole_if_given(options)
     aws = session()
     clock_ = clock(aws, table_name, screen)
     client = dynamodb(aws)
     facts = StoreFacts(client=client, table_name=table_name)
     table = DynamoDBEventsTable(client=client, table_name=table_name, facts=facts)
-    shards = read_shards(told, facts, is_empty=table.is_empty)
+    shards = read_shards(facts, is_empty=table.is_empty)
     end_us = clock_.now_us() - options.settling_s * 1_000_000
     work = _Work(options, screen, DynamoDBLogRebuild(client=client, table_name=log_name))
     begun, goes_on = work.begin(now_us=clock_.now_us())
@@ -58,7 +58,7 @@ def run(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
         )
     work.rebuild.end(begun)
     for left in work.left[:_LISTED]:
-        screen.fail(f"not logged: {left}")
+        screen.fail(f"not logged: event {left.event_id} of stream {left.stream_id!r}: {left.reason}")
     if len(work.left) > _LISTED:
         screen.fail(f"... and {len(work.left) - _LISTED:,} more")
     screen.say(
@@ -68,30 +68,40 @@ def run(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
     screen.say(
         "Let the functions start anew, enable the log writer's mapping, and run verify after a minute."
     )
-    return SOMETHING_LEFT if work.left else ALL_WELL
+    return Outcome(
+        SOMETHING_LEFT if work.left else ALL_WELL,
+        {
+            "events": events,
+            "blocks": blocks,
+            "tranches": begun.tranches,
+            "logId": begun.log_id,
+            "until": from_us(end_us).isoformat(),
+            "left": [
+                {"streamId": each.stream_id, "eventId": each.event_id, "reason": each.reason}
+                for each in work.left
+            ],
+        },
+    )
 
 
 @dataclass(slots=True)
 class _Work:
-    options: argparse.Namespace
+    options: Options
     screen: Screen
     rebuild: DynamoDBLogRebuild
-    left: list[str] = field(default_factory=list)
+    left: list[MalformedItem | FailedEvent] = field(default_factory=list)
     """Items that are no events: they can't be logged."""
 
     def begin(self, *, now_us: int) -> tuple[LogItem, bool]:
         """Return the log to write, and whether an earlier run has begun it."""
-        told: int | None = self.options.log_tranches
         there = self._there()
-        if there and told not in {None, there.tranches} and not self.options.delete:
-            raise TranchesChanged(begun_with=there.tranches, given=told or 0)
         if there and there.rebuilt_us is not None and not self.options.delete:
             at = from_us(there.rebuilt_us).isoformat()
             self.screen.say(f"Going on with the rebuild that was interrupted, at {at} ...")
             return there, True
         if not self.rebuild.is_empty():
             self._delete(there, now_us=now_us)
-        begun = self.rebuild.begin(told or (there.tranches if there else LOG_TRANCHES))
+        begun = self.rebuild.begin(there.tranches if there else LOG_TRANCHES)
         self.screen.say(f"Logging all events in another log, {begun.log_id} ...")
         return begun, False
 
@@ -101,7 +111,7 @@ class _Work:
             if isinstance(each, Event):
                 yield each
             else:
-                self.left.append(f"event {each.event_id} of stream {each.stream_id!r}: {each.reason}")
+                self.left.append(each)
 
     def _there(self) -> LogItem | None:
         try:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
-
 from eventstore._command_line import ALL_WELL, SOMETHING_LEFT
 from eventstore.aws import eventbridge, sqs_messages, sqs_redrive
-from eventstore.cli.options import API, BUS, QUEUE, TABLE
+from eventstore.cli.options import API, BUS, QUEUE, TABLE, Options
+from eventstore.cli.outcome import Outcome
 from eventstore.cli.screen import Bar, Screen
 from eventstore.cli.settings import client, dynamodb, session
 from eventstore.cli.signals import Signals
@@ -18,8 +17,8 @@ from eventstore.events import check_event_name, check_stream_prefix
 REFUSALS_TOLD = 20
 
 
-def run(options: argparse.Namespace, screen: Screen, signals: Signals) -> int:
-    """Redrive; return 0 when all that was meant is published, 1 when some of it still isn't."""
+def run(options: Options, screen: Screen, signals: Signals) -> Outcome:
+    """Redrive; the exit code is 0 when all that was meant is published, 1 when some of it still isn't."""
     table_name, queue_url, bus_name = TABLE.of(options), QUEUE.url(options), BUS.of(options)
     wanted = Filter(
         stream_prefix=check_stream_prefix(options.stream_prefix or "", field="--stream-prefix"),
@@ -47,7 +46,20 @@ def run(options: argparse.Namespace, screen: Screen, signals: Signals) -> int:
     ):
         done = redrive.run(wanted=wanted, dry_run=options.dry_run, progress=_Shown(bar), ends=asked)
         _tell(done, screen, dry_run=options.dry_run)
-    return ALL_WELL if done.is_complete else SOMETHING_LEFT
+    return Outcome(
+        ALL_WELL if done.is_complete else SOMETHING_LEFT,
+        {
+            "isDryRun": options.dry_run,
+            "published": done.published,
+            "deletedMessages": done.deleted,
+            "refused": [
+                {"streamId": of.stream_id, "eventId": of.event_id, "reason": of.reason} for of in done.refused
+            ],
+            "unreadable": [{"messageId": of.message_id, "reason": of.fault} for of in done.unreadable],
+            "notMeant": done.filtered,
+            "stopped": done.stopped,
+        },
+    )
 
 
 def _event_name(name: str | None) -> str | None:

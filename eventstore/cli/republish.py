@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
@@ -13,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 from eventstore._command_line import ALL_WELL, SOMETHING_LEFT
 from eventstore._setting_rules import is_url
 from eventstore.aws import eventbridge, sqs_dropped, sqs_messages
-from eventstore.cli.options import API, BUS, LOG, READ_SHARDS, STANDARD_OUTPUT, TABLE
+from eventstore.cli.options import API, BUS, LOG, STANDARD_OUTPUT, TABLE, Options
+from eventstore.cli.outcome import Outcome
 from eventstore.cli.screen import Bar, Screen
 from eventstore.cli.settings import CLIENT_CONFIG, client, clock, dynamodb, given_time, read_shards, session
 from eventstore.cli.signals import Signals
@@ -61,8 +61,8 @@ _WAYS: Final[dict[str, tuple[str, ...]]] = {
 """The ways to say which events are meant, and the options of each."""
 
 
-def run(options: argparse.Namespace, screen: Screen, signals: Signals) -> int:
-    """Republish; return 0 when all that was asked for is published, 1 when some of it isn't."""
+def run(options: Options, screen: Screen, signals: Signals) -> Outcome:
+    """Republish; the exit code is 0 when all that was asked for is published, 1 when some of it isn't."""
     way = _way(options)
     work = _Work(options, screen, batches=_batches(options) if way == "file" else [])
     asked = {"time": work.by_time, "log": work.by_log, "file": work.of_file, "queue": work.of_queue}[way]
@@ -73,16 +73,17 @@ def run(options: argparse.Namespace, screen: Screen, signals: Signals) -> int:
         work.begin(way, ends=ends, bar=bar)
         asked()
         _tell(work.done, screen, dry_run=options.dry_run, way=way)
-    return ALL_WELL if work.done.is_complete and not work.left else SOMETHING_LEFT
+    is_complete = work.done.is_complete and not (work.not_found or work.unreadable)
+    return Outcome(ALL_WELL if is_complete else SOMETHING_LEFT, _members(work, is_dry_run=options.dry_run))
 
 
-def _way(options: argparse.Namespace) -> str:
+def _way(options: Options) -> str:
     """Return the way in which the options say which events are meant.
 
     Raises:
         InvalidInput: they don't, or in several ways.
     """
-    given = [name for names in _WAYS.values() for name in names if getattr(options, name) not in (None, [])]
+    given = [name for names in _WAYS.values() for name in names if getattr(options, name) not in (None, ())]
     if not set(given) - set(_CHOSEN):
         what = "say which events: --from, --stream, --log-after, --dropped or --dropped-queue-url"
         raise InvalidInput("republish", f"publishes what is asked for alone; {what}")
@@ -96,10 +97,11 @@ def _way(options: argparse.Namespace) -> str:
 class _Work:
     """One run of the command: what it reaches, and what has become of the events."""
 
-    def __init__(self, options: argparse.Namespace, screen: Screen, *, batches: list[DroppedBatch]) -> None:
+    def __init__(self, options: Options, screen: Screen, *, batches: list[DroppedBatch]) -> None:
         self.done = Recovered()
-        self.left = 0
-        """Streams without events, and messages that can't be read."""
+        self.not_found: list[str] = []
+        """Streams without an event of that time."""
+        self.unreadable: list[DroppedMessage] = []
         self._options = options
         self._screen = screen
         self._batches = batches
@@ -119,7 +121,6 @@ class _Work:
             raise InvalidRange("--from", "is not before --to; exchange them")
         if self._to is not None and self._from is None and not options.stream:
             raise InvalidInput("--from", "is missing; --to alone would publish all of history before it")
-        self._read_shards = READ_SHARDS.whole_if_given(options)
         self._aws: boto3.Session = session()
         self._clock = clock(self._aws, self._table_name, screen)
 
@@ -155,7 +156,7 @@ class _Work:
         if not self.done.stopped:
             for stream_id in stream_ids:
                 if stream_id not in seen:
-                    self.left += 1
+                    self.not_found.append(stream_id)
                     self._screen.fail(f"not found: stream {stream_id!r} has no event of that time")
 
     def by_log(self) -> None:
@@ -196,7 +197,7 @@ class _Work:
         of_batch: dict[DroppedBatch, list[DroppedMessage]] = {}
         for message in messages.values():
             if message.batch is None:
-                self.left += 1
+                self.unreadable.append(message)
                 self._screen.fail(f"left alone: message {message.message_id} can't be read: {message.fault}")
             else:
                 of_batch.setdefault(message.batch, []).append(message)
@@ -250,7 +251,7 @@ class _Work:
 
     @cached_property
     def _shards(self) -> int:
-        return read_shards(self._read_shards, self._facts, is_empty=self._table.is_empty)
+        return read_shards(self._facts, is_empty=self._table.is_empty)
 
 
 def _noted(events: Iterable[Chosen], seen: set[str]) -> Iterator[Chosen]:
@@ -268,7 +269,7 @@ def _position(text: str | None, option: str, log: EventLog) -> LogPosition | Non
     return position
 
 
-def _batches(options: argparse.Namespace) -> list[DroppedBatch]:
+def _batches(options: Options) -> list[DroppedBatch]:
     """Read the file of a message: its body, or the answer of `aws sqs receive-message`."""
     if options.dropped == STANDARD_OUTPUT:
         if sys.stdin is None:
@@ -314,6 +315,27 @@ def _tell(done: Recovered, screen: Screen, *, dry_run: bool, way: str) -> None:
     )
     if dry_run:
         screen.say("Nothing was sent.")
+
+
+def _members(work: _Work, *, is_dry_run: bool) -> dict[str, object]:
+    done, left = work.done, work.done.first_left
+    return {
+        "isDryRun": is_dry_run,
+        "published": done.published,
+        "refused": [
+            {"streamId": of.stream_id, "eventId": of.event_id, "reason": of.reason} for of in done.refused
+        ],
+        "streamsNotFound": work.not_found,
+        "unreadable": [{"messageId": of.message_id, "reason": of.fault} for of in work.unreadable],
+        "batchesByRecords": done.by_records,
+        "batchesByTime": done.by_time,
+        "batchesNotAllFound": [
+            {"firstArrival": from_us(of.first_arrival_us).isoformat(), "records": of.records}
+            for of in done.short
+        ],
+        "stopped": done.stopped,
+        "firstLeft": left and {"streamId": left.stream_id, "eventId": left.event_id},
+    }
 
 
 def _how_to_go_on(done: Recovered, way: str) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import Final
 
 from eventstore._checks import written_us_of
 from eventstore._command_line import ALL_WELL
-from eventstore.cli.options import TABLE
+from eventstore.cli.options import TABLE, Options
+from eventstore.cli.outcome import Outcome
 from eventstore.cli.screen import Screen
 from eventstore.cli.settings import clock, dynamodb, session
 from eventstore.cli.signals import Signals
@@ -21,8 +21,8 @@ _QUIET_US: Final = 60_000_000
 """What was written within it shows that somebody still writes (ours)."""
 
 
-def run(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
-    """Declare a restore; return 0 when it is declared, by this run or an earlier one.
+def run(options: Options, screen: Screen, _signals: Signals) -> Outcome:
+    """Declare a restore; the exit code is 0 when it is declared, by this run or an earlier one.
 
     Cost: 1 RCU for the time, 1 for the store's own item, 0.5 for each shard, 1 WCU.
     """
@@ -38,16 +38,26 @@ def run(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
         last = _last(table, shards, now_us=now_us)
     declared = facts.declare_restored(now_us=now_us, same_name=options.same_name)
     epoch = time_text(declared.epoch_us)
+    outcome = Outcome(
+        ALL_WELL,
+        {
+            "table": table_name,
+            "from": declared.table,
+            "epoch": epoch,
+            "isNew": declared.is_new,
+            "lastEventAt": last and time_text(last.timestamp_us),
+        },
+    )
     if not declared.is_new:
         screen.say(f"The restore of {table_name!r} is declared already, with the epoch {epoch}.")
         screen.say("Nothing was changed.")
-        return ALL_WELL
+        return outcome
     screen.say(f"{table_name!r} is declared to be restored, from {declared.table!r}.")
     screen.say(f"What is written from now on has the epoch {epoch}, also in its CloudEvents id.")
     if last:
         screen.say(f"What is there keeps its id. Its last event is of {time_text(last.timestamp_us)}.")
     screen.say("Let writers start anew now.")
-    return ALL_WELL
+    return outcome
 
 
 def _last(table: DynamoDBEventsTable, shards: int, *, now_us: int) -> Event | None:

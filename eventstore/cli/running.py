@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
+import sys
 from collections.abc import Callable
 from typing import Final
 
@@ -12,12 +12,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 from eventstore._command_line import INTERRUPTED, TROUBLE
 from eventstore.cli import create_tables, doctor, rebuild_log, redrive, republish, restored, transfer, verify
 from eventstore.cli.faults import sentence
+from eventstore.cli.options import Call, Options
+from eventstore.cli.outcome import Outcome, write_json
 from eventstore.cli.screen import Screen
 from eventstore.cli.signals import Signals
-from eventstore.cli.stores import fill_in, given_in
-from eventstore.errors import EventStoreError
+from eventstore.cli.stores import fill_in
+from eventstore.errors import EventStoreError, InvalidInput
 
-_RUN: Final[dict[str, Callable[[argparse.Namespace, Screen, Signals], int]]] = {
+_RUN: Final[dict[str, Callable[[Options, Screen, Signals], Outcome]]] = {
     "create-tables": create_tables.run,
     "doctor": doctor.run,
     "rebuild-log": rebuild_log.run,
@@ -30,24 +32,30 @@ _RUN: Final[dict[str, Callable[[argparse.Namespace, Screen, Signals], int]]] = {
 }
 
 
-def run(command: str, options: argparse.Namespace, signals: Signals, *, arguments: list[str]) -> int:
+def run(call: Call, signals: Signals) -> int:
     """Run a command; return the exit code.
-
-    Args:
-        arguments: the command line as it was given: what stands there goes before what `--store` says.
 
     Raises:
         BrokenPipeError: nobody reads its output any more.
     """
+    outcome = _outcome(call, signals)
+    if call.options.as_json:
+        write_json({"command": call.command, "exitCode": outcome.code, **outcome.members})
+    return outcome.code
+
+
+def _outcome(call: Call, signals: Signals) -> Outcome:
     screen = Screen()
     try:
-        fill_in(options, given=given_in(arguments, options))
-        return _RUN[command](options, screen, signals)
+        if call.options.as_json and sys.stdout is None:
+            raise InvalidInput("--json", "needs standard output, which is closed")
+        fill_in(call)
+        return _RUN[call.command](call.options, screen, signals)
     except KeyboardInterrupt:
-        screen.fail("Interrupted.")
-        return INTERRUPTED
+        code, told = INTERRUPTED, "Interrupted."
     except BrokenPipeError:
         raise
     except (EventStoreError, BotoCoreError, Boto3Error, ClientError, OSError) as error:
-        screen.fail(sentence(error, options))
-        return TROUBLE
+        code, told = TROUBLE, sentence(error, call.options)
+    screen.fail(told)
+    return Outcome(code, {"error": told})

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import Final
 
+from eventstore.cli.options import Call
 from eventstore.cli.settings import session
 from eventstore.dynamodb.connecting import read_parameter
 
@@ -21,23 +21,20 @@ _OPTIONS: Final = {
 """By option the part of a store that it names."""
 
 
-def fill_in(options: argparse.Namespace, *, given: frozenset[str]) -> None:
+def fill_in(call: Call) -> None:
     """Give options the values of the store that `--store` names; those on the command line stay.
+
+    `deployed` is that store's parameter, None without `--store`.
 
     Raises:
         UnknownStore, InvalidStoreParameter: as of `eventstore.connect`.
     """
+    options = call.options
+    options.deployed = None
     store: str | None = getattr(options, "store", None)
     if store is None:
         return
-    found = read_parameter(store, session(), {})
+    options.deployed = found = read_parameter(store, session(), {})
     for option, part in _OPTIONS.items():
-        if option in vars(options) and option not in given:
+        if option in vars(options) and option not in call.given:
             setattr(options, option, getattr(found, part))
-
-
-def given_in(arguments: list[str], options: argparse.Namespace) -> frozenset[str]:
-    """Return which of the options stand on the command line; argparse takes shortened ones, too."""
-    words = [word.partition("=")[0] for word in arguments if word.startswith("--") and len(word) > 2]
-    names = {name: f"--{name.replace('_', '-')}" for name in vars(options)}
-    return frozenset(name for name, option in names.items() if any(option.startswith(word) for word in words))

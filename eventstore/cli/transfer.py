@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +10,19 @@ from time import sleep
 from typing import IO, Final
 
 from eventstore._command_line import ALL_WELL, SOMETHING_LEFT
-from eventstore.cli.options import READ_SHARDS, STANDARD_OUTPUT, TABLE, WRITE_SHARDS
+from eventstore.cli.options import STANDARD_OUTPUT, TABLE, Options
+from eventstore.cli.outcome import Outcome
 from eventstore.cli.screen import Screen
-from eventstore.cli.settings import Clock, clock, dynamodb, given_time, local_us, read_shards, session
+from eventstore.cli.settings import (
+    Clock,
+    clock,
+    dynamodb,
+    given_time,
+    local_us,
+    read_shards,
+    session,
+    write_shards,
+)
 from eventstore.cli.signals import Signals
 from eventstore.dynamodb.compression import compression_for
 from eventstore.dynamodb.facts import StoreFacts
@@ -33,21 +42,22 @@ _SETTLING_US: Final = round(SETTLING_S * 1_000_000)
 _TOLERANCE_US: Final = round(FUTURE_S * 1_000_000)
 
 
-def run_export(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
-    """Export; return 0 when the file has every event that was there when it began, 1 when it lacks some."""
+def run_export(options: Options, screen: Screen, _signals: Signals) -> Outcome:
+    """Export; the exit code is 0 when the file has all that was there when it began, else 1."""
+    if options.as_json and options.file == STANDARD_OUTPUT:
+        raise InvalidInput("--json", "and the file - both take standard output; name a file")
     table_name = TABLE.of(options)
     from_, to = given_time(options.from_, "--from"), given_time(options.to, "--to")
     by_time = from_ is not None or to is not None
     if from_ is not None and to is not None and to <= from_:
         raise InvalidRange("--from", "is not before --to; exchange them")
-    told = READ_SHARDS.whole_if_given(options) if by_time else None
     with _file(options.file) as file:
         aws = session()
         clock_ = clock(aws, table_name, screen)
         client = dynamodb(aws)
         facts = StoreFacts(client=client, table_name=table_name)
         table = DynamoDBEventsTable(client=client, table_name=table_name, facts=facts)
-        shards = read_shards(told, facts, is_empty=table.is_empty) if by_time else 0
+        shards = read_shards(facts, is_empty=table.is_empty) if by_time else 0
         to_us_ = None if to is None else to_us(to)
         begun_us = clock_.now_us()
         _wait(begun_us if to_us_ is None else min(begun_us, to_us_), clock_, screen)
@@ -74,31 +84,44 @@ def run_export(options: argparse.Namespace, screen: Screen, _signals: Signals) -
         screen.say(f"{selection.young:,} events that were appended while it ran are not in it.")
     if selection.left_out.events:
         _report_left_out("left out", selection.left_out, screen)
-        return SOMETHING_LEFT
-    return ALL_WELL
+    return Outcome(
+        SOMETHING_LEFT if selection.left_out.events else ALL_WELL,
+        {
+            "file": str(options.file),
+            "events": done.events,
+            "sizeBytes": done.size_bytes,
+            "sha256": done.sha256,
+            "settledUntil": done.settled_until,
+            "appendedMeanwhile": selection.young,
+            "leftOut": selection.left_out.to_json(),
+        },
+    )
 
 
-def run_import(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
-    """Import; return 0 when every event of the file is in the store, 1 when some streams failed."""
+def run_import(options: Options, screen: Screen, _signals: Signals) -> Outcome:
+    """Import; the exit code is 0 when every event of the file is in the store, 1 when some streams failed."""
     if options.file == STANDARD_OUTPUT:
         raise InvalidInput("file", "is -; an import reads its file several times, so give one by its name")
     check_kind(options.file)  # before AWS is asked anything
     excepted = frozenset([*options.except_, *_names(options.except_from)])
     if options.check_only:
-        _check(options, excepted, local_us() + _TOLERANCE_US, screen)
-        return ALL_WELL
-    table_name, write_shards = TABLE.of(options), WRITE_SHARDS.whole_if_given(options)
+        contents = _check(options, excepted, local_us() + _TOLERANCE_US, screen)
+        return Outcome(ALL_WELL, _of_file(options, contents))
+    table_name = TABLE.of(options)
     compression = compression_for(options.compression)
     aws = session()
     clock_ = clock(aws, table_name, screen)
     contents = _check(options, excepted, clock_.now_us() + _TOLERANCE_US, screen)
-    target = DynamoDBEventsTable(client=dynamodb(aws), table_name=table_name, compression=compression)
+    client = dynamodb(aws)
+    facts = StoreFacts(client=client, table_name=table_name)
+    target = DynamoDBEventsTable(client=client, table_name=table_name, compression=compression, facts=facts)
+    shards = write_shards(options.deployed, facts, screen, is_empty=target.is_empty)
     imported = Imported()
     with screen.bar("Importing", unit="events", total=contents.events) as bar:
         for done in import_events(
             options.file,
             target,
-            write_shards=write_shards,
+            write_shards=shards,
             into_existing=options.into_existing,
             excepted=excepted,
             parallel=options.parallel,
@@ -113,10 +136,30 @@ def run_import(options: argparse.Namespace, screen: Screen, _signals: Signals) -
         f"{imported.written:,} events written, {imported.already_there:,} already there, "
         f"{imported.failed:,} failed in {len(imported.reasons):,} streams"
     )
-    return SOMETHING_LEFT if imported.failed else ALL_WELL
+    return Outcome(
+        SOMETHING_LEFT if imported.failed else ALL_WELL,
+        {
+            **_of_file(options, contents),
+            "written": imported.written,
+            "alreadyThere": imported.already_there,
+            "failed": imported.failed,
+            "failedStreams": imported.reasons,
+        },
+    )
 
 
-def _check(options: argparse.Namespace, excepted: frozenset[str], latest_us: int, screen: Screen) -> Contents:
+def _of_file(options: Options, contents: Contents) -> dict[str, object]:
+    return {
+        "file": str(options.file),
+        "events": contents.events,
+        "streams": contents.streams,
+        "settledUntil": contents.settled_until,
+        "leftOut": contents.left_out.to_json(),
+        "excepted": contents.excepted,
+    }
+
+
+def _check(options: Options, excepted: frozenset[str], latest_us: int, screen: Screen) -> Contents:
     with screen.bar("Checking the file", unit="events") as bar:
         contents = check_export(
             options.file,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -10,7 +9,9 @@ from pathlib import Path
 from typing import IO
 
 from eventstore._command_line import ALL_WELL, SOMETHING_LEFT
-from eventstore.cli.options import READ_SHARDS, TABLE
+from eventstore._store_parameter import StoreParameter
+from eventstore.cli.options import TABLE, Options
+from eventstore.cli.outcome import Outcome
 from eventstore.cli.screen import Bar, Screen
 from eventstore.cli.settings import clock, dynamodb, session
 from eventstore.cli.signals import Signals
@@ -27,10 +28,9 @@ from eventstore.maintenance.verify.store_item import find_lost
 from eventstore.maintenance.verify.verify import Verification
 
 
-def run(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
-    """Verify; return 0 when nothing is wrong (any more), 1 when there are findings."""
+def run(options: Options, screen: Screen, _signals: Signals) -> Outcome:
+    """Verify; the exit code is 0 when nothing is wrong (any more), 1 when there are findings."""
     table_name = TABLE.of(options)
-    told = READ_SHARDS.whole_if_given(options)
     if options.output is None and sys.stdout is None:
         raise InvalidInput("--output", "is missing, and standard output is closed; give a file")
     aws = session()
@@ -38,13 +38,10 @@ def run(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
     client = dynamodb(aws)
     facts = StoreFacts(client=client, table_name=table_name)
     table = DynamoDBEventsTable(client=client, table_name=table_name, facts=facts)
-    shards, known = _shards_and_loss(told, options, facts, table, screen)
+    shards, known = _shards_and_loss(options, facts, table, screen)
     log = None
     if options.log_table:
-        tranches = options.log_tranches
         event_log = DynamoDBEventLog(client=client, table_name=options.log_table)
-        if tranches:
-            event_log.begin_with(tranches)
         log = LogComparison(event_log)  # a wrong name is known before the table is read
     settings = {
         "table": table_name,
@@ -90,56 +87,47 @@ def run(options: argparse.Namespace, screen: Screen, _signals: Signals) -> int:
         screen.say("The log was left out: no --log-table.")
     if not counts.findings:
         screen.say("Nothing is wrong.")
-        return ALL_WELL
     left = counts.findings - counts.repaired
-    screen.fail(f"{counts.findings:,} findings, {counts.repaired:,} repaired, {left:,} left.")
+    if counts.findings:
+        screen.fail(f"{counts.findings:,} findings, {counts.repaired:,} repaired, {left:,} left.")
     if counts.repairable:
         screen.say(
             f'--repair repairs {counts.repairable:,} of them: those with "repair":"{Repair.POSSIBLE}".'
         )
-    return SOMETHING_LEFT if left else ALL_WELL
+    return Outcome(
+        SOMETHING_LEFT if left else ALL_WELL,
+        {
+            "events": counts.events,
+            "streams": counts.streams,
+            "tooYoung": counts.unsettled,
+            "ownItems": counts.own_items,
+            "isLogCompared": log is not None,
+            "findings": counts.findings,
+            "repaired": counts.repaired,
+            "repairable": counts.repairable,
+        },
+    )
 
 
 def _shards_and_loss(
-    told: int | None,
-    options: argparse.Namespace,
-    facts: StoreFacts,
-    table: DynamoDBEventsTable,
-    screen: Screen,
+    options: Options, facts: StoreFacts, table: DynamoDBEventsTable, screen: Screen
 ) -> tuple[int, list[Finding]]:
     """Return how many shards are read, and the finding when the store itself has lost that."""
-    shards, recorded = facts.read_shards(told or 1), facts.recorded
-    if recorded is None:
-        return _lost_shards(options, facts, table, screen, told=told or 1)
-    if told is None or told == recorded:
+    shards = facts.read_shards(1)
+    if facts.recorded:
         return shards, []
-    if told < recorded:
-        screen.say(
-            f"The store itself says that it has {recorded} shards, so --read-shards {told} is left out."
-        )
-    elif options.repair:
-        how = "leave it out, or let a writer that is set to as many record them first"
-        what = (
-            f"is {told}, but the store itself says {recorded}; nothing is repaired by another number: {how}"
-        )
-        raise InvalidInput("--read-shards", what)
-    else:
-        screen.say(f"The store itself says that it has {recorded} shards; {told} are read, as told.")
-    return shards, []
-
-
-def _lost_shards(
-    options: argparse.Namespace, facts: StoreFacts, table: DynamoDBEventsTable, screen: Screen, *, told: int
-) -> tuple[int, list[Finding]]:
     screen.say(
         "The store doesn't say how many shards it has; looking for the highest that an event is in ..."
     )
     lost = find_lost(table, segments=options.segments)
     if lost is None:
-        return told, []
-    shards = max(told, lost.written)
-    if facts.read_shards(told) and facts.recorded:  # by a first writer, meanwhile
-        return max(shards, facts.recorded), []
+        return shards, []
+    # Writers of a deployed store are set to as many, and may write in one that has no event yet.
+    deployed: StoreParameter | None = options.deployed
+    shards = max(lost.written, deployed.write_shards if deployed else 1)
+    now = facts.read_shards(1)
+    if facts.recorded:  # by a first writer, meanwhile
+        return now, []
     if options.repair:
         facts.restore(shards, written=lost.written, epoch_us=lost.epoch_us)
         screen.say(f"Written back: {shards} shards are read. Let running writers start anew.")

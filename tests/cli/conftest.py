@@ -66,10 +66,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
     def run_(*arguments: object) -> tuple[int, str, str]:
         capsys.readouterr()
-        try:
-            code = main([str(argument) for argument in arguments])
-        except SystemExit as exit_:
-            code = int(exit_.code or 0)
+        code = main([str(argument) for argument in arguments])
         output = capsys.readouterr()
         return code, output.out, output.err
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 TEXT = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
-COMMAND = "$ python -m eventstore "
+COMMAND = "$ eventstore "
 COMMANDS = ("doctor", "verify", "restored", "rebuild-log", "export", "import", "redrive", "republish")
 
 START_US = 1_700_000_000_000_000

@@ -12,7 +12,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code"), [(["--help"], 0), (["verify", "--help"], 0), ([], 2), (["x"], 2)]
+    ("arguments", "code"),
+    [(["--help"], 0), (["verify", "--help"], 0), ([], 2), (["x"], 2), (["verify", "--x"], 2)],
 )
 def test_command_line_explains_itself(arguments: list[str], code: int) -> None:
     done = subprocess.run(
@@ -21,4 +22,12 @@ def test_command_line_explains_itself(arguments: list[str], code: int) -> None:
     )  # fmt: skip
 
     assert done.returncode == code
-    assert "usage: python -m eventstore" in done.stdout + done.stderr
+    assert "Usage: eventstore " in done.stdout + done.stderr
+
+
+def test_options_that_stderr_can_not_tell_of_end_with_exit_code_2() -> None:
+    """As in a process that was started without an output for errors."""
+    code = "import sys; sys.stderr = None; from eventstore.cli.main import main; sys.exit(main(['x']))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False)
+
+    assert (done.returncode, done.stdout, done.stderr) == (2, b"", b"")

@@ -84,7 +84,7 @@ def test_store_takes_the_place_of_the_options_that_name_its_parts(
 
         _, _, err = run("doctor", "--store", "prod", "--table", other)
         assert f"table {other!r} is empty" in err
-        _, _, err = run("doctor", "--store", "prod", f"--tab={other}")
+        _, _, err = run("doctor", "--store", "prod", f"--table={other}")
         assert f"table {other!r} is empty" in err
 
 

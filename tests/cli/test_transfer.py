@@ -115,9 +115,10 @@ def test_round_trip_keeps_every_byte_every_uid_and_every_timestamp(
     first, second = tmp_path / "first.gz", tmp_path / "second.gz"
     assert run("export", first, "--table", table)[0] == 0
 
-    code, _, err = run("import", first, "--table", other, "--write-shards", 4)
+    code, _, err = run("import", first, "--table", other)
 
     assert code == 0
+    assert "The store is new and doesn't say over how many shards its events are spread" in err
     assert "300 events written, 0 already there, 0 failed" in err
     assert all_events(client, other) == all_events(client, table) == events()
     assert run("export", second, "--table", other)[0] == 0
@@ -140,7 +141,7 @@ def test_export_of_a_time_range_has_that_range_in_time_order(
     path = tmp_path / "range.gz"
     from_, to = (from_us(START_US + seconds * 1_000_000).isoformat() for seconds in (100, 150))
 
-    code, _, err = run("export", path, "--table", table, "--read-shards", 2, "--from", from_, "--to", to)
+    code, _, err = run("export", path, "--table", table, "--from", from_, "--to", to)
 
     assert code == 0
     assert "50 events" in err
@@ -180,11 +181,11 @@ def test_export_of_a_range_that_has_settled_waits_for_nothing(
 
     path = tmp_path / "events.gz"
 
-    assert run("export", path, "--table", table, "--read-shards", 2, "--to", "2024-01-01T00:00:00Z")[0] == 0
+    assert run("export", path, "--table", table, "--to", "2024-01-01T00:00:00Z")[0] == 0
     assert len(lines_of(path)) == 301
 
 
-@pytest.mark.parametrize("range_", [(), ("--read-shards", 4, "--from", "2020-01-01T00:00:00Z")])
+@pytest.mark.parametrize("range_", [(), ("--from", "2020-01-01T00:00:00Z")])
 def test_export_counts_what_a_wrong_clock_has_stamped_and_exits_1(
     client: DynamoDBClient, table: str, run: Run, tmp_path: Path, range_: tuple[object, ...]
 ) -> None:
@@ -231,7 +232,7 @@ def damage(client: DynamoDBClient, table: str) -> None:
         )  # fmt: skip
 
 
-@pytest.mark.parametrize("range_", [(), ("--read-shards", 2, "--from", "1970-01-01T00:01:00Z")])
+@pytest.mark.parametrize("range_", [(), ("--from", "1970-01-01T00:01:00Z")])
 def test_export_of_a_damaged_table_is_a_file_that_import_takes(
     *, client: DynamoDBClient, table: str, other: str, run: Run, tmp_path: Path, range_: tuple[object, ...]
 ) -> None:
@@ -246,7 +247,7 @@ def test_export_of_a_damaged_table_is_a_file_that_import_takes(
     for n in range(5):
         if n != 3 or not range_:  # by time, its event 4 is before the range, and comes behind its event 3
             assert f"left out: stream 'order/{n} ü' from event {5 if n == 0 else 4} on" in err
-    code, _, err = run("import", path, "--table", other, "--write-shards", 1)
+    code, _, err = run("import", path, "--table", other)
     assert (code, " 0 failed in 0 streams" in err) == (0, True)
     kept = [event for event in events() if int(event.stream_id[6:-2]) > 4 or event.event_id < 4]
     assert all_events(client, other) == kept
@@ -330,7 +331,7 @@ def test_import_of_a_pipe_is_refused_before_anything_is_asked(
     exported: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:9")
-    options = ["--table", "t", "--write-shards", 1]
+    options = ["--table", "t"]
     reads, writes = os.pipe()
     try:
         os.write(writes, exported.read_bytes()[:1_000])
@@ -363,7 +364,7 @@ def test_import_leaves_named_streams_out_whatever_is_wrong_with_them(
         return [line.replace("Happened", "") if '"streamId":"order/8 ü"' in line else line for line in lines]
 
     bad = rewrite(exported, change, seal=True)
-    arguments = ("import", bad, "--table", other, "--write-shards", 1)
+    arguments = ("import", bad, "--table", other)
     code, _, err = run(*arguments)
     assert code == 2
     assert "(of stream 'order/8 ü')" in err
@@ -389,8 +390,6 @@ def test_name_to_leave_out_that_the_file_does_not_have_is_refused(
         exported,
         "--table",
         other,
-        "--write-shards",
-        1,
         "--except",
         "order/8",
         "--except",
@@ -425,7 +424,7 @@ def test_import_of_many_events_of_one_timestamp_has_to_be_asked_for(
     at_once = [Event(f"s{n}", 1, "Happened", "1", "{}", str(UUID(int=n)), START_US) for n in range(10_001)]
     export(at_once, path, settled_until="2026-01-01T00:00:00+00:00")
 
-    code, _, err = run("import", path, "--table", other, "--write-shards", 1)
+    code, _, err = run("import", path, "--table", other)
     assert code == 2
     assert f":10001: timestampUs: the events that have {START_US} are more than 10,000 KB, and" in err
     assert "Nothing was written." in err
@@ -443,7 +442,7 @@ def test_import_of_uids_that_no_append_takes_has_to_be_asked_for(
     events = [Event("s", n, "Happened", "1", "{}", uid, START_US + n) for n, uid in enumerate(uids, start=1)]
     export(events, path, settled_until="2026-01-01T00:00:00+00:00")
 
-    code, _, err = run("import", path, "--table", other, "--write-shards", 1)
+    code, _, err = run("import", path, "--table", other)
     assert (code, ":2: eventUid: is a UUIDv7 of 60 s after" in err) == (2, True)
     assert f":3: eventUid: {uid} is event 1 of stream 's', too" in err
     assert DynamoDBEventsTable(client=client, table_name=other).is_empty()
@@ -467,7 +466,7 @@ def test_last_line_that_is_none_is_a_bad_line(exported: Path, run: Run, last: st
 def test_import_into_a_store_with_events_has_to_be_asked_for(
     client: DynamoDBClient, other: str, exported: Path, run: Run
 ) -> None:
-    arguments = ("import", exported, "--table", other, "--write-shards", 2)
+    arguments = ("import", exported, "--table", other)
     assert run(*arguments)[0] == 0
     before = all_events(client, other)
 
@@ -496,7 +495,7 @@ def test_import_overwrites_nothing_and_leaves_no_gap(
     store = DynamoDBEventStore(client=client, table_name=other)
     mine = store.append("order/3 ü", [NewEvent.of("Mine")], expected=0).events[0]
 
-    code, _, err = run("import", exported, "--table", other, "--write-shards", 1, "--into-existing")
+    code, _, err = run("import", exported, "--table", other, "--into-existing")
 
     assert code == 1
     assert "292 events written, 0 already there, 8 failed in 1 streams" in err
@@ -508,7 +507,7 @@ def test_later_events_go_behind_those_that_are_there_but_never_over_a_gap(
     client: DynamoDBClient, other: str, exported: Path, run: Run
 ) -> None:
     later = rewrite(exported, lambda lines: [each for each in lines if '"eventId":1,' not in each], seal=True)
-    arguments = ("--table", other, "--write-shards", 1)
+    arguments = ("--table", other)
 
     code, _, err = run("import", later, *arguments)
     assert code == 2
@@ -547,7 +546,7 @@ def test_file_that_is_not_whole_is_refused_before_anything_is_written(
 ) -> None:
     path = rewrite(exported, change, seal=seal)
 
-    code, _, err = run("import", path, "--table", other, "--write-shards", 1)
+    code, _, err = run("import", path, "--table", other)
 
     assert code == 2
     assert told in err
@@ -559,7 +558,7 @@ def test_compressed_file_that_was_cut_off_is_refused(other: str, exported: Path,
     cut = exported.with_name("cut.gz")
     cut.write_bytes(exported.read_bytes()[:-2_000])
 
-    code, _, err = run("import", cut, "--table", other, "--write-shards", 1)
+    code, _, err = run("import", cut, "--table", other)
 
     assert code == 2
     assert "damaged or cut off" in err
@@ -568,7 +567,7 @@ def test_compressed_file_that_was_cut_off_is_refused(other: str, exported: Path,
 def test_bad_lines_are_told_by_number_the_first_20_of_them(other: str, exported: Path, run: Run) -> None:
     bad = rewrite(exported, lambda lines: ["[]\n"] * 30 + lines)
 
-    code, _, err = run("import", bad, "--table", other, "--write-shards", 1)
+    code, _, err = run("import", bad, "--table", other)
 
     assert code == 2
     assert ":20: is not a JSON object" in err
@@ -594,37 +593,15 @@ def test_time_without_offset_is_refused(table: str, run: Run, tmp_path: Path, ti
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("told", [[], ["--read-shards", 1], ["--read-shards", 2]])
 def test_range_of_a_store_without_its_item_is_refused_the_whole_is_not(
-    client: DynamoDBClient, table: str, run: Run, tmp_path: Path, told: list[object]
+    client: DynamoDBClient, table: str, run: Run, tmp_path: Path
 ) -> None:
     fill(client, table)
     client.delete_item(TableName=table, Key=key_of("$store", 0))
     path = tmp_path / "range.gz"
 
-    code, _, err = run("export", path, "--table", table, "--from", "1970-01-01T00:00:00Z", *told)
+    code, _, err = run("export", path, "--table", table, "--from", "1970-01-01T00:00:00Z")
     assert (code, path.exists()) == (2, False)
     assert "its own item ('$store', 0)" in err
 
     assert run("export", path, "--table", table)[0] == 0
-
-
-@pytest.mark.parametrize("options", [[], ["--read-shards", 1]])
-def test_export_of_a_range_reads_every_shard_whatever_it_is_told(
-    client: DynamoDBClient, table: str, run: Run, tmp_path: Path, options: list[object]
-) -> None:
-    long_ago_us = START_US
-    store = over(
-        DynamoDBEventStore(
-            client=client, table_name=table, clock_us=lambda: long_ago_us, clock_tolerance_s=None
-        ),
-        4,
-    )
-    for n in range(60):
-        store.append(f"order-{n}", [NewEvent.of("Happened")], expected=0)
-    path = tmp_path / "range.gz"
-
-    code, _, err = run("export", path, "--table", table, "--from", "2020-01-01T00:00:00Z", *options)
-
-    assert code == 0, err
-    assert len(lines_of(path)) == 60 + 1

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,9 @@ from eventstore.log.model import tranche_of
 from eventstore.log.read import read_log
 from eventstore.maintenance.items import scan_side_by_side
 from tests.cli.conftest import Run
+from tests.fake_aws import FakeParameters
 from tests.tables import Meter, dynamodb_client, events_table, log_table, over, put_items
+from tests.unit.test_store_parameter import DEPLOYED
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -73,7 +76,7 @@ def update(client: DynamoDBClient, table: str, address: tuple[str, int], change:
 
 
 def verify(run: Run, table: str, *options: object) -> tuple[int, list[tuple[str, str, int, str]]]:
-    code, out, _ = run("verify", "--table", table, "--read-shards", 2, "--settling-s", 0, *options)
+    code, out, _ = run("verify", "--table", table, "--settling-s", 0, *options)
     findings = [json.loads(line) for line in out.splitlines()]
     found = [(each["kind"], each["streamId"], each["eventId"], each["repair"]) for each in findings]
     return code, sorted(found)
@@ -84,9 +87,7 @@ def test_whole_store_has_exit_code_0_and_says_so(
 ) -> None:
     fill_log(client, filled, log_name)
 
-    code, out, err = run(
-        "verify", "--table", filled, "--read-shards", 2, "--settling-s", 0, "--log-table", log_name
-    )
+    code, out, err = run("verify", "--table", filled, "--settling-s", 0, "--log-table", log_name)
 
     assert (code, out) == (0, "")
     assert "72 events in 12 streams" in err
@@ -246,9 +247,7 @@ def test_timestamp_from_the_future_is_known_by_the_clock_of_dynamodb(
     code, found = verify(run, filled)
 
     assert (code, found) == (1, [("future-timestamp", "order-0", 6, "no")])
-    assert (
-        "The clock of this machine is" in run("verify", "--table", filled, "--read-shards", 2)[2]
-    ) == bool(own_clock_us)
+    assert ("The clock of this machine is" in run("verify", "--table", filled)[2]) == bool(own_clock_us)
 
 
 @pytest.mark.parametrize("timestamp", ["253402300800000000", "9" * 30, "1.5", "-1"])
@@ -267,9 +266,8 @@ def test_timestamp_that_is_no_time_is_named_with_its_address(
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--read-shards", "2"], "--table: is missing; give it, or set EVENTS_TABLE"),
-        (["--table", "t", "--read-shards", "0"], "--read-shards: is '0'"),
-        (["--table", "no-such-table", "--read-shards", "1"], "ResourceNotFoundException"),
+        ([], "--table: is missing; give it, or set EVENTS_TABLE"),
+        (["--table", "no-such-table"], "ResourceNotFoundException"),
         (["--segments", "0"], "must be a whole number from 1"),
     ],
 )
@@ -321,42 +319,25 @@ def test_200_events_of_1_kb_cost_50_units_of_the_table_and_25_of_the_index(
     assert 24 <= meter.index_units <= 26
 
 
-# --- numbers that the store contradicts -------------------------------------------------------------
+# --- numbers that the store says itself -------------------------------------------------------------
 
 
 def items_of(client: DynamoDBClient, table: str) -> list[Any]:
     return sorted(client.scan(TableName=table)["Items"], key=str)
 
 
-def test_lower_number_of_shards_is_left_out_for_the_stores_own(
-    client: DynamoDBClient, filled: str, run: Run
-) -> None:
-    before = items_of(client, filled)
-
-    for options in ([], ["--read-shards", 1], ["--read-shards", 1, "--repair"]):
-        code, out, err = run("verify", "--table", filled, "--settling-s", 0, *options)
-        assert (code, out) == (0, "")
-        assert ("The store itself says that it has 2 shards" in err) is bool(options)
-    assert items_of(client, filled) == before
-
-
-def test_nothing_is_repaired_by_more_shards_than_the_store_says(
-    client: DynamoDBClient, filled: str, run: Run
-) -> None:
-    before = items_of(client, filled)
-
-    code, out, err = run("verify", "--table", filled, "--read-shards", 7, "--repair")
-
-    assert (code, out) == (2, "")
-    assert "--read-shards: is 7, but the store itself says 2" in err
-    assert items_of(client, filled) == before
-    assert run("verify", "--table", filled, "--read-shards", 7, "--settling-s", 0)[:2] == (0, "")
-
-
-@pytest.mark.parametrize(("told", "shards"), [([], 2), (["--read-shards", 1], 2), (["--read-shards", 7], 7)])
+@pytest.mark.parametrize(("write_shards", "shards"), [(None, 2), (1, 2), (7, 7)])
 def test_lost_item_of_the_store_is_found_and_written_back_by_its_events(
-    client: DynamoDBClient, filled: str, run: Run, told: list[object], shards: int
-) -> None:
+    *, client: DynamoDBClient, filled: str, log_name: str, run: Run, parameters: FakeParameters,
+    write_shards: int | None, shards: int,
+) -> None:  # fmt: skip
+    """And by what its writers are deployed with, where `--store` names it: they go on writing so many."""
+    told: list[str] = []
+    if write_shards:
+        fill_log(client, filled, log_name)
+        deployed = replace(DEPLOYED, log_table=log_name, write_shards=write_shards)
+        parameters.parameters["/eventstore/prod"] = json.dumps(deployed.members())
+        told = ["--store", "prod"]
     client.delete_item(TableName=filled, Key=key_of("$store", 0))
     before = items_of(client, filled)
 
@@ -396,20 +377,6 @@ def test_shard_that_no_store_can_have_counts_for_nothing(
     found = {line["kind"]: line["detail"] for line in map(json.loads, out.splitlines())}
     assert {*found} == {"store-item-missing", "unread-shard"}
     assert "2 to read" in found["store-item-missing"]
-
-
-@pytest.mark.parametrize("repair", [[], ["--repair"]])
-def test_other_number_of_tranches_is_refused_before_anything_is_found(
-    client: DynamoDBClient, filled: str, log_name: str, run: Run, repair: list[str]
-) -> None:
-    fill_log(client, filled, log_name)
-    before = items_of(client, log_name)
-
-    code, out, err = run("verify", "--table", filled, "--log-table", log_name, "--log-tranches", 8, *repair)
-
-    assert (code, out) == (2, "")
-    assert "begun with 4 tranches and can't go on with 8" in err
-    assert items_of(client, log_name) == before
 
 
 def test_damaged_item_of_the_stores_own_ends_it_with_a_sentence(

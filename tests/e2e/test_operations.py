@@ -23,7 +23,6 @@ def command(deployed: Deployed, *arguments: str | Path) -> subprocess.CompletedP
     resources = {
         "EVENTS_TABLE": deployed.app.events_table,
         "LOG_TABLE": deployed.app.log_table,
-        "READ_SHARDS": "4",
         "EVENT_BUS": deployed.app.event_bus,
         "API_URL": deployed.app.api_url,
     }
