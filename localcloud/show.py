@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
+from eventstore.dynamodb.schema.events import STORE_STREAM_ID
 from localcloud.api import Api, event_text, problem_of
 from localcloud.cloud import Cloud
 from localcloud.deploy import SETTLING_S, Deployment
@@ -47,6 +48,26 @@ def show(cloud: Cloud, deployment: Deployment) -> None:
         _load(api)
         appended = _read_all(api)
         _delivered(subscriber, appended)
+
+
+def show_kept(cloud: Cloud, deployment: Deployment) -> None:
+    """Say what a kept store holds, and read it through the deployed API; nothing is appended."""
+    dynamodb = cloud.session().client("dynamodb", endpoint_url=cloud.endpoint)
+    table = deployment.events_table
+    items = dynamodb.describe_table(TableName=table)["Table"]["ItemCount"]
+    own = dynamodb.query(
+        TableName=table,
+        KeyConditionExpression="StreamId = :store",
+        ExpressionAttributeValues={":store": {"S": STORE_STREAM_ID}},
+        Select="COUNT",
+    )["Count"]
+    say(
+        f"\n{items - own:,} events are kept from earlier runs; the show is left out, it would append to them."
+    )
+    with Api(deployment.api_url) as api:
+        say(f"GET /events?limit={_PAGE}")
+        for event in api.read_all(limit=_PAGE)["events"]:
+            say(_line(event, with_stream=True))
 
 
 def _place_orders(api: Api) -> None:
