@@ -14,11 +14,11 @@ from localcloud.api import ApiError
 from localcloud.cloud import Cloud, local_cloud
 from localcloud.deploy import Deployment, deploy, sources
 from localcloud.events_file import BadFile
-from localcloud.keeping import NAME, Kept
+from localcloud.keeping import NAME, WAY_OUT, Kept
 from localcloud.load import load_file
 from localcloud.processes import LocalCloudError, free_port, log_tail
 from localcloud.screen import phase, say, say_error
-from localcloud.show import RACED, ShowFailed, show, show_kept
+from localcloud.show import RACED, ShowFailed, count_events, show, show_kept
 from localcloud.state import only_one, published_state, running_state
 
 _ANOTHER_PORT: Final = "Name another one: KEEP=1 PORT=4571 make run."
@@ -79,10 +79,15 @@ def clean(folder: Path) -> int:
 
 def _run_kept(kept: Kept, *, folder: Path, port: int | None, once: bool) -> None:
     port = free_port(kept.port(port), repair=_FREE_THE_PORT if kept.has_port else _ANOTHER_PORT)
-    cut_off_at, is_new = kept.cut_off_at, kept.is_new
+    cut_off_at = kept.cut_off_at
     with ExitStack() as stack:
         kept.begin(port=port)
-        cloud = _started(stack, folder=folder, port=port, kept=kept.folder)
+        try:
+            cloud = _started(stack, folder=folder, port=port, kept=kept.folder)
+        except LocalCloudError as error:
+            raise LocalCloudError(
+                f"{error}\n---\nIf what is kept in {kept.folder} is the cause: {WAY_OUT}"
+            ) from error
         made_of = sources()
         deployment = kept.deployment(made_of)
         if deployment is None:
@@ -93,10 +98,10 @@ def _run_kept(kept: Kept, *, folder: Path, port: int | None, once: bool) -> None
         if cut_off_at is not None:
             say(_cut_off(cut_off_at))
         with published_state(cloud, deployment):
-            if is_new:
-                show(cloud, deployment)
-            else:
+            if count_events(cloud, deployment):
                 show_kept(cloud, deployment)
+            else:
+                show(cloud, deployment)
             if not once:
                 _stay_up(cloud, deployment)
 

@@ -22,7 +22,7 @@ NAME: Final = "kept"
 """The folder, beside the logs; `make clean-local` removes it, and nothing else does."""
 
 _SAVED_WITHIN_S: Final = 120.0
-_WAY_OUT: Final = (
+WAY_OUT: Final = (
     "Nothing was changed. To keep the events, go back to the version of this checkout that made the store, "
     "and export them. To begin anew without them, run `make clean-local`."
 )
@@ -46,7 +46,7 @@ class Kept:
         try:
             store = KeptStore(at)
         except UnusableStoreError as error:
-            raise LocalCloudError(f"The kept store in {at} can't be used: {error}. {_WAY_OUT}") from error
+            raise LocalCloudError(f"The kept store in {at} can't be used: {error}. {WAY_OUT}") from error
         with store:
             yield cls(store)
 
@@ -91,11 +91,6 @@ class Kept:
         if told is None or self._store.about("fingerprint") != fingerprint:
             return None
         return Deployment(**json.loads(told))
-
-    @property
-    def is_new(self) -> bool:
-        """Tell whether nothing was deployed to it yet."""
-        return self._store.about("deployment") is None
 
     def begin(self, *, port: int) -> None:
         """Remember the port, from the first start on: stacks have it in what they are deployed with."""

@@ -13,6 +13,7 @@ import asyncio
 import importlib
 import json
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -42,27 +43,39 @@ class Keeper:
     def __init__(self, app: Any, store: KeptStore) -> None:
         self._app = app
         self._store = store
-        self._persistence = importlib.import_module("ministack.core.persistence")
-        self._functions: Any = importlib.import_module("ministack.services.lambda_svc")
-        stacks: Any = importlib.import_module("ministack.services.cloudformation")
-        self._stacks = stacks._stacks
-        tables: Any = importlib.import_module("ministack.services.dynamodb")
-        self._tables = KeptTables(tables, store, saves=self.save)
+        self._persistence = _module("core.persistence")
+        self._functions = _module("services.lambda_svc")
+        self._stacks = _module("services.cloudformation")._stacks
+        self._tables = KeptTables(_module("services.dynamodb"), store, saves=self.save)
         self._packages: set[str] = set()
         self._drop_packages = self._functions._prune_orphan_code_blobs
         # A package is dropped once no picture names it any more, and not before.
         self._functions._prune_orphan_code_blobs = self._note_packages
         for needed in ("_build_persistence_save_dict", "_state_map", "_get_module"):
             getattr(app, needed)
-        app._load_persisted_state, app.save_all, app.PERSIST_STATE = self.load, self.end, True
+        app._load_persisted_state, app.save_all, app.PERSIST_STATE = self.begin, self.end, True
         self._saved: dict[str, str] = {}
         self._task: asyncio.Task[None] | None = None
 
-    def load(self) -> None:
+    def begin(self) -> None:
         """Give ministack what is kept, and save from now on; it calls this when it starts.
 
+        When something can't be restored, the process ends: its server would go on, empty, after an exception.
+        """
+        try:
+            self.restore()
+        except Exception:  # noqa: BLE001 - it's logged, and ends the process
+            _LOG.exception("What is kept can't be restored. Nothing is overwritten")
+            logging.shutdown()
+            os._exit(1)
+        self._store.remember({"ended": "0"})
+        self._task = asyncio.get_running_loop().create_task(self._save_on())
+
+    def restore(self) -> None:
+        """Give ministack what is kept.
+
         Raises:
-            Exception: something can't be restored. ministack doesn't start then, and nothing is overwritten.
+            Exception: something can't be restored.
         """
         saved: dict[str, str] = dict(self._store.pairs("SELECT name, state FROM services"))
         for name, module in self._app._state_map.items():
@@ -73,8 +86,6 @@ class Keeper:
                 self._app._get_module(module).load_persisted_state(state)
         self._tables.load()
         self._saved = saved
-        self._store.remember({"ended": "0"})
-        self._task = asyncio.get_running_loop().create_task(self._save_on())
 
     def save(self, *, ended: bool = False) -> None:
         """Write a picture of everything, unless a stack is being deployed: it is kept whole or not at all."""
@@ -152,3 +163,7 @@ class Keeper:
                     raise RuntimeError(
                         f"The package of a function is missing: {folder}/{code['code_blob_ref']}.zip"
                     )
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"ministack.{name}")

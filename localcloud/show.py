@@ -50,20 +50,23 @@ def show(cloud: Cloud, deployment: Deployment) -> None:
         _delivered(subscriber, appended)
 
 
-def show_kept(cloud: Cloud, deployment: Deployment) -> None:
-    """Say what a kept store holds, and read it through the deployed API; nothing is appended."""
+def count_events(cloud: Cloud, deployment: Deployment) -> int:
+    """Count the events of the store, without its own item."""
     dynamodb = cloud.session().client("dynamodb", endpoint_url=cloud.endpoint)
     table = deployment.events_table
-    items = dynamodb.describe_table(TableName=table)["Table"]["ItemCount"]
     own = dynamodb.query(
         TableName=table,
         KeyConditionExpression="StreamId = :store",
         ExpressionAttributeValues={":store": {"S": STORE_STREAM_ID}},
         Select="COUNT",
     )["Count"]
-    say(
-        f"\n{items - own:,} events are kept from earlier runs; the show is left out, it would append to them."
-    )
+    return dynamodb.describe_table(TableName=table)["Table"]["ItemCount"] - own
+
+
+def show_kept(cloud: Cloud, deployment: Deployment) -> None:
+    """Say what a kept store holds, and read it through the deployed API; nothing is appended."""
+    events = count_events(cloud, deployment)
+    say(f"\n{events:,} events are kept from earlier runs. The show is left out: it would append more.")
     with Api(deployment.api_url) as api:
         say(f"GET /events?limit={_PAGE}")
         for event in api.read_all(limit=_PAGE)["events"]:
