@@ -30,13 +30,17 @@ TEST_REQUIREMENTS := $(RUN_REQUIREMENTS) tests/requirements.txt $(wildcard lambd
 
 ##@ Try it
 .PHONY: run
-run: $(RUN_READY) $(CDK_READY) ## Deploy to a local cloud, show the main job, stay up until Ctrl-C (RUN_ONCE=1: end after the show)
+run: $(RUN_READY) $(CDK_READY) ## Deploy to a local cloud, show the main job, stay up until Ctrl-C (KEEP=1: go on with the last run's store; RUN_ONCE=1: end after the show)
 	@exec $(BIN)/python -m localcloud run
 
 .PHONY: load
 load: $(RUN_READY) ## Append a file of events to the running local cloud: make load FILE=events.ndjson
 	@test -n "$(FILE)" || { echo "Name a file of events: make load FILE=events.ndjson" >&2; exit 2; }
 	@exec $(BIN)/python -m localcloud load "$(FILE)"
+
+.PHONY: clean-local
+clean-local: $(RUN_READY) ## Remove the store that KEEP=1 make run keeps, with its events
+	@exec $(BIN)/python -m localcloud clean
 
 ##@ Work on it
 .PHONY: test
@@ -103,14 +107,15 @@ openapi: $(TEST_READY) ## Write eventstore/http/openapi.json and docs/problems.m
 	$(BIN)/python -m eventstore.http.docs
 
 .PHONY: clean
-clean: ## Remove everything that was installed or built
-	rm -rf $(VENV) .local mutants cdk.out build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+clean: ## Remove everything that was installed or built, but not what KEEP=1 make run keeps
+	if [ -d .local ]; then find .local -mindepth 1 -maxdepth 1 ! -name kept -exec rm -rf {} +; fi
+	rm -rf $(VENV) mutants cdk.out build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help
 help: ## Show this
 	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} \
-		/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+		/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # pip's own output, shortened: one line a package, then a line for the wait at the end.
 SHOW_PIP := '/^Collecting / {printf "  %3d %s\n", ++n, $$2; fflush()} /^Installing coll/ {print "      unpacking ..."; fflush()}'

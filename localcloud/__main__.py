@@ -1,4 +1,4 @@
-"""`python -m localcloud run | load FILE`: what `make run` and `make load` run."""
+"""`python -m localcloud run | load FILE | clean`: what `make run`, `make load` and `make clean-local` run."""
 
 from __future__ import annotations
 
@@ -47,7 +47,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="start a local cloud, deploy to it, show the main job, stay up")
     run.add_argument(
-        "--port", type=int, default=os.environ.get("PORT") or None, help="default: any free one (also: PORT)"
+        "--port",
+        type=int,
+        default=os.environ.get("PORT") or None,
+        help="default: any free one, with --keep a fixed one (also: PORT)",
     )
     run.add_argument(
         "--once",
@@ -55,6 +58,13 @@ def _parser() -> argparse.ArgumentParser:
         default=os.environ.get("RUN_ONCE", "0") not in {"", "0"},
         help="end after the show (also: RUN_ONCE=1)",
     )
+    run.add_argument(
+        "--keep",
+        action="store_true",
+        default=os.environ.get("KEEP", "0") not in {"", "0"},
+        help="go on with what the last such run kept, on the same port (also: KEEP=1)",
+    )
+    commands.add_parser("clean", help="remove what runs with --keep have kept")
     load = commands.add_parser("load", help="append a file of events, one JSON object a line")
     load.add_argument(
         "file", type=Path, help="streamId, eventName, payload; may have occurredAt and eventUid"

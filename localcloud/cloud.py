@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ import botocore.session
 import httpx
 from botocore.config import Config
 
+from localcloud.kept_store import KEPT
 from localcloud.processes import FOLDER, HOST, free_port, server
 
 REGION: Final = "us-east-1"
@@ -83,12 +84,15 @@ class Cloud:
 
 
 @contextmanager
-def local_cloud(*, folder: Path = FOLDER, port: int | None = None) -> Iterator[Cloud]:
+def local_cloud(
+    *, folder: Path = FOLDER, port: int | None = None, kept: Path | None = None
+) -> Iterator[Cloud]:
     """Start a local cloud and end it, with every process it has started, when the block is left.
 
     Args:
         folder: where its log and its temporary files go.
         port: where it listens on 127.0.0.1; None for any free port.
+        kept: the folder of a kept store that it goes on with, and saves to; None to begin empty.
 
     Raises:
         LocalCloudError: the port is taken, it didn't start, or didn't end.
@@ -106,10 +110,17 @@ def local_cloud(*, folder: Path = FOLDER, port: int | None = None) -> Iterator[C
 
         command = (sys.executable, "-m", "localcloud.emulator")
         environment = _ministack_environment(port=port, temporary=temporary)
+        if kept is not None:
+            environment |= {KEPT: str(kept.resolve()), "STATE_DIR": str(kept.resolve())}
         log = folder / "cloud.log"
         try:
             with server(
-                command, name="The local cloud", log=log, environment=environment, answers=answers
+                command,
+                name="The local cloud",
+                log=log,
+                environment=environment,
+                answers=answers,
+                saves=kept is not None,
             ) as process:
                 yield Cloud(port=port, folder=folder, process=process)
         finally:
@@ -121,7 +132,7 @@ def _environment_without_aws() -> dict[str, str]:
     return {**kept, **_NO_PROXY}
 
 
-def _ministack_environment(*, port: int, temporary: Path) -> Mapping[str, str]:
+def _ministack_environment(*, port: int, temporary: Path) -> dict[str, str]:
     return {
         **_environment_without_aws(),
         "BIND_HOST": HOST,  # without it, ministack listens on every interface

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from localcloud.cloud import ACCOUNT, REGION, Cloud
+from localcloud.fingerprint import fingerprint
 from localcloud.processes import FOLDER, ROOT, LocalCloudError, log_tail
 
 Report = Callable[[str], None]
@@ -29,6 +30,10 @@ _CLI: Final = FOLDER / "cdk" / "node_modules" / ".bin" / "cdk"
 _ASSEMBLY: Final = FOLDER / "cdk.out"
 """Shared by all local clouds of this checkout, one after the other: it keeps the packages that were built."""
 
+_SYNTHESIZED: Final = _ASSEMBLY / "fingerprint"
+"""Of what it was made; missing while it is being made."""
+
+_CONTEXT: Final = ("--context", f"environment={ENVIRONMENT}", "--context", f"settlingS={SETTLING_S}")
 _QUIET: Final = ("--no-notices", "--no-version-reporting", "--no-color")
 _RESOURCE: Final = re.compile(r"^(\S+) \| +(\d+)/(\d+) \| .+? \| \w+_COMPLETE +\| (\S+)")
 _PACKAGING: Final = re.compile(r"^Packaging .*")
@@ -47,25 +52,32 @@ class Deployment:
     failed_events_queue_url: str
 
 
+def sources() -> str:
+    """Return the fingerprint of all that the deployed app is made of."""
+    return fingerprint(ROOT, context=_CONTEXT)
+
+
 def deploy(cloud: Cloud, *, report: Report) -> Deployment:
     """Bootstrap the cloud and deploy all stacks of `app.py` with ``environment=local``.
 
-    What the CDK says is kept in `bootstrap.log`, `synth.log` and `deploy.log` of the cloud's folder.
+    They are synthesized only when the sources have changed since the last time. What the CDK says is kept in
+    `bootstrap.log`, `synth.log` and `deploy.log` of the cloud's folder.
 
     Raises:
         LocalCloudError: one of the three failed; with the end of its log.
     """
     outputs = cloud.folder / "outputs.json"
     outputs.unlink(missing_ok=True)
-    app = f'"{sys.executable}" app.py'
-    context = ("--context", f"environment={ENVIRONMENT}", "--context", f"settlingS={SETTLING_S}")
-    _run(
-        cloud,
-        report,
-        # Neither of the two needs the other. The first runs where no cdk.json makes it synthesize as well.
-        _Command("bootstrap", (f"aws://{ACCOUNT}/{REGION}", *_QUIET), folder=cloud.folder),
-        _Command("synth", ("--quiet", "--app", app, "--output", str(_ASSEMBLY), *context, *_QUIET)),
-    )
+    # Neither of the two needs the other. The first runs where no cdk.json makes it synthesize as well.
+    preparing = [_Command("bootstrap", (f"aws://{ACCOUNT}/{REGION}", *_QUIET), folder=cloud.folder)]
+    made_of = sources()
+    if not _is_synthesized(made_of):
+        _SYNTHESIZED.unlink(missing_ok=True)
+        app = f'"{sys.executable}" app.py'
+        synth = ("--quiet", "--app", app, "--output", str(_ASSEMBLY), *_CONTEXT, *_QUIET)
+        preparing.append(_Command("synth", synth))
+    _run(cloud, report, *preparing)
+    _SYNTHESIZED.write_text(made_of)
     how = ("--require-approval", "never", "--progress", "events", "--outputs-file", str(outputs), *_QUIET)
     _run(cloud, report, _Command("deploy", ("--all", "--app", str(_ASSEMBLY), *how)))
     _drop_old_packages()
@@ -150,6 +162,17 @@ def _told(line: str) -> str | None:
         return f"{stack} {done}/{total} {kind}"
     packaging = _PACKAGING.match(line)
     return packaging[0] if packaging else None
+
+
+def _is_synthesized(made_of: str) -> bool:
+    try:
+        if _SYNTHESIZED.read_text() != made_of:
+            return False
+        stacks = [json.loads(path.read_text()) for path in _ASSEMBLY.glob("*.assets.json")]
+    except (FileNotFoundError, ValueError):
+        return False
+    files = [file["source"]["path"] for stack in stacks for file in stack["files"].values()]
+    return bool(files) and all((_ASSEMBLY / path).exists() for path in files)
 
 
 def _drop_old_packages() -> None:

@@ -1,7 +1,8 @@
 """ministack, made fit for a log of some size: `python -m localcloud.emulator` runs it.
 
 Its tables are kept in order (`ordered_tables`), and the functions that consume a table's stream run beside
-each other. Where ministack isn't as expected, it runs as it is, and its log says so (docs/adr/0003).
+each other. Where ministack isn't as expected, it runs as it is, and its log says so (docs/adr/0003). When it
+is asked to keep what it holds between runs (`kept_services`), it doesn't run then.
 """
 
 # ruff: noqa: SLF001 - ministack's inside is what this file is about
@@ -10,10 +11,14 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Final
 
+from localcloud.kept_services import Keeper
+from localcloud.kept_store import KEPT, KeptStore
 from localcloud.ordered_tables import OrderedTables
 
 _LOG: Final = logging.getLogger("localcloud")
@@ -80,7 +85,11 @@ def main() -> None:
         )
     except (AttributeError, ImportError):
         _LOG.exception("This ministack is not the one known: what consumes a table's stream takes turns")
-    importlib.import_module("ministack.app").main()
+    app = importlib.import_module("ministack.app")
+    kept = os.environ.get(KEPT)
+    if kept:
+        Keeper(app, KeptStore(Path(kept)))  # which raises if it isn't as expected: nothing is kept by halves
+    app.main()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +34,7 @@ def server(
     log: Path,
     environment: Mapping[str, str],
     answers: Callable[[], bool],
+    saves: bool = False,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server for as long as the block lasts.
 
@@ -46,6 +47,7 @@ def server(
         log: where its output goes.
         environment: all of its environment.
         answers: asks it once whether it is ready.
+        saves: it is told to end, and has time to save, before it is killed with what it has started.
 
     Raises:
         LocalCloudError: it ended while starting, didn't answer in time (with the end of its log), or left
@@ -53,7 +55,7 @@ def server(
     """
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "localcloud.guarded", *command],
+            [sys.executable, "-m", "localcloud.guarded", *(["--saves"] if saves else []), *command],
             cwd=ROOT,
             env=environment,
             stdin=subprocess.PIPE,
@@ -68,8 +70,16 @@ def server(
         _end(process, name)
 
 
-def free_port(wanted: int | None = None) -> int:
+def free_port(
+    wanted: int | None = None,
+    *,
+    repair: str = "Name another one (PORT=4567 make run), or none, and a free one is taken.",
+) -> int:
     """Find a free port of 127.0.0.1, or make sure that the wanted one is.
+
+    Args:
+        wanted: the port; None for any free one.
+        repair: what the error tells to do when it's taken.
 
     Raises:
         LocalCloudError: it's taken, or can't be had.
@@ -79,10 +89,7 @@ def free_port(wanted: int | None = None) -> int:
         try:
             probe.bind((HOST, wanted or 0))
         except (OSError, OverflowError) as error:
-            raise LocalCloudError(
-                f"Port {wanted} of {HOST} can't be had ({error}). Name another one (PORT=4567 make run), "
-                "or none, and a free one is taken."
-            ) from error
+            raise LocalCloudError(f"Port {wanted} of {HOST} can't be had ({error}). {repair}") from error
         port: int = probe.getsockname()[1]
     return port
 
@@ -130,9 +137,10 @@ def _end(process: subprocess.Popen[bytes], name: str) -> None:
     assert process.stdin is not None
     process.stdin.close()
     deadline = time.monotonic() + _ENDS_WITHIN_S
-    if process.poll() is not None and group_is_alive(process.pid):
-        os.killpg(process.pid, signal.SIGKILL)  # the server has ended by itself, and left others behind
     while process.poll() is None or group_is_alive(process.pid):
+        if process.poll() is not None:
+            with suppress(ProcessLookupError):  # the last one has just ended
+                os.killpg(process.pid, signal.SIGKILL)  # the server has ended, and left others behind
         if time.monotonic() > deadline:
             raise LocalCloudError(f"Processes of {name} are left: see `ps -g {process.pid}`.")
         time.sleep(0.02)

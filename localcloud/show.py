@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
+from eventstore.dynamodb.schema.events import STORE_STREAM_ID
 from localcloud.api import Api, event_text, problem_of
 from localcloud.cloud import Cloud
 from localcloud.deploy import SETTLING_S, Deployment
@@ -47,6 +48,29 @@ def show(cloud: Cloud, deployment: Deployment) -> None:
         _load(api)
         appended = _read_all(api)
         _delivered(subscriber, appended)
+
+
+def count_events(cloud: Cloud, deployment: Deployment) -> int:
+    """Count the events of the store, without its own item."""
+    dynamodb = cloud.session().client("dynamodb", endpoint_url=cloud.endpoint)
+    table = deployment.events_table
+    own = dynamodb.query(
+        TableName=table,
+        KeyConditionExpression="StreamId = :store",
+        ExpressionAttributeValues={":store": {"S": STORE_STREAM_ID}},
+        Select="COUNT",
+    )["Count"]
+    return dynamodb.describe_table(TableName=table)["Table"]["ItemCount"] - own
+
+
+def show_kept(cloud: Cloud, deployment: Deployment) -> None:
+    """Say what a kept store holds, and read it through the deployed API; nothing is appended."""
+    events = count_events(cloud, deployment)
+    say(f"\n{events:,} events are kept from earlier runs. The show is left out: it would append more.")
+    with Api(deployment.api_url) as api:
+        say(f"GET /events?limit={_PAGE}")
+        for event in api.read_all(limit=_PAGE)["events"]:
+            say(_line(event, with_stream=True))
 
 
 def _place_orders(api: Api) -> None:

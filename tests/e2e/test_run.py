@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+import httpx
 import pytest
 
-from localcloud.processes import FOLDER, ROOT
+from localcloud.api import Api, event_text
+from localcloud.processes import FOLDER, ROOT, free_port
+from localcloud.state import running_state
 from tests.e2e.conftest import WAIT_S
 
 FOLDER_OF_RUN = FOLDER / "e2e-run"
@@ -25,14 +30,16 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "localcloud", "--folder", str(FOLDER_OF_RUN), *arguments]
+def command(*arguments: str, folder: Path = FOLDER_OF_RUN) -> list[str]:
+    return [sys.executable, "-m", "localcloud", "--folder", str(folder), *arguments]
 
 
 @contextmanager
-def started(mark: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+def started(
+    mark: str, *, folder: Path = FOLDER_OF_RUN, **environment: str
+) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
-        command("run"),
+        command("run", folder=folder),
         cwd=ROOT,
         env={**os.environ, **environment, MARK: mark},
         stdout=subprocess.PIPE,
@@ -55,6 +62,22 @@ def processes_with(mark: str) -> list[str]:
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue  # it has ended, or is another user's
     return found
+
+
+def until_it_is_up(process: subprocess.Popen[str]) -> list[str]:
+    """Read what a run writes until it is up."""
+    assert process.stdout is not None
+    lines: list[str] = []
+    for line in process.stdout:
+        lines.append(line)
+        if "Every AWS service answers at" in line:
+            return lines
+    pytest.fail("".join(lines))
+
+
+def logged_streams(url: str) -> set[str]:
+    answer = httpx.get(f"{url}/log", params={"limit": 100}, trust_env=False, timeout=60).raise_for_status()
+    return {entry["streamId"] for entry in answer.json()["entries"]}
 
 
 def test_run_once_shows_the_main_job_and_leaves_no_process() -> None:
@@ -81,11 +104,7 @@ def test_run_stays_up_until_it_is_told_to_end(ending: signal.Signals, tmp_path: 
     mark = str(uuid4())
     with started(mark, RUN_ONCE="") as process:
         assert process.stdout is not None
-        lines: list[str] = []
-        for line in process.stdout:
-            lines.append(line)
-            if "Every AWS service answers at" in line:
-                break
+        lines = until_it_is_up(process)
         assert any(line.lstrip().startswith("curl ") for line in lines), "".join(lines)
         assert len(processes_with(mark)) > 2
 
@@ -129,3 +148,51 @@ def test_load_without_a_running_cloud_says_so(tmp_path: Path) -> None:
         )
         assert loaded.returncode == 1
         assert told in loaded.stderr
+
+
+@pytest.fixture
+def kept() -> Iterator[Path]:
+    folder = FOLDER / "e2e-kept"
+    shutil.rmtree(folder, ignore_errors=True)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_kept_store_goes_on_after_an_end_and_after_a_kill(kept: Path) -> None:
+    mark, environment = str(uuid4()), {"KEEP": "1", "PORT": str(free_port()), "RUN_ONCE": ""}
+    with started(mark, folder=kept, **environment) as process:
+        lines = until_it_is_up(process)
+        assert any("8 events appended, 8 delivered" in line for line in lines)
+        first = running_state(kept)
+        with Api(first.api_url) as api:
+            assert (
+                api.append("order-2001", expected=0, events=[event_text(name="E", payload="1")]).status == 201
+            )
+        os.killpg(first.pid, signal.SIGKILL)
+        assert process.wait(timeout=WAIT_S) == 1
+
+    with started(mark, folder=kept, **environment) as process:
+        output = "".join(until_it_is_up(process))
+        assert (
+            "The last run ended without saving everything. The tables have all that was answered." in output
+        )
+        assert "deployed as it was: its sources have not changed" in output
+        assert "9 events are kept from earlier runs" in output
+        second = running_state(kept)
+        assert second.api_url == first.api_url
+        deadline = time.monotonic() + WAIT_S
+        while "order-2001" not in logged_streams(second.api_url):
+            assert time.monotonic() < deadline, "the log writer didn't go on"
+            time.sleep(0.2)
+        with Api(second.api_url) as api:
+            answer = api.append("order-2001", expected=1, events=[event_text(name="F", payload="2")])
+            assert answer.body["version"] == 2
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=WAIT_S) == 0
+
+    with started(mark, folder=kept, **{**environment, "RUN_ONCE": "1"}) as process:
+        output, _ = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 0, output
+    assert "10 events are kept from earlier runs" in output
+    assert "without saving" not in output
+    assert processes_with(mark) == []

@@ -56,6 +56,27 @@ def test_a_command_without_its_packages_says_how_to_install_them(tmp_path: Path)
     assert_refused(ended, "is not installed. Use `make run`")
 
 
+def test_a_kept_store_that_can_not_be_read_ends_the_run_with_the_repair(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "store.db").write_bytes(b"of another program" * 99)
+    ended = command("--folder", str(tmp_path), "run", KEEP="1")
+    assert_refused(ended, f"The kept store in {tmp_path}/kept can't be used")
+    assert "make clean-local" in ended.stderr
+
+    assert command("--folder", str(tmp_path), "clean").returncode == 0
+    assert not (tmp_path / "kept").exists()
+
+
+def test_a_kept_store_whose_port_is_taken_ends_the_run_with_the_repair(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind((HOST, 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        ended = command("--folder", str(tmp_path), "run", KEEP="1", PORT=port)
+    assert_refused(ended, f"Port {port} of {HOST} can't be had")
+    assert "KEEP=1 PORT=4571 make run" in ended.stderr
+
+
 @pytest.mark.parametrize("parallel", ["0", "-1", "two", "1.5", ""])
 def test_parallel_has_to_be_a_positive_number(file: Path, parallel: str) -> None:
     ended = command("load", str(file), "--url", "http://127.0.0.1:1", f"--parallel={parallel}")
