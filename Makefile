@@ -8,7 +8,7 @@ PYTHON ?= python3
 # all end together. Three workers keep two cores busy: they often wait for the engine.
 PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
 # What rests on boto3, against the strict engine.
-CLIENT_TESTS := tests/contract tests/unit/test_response_parser.py tests/unit/test_publish_adapters.py tests/replays/test_targets.py
+CLIENT_TESTS := tests/contract tests/unit/test_botocore.py tests/unit/test_publish_adapters.py tests/replays/test_targets.py
 # What takes long, and is rarely broken without another test that says so: promises under injected faults, simulations, the local
 # cloud's own tests, packages that pip builds.
 DEEP := tests/proof tests/property tests/simulator tests/local tests/infra/test_infra_packages.py

@@ -25,7 +25,7 @@ from eventstore.aws.answers import (
     is_too_large,
 )
 from eventstore.aws.clients import take_client
-from eventstore.dynamodb.response_parser import UnreadAnswer
+from eventstore.dynamodb._botocore import UnreadAnswer
 from eventstore.errors import StoreUnavailable
 from eventstore.errors.base import PicklableError
 from eventstore.errors.store import is_write, write_in_doubt
