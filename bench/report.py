@@ -93,7 +93,8 @@ def _environment(results: Results) -> str:
     lines = (
         f"Run on {date} at commit {commits}{changed}, in {minutes:.0f} minutes{quick}:",
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB; Python {machine['python']},",
-        f"boto3 {_boto3(results['runs'])}, Node {machine['node']}, DynamoDB Local {machine['dynamodb_local']}.",
+        f"boto3 {_boto3(results['runs'])};",
+        f"Node {machine['node']}, DynamoDB Local {machine['dynamodb_local']}.",
         f"Peers: {peers}.",
     )
     return "\n".join(lines)
