@@ -8,7 +8,8 @@ PYTHON ?= python3
 # all end together. Three workers keep two cores busy: they often wait for the engine.
 PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
 # What rests on boto3, against the strict engine.
-CLIENT_TESTS := tests/contract tests/unit/test_response_parser.py tests/unit/test_publish_adapters.py tests/replays/test_targets.py
+CLIENT_TESTS := tests/contract tests/unit/test_botocore.py tests/unit/test_botocore_faults.py tests/unit/test_client.py \
+	tests/unit/test_foreign_code.py tests/unit/test_publish_adapters.py tests/replays/test_targets.py
 # What takes long, and is rarely broken without another test that says so: promises under injected faults, simulations, the local
 # cloud's own tests, packages that pip builds.
 DEEP := tests/proof tests/property tests/simulator tests/local tests/infra/test_infra_packages.py
@@ -59,12 +60,22 @@ all-but-e2e-tests: $(TEST_READY) $(CDK_READY) $(DYNAMODB_READY)
 	nice -n 10 $(BIN)/python -m pytest $(PARALLEL) --ignore=tests/e2e tests
 
 .PHONY: check
-check: $(TEST_READY) $(CDK_READY) $(DYNAMODB_READY) ## Lint, types, layers, complexity, and all tests but the deep and the end-to-end ones
+ifdef BOTO3
+ifeq ($(filter $(BOTO3),oldest pinned newest),)
+$(error There is no BOTO3=$(BOTO3); there are oldest, pinned and newest)
+endif
+check: $(TEST_READY) $(DYNAMODB_READY) $(if $(filter-out pinned,$(BOTO3)),.local/boto3/$(BOTO3)/.ready)
+	@PYTHONPATH=$(CURDIR)/.local/boto3/$(BOTO3) $(BIN)/python -c \
+		'import boto3, botocore, urllib3; print("boto3", boto3.__version__, "botocore", botocore.__version__, "urllib3", urllib3.__version__)'
+	PYTHONPATH=$(CURDIR)/.local/boto3/$(BOTO3) $(BIN)/python -m pytest $(PARALLEL) $(CLIENT_TESTS)
+else
+check: $(TEST_READY) $(CDK_READY) $(DYNAMODB_READY) ## Lint, types, layers, complexity, all tests but the deep and the end-to-end ones (BOTO3=oldest, pinned, newest: the client's tests on that boto3)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	PYTHONPATH=. $(BIN)/lint-imports --no-logo
 	$(BIN)/complexipy
 	@$(MAKE) --no-print-directory --jobs=2 types quick-tests
+endif
 
 # Beside each other: without its cache mypy takes one core for a minute, and tests leave a core idle now and then.
 .PHONY: types quick-tests
@@ -77,11 +88,6 @@ quick-tests: $(TEST_READY) $(CDK_READY) $(DYNAMODB_READY)
 deep: $(TEST_READY) $(CDK_READY) $(DYNAMODB_READY) ## Run the deep tests: the proof, simulations, the local cloud's, packages
 	$(BIN)/python -m pytest $(PARALLEL) $(DEEP)
 
-.PHONY: boto3
-boto3: $(TEST_READY) $(DYNAMODB_READY) .local/boto3/oldest/.ready .local/boto3/newest/.ready ## Run the client's tests on the oldest boto3 that is supported, and on the newest there is
-	PYTHONPATH=.local/boto3/oldest $(BIN)/python -m pytest $(PARALLEL) $(CLIENT_TESTS)
-	PYTHONPATH=.local/boto3/newest $(BIN)/python -m pytest $(PARALLEL) $(CLIENT_TESTS)
-
 .PHONY: soak
 soak: $(TEST_READY) $(DYNAMODB_READY) ## Inject faults for long and check that nothing is lost (SECONDS=600, SEED=n)
 	@PYTHONPATH=lambdas exec $(BIN)/python -m tests.proof --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
@@ -90,9 +96,10 @@ soak: $(TEST_READY) $(DYNAMODB_READY) ## Inject faults for long and check that n
 mutants: $(MUTANTS_READY) $(DYNAMODB_READY) ## Change the code in small ways and see that tests notice (ONLY="eventstore._merge*")
 	@exec $(BIN)/python -m tests.mutants $(ONLY)
 
+# On the newest boto3: its own cost is most of an append's, and changes.
 .PHONY: bench
-bench: $(BENCH_READY) $(BENCH_NPM_READY) $(DYNAMODB_READY) ## Measure against the floor and the peers, write docs/benchmarks.md (QUICK=1: a first look; ONLY="append_cpu ...")
-	@exec $(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
+bench: $(BENCH_READY) $(BENCH_NPM_READY) $(DYNAMODB_READY) .local/boto3/newest/.ready ## Measure against the floor and the peers, write docs/benchmarks.md (QUICK=1: a first look; ONLY="append_cpu ...")
+	@PYTHONPATH=$(CURDIR)/.local/boto3/newest exec $(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
 
 .PHONY: bench-live
 bench-live: $(RUN_READY) $(CDK_READY) ## Measure on a local cloud how late subscribers are, and a replay (FILE=events.ndjson)
@@ -169,14 +176,16 @@ $(BENCH_NPM_READY): bench/npm/package.json bench/npm/package-lock.json | $(RUN_R
 	@cd $(@D) && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent --no-fund --no-audit
 	@touch $@
 
-# The lowest version stands in pyproject.toml and nowhere else.
-.local/boto3/oldest/.ready: BOTO3 = $(shell sed -n 's/^dynamodb = .*"boto3>=\([0-9.]*\).*/boto3==\1.0/p' pyproject.toml)
-.local/boto3/newest/.ready: BOTO3 = boto3
+# The lowest version stands in pyproject.toml and nowhere else; boto3 alone would come with a later botocore.
+OLDEST_BOTO3 := $(shell sed -n 's/^dynamodb = .*"boto3>=\([0-9.]*\).*/\1.0/p' pyproject.toml)
+.local/boto3/oldest/.ready: WANTED := boto3==$(OLDEST_BOTO3) botocore==$(OLDEST_BOTO3)
+.local/boto3/newest/.ready: WANTED := boto3
+.local/boto3/newest/.ready: newest-may-have-changed
+.PHONY: newest-may-have-changed
 .local/boto3/%/.ready: pyproject.toml | $(TEST_READY)
 	@echo "Installing the $* boto3 into $(@D) ..."
 	@rm -rf $(@D)
-	@$(BIN)/python -m pip install --quiet --upgrade --target $(@D) "$(BOTO3)"
-	@ls -d $(@D)/boto3-*.dist-info
+	@$(BIN)/python -m pip install --quiet --upgrade --target $(@D) $(WANTED)
 	@touch $@
 
 .local/%/.ready: localcloud/npm/%/package.json localcloud/npm/%/package-lock.json | $(RUN_READY)

@@ -26,6 +26,7 @@ def run_of(seconds: float, *, quick: bool) -> dict[str, Any]:
         "changed_since": bool(_git("status", "--porcelain", "--", "eventstore", "lambdas", "bench/*.py")),
         "seconds": round(seconds),
         "quick": quick,
+        "boto3": boto3.__version__,
     }
 
 

@@ -93,10 +93,20 @@ def _environment(results: Results) -> str:
     lines = (
         f"Run on {date} at commit {commits}{changed}, in {minutes:.0f} minutes{quick}:",
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB; Python {machine['python']},",
-        f"boto3 {machine['boto3']}, Node {machine['node']}, DynamoDB Local {machine['dynamodb_local']}.",
+        f"boto3 {_boto3(results['runs'])};",
+        f"Node {machine['node']}, DynamoDB Local {machine['dynamodb_local']}.",
         f"Peers: {peers}.",
     )
     return "\n".join(lines)
+
+
+def _boto3(runs: Mapping[str, Any]) -> str:
+    """Tell the version of most measures, and which ones ran on another."""
+    measures: dict[str, list[str]] = {}
+    for name, run in runs.items():
+        measures.setdefault(run["boto3"], []).append(f"`{name}`")
+    usual, *others = sorted(measures, key=lambda version: -len(measures[version]))
+    return "; ".join([usual, *(f"{', '.join(measures[version])} on {version}" for version in others)])
 
 
 def _targets(results: Results) -> str:

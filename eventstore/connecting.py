@@ -76,8 +76,8 @@ def connect(
         InvalidInput: neither a name nor tables, or both.
         UnknownStore: there's no such parameter in this account and Region.
         InvalidStoreParameter: it's of a newer version, or somebody has changed it.
-        StoreMisconfigured: RegionMissing, CredentialsMissing, CredentialsRefused, AccessDenied. What tables lack
-            shows at the first request.
+        StoreMisconfigured: RegionMissing, CredentialsMissing, CredentialsRefused, AccessDenied. What tables
+            lack shows at the first request.
         StoreUnavailable: AWS can't be reached, or is throttled.
 
     Cost: 1 request to SSM for a name, none for tables and in memory.

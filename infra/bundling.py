@@ -1,9 +1,10 @@
 """Lambda packages without Docker: pip fetches the wheels of the platform that a package is for.
 
 A package holds its handler module, `lambdas/settings.py`, the `eventstore` library without its development
-parts, and the wheels that `lambdas/requirements-<name>.txt` pins. boto3 is the runtime's. When this Python is
-of the version that the package is for, the bytecode goes in as well (docs/adr/0012). The asset's hash is that
-of everything that goes in, so that an unchanged package is neither built nor uploaded again.
+parts, and the wheels that `lambdas/requirements-<name>.txt` pins. boto3 is among them, so that functions run
+on the one that the tests ran on, with the models of the services that they ask (docs/adr/0012). When this
+Python is of the version that the package is for, the bytecode goes in as well. The asset's hash is that of
+everything that goes in, so that an unchanged package is neither built nor uploaded again.
 """
 
 import atexit
@@ -32,6 +33,8 @@ _DEVELOPMENT_PARTS: Final = ("__main__.py", "cli/", "http/docs/", "plan/", "test
 _PIP: Final = (sys.executable, "-m", "pip", "--no-color", "--no-input", "--disable-pip-version-check")
 _INSTALL: Final = (*_PIP, "install", "--quiet", "--no-compile", "--only-binary=:all:")
 _PIN: Final = re.compile(r"^([\w.-]+)==", re.MULTILINE)
+_SERVICES: Final = frozenset({"dynamodb", "events", "lambda", "sqs", "stepfunctions"})
+"""The services of which functions make clients; the models of all others are nine tenths of botocore."""
 _LICENCE: Final = re.compile(r"licen[cs]e|notice|copying|authors", re.IGNORECASE)
 
 
@@ -160,6 +163,7 @@ class Package:
             if _normalized(name) not in pinned:
                 raise BundlingError(f"pip also brought in {name}=={version}: pin it in {self._requirements}.")
             _strip_metadata(metadata)
+        _strip_models(directory)
         shutil.rmtree(directory / "bin", ignore_errors=True)  # console scripts
 
 
@@ -185,6 +189,15 @@ def _strip_metadata(directory: Path) -> None:
                 path.rmdir()
         elif not _LICENCE.search(path.name):
             path.unlink()
+
+
+def _strip_models(directory: Path) -> None:
+    """Leaves of botocore's data the models of `_SERVICES`, and the files that are about all services."""
+    for path in directory.glob("botocore/data/*/"):
+        if path.name not in _SERVICES and path.is_dir():
+            shutil.rmtree(path)
+    for of_boto3 in ("data", "examples"):  # resources, and text for its documentation
+        shutil.rmtree(directory / "boto3" / of_boto3, ignore_errors=True)
 
 
 @jsii.implements(ILocalBundling)

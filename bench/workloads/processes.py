@@ -97,7 +97,8 @@ def _started(code: str) -> Callable[[], float]:
     environ = {
         **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
         **_ENVIRON,
-        "PYTHONPATH": f"{_ROOT}:{_ROOT / 'lambdas'}",
+        # Before its own: the boto3 of this process.
+        "PYTHONPATH": ":".join((os.environ.get("PYTHONPATH", ""), str(_ROOT), str(_ROOT / "lambdas"))),
     }
 
     def start() -> float:

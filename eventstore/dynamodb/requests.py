@@ -26,7 +26,7 @@ from eventstore.aws.answers import (
 )
 from eventstore.aws.clients import take_client
 from eventstore.aws.refusals import misconfigured
-from eventstore.dynamodb.response_parser import UnreadAnswer
+from eventstore.dynamodb._botocore import UnreadAnswer
 from eventstore.errors import StoreUnavailable
 from eventstore.errors.base import PicklableError, is_write
 from eventstore.errors.store import write_in_doubt

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from eventstore._merge import Fetched, ShardPage
+from eventstore.dynamodb._botocore import read_later
 from eventstore.dynamodb.items import event_from_item
 from eventstore.dynamodb.requests import is_page
-from eventstore.dynamodb.response_parser import read_later
 from eventstore.dynamodb.schema.events import BY_TIME, GSI_KEY, PAYLOAD_Z, TIMESTAMP
 from eventstore.events import Event
 from eventstore.limits import TIME_PAGE_MAX_CHARS

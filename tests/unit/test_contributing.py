@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -42,10 +43,29 @@ def test_folders_that_contributors_are_told_of_are_there() -> None:
 def test_ci_runs_what_a_submission_has_to_pass_on_every_python() -> None:
     jobs = settings("workflows/ci.yml")["jobs"]
     assert jobs["whole"]["steps"][-1] == {"run": ".ci/run"}
-    assert jobs["pythons"]["steps"][-2:] == [{"run": "make check"}, {"run": "make boto3"}]
+    commands = ["make check", "make check BOTO3=oldest", "make check BOTO3=newest"]
+    assert [step.get("run") for step in jobs["pythons"]["steps"][-3:]] == commands
+    assert (ROOT / ".ci" / "run").read_text().splitlines()[-2:] == commands[1:]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     named = re.findall(r"Python :: (3\.\d+)", "\n".join(project["classifiers"]))
     assert jobs["pythons"]["strategy"]["matrix"]["python"] == named
+
+
+def test_check_with_a_boto3_runs_the_clients_tests_on_it() -> None:
+    for boto3 in ("oldest", "pinned", "newest"):
+        dry = subprocess.run(
+            ["make", "--dry-run", "check", f"BOTO3={boto3}"],
+            cwd=ROOT, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        *_, last = dry.stdout.splitlines()
+        assert last.startswith(f"PYTHONPATH={ROOT}/.local/boto3/{boto3} .venv/bin/python -m pytest")
+        tests = [Path(word) for word in last.split() if word.startswith("tests/")]
+        assert {"test_client.py", "test_foreign_code.py"} <= {path.name for path in tests}
+        assert all((ROOT / path).exists() for path in tests)
+    other = subprocess.run(
+        ["make", "--dry-run", "check", "BOTO3=1.40"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert "there are oldest, pinned and newest" in other.stderr
 
 
 @pytest.mark.parametrize(("ecosystem", "pattern"), [("pip", "requirements*.txt"), ("npm", "package.json")])

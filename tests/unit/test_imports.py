@@ -40,7 +40,7 @@ DOMAIN: Final = """
     eventstore: _arguments _json _passing _setting_rules _synchronous _uids errors events limits
     eventstore: positions store
     eventstore.aws: answers clients forks
-    eventstore.dynamodb: client requests response_parser
+    eventstore.dynamodb: _botocore client requests
     eventstore.errors: base inputs operations readers store
     settings
     encodings: idna
