@@ -16,7 +16,6 @@ from botocore.config import Config
 
 from eventstore._setting_rules import is_url
 from eventstore.aws.refusals import made
-from eventstore._store_parameter import StoreParameter
 from eventstore.cli.screen import Screen
 from eventstore.dynamodb.client import dynamodb_client
 from eventstore.dynamodb.facts import StoreFacts
@@ -113,28 +112,6 @@ def read_shards(facts: StoreFacts, *, is_empty: Callable[[], bool]) -> int:
     """
     shards = facts.read_shards(1)
     return shards if facts.recorded else facts.read_shards(1, met_events=not is_empty())
-
-
-def write_shards(
-    deployed: StoreParameter | None, facts: StoreFacts, screen: Screen, *, is_empty: Callable[[], bool]
-) -> int:
-    """Return over how many shards events are spread: as `eventstore.connect` finds it, by name or by tables.
-
-    Args:
-        deployed: the store that `--store` names, for which writers are deployed.
-        is_empty: as of `read_shards`.
-
-    Raises:
-        StoreItemMissing: as `read_shards` does.
-    """
-    if deployed is not None:
-        return deployed.write_shards
-    shards = read_shards(facts, is_empty=is_empty)
-    if facts.recorded is None:
-        screen.say(
-            "The store is new and doesn't say over how many shards its events are spread: it begins with 1."
-        )
-    return shards
 
 
 def given_time(text: str | None, option: str) -> datetime | None:

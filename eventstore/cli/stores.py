@@ -24,17 +24,14 @@ _OPTIONS: Final = {
 def fill_in(call: Call) -> None:
     """Give options the values of the store that `--store` names; those on the command line stay.
 
-    `deployed` is that store's parameter, None without `--store`.
-
     Raises:
         UnknownStore, InvalidStoreParameter: as of `eventstore.connect`.
     """
     options = call.options
-    options.deployed = None
     store: str | None = getattr(options, "store", None)
     if store is None:
         return
-    options.deployed = found = read_parameter(store, session(), {})
+    found = read_parameter(store, session(), {})
     for option, part in _OPTIONS.items():
         if option in vars(options) and option not in call.given:
             setattr(options, option, getattr(found, part))

@@ -21,7 +21,6 @@ from eventstore.cli.settings import (
     local_us,
     read_shards,
     session,
-    write_shards,
 )
 from eventstore.cli.signals import Signals
 from eventstore.dynamodb.compression import compression_for
@@ -115,13 +114,16 @@ def run_import(options: Options, screen: Screen, _signals: Signals) -> Outcome:
     client = dynamodb(aws)
     facts = StoreFacts(client=client, table_name=table_name)
     target = DynamoDBEventsTable(client=client, table_name=table_name, compression=compression, facts=facts)
-    shards = write_shards(options.deployed, facts, screen, is_empty=target.is_empty)
+    read_shards(facts, is_empty=target.is_empty)  # refused here where the store has lost its item
+    if facts.recorded is None:
+        screen.say(
+            "The store is new and doesn't say over how many shards its events are spread: it begins with 1."
+        )
     imported = Imported()
     with screen.bar("Importing", unit="events", total=contents.events) as bar:
         for done in import_events(
             options.file,
             target,
-            write_shards=shards,
             into_existing=options.into_existing,
             excepted=excepted,
             parallel=options.parallel,

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import IO
 
 from eventstore._command_line import ALL_WELL, SOMETHING_LEFT
-from eventstore._store_parameter import StoreParameter
 from eventstore.cli.options import TABLE, Options
 from eventstore.cli.outcome import Outcome
 from eventstore.cli.screen import Bar, Screen
@@ -122,9 +121,7 @@ def _shards_and_loss(
     lost = find_lost(table, segments=options.segments)
     if lost is None:
         return shards, []
-    # Writers of a deployed store are set to as many, and may write in one that has no event yet.
-    deployed: StoreParameter | None = options.deployed
-    shards = max(lost.written, deployed.write_shards if deployed else 1)
+    shards = lost.written
     now = facts.read_shards(1)
     if facts.recorded:  # by a first writer, meanwhile
         return now, []

@@ -10,7 +10,7 @@ from botocore.exceptions import ReadTimeoutError
 
 from eventstore import ANY, EXISTS, Append, NewEvent
 from eventstore.dynamodb.store import DynamoDBEventStore
-from eventstore.errors import ClockSkewed, InvalidLimit, MalformedItem, StoreUnavailable, TableNotFound
+from eventstore.errors import ClockSkewed, MalformedItem, StoreUnavailable, TableNotFound
 from eventstore.limits import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, REQUEST_MAX_S, REQUEST_MAX_TRIES
 from tests.faulty_wire import Wire
 from tests.tables import begun, dynamodb_client, events_table, over
