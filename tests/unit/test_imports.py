@@ -39,9 +39,9 @@ MSGSPEC: Final = """
 DOMAIN: Final = """
     eventstore: _arguments _json _passing _setting_rules _synchronous _uids errors events limits
     eventstore: positions store
-    eventstore.aws: answers clients forks
+    eventstore.aws: answers clients forks refusals
     eventstore.dynamodb: _botocore client requests
-    eventstore.errors: base inputs operations readers store
+    eventstore.errors: base inputs misconfigured operations readers store
     settings
     encodings: idna
     gc
