@@ -56,19 +56,7 @@ class MemoryReadModel(Locked):
             if not after <= last < event.event_id:
                 return last
             keys = dict(self._keys)
-            changed: dict[_Place, _Item | None] = {}
-            sent = 0
-            for number, write in enumerate(writes, start=1):
-                try:
-                    _fit(keys, write.table, write.key)
-                    place = _place(write.table, write.key)
-                    changed[place] = _after(write, self._items.get(place))
-                except InvalidInput as error:
-                    raise refused_write(event, number, write, error) from error
-                sent += _sent(write)
-            if sent > TRANSACTION_MAX_BYTES:
-                what = f"its writes have {sent:,} bytes; a transaction has room for {TRANSACTION_MAX_BYTES:,}"
-                raise refused(event, f"{what}. Put fewer or smaller items")
+            changed = self._changed(writes, event, keys)
             self._keys = keys
             for place, item in changed.items():
                 if item is None:
@@ -77,6 +65,24 @@ class MemoryReadModel(Locked):
                     self._items[place] = item
             self.last[moved] = event.event_id
             return None
+
+    def _changed(
+        self, writes: Sequence[Write], event: Event, keys: dict[str, dict[str, str]]
+    ) -> dict[_Place, _Item | None]:
+        """Return what the writes make of their items, all or none; new tables' keys are put into `keys`."""
+        changed: dict[_Place, _Item | None] = {}
+        for number, write in enumerate(writes, start=1):
+            try:
+                _fit(keys, write.table, write.key)
+                place = _place(write.table, write.key)
+                changed[place] = _after(write, self._items.get(place))
+            except InvalidInput as error:
+                raise refused_write(event, number, write, error) from error
+        sent = sum(map(_sent, writes))
+        if sent > TRANSACTION_MAX_BYTES:
+            what = f"its writes have {sent:,} bytes; a transaction has room for {TRANSACTION_MAX_BYTES:,}"
+            raise refused(event, f"{what}. Put fewer or smaller items")
+        return changed
 
     def get(self, table: str, key: Mapping[str, KeyValue]) -> dict[str, Any] | None:
         """Read an item; see `ItemReadModel.get`. It's a copy."""
