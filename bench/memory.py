@@ -13,7 +13,7 @@ if __name__ == "__main__":
     count = int(sys.argv[1])
     pages = IndexPages(count, 10, KB_BYTES)
     ours = Ours("http://127.0.0.1:9", "events", shards=10)
-    Wire(ours.client).serve(pages.serve)
+    Wire(ours.client).serve(pages.serve, shards=pages.shards)
     assert ours.read_all() == count
     peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(json.dumps({"events": count, "peak_bytes": peak_kb * 1_024}))

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import cycle
-from typing import Any, Final
+from typing import Any
 from zlib import crc32
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
@@ -51,6 +51,7 @@ class Wire:
 
     def __init__(self, client: BaseClient) -> None:
         self._serves: Serves | None = None
+        self._own_answer = _own_answer(1)
         self._recording: dict[str, list[Answer]] | None = None
         self._session = URLLib3Session()
         self._cpu: list[float] = []
@@ -76,9 +77,10 @@ class Wire:
         finally:
             self._recording = None
 
-    def serve(self, serves: Serves) -> None:
-        """Answer from memory from now on."""
+    def serve(self, serves: Serves, *, shards: int = 1) -> None:
+        """Answer from memory from now on, as a store of so many shards."""
         self._serves = serves
+        self._own_answer = _own_answer(shards)
         self._cpu.clear()
 
     def stop_serving(self) -> None:
@@ -96,33 +98,29 @@ class Wire:
             return None
         began_s = time.thread_time()
         body: Any = request.body
-        answer = _OWN_ANSWER if b'"$store"' in body else self._serves(operation, body)
+        answer = self._own_answer if b'"$store"' in body else self._serves(operation, body)
         headers: Any = answer.headers
         response = AWSResponse(request.url, answer.status, headers, _Raw(answer.body))
         self._cpu.append(time.thread_time() - began_s)
         return response
 
 
-_OWN_TEXT: Final = json.dumps(
-    {
-        "Item": {
-            "StreamId": {"S": "$store"},
-            "EventId": {"N": "0"},
-            "Table": {"S": "table"},
-            **{name: {"N": "1"} for name in ("Format", "ReadShards", "ReadShardsBefore", "Since")},
-        }
+def _own_answer(shards: int) -> Answer:
+    """Answer with the store's own item, which a reader of all streams asks for once in 30 s."""
+    numbers = {"Format": 1, "ReadShards": shards, "ReadShardsBefore": shards, "Since": 1}
+    item = {
+        "StreamId": {"S": "$store"},
+        "EventId": {"N": "0"},
+        "Table": {"S": "table"},
+        **{name: {"N": str(number)} for name, number in numbers.items()},
     }
-).encode()
-_OWN_ANSWER: Final = Answer(
-    200,
-    {
+    text = json.dumps({"Item": item}).encode()
+    headers = {
         "content-type": "application/x-amz-json-1.0",
-        "x-amz-crc32": str(crc32(_OWN_TEXT)),
+        "x-amz-crc32": str(crc32(text)),
         "x-amzn-requestid": "1",
-    },
-    _OWN_TEXT,
-)
-"""The store's own item, which a reader of all streams asks for once in 30 s."""
+    }
+    return Answer(200, headers, text)
 
 
 def repeated(recorded: dict[str, list[Answer]]) -> Serves:

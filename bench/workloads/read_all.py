@@ -74,7 +74,7 @@ def _cpu(payload_bytes: int, shards: int, scale: Scale) -> dict[str, Any]:
     works: dict[str, Work] = {}
     for candidate in _on_nothing(shards):
         wire = Wire(candidate.client)
-        wire.serve(pages.serve)
+        wire.serve(pages.serve, shards=pages.shards)
         works[candidate.name] = _reading(candidate, wire, count)
     bodies = pages.page_bodies()
     works[RAW_NAME] = lambda: cpu_s(lambda: parse_bodies(bodies))
@@ -87,7 +87,7 @@ def _cpu(payload_bytes: int, shards: int, scale: Scale) -> dict[str, Any]:
 def _exact(pages: IndexPages, shards: int) -> dict[str, float]:
     """Count one read of this library alone, by the rules that the pages are made with."""
     ours = Ours(_NOWHERE, "events", shards=shards)
-    Wire(ours.client).serve(pages.serve)
+    Wire(ours.client).serve(pages.serve, shards=pages.shards)
     assert ours.read_all() == pages.count
     return {
         "events": pages.count,
@@ -117,7 +117,7 @@ def throughput(scale: Scale) -> dict[str, Any]:
     for shards in scale.read_all_shards:
         pages = IndexPages(scale.throughput_events, shards, ITEM_SIZES["1 KB"], latency_s=LATENCY_S)
         for candidate in (Ours(_NOWHERE, "events", shards=shards), Floor(_NOWHERE, "events", shards=shards)):
-            Wire(candidate.client).serve(pages.serve)
+            Wire(candidate.client).serve(pages.serve, shards=pages.shards)
             works[f"{candidate.name}, {_shards(shards)}"] = _timed(candidate.read_all)
     measured = take_turns(works, rounds=scale.throughput_rounds)
     told = {}
@@ -145,7 +145,7 @@ def merge_share(scale: Scale) -> dict[str, Any]:
     pages = IndexPages(scale.throughput_events, shards, ITEM_SIZES["1 KB"])
     ours = Ours(_NOWHERE, "events", shards=shards)
     wire = Wire(ours.client)
-    wire.serve(pages.serve)
+    wire.serve(pages.serve, shards=pages.shards)
     by_shard = [_read_pages(scale.throughput_events, shard, shards) for shard in range(shards)]
 
     def merged() -> None:

@@ -144,7 +144,8 @@ class StoreFacts:
         Cost: 0.5 RCU each `FACTS_REFRESH_S` in which it's asked for; without an item 1 RCU each time.
         """
         copy = self._copy
-        if self._is_older_than(_REFRESH_US) or (copy is None and (fresh or met_events)):
+        is_old = self._is_old(_REFRESH_US, now=self._moment(self._clock_us()))
+        if is_old or (copy is None and (fresh or met_events)):
             copy = self._read(consistent=copy is None)
         if copy is None and met_events:
             raise StoreItemMissing
@@ -174,14 +175,15 @@ class StoreFacts:
         first writer, 1 scan of 2 items more, to see that there are no events.
         """
         copy = self._copy
-        if copy and deployed is None and refresh and self._is_older_than(_WRITER_REFRESH_US):
+        now = self._moment(self._stamp_us()) if copy else None
+        if now and deployed is None and refresh and self._is_old(_WRITER_REFRESH_US, now=now):
             copy = self._read(consistent=False)
         least = 1 if deployed is None else deployed
         if copy is None or copy.read_shards < least:
             check_whole(least, "shards", most=SHARDS_MAX)
             copy = self._record(least)
         self._check_declared(copy)
-        known = copy.known_to_all(now=self._moment(self._stamp_us()))
+        known = copy.known_to_all(now=now or self._moment(self._stamp_us()))
         return known if deployed is None else min(deployed, known)
 
     def declare_restored(self, *, now_us: int, same_name: bool = False) -> Declared:
@@ -340,10 +342,10 @@ class StoreFacts:
         self._looked = now
         return copy
 
-    def _is_older_than(self, span_us: int) -> bool:
-        """Return whether the store was asked longer ago, by either clock, or never."""
+    def _is_old(self, span_us: int, *, now: Moment) -> bool:
+        """Return whether the store was asked so long ago, by either clock, or never."""
         looked = self._looked
-        return looked is None or not self._moment(self._clock_us()).is_within(span_us, of=looked)
+        return looked is None or not now.is_within(span_us, of=looked)
 
     def _moment(self, now_us: int) -> Moment:
         return Moment(now_us, self._monotonic_s())

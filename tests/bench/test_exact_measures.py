@@ -62,7 +62,7 @@ def test_a_conflict_costs_what_is_expected(meter: Meter) -> None:
 def test_reading_all_costs_what_is_expected(shards: int) -> None:
     pages = IndexPages(20_000, shards, ITEM_SIZES["1 KB"])
     ours = Ours("http://127.0.0.1:9", "events", shards=shards)
-    Wire(ours.client).serve(pages.serve)
+    Wire(ours.client).serve(pages.serve, shards=shards)
 
     assert ours.read_all() == 20_000
     seen = {"requests": len(pages.read_units), "read_units": sum(pages.read_units)}

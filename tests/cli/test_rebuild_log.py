@@ -17,7 +17,7 @@ from eventstore.log.model import tranche_of
 from eventstore.log.read import read_log
 from eventstore.maintenance.verify import rebuild as rebuilding
 from tests.cli.conftest import Run
-from tests.tables import log_table, over
+from tests.tables import log_table, of_tranches, over
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -56,8 +56,9 @@ def store(
     return made
 
 
-def log_of(client: DynamoDBClient, log_name: str, **options: Any) -> DynamoDBEventLog:
-    return DynamoDBEventLog(client=client, table_name=log_name, **options)
+def log_of(client: DynamoDBClient, log_name: str, *, tranches: int | None = None) -> DynamoDBEventLog:
+    log = DynamoDBEventLog(client=client, table_name=log_name)
+    return of_tranches(log, tranches) if tranches else log
 
 
 def fill(log: DynamoDBEventLog, store: DynamoDBEventStore) -> None:

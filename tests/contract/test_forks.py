@@ -161,7 +161,8 @@ WORKER = """
     endpoint, events, log_name, subscriptions = sys.argv[1:]
     client = tables.dynamodb_client(endpoint)
     store = DynamoDBEventStore(client=client, table_name=events, clock_tolerance_s=None)
-    log = of_tranches(DynamoDBEventLog(client=client, table_name=log_name), 2)
+    log = DynamoDBEventLog(client=client, table_name=log_name)
+    log.begin_with(2)
     checkpoints = DynamoDBCheckpoints(client=client, table_name=subscriptions)
     forks, handled = [], []
 

@@ -538,10 +538,12 @@ def handle(event):
 
 
 checkpoints = DynamoDBCheckpoints(client=client, table_name=kept)
+blocks = DynamoDBEventLog(client=client, table_name=log)
+blocks.begin_with(2)
 worker = subscribe(
     "view",
     handle,
-    log=of_tranches(DynamoDBEventLog(client=client, table_name=log), 2),
+    log=blocks,
     bodies=DynamoDBEventBodies(client=client, table_name=events),
     checkpoints=checkpoints,
     worker="pod-0",

@@ -158,7 +158,11 @@ def test_what_synth_takes_each_function_takes_and_as_the_same_value(variable: st
         settings = synthesized(variable, value)
     except SettingsError:
         return
-    text = settings.variables(variable)[variable]
+    variables = settings.variables(variable)
+    if not variables:
+        assert (variable, value) == ("LOG_TRANCHES", None)  # not set, so the log says it
+        return
+    text = variables[variable]
     expected = VARIABLES[variable](settings)
     for cls in READERS[variable]:
         assert read_by(cls, variable, text) == expected

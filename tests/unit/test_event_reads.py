@@ -71,11 +71,11 @@ def fails(operation: str, request: Request) -> None:
 
 
 def test_client_that_can_not_read_is_refused_by_what_it_lacks() -> None:
-    with pytest.raises(InvalidArgument, match="which lacks get_item, query; give"):
+    with pytest.raises(InvalidArgument, match="which lacks get_item, query, scan; give"):
         store(object())
 
 
-@pytest.mark.parametrize("call", ["get_item", "query"])
+@pytest.mark.parametrize("call", ["get_item", "query", "scan"])
 def test_client_of_a_test_need_have_only_what_comes_to_be_called(call: str) -> None:
     store(type("One", (), {call: lambda **_: {}})())
 
