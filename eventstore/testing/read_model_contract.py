@@ -262,7 +262,7 @@ class ReadModelContract(ABC):
         ],
         ids=str,
     )
-    def test_change_that_does_not_fit_what_is_there_is_refused_and_nothing_is_written(
+    def test_change_that_does_not_fit_what_is_there_is_refused(
         self, model: ItemReadModel, table: str, there: Any, change: Mapping[str, Any]
     ) -> None:
         project(model, [Put(table, {"Id": "a"}, {"A": there})])

@@ -118,7 +118,8 @@ def test_trouble_is_told_in_json_and_in_words(
 
     lines = [json.loads(line) for line in out.splitlines()]
     assert (code, lines[-1]["command"], lines[-1]["exitCode"]) == (2, command, 2)
-    told = {"error": "there is no AWS region: set AWS_REGION, or give the profile one"}
+    text = "there is no AWS Region that can be used: You must specify a region."
+    told = {"error": f"{text} Set AWS_REGION, give the profile one, or give region_name"}
     if command == "doctor":  # it makes its other checks all the same
         assert {line["repair"] for line in lines[:-1]} == {told["error"]}
     else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,9 +18,8 @@ from eventstore.dynamodb.log import DynamoDBEventLog
 from eventstore.dynamodb.store import DynamoDBEventStore
 from eventstore.maintenance.transfer.export import export
 from tests.cli.conftest import Run
-from tests.fake_aws import FakeEventBridge, FakeParameters
-from tests.tables import events_table, log_table
-from tests.unit.test_store_parameter import DEPLOYED
+from tests.fake_aws import FakeEventBridge
+from tests.tables import log_table, of_tranches, over
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -42,8 +40,11 @@ def told(client: DynamoDBClient, monkeypatch: pytest.MonkeyPatch) -> None:
 def eight(client: DynamoDBClient, table: str, told: None, monkeypatch: pytest.MonkeyPatch) -> str:
     """A store that was written with 8 shards."""
     monkeypatch.setenv("EVENTS_TABLE", table)
-    store = DynamoDBEventStore(
-        client=client, table_name=table, write_shards=8, clock_us=lambda: LONG_AGO_US, clock_tolerance_s=None
+    store = over(
+        DynamoDBEventStore(
+            client=client, table_name=table, clock_us=lambda: LONG_AGO_US, clock_tolerance_s=None
+        ),
+        8,
     )
     for n in range(EVENTS):
         store.append(f"order-{n}", [NewEvent.of("Happened")], expected=0)
@@ -112,7 +113,7 @@ def test_rebuilt_log_has_every_event_of_8_shards_in_4_tranches_by_default(
 def test_log_of_8_tranches_is_compared_and_made_anew_with_8_though_told_2(
     client: DynamoDBClient, eight: str, log_name: str, run: Run
 ) -> None:
-    DynamoDBEventLog(client=client, table_name=log_name, tranches=8).append_block(
+    of_tranches(DynamoDBEventLog(client=client, table_name=log_name), 8).append_block(
         3, [Event("s", 1, "Happened", "1", "{}", "8f7e1c1e-5f3c-4d6f-9a46-0a2b8f6f3a10", 1)]
     )
     code, out, _ = run("verify", "--repair", "--settling-s", 0)
@@ -157,7 +158,7 @@ def test_import_into_a_new_store_begins_with_one_shard_and_says_so(
     assert code == 0
     assert "it begins with 1" in err
     assert shards_of(client, table) == {0}
-    store = DynamoDBEventStore(client=client, table_name=table, write_shards=8)
+    store = over(DynamoDBEventStore(client=client, table_name=table), 8)
     store.append("order-new", [NewEvent.of("Happened")], expected=0)
     assert len(list(store.read_all(unsettled=True))) == EVENTS + 1
 
@@ -173,22 +174,6 @@ def test_import_into_a_store_that_lost_its_item_is_refused_as_no_new_one(
     assert (code, "is new" in err) == (2, False)
     assert "its own item ('$store', 0)" in err
     assert client.scan(TableName=eight)["Items"] == before
-
-
-def test_import_into_a_new_store_that_is_deployed_writes_as_it_is_deployed(
-    *, client: DynamoDBClient, told: None, given: Path, run: Run, parameters: FakeParameters
-) -> None:
-    with events_table(client) as table:
-        deployed = replace(DEPLOYED, events_table=table, write_shards=8)
-        parameters.parameters["/eventstore/prod"] = json.dumps(deployed.members())
-
-        code, _, err = run("import", given, "--store", "prod", "--parallel", 1)
-
-        assert code == 0, err
-        assert "is new" not in err
-        assert shards_of(client, table) == set(range(8))
-        store = DynamoDBEventStore(client=client, table_name=table)
-        assert len(list(store.read_all())) == EVENTS
 
 
 @pytest.mark.parametrize("option", ["--read-shards", "--write-shards", "--log-tranches"])

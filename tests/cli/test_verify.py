@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +21,7 @@ from eventstore.log.model import tranche_of
 from eventstore.log.read import read_log
 from eventstore.maintenance.items import scan_side_by_side
 from tests.cli.conftest import Run
-from tests.fake_aws import FakeParameters
 from tests.tables import Meter, dynamodb_client, events_table, log_table, over, put_items
-from tests.unit.test_store_parameter import DEPLOYED
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -326,34 +323,25 @@ def items_of(client: DynamoDBClient, table: str) -> list[Any]:
     return sorted(client.scan(TableName=table)["Items"], key=str)
 
 
-@pytest.mark.parametrize(("write_shards", "shards"), [(None, 2), (1, 2), (7, 7)])
 def test_lost_item_of_the_store_is_found_and_written_back_by_its_events(
-    *, client: DynamoDBClient, filled: str, log_name: str, run: Run, parameters: FakeParameters,
-    write_shards: int | None, shards: int,
-) -> None:  # fmt: skip
-    """And by what its writers are deployed with, where `--store` names it: they go on writing so many."""
-    told: list[str] = []
-    if write_shards:
-        fill_log(client, filled, log_name)
-        deployed = replace(DEPLOYED, log_table=log_name, write_shards=write_shards)
-        parameters.parameters["/eventstore/prod"] = json.dumps(deployed.members())
-        told = ["--store", "prod"]
+    client: DynamoDBClient, filled: str, run: Run
+) -> None:
     client.delete_item(TableName=filled, Key=key_of("$store", 0))
     before = items_of(client, filled)
 
-    code, out, err = run("verify", "--table", filled, "--settling-s", 0, *told)
+    code, out, err = run("verify", "--table", filled, "--settling-s", 0)
     (finding,) = map(json.loads, out.splitlines())
     assert (code, finding["kind"], finding["repair"]) == (1, "store-item-missing", "possible")
     assert (finding["streamId"], finding["eventId"]) == ("$store", 0)
     assert "events are in the shards 0 to 1 (event " in finding["detail"]
     assert items_of(client, filled) == before
 
-    code, out, err = run("verify", "--table", filled, "--settling-s", 0, "--repair", *told)
+    code, out, err = run("verify", "--table", filled, "--settling-s", 0, "--repair")
     assert (code, json.loads(out)["repair"]) == (0, "done")
-    assert f"{shards} shards are read. Let running writers start anew" in err
+    assert "2 shards are read. Let running writers start anew" in err
     (item,) = [item for item in items_of(client, filled) if item not in before]
     numbers = {name: int(item[name]["N"]) for name in ("Format", "ReadShards", "ReadShardsBefore")}
-    assert numbers == {"Format": 1, "ReadShards": shards, "ReadShardsBefore": 2}
+    assert numbers == {"Format": 1, "ReadShards": 2, "ReadShardsBefore": 2}
     assert run("verify", "--table", filled, "--settling-s", 0)[:2] == (0, "")
     store = DynamoDBEventStore(client=client, table_name=filled)
     assert len(list(store.read_all(unsettled=True))) == len(STREAMS) * EVENTS

@@ -711,7 +711,7 @@ def test_writer_reads_it_once_a_process(table: Table) -> None:
     assert meter.requests == ["PutItem"]
 
 
-def test_writer_who_is_told_nothing_reads_it_each_ten_minutes_for_half_a_unit(table: Table) -> None:
+def test_writer_told_nothing_reads_it_each_ten_minutes_for_half_a_unit(table: Table) -> None:
     append(table.store(3), 1)
     meter, store = Meter.on(table.client), table.store(None)
     store.append("a", HAPPENED, expected=0)
