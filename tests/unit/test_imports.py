@@ -51,7 +51,7 @@ DOMAIN: Final = """
 """`encodings.idna` and what it needs: the first connection looks a host name up with it."""
 
 EVENTS_TABLE: Final = """
-    eventstore: _checks _merge _repeats
+    eventstore: _backoff _checks _merge _repeats
     eventstore.dynamodb: appending clocks compression facts items numbers reading store store_item
     eventstore.dynamodb: stream_query time_index
     eventstore.dynamodb.schema: events
@@ -81,14 +81,14 @@ BUDGETS: Final = {
         eventstore.dynamodb: changes journal
         eventstore.dynamodb.schema: journal
         eventstore.functions: changes
-        eventstore.ordering: journal stream_order
+        eventstore.ordering: delivered journal stream_order
     """,
     "log": f"""{POWERTOOLS}{DOMAIN}{EVENTS_TABLE}
         eventstore.dynamodb: changes journal log log_items numbers
         eventstore.dynamodb.schema: journal log
         eventstore.functions: changes
         eventstore.log: writer
-        eventstore.ordering: journal stream_order
+        eventstore.ordering: delivered journal stream_order
     """,
     "replay": f"""{POWERTOOLS}{DOMAIN}{EVENTS_TABLE}
         eventstore: _stream_paths
@@ -97,7 +97,7 @@ BUDGETS: Final = {
         eventstore.dynamodb: replays
         eventstore.dynamodb.schema: replays
         eventstore.functions: replay
-        eventstore.ordering: journal stream_order
+        eventstore.ordering: delivered journal stream_order
         eventstore.replays: calls model queue request step
     """,
     "replays": f"""{POWERTOOLS}{MSGSPEC}{DOMAIN}{HTTP}
