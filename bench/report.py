@@ -92,7 +92,8 @@ def _environment(results: Results) -> str:
     date = max(run["date"] for run in runs)
     lines = (
         f"Run on {date} at commit {commits}{changed}, in {minutes:.0f} minutes{quick}:",
-        f"{_of_runs(results['runs'], 'cpu')}, {machine['cores']} cores, {machine['memory_gb']} GB; Python {machine['python']},",
+        f"{_of_runs(results['runs'], 'cpu')},",
+        f"{machine['cores']} cores, {machine['memory_gb']} GB; Python {machine['python']},",
         f"boto3 {_of_runs(results['runs'], 'boto3')},",
         f"Node {machine['node']}, DynamoDB Local {machine['dynamodb_local']}.",
         f"Peers: {peers}.",

@@ -22,7 +22,7 @@ def test_measure_of_another_boto3_or_machine_is_named_with_it() -> None:
 
     text = report_text({**RESULTS, "runs": runs})
 
-    assert "A (`append_cpu`: B), 2 cores" in text
+    assert "\nA (`append_cpu`: B),\n2 cores" in text
     assert "\nboto3 1.43.106 (`append_cpu`: 1.44.8),\n" in text
 
 
