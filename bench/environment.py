@@ -27,6 +27,7 @@ def run_of(seconds: float, *, quick: bool) -> dict[str, Any]:
         "seconds": round(seconds),
         "quick": quick,
         "boto3": boto3.__version__,
+        "cpu": _cpu_model(),
     }
 
 

@@ -92,21 +92,23 @@ def _environment(results: Results) -> str:
     date = max(run["date"] for run in runs)
     lines = (
         f"Run on {date} at commit {commits}{changed}, in {minutes:.0f} minutes{quick}:",
-        f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB; Python {machine['python']},",
-        f"boto3 {_boto3(results['runs'])};",
+        f"{_of_runs(results['runs'], 'cpu')},",
+        f"{machine['cores']} cores, {machine['memory_gb']} GB; Python {machine['python']},",
+        f"boto3 {_of_runs(results['runs'], 'boto3')},",
         f"Node {machine['node']}, DynamoDB Local {machine['dynamodb_local']}.",
         f"Peers: {peers}.",
     )
     return "\n".join(lines)
 
 
-def _boto3(runs: Mapping[str, Any]) -> str:
-    """Tell the version of most measures, and which ones ran on another."""
+def _of_runs(runs: Mapping[str, Any], key: str) -> str:
+    """Tell the machine or version of most measures, and which measures had another."""
     measures: dict[str, list[str]] = {}
     for name, run in runs.items():
-        measures.setdefault(run["boto3"], []).append(f"`{name}`")
-    usual, *others = sorted(measures, key=lambda version: -len(measures[version]))
-    return "; ".join([usual, *(f"{', '.join(measures[version])} on {version}" for version in others)])
+        measures.setdefault(run[key], []).append(f"`{name}`")
+    usual, *others = sorted(measures, key=lambda one: -len(measures[one]))
+    told = [f"{', '.join(measures[one])}: {one}" for one in others]
+    return f"{usual} ({'; '.join(told)})" if told else usual
 
 
 def _targets(results: Results) -> str:

@@ -16,6 +16,16 @@ def test_the_published_report_is_that_of_the_published_results() -> None:
     assert (DOCS / "benchmarks.md").read_text() == report_text(RESULTS)
 
 
+def test_measure_of_another_boto3_or_machine_is_named_with_it() -> None:
+    runs = {name: {**run, "boto3": "1.43.106", "cpu": "A"} for name, run in RESULTS["runs"].items()}
+    runs["append_cpu"] |= {"boto3": "1.44.8", "cpu": "B"}
+
+    text = report_text({**RESULTS, "runs": runs})
+
+    assert "\nA (`append_cpu`: B),\n2 cores" in text
+    assert "\nboto3 1.43.106 (`append_cpu`: 1.44.8),\n" in text
+
+
 def test_every_plot_of_the_report_is_there() -> None:
     text = (DOCS / "benchmarks.md").read_text()
     plots = {line.partition("](benchmarks/")[2].rstrip(")") for line in text.splitlines() if line[:2] == "!["}

@@ -69,7 +69,7 @@ class Adapters:
     client: Any
 
     def __post_init__(self) -> None:
-        at: dict[str, Any] = {"client": self.client, "table_name": "t"}
+        at: dict[str, Any] = {"client": self.client, "table_name": "events"}
         self.store = DynamoDBEventStore(**at, sleep=pause)
         self.table = DynamoDBEventsTable(**at)
         self.log = of_tranches(DynamoDBEventLog(**at, sleep=pause), 1)
@@ -99,7 +99,7 @@ WRITES: dict[str, Callable[[Adapters], object]] = {
     "park": lambda on: on.checkpoints.park("view", LEASE, PARKED),
     "unpark": lambda on: on.checkpoints.unpark("view", PARKED),
     "project": lambda on: on.read_model.write(
-        [{"Put": {"TableName": "t", "Item": {}}}], projection="p", event=EVENT, after=0
+        [{"Put": {"TableName": "events", "Item": {}}}], projection="p", event=EVENT, after=0
     ),
     "create a replay": lambda on: on.replays.create(REPLAY),
     "create a replay once": lambda on: on.replays.create(replace(REPLAY, request_key="k")),
