@@ -311,14 +311,21 @@ def _decode_map(attributes: dict[str, dict[str, Any]]) -> None:
 
 def _decode(attribute: dict[str, Any]) -> None:
     for kind, value in attribute.items():
-        if kind == "B":
-            attribute[kind] = b64decode(value)
-        elif kind == "BS":
-            attribute[kind] = [b64decode(one) for one in value]
-        elif kind == "M":
+        if kind not in _PLAIN:
+            attribute[kind] = _decoded(kind, value)
+
+
+def _decoded(kind: str, value: Any) -> Any:
+    match kind:
+        case "B":
+            return b64decode(value)
+        case "BS":
+            return [b64decode(one) for one in value]
+        case "M":
             _decode_map(value)
-        elif kind == "L":
+        case "L":
             for one in value:
                 _decode(one)
-        elif kind not in _PLAIN:
+        case _:
             raise ValueError(f"a type of attributes that is not known here: {kind}")
+    return value

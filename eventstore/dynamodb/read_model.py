@@ -80,16 +80,10 @@ class DynamoDBReadModel:
                 raise refused(event, "a condition of its own writes failed") from taken
             except Busy:
                 self._sleep(min(0.5, 0.02 * 2**attempt) * self._jitter())
-            except RefusedForSize as error:
-                raise refused(event, error.reason) from error
-            except WrongTable as error:  # the projection's writes name tables of their own
-                cause = error.__cause__
-                named = _because(cause, event, writes) if isinstance(cause, ClientError) else None
-                raise named or refused(event, str(error)) from error
-            except ClientError as error:
-                if error.response["Error"]["Code"] not in {TRANSACTION_CANCELED, _VALIDATION}:
-                    raise
-                raise _because(error, event, writes) from error
+            except (RefusedForSize, WrongTable, ClientError) as error:
+                if why := _refusal(error, event, writes):
+                    raise why from error
+                raise
         raise StoreUnavailable(operation="project", reason=f"its items were busy {_MAX_TRIES} times")
 
     def get(self, table: str, key: Mapping[str, KeyValue]) -> dict[str, Any] | None:
@@ -161,6 +155,18 @@ def _parts(writes: Sequence[Any], event: Event) -> Iterator[Mapping[str, Any]]:
             yield transact_item(write) if isinstance(write, (Put, Update, Delete)) else write
         except InvalidInput as error:
             raise refused_write(event, number, write, error) from error
+
+
+def _refusal(error: Exception, event: Event, writes: Sequence[object]) -> ReadModelRefused | None:
+    """Return what a refused transaction means for the projection; None where it isn't about its writes."""
+    if isinstance(error, RefusedForSize):
+        return refused(event, error.reason)
+    # The projection's writes name tables of their own.
+    cause = error.__cause__ if isinstance(error, WrongTable) else error
+    if not isinstance(cause, ClientError):
+        return refused(event, str(error))
+    is_of_a_write = cause.response["Error"]["Code"] in {TRANSACTION_CANCELED, _VALIDATION}
+    return _because(cause, event, writes) if is_of_a_write else None
 
 
 def _because(error: ClientError, event: Event, writes: Sequence[object]) -> ReadModelRefused:

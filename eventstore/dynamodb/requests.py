@@ -265,12 +265,7 @@ def get_items(
 
 def _check_cancelled(error: ClientError, writes: int) -> None:
     """Raise what a cancelled transaction's reasons mean; return where one of them lasts."""
-    reasons: Any = error.response.get("CancellationReasons", [])
-    if reasons and len(reasons) != writes:
-        reason = (
-            f"{error}: the answer isn't this request's: it has {len(reasons)} reasons for {writes} writes"
-        )
-        raise StoreUnavailable(operation=error.operation_name, reason=reason) from error
+    reasons = _reasons_of(error, writes)
     codes = {reason.get("Code") or NO_REASON if isinstance(reason, dict) else NO_REASON for reason in reasons}
     if codes <= {NO_REASON}:
         # Nothing was written if this is DynamoDB's; but its answers name a reason.
@@ -282,6 +277,17 @@ def _check_cancelled(error: ClientError, writes: int) -> None:
     if codes & PASSING_REASONS and codes <= PASSING_REASONS | {NO_REASON}:
         reason = ", ".join(sorted(codes & PASSING_REASONS))
         raise Busy(operation=error.operation_name, reason=reason) from error
+
+
+def _reasons_of(error: ClientError, writes: int) -> list[Any]:
+    """Return the reasons of a cancelled transaction, one for each write."""
+    reasons: list[Any] = error.response.get("CancellationReasons", [])
+    if reasons and len(reasons) != writes:
+        reason = (
+            f"{error}: the answer isn't this request's: it has {len(reasons)} reasons for {writes} writes"
+        )
+        raise StoreUnavailable(operation=error.operation_name, reason=reason) from error
+    return reasons
 
 
 def _item(answer: Any) -> dict[str, Any] | None:
