@@ -28,17 +28,17 @@ def test_every_figure_is_printed_with_its_formula(capsys: pytest.CaptureFixture[
     assert second == "! 2. at 2,000 events/s (250 % used) Table: warm throughput"
 
 
-def test_readme_shows_real_lines(capsys: pytest.CaptureFixture[str]) -> None:
+def test_page_of_costs_shows_real_lines(capsys: pytest.CaptureFixture[str]) -> None:
     command, shown = re.findall(
         r"```sh\npython -m eventstore\.plan (.+)\n```\n```\n((?:.+\n)+?)```",
-        (ROOT / "README.md").read_text("utf-8"),
+        (ROOT / "docs" / "costs.md").read_text("utf-8"),
     )[0]
     assert main(command.split()) == 0
     printed = capsys.readouterr().out.splitlines()
     assert [line for line in shown.splitlines() if line not in printed] == []
-    assert f"({len(shown.splitlines())} of its {len(printed)} lines.)" in (ROOT / "README.md").read_text(
-        "utf-8"
-    )
+    assert f"({len(shown.splitlines())} of its {len(printed)} lines.)" in (
+        ROOT / "docs" / "costs.md"
+    ).read_text("utf-8")
 
 
 def test_json_holds_the_same_figures_and_the_inputs(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
+import sysconfig
 from email import message_from_bytes
 from email.message import Message
 from pathlib import Path
+from uuid import uuid4
 from zipfile import ZipFile
 
 import pytest
@@ -14,6 +18,7 @@ import pytest
 import eventstore
 
 ROOT = Path(__file__).parents[2]
+RUN_COMMAND = "runpy.run_module('eventstore', run_name='__main__', alter_sys=True)"
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input")
 
 
@@ -40,12 +45,12 @@ def metadata(wheel: Path) -> Message:
         return message_from_bytes(archive.read(name))
 
 
-def run(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(site: Path, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run Python with this environment alone: no site-packages, no checkout."""
     code = "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); " + arguments[0]
     return subprocess.run(
         [sys.executable, "-I", "-S", "-W", "error", "-c", code, str(site), *arguments[1:]],
-        cwd=site, capture_output=True, text=True, check=False,
+        cwd=site, env=env, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
 
@@ -95,8 +100,39 @@ def test_library_works_in_an_environment_that_has_nothing_else(site: Path) -> No
 
 
 def test_commands_say_what_they_lack(site: Path) -> None:
-    command = "runpy.run_module('eventstore', run_name='__main__', alter_sys=True)"
     for argument in ("--version", "--help", "verify"):
-        lacking = run(site, command, argument)
+        lacking = run(site, RUN_COMMAND, argument)
         assert (lacking.returncode, lacking.stdout) == (2, "")
         assert lacking.stderr == "click isn't installed here: pip install 'eventstore-dynamodb[cli]'\n"
+
+
+def readmes_python() -> str:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    (code,) = (block for block in blocks if "Decider" in block)
+    return code
+
+
+def test_readmes_python_runs_in_memory_and_on_tables_that_are_made_for_it(
+    site: Path, dynamodb_endpoint: str
+) -> None:
+    """From the wheel alone; boto3 and msgspec, which its extras bring, are those of this environment."""
+    extras = f"sys.path.append({sysconfig.get_path('purelib')!r}); "
+    environ = {
+        "AWS_ENDPOINT_URL_DYNAMODB": dynamodb_endpoint,
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "PATH": os.environ["PATH"],
+    }
+    prefix = f"readme-{uuid4().hex}"
+    command = f"sys.argv[1:] = ['create-tables', '--prefix', '{prefix}']; "
+    made = run(site, extras + command + RUN_COMMAND, env=environ)
+    assert made.returncode == 0, made.stderr
+    names = re.findall(r"^export (\w+_TABLE)=(\S+)$", made.stdout, re.MULTILINE)
+    tables = ", ".join(f"{variable.lower()}={name!r}" for variable, name in names)
+
+    for store in ('"memory:"', tables):
+        code = readmes_python().replace('connect("memory:")', f"connect({store})")
+        told = "import eventstore; assert eventstore.__file__.startswith(sys.path[0]); "
+        done = run(site, extras + told + f"exec({code!r}, {{'__name__': 'readme'}})", env=environ)
+        assert (done.stdout, done.stderr) == ("70 2\n", "")

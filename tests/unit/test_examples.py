@@ -16,9 +16,12 @@ from eventstore.memory.store import MemoryEventStore
 ROOT = Path(__file__).parents[2]
 
 
-def readme_with(text: str) -> str:
-    """Find the README's Python in which a text stands; the store it connects to is one in memory."""
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+def printed_with(text: str) -> str:
+    """Find the Python in which a text stands, in README or library.md; its store is one in memory."""
+    pages = (ROOT / "README.md", ROOT / "docs" / "library.md")
+    blocks = [
+        block for page in pages for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    ]
     (code,) = (block for block in blocks if text in block)
     return code.replace('connect("prod")', 'connect("memory:")')
 
@@ -43,13 +46,13 @@ def test_example_of_a_projection_runs(capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().out.splitlines() == [f"history: {three}", f"live: {two}", f"repeated: {two}"]
 
 
-def test_the_readmes_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    exec(readme_with("placed = store.append"), {})
+def test_the_pages_appends_and_reads_run(capsys: pytest.CaptureFixture[str]) -> None:
+    exec(printed_with("placed = store.append"), {})
 
     assert capsys.readouterr().out.splitlines() == ["1 OrderPlaced {'total': 12}", "2 OrderPaid None"]
 
 
-def test_the_readmes_reading_of_the_log_runs(
+def test_the_pages_reading_of_the_log_runs(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = eventstore.connect("memory:")
@@ -57,15 +60,15 @@ def test_the_readmes_reading_of_the_log_runs(
     monkeypatch.setattr(eventstore, "connect", lambda _: store, raising=False)
     seen: dict[str, Any] = {}
 
-    exec(readme_with("store.read_log"), seen)
+    exec(printed_with("store.read_log"), seen)
 
     assert capsys.readouterr().out.splitlines() == ["order-1 1 OrderPlaced", "order-1 2 OrderPlaced"]
     assert seen["page"].entries == ()
 
 
-def test_the_readmes_consumer_runs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_pages_consumer_runs(capsys: pytest.CaptureFixture[str]) -> None:
     scope: dict[str, Any] = {}
-    exec(readme_with("parse_published"), scope)
+    exec(printed_with("parse_published"), scope)
     (event,) = MemoryEventStore().append("order-1", [NewEvent.of("OrderPaid", 12)], expected=0).events
     entry = EntryFormat(source="shop", api_url="https://api.example.com").entry(event)
     body = json.dumps({"detail-type": "OrderPaid", "source": "shop", "detail": json.loads(entry.detail)})
