@@ -19,7 +19,7 @@ _ROOT = Path(__file__).parent.parent
 
 
 def run_of(seconds: float, *, quick: bool) -> dict[str, Any]:
-    """Tell when and from what a measure was made, and how long it took."""
+    """Return when and from what a measure was made, and how long it took."""
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "commit": _git("rev-parse", "--short", "HEAD"),
@@ -32,7 +32,7 @@ def run_of(seconds: float, *, quick: bool) -> dict[str, Any]:
 
 
 def environment() -> dict[str, Any]:
-    """Tell the machine and the versions."""
+    """Return the machine and the versions."""
     node = subprocess.run(
         [Path(sys.executable).parent / "node", "--version"], check=True, capture_output=True, text=True
     )

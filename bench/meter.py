@@ -77,7 +77,7 @@ class Meter:
             self._still_let_through = requests
 
     def lets_through(self) -> bool:
-        """Tell whether the next request may pass."""
+        """Return whether the next request may pass."""
         with self._lock:
             if self._still_let_through is None:
                 return True
@@ -205,7 +205,7 @@ def _head(status: int, reason: str, headers: list[tuple[str, str]], content: byt
 
 
 def _capacity_bytes(answer: dict[str, Any]) -> int:
-    """Tell by how much the answer has grown through the question for its capacity."""
+    """Return by how much the answer has grown through the question for its capacity."""
     if "ConsumedCapacity" not in answer:
         return 0
     member = {"ConsumedCapacity": answer["ConsumedCapacity"]}

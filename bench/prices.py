@@ -30,7 +30,7 @@ class TableIndexes:
         )
 
     def write_units(self, item: Mapping[str, Any]) -> int:
-        """Tell the units that a new item costs in the indexes: one each KB where it has the index's keys."""
+        """Return what a new item costs in the indexes: a unit each KB where it has the index's keys."""
         size_bytes = item_bytes(item)
         return sum(
             units(size_bytes) if copies_all else 1
@@ -42,7 +42,7 @@ class TableIndexes:
 def transaction_units(
     transact_items: Iterable[Mapping[str, Any]], tables: Mapping[str, TableIndexes]
 ) -> tuple[int, int]:
-    """Tell what a transaction costs: (units of tables, units of indexes).
+    """Return what a transaction costs: (units of tables, units of indexes).
 
     An item written in a transaction costs twice its units, and once in each index that it's in. The size of
     the item behind an Update isn't in the request; it is taken for at most 1 KB.
@@ -59,12 +59,12 @@ def transaction_units(
 
 
 def units(size_bytes: int) -> int:
-    """Tell the write units of an item: one for each begun KB."""
+    """Return the write units of an item: one for each begun KB."""
     return ceil(size_bytes / 1_024)
 
 
 def item_bytes(item: Mapping[str, Any]) -> int:
-    """Tell the size of an item as DynamoDB counts it: names and values, containers with their overhead."""
+    """Return the size of an item as DynamoDB counts it: names and values, containers with their overhead."""
     return sum(len(name.encode()) + _value_bytes(value) for name, value in item.items())
 
 

@@ -179,7 +179,7 @@ class Reader:
                 process.join()
 
     def count(self) -> int:
-        """Tell how many different ones it has seen so far.
+        """Return how many different ones it has seen so far.
 
         Raises:
             ReaderDied: it can see no more.

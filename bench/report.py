@@ -82,7 +82,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _environment(results: Results) -> str:
-    """Tell where the results were made; when they aren't all of one commit, name all."""
+    """Return where the results were made; when they aren't all of one commit, name all."""
     machine, runs = results["environment"], results["runs"].values()
     quick = ", a quick one" if any(run["quick"] for run in runs) else ""
     commits = " and ".join(sorted({run["commit"] for run in runs}))
@@ -102,7 +102,7 @@ def _environment(results: Results) -> str:
 
 
 def _of_runs(runs: Mapping[str, Any], key: str) -> str:
-    """Tell the machine or version of most measures, and which measures had another."""
+    """Return the machine or version of most measures, and which measures had another."""
     measures: dict[str, list[str]] = {}
     for name, run in runs.items():
         measures.setdefault(run[key], []).append(f"`{name}`")
@@ -198,7 +198,7 @@ def _ratio(told: Mapping[str, float]) -> str:
 
 
 def _speeds(measured: Mapping[str, Any]) -> str:
-    """Tell events per CPU second relative to the base: the ratios of times, turned round."""
+    """Return events per CPU second relative to the base: the ratios of times, turned round."""
     names = list(next(iter(measured.values()))["candidates"])
     rows = []
     for workload, told in measured.items():

@@ -51,7 +51,7 @@ def summary(measured: Mapping[str, list[float]], *, base: str, per: Mapping[str,
 
 
 def cpu_s(work: Callable[[], object], *wires: Wire) -> float:
-    """Tell the CPU of this process, all threads, for some work, less what answering from memory took."""
+    """Return the CPU of this process, all threads, for some work, less what answering from memory took."""
     served_s = sum(wire.cpu_s for wire in wires)
     began_s = time.process_time()
     work()

@@ -102,6 +102,6 @@ def _publisher(results: Results) -> Iterator[Target]:
 
 
 def speedups(results: Results, name: str) -> dict[int, float]:
-    """Tell how many times as many events a second come at each number of shards."""
+    """Return how many times as many events a second come at each number of shards."""
     candidates = results["throughput"][name]["candidates"]
     return {int(work.split(", ")[-1].split()[0]): 1 / told["ratio"] for work, told in candidates.items()}

@@ -136,7 +136,7 @@ def check_number(given: object, field: str, *, least: float = 0.0, most: float |
 
 
 def is_whole(value: object) -> TypeGuard[int]:
-    """Tell whether it's an integer, which True and 1.0 are not."""
+    """Return whether it's an integer, which True and 1.0 are not."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -197,7 +197,7 @@ def _members_of(kind: type) -> Iterator[tuple[str, _Member]]:
 
 
 def _has(given: object, name: str, member: _Member, field: str) -> bool:
-    """Tell whether an object has a member; a property isn't read, since it may ask a table."""
+    """Return whether an object has a member; a property isn't read, since it may ask a table."""
     kind: Any = type(given)
     found = getattr(kind, name, None)
     if not member.is_method:

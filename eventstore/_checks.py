@@ -135,7 +135,7 @@ def has_to_be_read(head: Head, *, now_us: int) -> bool:
 
 
 def event_size_bytes(stream_id: str, event: NewEvent | Event) -> int:
-    """Tell how large an event's item becomes, at most, in bytes as DynamoDB counts them."""
+    """Return how large an event's item becomes, at most, in bytes as DynamoDB counts them."""
     texts = (stream_id, event.name, event.payload, event.metadata)
     return EVENT_OVERHEAD_BYTES + sum(len(text) if text.isascii() else len(text.encode()) for text in texts)
 

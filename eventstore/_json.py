@@ -81,7 +81,7 @@ def _check_names(members: list[tuple[str, Any]]) -> None:
 
 
 def _has_only_texts_as_keys(value: object) -> bool:
-    """Tell whether all names are its own keys as they are, of which no two are equal."""
+    """Return whether all names are its own keys as they are, of which no two are equal."""
     waiting = [value]
     for one in waiting:
         if isinstance(one, dict) and not set(map(type, one)) <= {str}:
@@ -165,12 +165,12 @@ def lone_surrogate_at(text: str) -> int | None:
 
 
 def lone_surrogate(position: int) -> str:
-    """Say what is wrong with half of a character."""
+    """Return what is wrong with half of a character."""
     return f"has a lone surrogate at character {position}, half of a character; send the whole character"
 
 
 def has_unreadable_number(text: str) -> bool:
-    """Tell whether a JSON text has a number that common parsers refuse, or read as infinite."""
+    """Return whether a JSON text has a number that common parsers refuse, or read as infinite."""
     try:
         _CHECKER.decode(text)
     except _UnreadableNumber:

@@ -84,7 +84,7 @@ NOT_ANSWERED: Final = frozenset(
 
 
 def is_passing_refusal(code: str, status: int, *, has_id: bool = False) -> bool:
-    """Tell whether a refusal may be over in a moment: by its status first, then by its code.
+    """Return whether a refusal may be over in a moment: by its status first, then by its code.
 
     One that isn't the service's counts as such, too: that of a proxy or a login page on the way.
 

@@ -98,7 +98,7 @@ def texts(value: object, *, pattern: str, what: str) -> tuple[str, ...]:
 
 
 def is_environment(name: str) -> bool:
-    """Tell whether a text can be the name of an environment, and so of a store."""
+    """Return whether a text can be the name of an environment, and so of a store."""
     return bool(re.fullmatch("[A-Za-z0-9][A-Za-z0-9-]{0,63}", name))
 
 
@@ -187,10 +187,10 @@ def partial_batch(value: object) -> Literal["report", "raise"]:
 
 
 def is_url(text: str) -> bool:
-    """Say whether a text is an address that something can be reached at by HTTP."""
+    """Return whether a text is an address that something can be reached at by HTTP."""
     try:
         address = urlsplit(text)
         is_whole = address.scheme in {"http", "https"} and bool(address.hostname) and address.port != 0
-    except ValueError:  # its port is none
+    except ValueError:  # its port isn't a number
         return False
     return is_whole and text.isprintable() and " " not in text

@@ -23,7 +23,7 @@ def uuid7(*, now_us: int, random_bytes: Callable[[int], bytes]) -> str:
 
 
 def uuid7_time_us(uid: str) -> int | None:
-    """Tell when a UUIDv7 was made, in microseconds since 1970; None for any other UUID."""
+    """Return when a UUIDv7 was made, in microseconds since 1970; None for any other UUID."""
     value = UUID(uid)
     return (value.int >> 80) * 1_000 if value.version == 7 else None
 

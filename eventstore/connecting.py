@@ -207,7 +207,7 @@ class Store:
         return self.events.transact(appends)
 
     def head(self, stream_id: str) -> Head:
-        """Tell a stream's last version; see `EventStore.head`."""
+        """Return a stream's last version; see `EventStore.head`."""
         return self.events.head(stream_id)
 
     def read_stream(
@@ -262,7 +262,7 @@ class Store:
             project: what an event writes: `Put`, `Update` and `Delete`, at most 99; none for nothing.
 
         Raises:
-            InvalidInput: the store was connected without subscriptions, or an argument is none.
+            InvalidInput: the store was connected without subscriptions, or an argument is invalid.
 
         Cost (DynamoDB): for each event 1 transaction, 2 WCU and 2 a KB of each write.
         """

@@ -37,7 +37,7 @@ ITEM_MAX_BYTES: Final = 400 * 1_024
 """Bytes of one item, attribute names included (DynamoDB: 400 KB)."""
 
 EVENT_OVERHEAD_BYTES: Final = 183
-"""Bytes of an event's item besides the stream id, name, payload and metadata: attribute names, uid
+"""Bytes of an event's item beyond the stream id, name, payload and metadata: attribute names, uid
 and numbers (ours, rounded up; a test holds it against DynamoDB's own count)."""
 
 COMPRESSION_MIN_BYTES: Final = 512
@@ -87,7 +87,7 @@ SHARD_UTILISATION_PERCENT: Final = 80
 for events of 1 KB, and a partition that is over its 1,000 units a second throttles appends."""
 
 TRANSACTION_EVENT_OVERHEAD_BYTES: Final = 32
-"""Bytes that DynamoDB counts for each event of a transaction besides its item: the text of its condition
+"""Bytes that DynamoDB counts for each event of a transaction beyond its item: the text of its condition
 (30), rounded up. A test finds the edge on DynamoDB Local."""
 
 FACTS_REFRESH_S: Final = 30.0

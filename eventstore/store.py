@@ -178,7 +178,7 @@ class EventStore(Protocol):
         ...
 
     def head(self, stream_id: str) -> Head:
-        """Tell a stream's last version and its Timestamp; version 0 for a stream without events.
+        """Return a stream's last version and its Timestamp; version 0 for a stream without events.
 
         Consistency: strong, for each event. While an append of several events becomes visible it may be one
         of its events, and of those before it some can't be seen yet: the last two events alone are compared.

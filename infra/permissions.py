@@ -159,7 +159,7 @@ def subscribe(
 
 
 def connect(*, parameter_arn: str) -> list[iam.PolicyStatement]:
-    """What `eventstore.connect(name)` needs besides; for roles of your own, no function here has it."""
+    """What `eventstore.connect(name)` needs as well; for roles of your own, no function here has it."""
     return [_allow("FindStore", parameter_arn, "ssm:GetParameter")]
 
 

@@ -37,7 +37,7 @@ class Answer:
 
     @property
     def is_conflict(self) -> bool:
-        """Tell whether another writer was first."""
+        """Return whether another writer was first."""
         return self.status == _CONFLICT
 
 

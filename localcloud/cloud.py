@@ -52,7 +52,7 @@ class Cloud:
         return self.folder / "cloud.log"
 
     def is_up(self) -> bool:
-        """Tell whether its process is still running."""
+        """Return whether its process is still running."""
         return self.process.poll() is None
 
     def session(self) -> boto3.Session:

@@ -65,7 +65,7 @@ class Kept:
 
     @property
     def has_port(self) -> bool:
-        """Tell whether its port was chosen by an earlier run."""
+        """Return whether its port was chosen by an earlier run."""
         return self._store.about("port") is not None
 
     def port(self, wanted: int | None) -> int:

@@ -357,7 +357,7 @@ def _range(entries: list[_Entry], form: re.Match[str], value: Callable[[str], An
 
 
 def _segment_of(hash_key: Any, segments: int) -> int:
-    """Tell the segment of a parallel Scan in which ministack gives a partition."""
+    """Return the segment of a parallel Scan in which ministack gives a partition."""
     return int.from_bytes(hashlib.sha1(str(hash_key).encode()).digest()[:4], "big") % segments  # noqa: S324
 
 

@@ -95,7 +95,7 @@ def free_port(
 
 
 def group_is_alive(pid: int) -> bool:
-    """Tell whether any process of this process group is left."""
+    """Return whether any process of this process group is left."""
     try:
         os.killpg(pid, 0)
     except ProcessLookupError:

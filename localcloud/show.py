@@ -64,7 +64,7 @@ def count_events(cloud: Cloud, deployment: Deployment) -> int:
 
 
 def show_kept(cloud: Cloud, deployment: Deployment) -> None:
-    """Say what a kept store holds, and read it through the deployed API; nothing is appended."""
+    """Return what a kept store holds, and read it through the deployed API; nothing is appended."""
     events = count_events(cloud, deployment)
     say(f"\n{events:,} events are kept from earlier runs. The show is left out: it would append more.")
     with Api(deployment.api_url) as api:

@@ -58,7 +58,7 @@ def only_one(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def published_state(cloud: Cloud, deployment: Deployment) -> Iterator[State]:
-    """Tell other commands where the cloud is, for as long as the block lasts."""
+    """Let other commands know where the cloud is, for as long as the block lasts."""
     state = State(pid=cloud.process.pid, endpoint=cloud.endpoint, **asdict(deployment))
     path = _path(cloud.folder)
     whole = path.with_suffix(".new")
@@ -71,7 +71,7 @@ def published_state(cloud: Cloud, deployment: Deployment) -> Iterator[State]:
 
 
 def running_state(folder: Path) -> State:
-    """Tell where the running local cloud is.
+    """Return where the running local cloud is.
 
     Raises:
         LocalCloudError: none is running, or one of another version of this checkout; or the file that says
@@ -113,7 +113,7 @@ class _Told:
         self._told = told
 
     def is_alive(self) -> bool:
-        """Tell whether the process is still running."""
+        """Return whether the process is still running."""
         try:
             os.kill(self.pid, 0)
         except ProcessLookupError:

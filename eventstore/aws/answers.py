@@ -19,12 +19,12 @@ NOT_ANSWERED: Final[tuple[type[Exception], ...]] = tuple(
 
 
 def is_too_large(error: ClientError) -> bool:
-    """Tell whether a request was refused for its size by the status 413: by the service or a proxy."""
+    """Return whether a request was refused for its size by the status 413: by the service or a proxy."""
     return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) == passing.TOO_LARGE
 
 
 def is_passing(error: ClientError) -> bool:
-    """Tell whether a refusal may be over in a moment; one without a code is broken, or a proxy's."""
+    """Return whether a refusal may be over in a moment; one without a code is broken, or a proxy's."""
     code = str(error.response["Error"].get("Code", ""))
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     return passing.is_passing_refusal(code, status)
@@ -57,7 +57,7 @@ FAILED: Final = (ClientError, exceptions.BotoCoreError, ResponseParserError)
 
 
 def foreign(answer: Any) -> str:
-    """Say why a successful answer is none of DynamoDB's, or nothing when it is.
+    """Return why a successful answer isn't DynamoDB's, or nothing when it is.
 
     A login page, a proxy or a load balancer answers 200 with what it likes. botocore reads that as an answer
     without members, so a write would count as done. Every answer of DynamoDB has the
@@ -75,12 +75,12 @@ def foreign(answer: Any) -> str:
 
 
 def is_boto3s(answer: Any) -> bool:
-    """Tell whether an answer came by HTTP through boto3's client; of others nothing is known."""
+    """Return whether an answer came by HTTP through boto3's client; of others nothing is known."""
     return "ResponseMetadata" in answer and "HTTPHeaders" in answer["ResponseMetadata"]
 
 
 def has_id(answer: Any) -> bool:
-    """Tell whether a successful answer has the id of an AWS request, as each of SQS and Lambda has.
+    """Return whether a successful answer has the id of an AWS request, as each of SQS and Lambda has.
 
     For answers of which no member says so: an empty queue and a login page on the way look alike otherwise.
     """

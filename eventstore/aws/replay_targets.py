@@ -46,7 +46,7 @@ LAMBDA_CONFIG: Final = Config(connect_timeout=1.0, read_timeout=REPLAY_CALL_S - 
 
 _CALL_S: Final = 10.0
 _ENVELOPE_BYTES: Final = 1_024
-"""What a message has besides the entry: account, region, time, id, the names of its fields."""
+"""What a message has beyond the entry: account, region, time, id, the names of its fields."""
 _GROUP_MAX_CHARS: Final = 128
 _OF_THE_MESSAGE: Final = frozenset({"InvalidMessageContents", "InvalidParameterValue"})
 
@@ -166,7 +166,7 @@ class BusTarget(EventBridgeBus):
 
 
 def replay_targets(client: Callable[..., Any]) -> Callable[[Replay], ReplayTarget]:
-    """Tell how the target of a replay is made.
+    """Return how the target of a replay is made.
 
     Args:
         client: `boto3.client`; each service's is made when it's first needed, in the target's region.

@@ -106,7 +106,7 @@ class _Work:
         return begun, False
 
     def events(self, found: Iterable[Chosen]) -> Iterator[Event]:
-        """Pass events on; note what is none."""
+        """Pass events on; note what isn't one."""
         for each in found:
             if isinstance(each, Event):
                 yield each

@@ -234,7 +234,7 @@ class _Work:
         return of_time(self._table, shards=self._shards, from_us=from_us, to_us=end_us)
 
     def _settled_us(self) -> int:
-        """Tell up to when the index has everything; younger events are the publisher's."""
+        """Return up to when the index has everything; younger events are the publisher's."""
         return self._clock.now_us() - _SETTLING_US
 
     @cached_property

@@ -51,20 +51,20 @@ class Bar:
         self._done = 0
 
     def begin(self, what: str) -> None:
-        """Say what is going on now."""
+        """Return what is going on now."""
         self._progress.update(self._task, description=what)
 
     def of(self, total: int) -> None:
-        """Say how much there is."""
+        """Return how much there is."""
         self._progress.update(self._task, total=total)
 
     def add(self, count: int) -> None:
-        """Say that so much more is done."""
+        """Show that so much more is done."""
         self._done += count
         self._progress.update(self._task, completed=self._done)
 
     def at(self, done: int) -> None:
-        """Say how much is done."""
+        """Return how much is done."""
         self._done = done
         self._progress.update(self._task, completed=done)
 

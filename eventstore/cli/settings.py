@@ -50,7 +50,7 @@ def session() -> boto3.Session:
     credentials are read now: those that no request can carry are refused before anything begins.
 
     Raises:
-        InvalidInput: a setting of AWS is none, or its credentials can't be any.
+        InvalidInput: a setting of AWS is invalid, or its credentials can't be any.
         CredentialsMissing: there are none, there is no such profile, or its file can't be read.
     """
     with _settings():
@@ -71,7 +71,7 @@ def client(of: boto3.Session, service: Any, *, config: Config) -> Any:
     """Make another client of a session.
 
     Raises:
-        InvalidInput: a setting of AWS is none.
+        InvalidInput: a setting of AWS is invalid.
         RegionMissing: no region is set.
     """
     return _made(partial(of.client, service), config=config)
@@ -155,7 +155,7 @@ def _check_credentials(frozen: Any, *, source: str) -> None:
 
 @contextmanager
 def _settings() -> Iterator[None]:
-    """Say whose fault it is: botocore reads its settings here, and has a plain ValueError for some."""
+    """Return whose fault it is: botocore reads its settings here, and has a plain ValueError for some."""
     try:
         with made():
             yield

@@ -71,7 +71,7 @@ class Codec(Generic[DomainEvent]):
         own = names or {}
         for kind in own:
             if kind not in types:
-                raise InvalidCodec("names", f"has {kind!r}, which is none of the types")
+                raise InvalidCodec("names", f"has {kind!r}, which isn't one of the types")
         self._name_of: dict[type[DomainEvent], str] = {}
         self._types: dict[str, type[DomainEvent]] = {}
         self._conversions: dict[str, _Conversions] = {}

@@ -80,7 +80,7 @@ def execute(
     Cost: one read of the stream (from `at`, its own event included), one append with a known head; for each
     conflict what the append's conflict costs, and one read of the new events alone; for a repetition one
     read of its events, and some more where it's just becoming visible or known in part. Memory: 8 bytes for
-    each event that was read, besides the state.
+    each event that was read, and the state.
     """
     check_port(store, EventStore, "store", only=("append", "read_stream"))
     check_whole(max_tries, "max_tries")

@@ -19,7 +19,7 @@ store rise, and as texts too. `eventid` is a number so that consumers and rules 
 has integers of 32 bit, so a strict reader would first stumble at event 2,147,483,648 of one stream (JSON
 itself is exact up to 2^53, far above). `correlationid` and `causationid` are the metadata's `correlationId`
 and `causationId` when those are texts, `schemaversion` its `schemaVersion` when that is a whole number. What
-a replay sends has its id besides, as `replayid`.
+a replay sends also has its id, as `replayid`.
 
 An event that the bus can't carry goes out by reference: with `dataref`, the address where the HTTP API
 has it, in place of `data`. That is one over the byte limit, with an integer beyond 64 bit, or with a number

@@ -46,7 +46,7 @@ class DroppedBatch:
         return self.stream_arn.partition(":table/")[2].partition("/")[0]
 
     def window_us(self, *, margin_s: int) -> tuple[int, int]:
-        """Tell the Timestamps, from and to, that the events of its records can have."""
+        """Return the Timestamps, from and to, that the events of its records can have."""
         margin_us = margin_s * _SECOND_US
         return max(0, self.first_arrival_us - margin_us), self.last_arrival_us + _SECOND_US + margin_us
 

@@ -109,7 +109,7 @@ class Seen:
         self._keys: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def has(self, published: PublishedEvent) -> bool:
-        """Tell whether an event was handled, by its source and id."""
+        """Return whether an event was handled, by its source and id."""
         return (published.source, published.id) in self._keys
 
     def add(self, published: PublishedEvent) -> None:

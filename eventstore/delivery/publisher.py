@@ -293,11 +293,11 @@ class _Queues:
         self._to_park = deque(queue[0] for queue in queues.values() if isinstance(queue[0].work, FailedEvent))
 
     def first(self) -> _Pending:
-        """Tell the earliest event that can go out."""
+        """Return the earliest event that can go out."""
         return min((queue[0] for queue in self._queues.values()), key=_place)
 
     def next_to_park(self) -> _Pending | None:
-        """Tell an event that can be parked, if there's one; it stays until it's removed."""
+        """Return an event that can be parked, if there's one; it stays until it's removed."""
         return self._to_park[0] if self._to_park else None
 
     def next_call(self, *, max_bytes: int) -> list[_Pending]:
@@ -347,7 +347,7 @@ class _Queues:
         pending.tries = 0
 
     def _urgent(self) -> list[str]:
-        """Tell the streams, ten at most, of which an event has to be in each call that is left."""
+        """Return the streams, ten at most, of which an event has to be in each call that is left."""
         if self._longest * PUT_EVENTS_MAX_ENTRIES < self.left:
             return []
         return sorted(self._of_length[self._longest], key=lambda stream_id: self._queues[stream_id][0].place)

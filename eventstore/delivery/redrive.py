@@ -110,13 +110,13 @@ class Filter:
             check_event_name(self.event_name, field="event_name")
 
     def wants(self, failed: FailedEvent) -> bool:
-        """Tell whether a parked event is meant, as far as its message tells."""
+        """Return whether a parked event is meant, as far as its message tells."""
         return failed.stream_id.startswith(self.stream_prefix or "") and (
             (self.reason_contains or "") in failed.reason
         )
 
     def wants_event(self, event: Event) -> bool:
-        """Tell whether the event itself is meant."""
+        """Return whether the event itself is meant."""
         return self.event_name is None or event.name == self.event_name
 
 
@@ -143,7 +143,7 @@ class Redriven:
         return not (self.refused or self.unreadable or self.stopped)
 
     def add(self, publication: Publication) -> None:
-        """Take note of what became of a batch, besides the messages that were deleted on the way."""
+        """Take note of what became of a batch, beyond the messages that were deleted on the way."""
         self.refused += publication.parked
         if publication.stopped:
             self.stopped = str(publication.stopped.reason)

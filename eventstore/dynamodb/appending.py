@@ -365,7 +365,7 @@ def _stamped(wanted: Wanted, *, now_us: int, written_us: int, epoch_us: int | No
 
 
 def _previous_us(wanted: Sequence[Wanted], appended: Sequence[tuple[Event, ...]]) -> dict[Address, int]:
-    """Tell when the event before each one was written; nothing of a stream's first."""
+    """Return when the event before each one was written; nothing of a stream's first."""
     return {
         (event.stream_id, event.event_id): written_us_of(before)
         for one, events in zip(wanted, appended, strict=True)

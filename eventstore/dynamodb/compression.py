@@ -25,7 +25,7 @@ _ZSTD_WINDOW_LOG_MAX: Final = 20  # bytes, as a power of two: more than a payloa
 
 
 class NotUnpacked(Exception):
-    """What should be a compressed payload is none, is damaged, or unpacks to more than an event may have."""
+    """What should be a compressed payload isn't one, is damaged, or unpacks to more than is allowed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -359,7 +359,7 @@ class StoreFacts:
 
 
 def has_events(client: DynamoDBClient, table_name: str, *, sends: Callable[..., Any] = send) -> bool:
-    """Tell whether a table has an event; the store's own items are none.
+    """Return whether a table has an event; the store's own items are none.
 
     Consistency: strong. Cost: mostly 1 request for 2 items, 1 RCU for each 4 KB of them.
     """

@@ -88,7 +88,7 @@ def event_from_item(item: Mapping[str, Any]) -> Event:
 
 
 def time_of(item: Mapping[str, Any], name: str) -> int | None:
-    """Read a time by which publication is put in order; None when it isn't there, or is none.
+    """Read a time by which publication is put in order; None when it isn't there, or isn't a time.
 
     It's no part of the event: one that can't be read makes no event malformed.
     """

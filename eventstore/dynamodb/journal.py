@@ -70,13 +70,13 @@ class DynamoDBJournal:
         """Up to when it has read what others have put."""
 
     def published(self, stream_ids: Collection[str]) -> Mapping[str, int]:
-        """Tell up to which EventId streams are published; see `Journal.published`."""
+        """Return up to which EventId streams are published; see `Journal.published`."""
         self._look()
         keys = {stream_id: _key(stream_id) for stream_id in stream_ids}
         return {stream_id: self._known[key][0] for stream_id, key in keys.items() if key in self._known}
 
     def add(self, published: Mapping[str, int]) -> None:
-        """Tell that streams are published; see `Journal.add`."""
+        """Note that streams are published; see `Journal.add`."""
         entries = b"".join(
             _key(stream_id) + event_id.to_bytes(_ID_BYTES, "big")
             for stream_id, event_id in published.items()

@@ -387,7 +387,7 @@ class DynamoDBEventLog:
         return self._begun
 
     def _begin(self, tranches: int) -> None:
-        """Say which log it is, the first time ever; else refuse another number of tranches."""
+        """Return which log it is, the first time ever; else refuse another number of tranches."""
         item = {
             TRANCHE: {"N": str(NO_TRANCHE)},
             BLOCK: {"N": "0"},
@@ -428,5 +428,5 @@ class DynamoDBEventLog:
 
 
 def _is_older(last: Last, since_us: int) -> bool:
-    """Tell whether all up to a block's end is known to be older."""
+    """Return whether all up to a block's end is known to be older."""
     return last.newest_us is not None and last.newest_us < since_us

@@ -53,7 +53,7 @@ def last_of(item: Mapping[str, Any], *, tranche: int) -> Last:
 
 
 def number_of(item: Mapping[str, Any], *, tranche: int) -> int:
-    """Read a block's number; raises MalformedBlock where its key is none."""
+    """Read a block's number; raises MalformedBlock where its key isn't one."""
     try:
         return whole(item, BLOCK, low=1)
     except NotWhole as error:
@@ -107,7 +107,7 @@ def block_of(item: Mapping[str, Any], *, tranche: int, at_least: int) -> int:
 
 
 def is_closed(item: Mapping[str, Any]) -> bool:
-    """Tell whether a block stands in place of one that was lost."""
+    """Return whether a block stands in place of one that was lost."""
     return item.get(CLOSED) == {"BOOL": True}
 
 

@@ -1,4 +1,4 @@
-"""What a rebuild does with the log's table besides writing blocks: it empties it, and keeps how far it is."""
+"""What a rebuild does with the log's table beyond writing blocks: it empties it, and keeps how far it is."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class DynamoDBLogRebuild:
         return log_of(item) if item else None
 
     def is_empty(self) -> bool:
-        """Tell whether the table has no item at all, strongly consistent. Cost: 1 request, mostly 1 RCU."""
+        """Return whether the table has no item at all, strongly consistent. Cost: 1 request, mostly 1 RCU."""
         answer = send(self._client.scan, TableName=self._table_name, Limit=1, ConsistentRead=True)
         return not answer["Items"]
 

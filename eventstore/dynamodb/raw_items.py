@@ -151,7 +151,7 @@ class DynamoDBEventsTable:
         return self._facts.write_shards(write_shards)
 
     def is_empty(self) -> bool:
-        """Tell whether the table has no event; see `ImportTarget.is_empty`."""
+        """Return whether the table has no event; see `ImportTarget.is_empty`."""
         return not has_events(self._client, self._table_name)
 
     def time_us(self) -> int | None:

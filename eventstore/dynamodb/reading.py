@@ -79,7 +79,7 @@ class EventReads:
         )
 
     def head(self, stream_id: str) -> Head:
-        """Tell a stream's last version; see `EventStore.head`."""
+        """Return a stream's last version; see `EventStore.head`."""
         # Two: the last one alone doesn't show that the one before it can't be seen yet. No more: each would
         # cost all heads some RCU, for appends of more than two events that are just becoming visible.
         last = list(self.read_stream(stream_id, backward=True, limit=2))
@@ -122,7 +122,7 @@ class EventReads:
         return self._query_events(stream, request)
 
     def read_times(self, addresses: Sequence[Address]) -> dict[Address, int]:
-        """Tell when events were written, by their addresses; see `publication_order.StreamReader`."""
+        """Return when events were written, by their addresses; see `publication_order.StreamReader`."""
         if addresses:
             self._facts.check()
         items = get_items(
@@ -210,7 +210,7 @@ class EventReads:
         return number
 
     def _has_indexed_events(self) -> bool:
-        """Tell whether any shard has an event. Cost: 1 request, 0.5 RCU for each 4 KB of that event."""
+        """Return whether any shard has an event. Cost: 1 request, 0.5 RCU for each 4 KB of that event."""
         request: dict[str, Any] = {"TableName": self._table_name, "IndexName": BY_TIME, "Limit": 1}
         while True:
             answer = self._server_clock.send(send, self._client.scan, **request)

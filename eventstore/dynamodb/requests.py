@@ -178,7 +178,7 @@ def send_once(operation: Callable[..., Any], **request: Any) -> Any:
 
 
 def is_page(answer: Any) -> bool:
-    """Tell whether an answer that came unread is a page, by reading it; after False, ask again."""
+    """Return whether an answer that came unread is a page, by reading it; after False, ask again."""
     try:
         return not ask(_missing, answer=answer, name="query", returns=None)
     except ResponseParserError:
@@ -186,7 +186,7 @@ def is_page(answer: Any) -> bool:
 
 
 def _missing(answer: Any, name: str, returns: str | None) -> str:
-    """Say which member an answer lacks that all such answers of DynamoDB have, or nothing."""
+    """Return which member an answer lacks that all such answers of DynamoDB have, or nothing."""
     if not is_boto3s(answer):
         return ""
     members = (("Attributes", dict),) if returns == "ALL_NEW" else _MEMBERS.get(name, ())

@@ -116,5 +116,5 @@ class DynamoDBEventStore(EventAppends):
     ) -> LogPage:
         """Read what comes next in the log; see `eventstore.read_log`. Needs a store made with a log."""
         if self._log is None:
-            raise InvalidArgument("log", "is none: make the store with log=DynamoDBEventLog(...) to read it")
+            raise InvalidArgument("log", "is missing: make the store with log=DynamoDBEventLog(...)")
         return read_log(self._log, after=after, limit=limit, tranches=tranches)

@@ -69,7 +69,7 @@ def check_key(item: Mapping[str, Any], subscription: str, prefix: str) -> None:
 
 
 def is_lease(item: Mapping[str, Any]) -> bool:
-    """Tell whether an item of a group is a lease."""
+    """Return whether an item of a group is a lease."""
     return bool(item[schema.ITEM]["S"].startswith(schema.LEASE_PREFIX))
 
 

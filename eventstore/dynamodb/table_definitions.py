@@ -1,6 +1,6 @@
 """The store's tables as DynamoDB is asked for them, for development and tests.
 
-The CDK app deploys the same keys. What a deployment has besides (encryption, recovery, protection, alarms)
+The CDK app deploys the same keys. What else a deployment has (encryption, recovery, protection, alarms)
 isn't here: don't keep history in tables that were made so.
 """
 

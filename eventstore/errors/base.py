@@ -51,5 +51,5 @@ _READS: Final = (
 
 
 def is_write(operation: str) -> bool:
-    """Say whether an operation, by its name, may change something."""
+    """Return whether an operation, by its name, may change something."""
     return not operation.replace("_", "").lower().startswith(_READS)

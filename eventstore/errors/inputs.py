@@ -19,7 +19,7 @@ class InvalidInput(EventStoreError, ValueError):
         self.reason = reason
 
     def under(self, parent: str) -> Self:
-        """Say where the field stands, for example under ``events[2]``; returns the same error."""
+        """Return where the field stands, for example under ``events[2]``; returns the same error."""
         self.field = f"{parent}.{self.field}"
         self.args = (f"{self.field}: {self.reason}",)
         return self
@@ -66,7 +66,7 @@ class InvalidLimit(InvalidInput):
 
 
 class InvalidReplay(InvalidInput):
-    """A replay can't be asked for so."""
+    """The replay request is invalid."""
 
 
 class InvalidDecision(InvalidInput):

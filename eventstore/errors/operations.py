@@ -83,7 +83,7 @@ class FileExists(EventStoreError):
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A line of a file of events that is none, and why."""
+    """A line of a file of events that isn't an event, and why."""
 
     number: int
     reason: str

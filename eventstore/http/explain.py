@@ -78,7 +78,7 @@ def explain(body: str, *, refused: Exception) -> InvalidInput:
 
 
 def _broken(body: str, refused: Exception, constant: re.Match[str] | None) -> InvalidInput | None:
-    """Say where a body breaks, if it does, and does so before the first constant."""
+    """Return where a body breaks, if it does, and does so before the first constant."""
     if len(body) > _PARSED_MAX_CHARS:
         at = _at(body, refused)
         if at is None or (constant and constant.start() <= at):
@@ -170,5 +170,5 @@ def _read(string: str) -> str:
 
 
 def too_deep(field: str) -> InvalidJson:
-    """Say that a body is nested too deeply."""
+    """Return the refusal of a body that is nested too deeply."""
     return InvalidJson(field, f"is nested deeper than {JSON_MAX_DEPTH} levels; flatten it")

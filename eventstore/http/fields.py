@@ -29,7 +29,7 @@ Payload = Annotated[
 Metadata = Annotated[
     Raw,
     Meta(
-        description="What is known besides what happened: correlationId, causationId, or anything.",
+        description="What is known beyond what happened: correlationId, causationId, or anything.",
         examples=[{"correlationId": "c-1"}],
         extra_json_schema={"type": "object"},
     ),

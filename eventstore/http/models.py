@@ -250,7 +250,7 @@ class Problem(Struct, rename="camel", omit_defaults=True):
 
 
 def append_answer(appended: Appended) -> AppendAnswer:
-    """Say what was appended."""
+    """Return what was appended."""
     return AppendAnswer(
         stream_id=appended.stream_id,
         version=appended.version,
@@ -262,12 +262,12 @@ def append_answer(appended: Appended) -> AppendAnswer:
 
 
 def stored_event(event: Event) -> StoredEvent:
-    """Say what an event is, its payload untouched."""
+    """Return what an event is, its payload untouched."""
     return StoredEvent(**_fields(event))
 
 
 def positioned_event(event: Event) -> PositionedEvent:
-    """Say what an event is and where it stands among all of them."""
+    """Return what an event is and where it stands among all of them."""
     return PositionedEvent(**_fields(event), position=str(event.position))
 
 
@@ -288,7 +288,7 @@ _scan: Final = msgspec.json.Decoder(Raw).decode
 
 
 def logged_entry(entry: LogEntry) -> LoggedEntry:
-    """Say which event an entry of the log is about."""
+    """Return which event an entry of the log is about."""
     return LoggedEntry(
         stream_id=entry.stream_id,
         event_id=entry.event_id,

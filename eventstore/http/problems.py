@@ -156,7 +156,7 @@ PROBLEM_TYPES: Final[dict[type[Exception], ProblemType]] = {
     domain.InvalidReplay: ProblemType(
         "invalid-replay",
         400,
-        "A replay can't be asked for so",
+        "The replay request is invalid",
         "Give what `detail` names.",
     ),
     domain.ReplayTargetNotAllowed: ProblemType(
@@ -372,7 +372,7 @@ PROBLEM_TYPES: Final[dict[type[Exception], ProblemType]] = {
 
 
 def problem_type(error: Exception) -> ProblemType:
-    """Tell which problem an error is."""
+    """Return which problem an error is."""
     return next((PROBLEM_TYPES[kind] for kind in type(error).__mro__ if kind in PROBLEM_TYPES), INTERNAL)
 
 

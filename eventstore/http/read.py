@@ -184,7 +184,7 @@ def _version(given: Mapping[str, str], field: str) -> int | None:
 
 
 def _choice(given: Mapping[str, str], field: str, usual: str, other: str) -> bool:
-    """Tell whether the other of two values was chosen."""
+    """Return whether the other of two values was chosen."""
     value = given.get(field, usual)
     if value not in (usual, other):
         raise InvalidParameter(field, f"is {_shown(value)}; it may be {usual} or {other}")

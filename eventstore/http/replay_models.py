@@ -90,7 +90,7 @@ class ReplayList(Struct, rename="camel"):
 
 
 def replay_answer(replay: Replay) -> ReplayAnswer:
-    """Say what a replay is and how far."""
+    """Return what a replay is and how far."""
     position = replay.position
     return ReplayAnswer(
         replay_id=replay.replay_id,

@@ -71,7 +71,7 @@ def problem_answer(
 
 
 def size_in_answer_bytes(model: Any) -> int:
-    """Tell how many bytes a model takes in a function's answer.
+    """Return how many bytes a model takes in a function's answer.
 
     The body stands there as a JSON string, so a quotation mark, a backslash or a line break takes two bytes.
     """

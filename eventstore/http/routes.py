@@ -32,7 +32,7 @@ class Operation:
 
     @property
     def writes(self) -> bool:
-        """Tell whether it may change anything."""
+        """Return whether it may change anything."""
         return self.method == "POST"
 
 

@@ -165,22 +165,22 @@ class LogPage:
 
 
 def tranche_of(stream_id: str, *, tranches: int) -> int:
-    """Tell in which tranche a stream lives: the same on every machine and for ever."""
+    """Return in which tranche a stream lives: the same on every machine and for ever."""
     return crc32(stream_id.encode()) % tranches
 
 
 def is_log_id(given: object) -> bool:
-    """Tell whether something can be a log's id."""
+    """Return whether something can be a log's id."""
     return isinstance(given, str) and _LOG_ID.fullmatch(given) is not None
 
 
 def is_place(given: object) -> bool:
-    """Tell whether something is a place in a tranche."""
+    """Return whether something is a place in a tranche."""
     return isinstance(given, BlockPosition) and all(map(is_whole, given))
 
 
 def entry_size_bytes(event: Event) -> int:
-    """Tell how many bytes an event's entry takes in a block, at most."""
+    """Return how many bytes an event's entry takes in a block, at most."""
     return 64 + sum(
         len(json.dumps(text, ensure_ascii=False).encode()) for text in (event.stream_id, event.name)
     )

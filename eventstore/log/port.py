@@ -37,7 +37,7 @@ class EventLog(Protocol):  # pragma: no mutate block (`check_port` would ask for
 
         Args:
             tranche: the tranche of all these events' streams (`tranche_of`).
-            events: at least one, each stream's in order; what they carry besides their address isn't kept.
+            events: at least one, each stream's in order; only their address is kept.
                 `entry_size_bytes` of all of them together stays below `LOG_BLOCK_MAX_BYTES`.
 
         Raises:

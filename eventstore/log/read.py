@@ -101,7 +101,7 @@ def _read_on(
 
 
 def _closed(place: BlockPosition, entries: Iterable[LogEntry]) -> Iterator[ClosedBlocks]:
-    """Tell which blocks between a place and the entries behind it were lost, and are closed."""
+    """Return which blocks between a place and the entries behind it were lost, and are closed."""
     for entry in entries:
         if lost := closed_before(place, entry):
             yield lost

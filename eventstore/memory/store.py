@@ -102,7 +102,7 @@ class MemoryEventStore(Locked):
         return tuple(Appended(events[0].stream_id, events, repeated=False) for events in stamped)
 
     def head(self, stream_id: str) -> Head:
-        """Tell a stream's last version; see `EventStore.head`."""
+        """Return a stream's last version; see `EventStore.head`."""
         check_stream_id(stream_id)
         with self._lock:
             return self._head(stream_id)
@@ -126,7 +126,7 @@ class MemoryEventStore(Locked):
         return islice(reversed(events) if backward else iter(events), limit)
 
     def read_times(self, addresses: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
-        """Tell when events were written, by their addresses; see `publication_order.StreamReader`."""
+        """Return when events were written, by their addresses; see `publication_order.StreamReader`."""
         return {
             (stream_id, event_id): written_us_of(event)
             for stream_id, event_id in addresses
@@ -155,7 +155,7 @@ class MemoryEventStore(Locked):
     ) -> LogPage:
         """Read what comes next in the log; see `eventstore.read_log`. Needs a store made with a log."""
         if self._log is None:
-            raise InvalidArgument("log", "is none: make the store with log=MemoryEventLog() to read it")
+            raise InvalidArgument("log", "is missing: make the store with log=MemoryEventLog()")
         return read_log(self._log, after=after, limit=limit, tranches=tranches)
 
     def _all(self, start: Position, end_us: int | None) -> Iterator[Event]:

@@ -35,15 +35,15 @@ class DeliveredStreams:
             self._runs.popitem(last=False)
 
     def has(self, stream_id: str, event_id: int) -> bool:
-        """Tell whether this process has published an event, as far as it remembers."""
+        """Return whether this process has published an event, as far as it remembers."""
         first, last = self._runs.get(stream_id, (0, -1))
         return first <= event_id <= last
 
     def through(self, stream_id: str) -> int:
-        """Tell the last event that this process has published: it, and all before it, are out; 0 for none."""
+        """Return the last event that this process has published, with all before it; 0 for none."""
         return self._runs.get(stream_id, (0, 0))[1]
 
     def last_before(self, stream_id: str, event_id: int) -> int:
-        """Tell the last event before another that was published by this process; 0 for none known."""
+        """Return the last event before another that was published by this process; 0 for none known."""
         last = self._runs.get(stream_id, (0, 0))[1]
         return last if last < event_id else 0

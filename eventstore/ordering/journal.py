@@ -15,7 +15,7 @@ class Journal(Protocol):
     """What all processes of one consumer tell each other; best effort."""
 
     def published(self, stream_ids: Collection[str]) -> Mapping[str, int]:
-        """Tell up to which EventId streams are published: that event, and all before it.
+        """Return up to which EventId streams are published: that event, and all before it.
 
         Args:
             stream_ids: the streams that are asked for; those of which nothing is known are left out.
@@ -26,7 +26,7 @@ class Journal(Protocol):
         ...
 
     def add(self, published: Mapping[str, int]) -> None:
-        """Tell that these streams are published, up to the EventId of each.
+        """Note that these streams are published, up to the EventId of each.
 
         Raises:
             StoreUnavailable: it may not have been written; safe to go on.
@@ -38,7 +38,7 @@ class NoJournal:
     """A `Journal` for a consumer that is one process alone."""
 
     def published(self, stream_ids: Collection[str]) -> Mapping[str, int]:  # noqa: ARG002 - it knows nothing
-        """Tell nothing."""
+        """Note nothing."""
         return {}
 
     def add(self, published: Mapping[str, int]) -> None:

@@ -69,7 +69,7 @@ class StreamReader(Protocol):  # pragma: no mutate block (`check_port` would ask
         ...
 
     def read_times(self, addresses: Sequence[Address]) -> dict[Address, int]:
-        """Tell when events were written (microseconds), by (stream id, EventId), strongly consistent.
+        """Return when events were written (microseconds), by (stream id, EventId), strongly consistent.
 
         Args:
             addresses: at most 100 different ones; what isn't there, or has no Timestamp, is left out.
@@ -109,7 +109,7 @@ class Missing:
     last: int
 
     def __str__(self) -> str:
-        """Tell which they are."""
+        """Return which they are."""
         which = f"EventId {self.first}" if self.first == self.last else f"EventIds {self.first}-{self.last}"
         return f"{which} of stream {self.stream_id!r}"
 
@@ -223,7 +223,7 @@ class StreamOrder:
         return plan
 
     def journal(self, stream_ids: Iterable[str]) -> str | None:
-        """Tell the other processes up to where this one has published streams; return why not, if so.
+        """Return the other processes up to where this one has published streams; return why not, if so.
 
         Cost: 1 request; DynamoDB: 1 WCU for each 100 streams.
         """
@@ -244,7 +244,7 @@ class StreamOrder:
         return arrived
 
     def _unknown(self, arrived: Mapping[str, _Arrived]) -> dict[str, ChangeRecord]:
-        """Tell the streams' first records before which something may be missing, in the order of arrival."""
+        """Return the streams' first records before which something may be missing, as they arrived."""
         firsts: dict[str, ChangeRecord] = {}
         for stream_id, events in arrived.items() if self._window_us else ():
             event_id = min(events)
@@ -258,13 +258,13 @@ class StreamOrder:
         return firsts
 
     def _is_old(self, written_us: int | None, record: ChangeRecord) -> bool:
-        """Tell whether an event was written so long before a record that its own one came first."""
+        """Return whether an event was written so long before a record that its own one came first."""
         return written_us is not None and written_us < record.made_us - (self._window_us or 0)
 
     def _known(
         self, firsts: Sequence[ChangeRecord], plan: Plan, in_time: Callable[[], bool]
     ) -> dict[str, int]:
-        """Tell up to where streams are published, of those of which that can be known."""
+        """Return up to where streams are published, of those of which that can be known."""
         known = self._known_by_age([record for record in firsts if record.previous_us is None])
         asked = [record.stream_id for record in firsts if record.stream_id not in known]
         if asked:
@@ -299,7 +299,7 @@ class StreamOrder:
                     yield Placed(place, missing)
 
     def _known_before(self, first: ChangeRecord, journaled: Mapping[str, int]) -> int:
-        """Tell up to where a stream is known to be published before its first record."""
+        """Return up to where a stream is known to be published before its first record."""
         if self._is_old(first.previous_us, first):
             return first.event_id - 1
         known = max(journaled.get(first.stream_id, 0), self._published.through(first.stream_id))

@@ -53,12 +53,12 @@ class Limit:
     remedy: str
 
     def used_percent(self, events_per_second: float) -> float:
-        """Tell how much of it a rate of events takes."""
+        """Return how much of it a rate of events takes."""
         return 100 * events_per_second / self.events_per_second
 
 
 def ladder(workload: Workload, capacity: Capacity, *, assumed: Assumptions, quotas: Quotas) -> list[Limit]:
-    """Tell all limits that the workload can meet, the first one first."""
+    """Return all limits that the workload can meet, the first one first."""
     found = [
         *_of_dynamodb(workload, capacity, quotas),
         *_of_the_stream(workload, capacity, assumed, quotas),

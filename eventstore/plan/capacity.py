@@ -134,7 +134,7 @@ def _write_shards(w: Workload) -> Figure:
 
 
 def transaction_factor(w: Workload) -> int:
-    """Tell by how much an append's table writes are dearer: 2 in a transaction."""
+    """Return by how much an append's table writes are dearer: 2 in a transaction."""
     return 2 if w.events_per_append > 1 else 1
 
 
@@ -154,14 +154,14 @@ def _index_write_units(w: Workload) -> Figure:
 
 
 def records_per_batch(w: Workload, assumed: Assumptions, *, stream_shards: float, log: bool = False) -> float:
-    """Tell how many records one call of publisher or log writer gets, as long as it keeps up."""
+    """Return how many records one call of publisher or log writer gets, as long as it keeps up."""
     size, window_s = (w.log_batch_size, w.log_window_s) if log else (w.batch_size, w.window_s)
     arriving = w.events_per_second / (stream_shards * w.parallelization_factor)
     return min(size, max(1.0, arriving * max(window_s, assumed.poll_s)))
 
 
 def log_units_per_event(w: Workload, assumed: Assumptions, *, records: float) -> float:
-    """Tell the write units of the log for an event, of batches of so many records.
+    """Return the write units of the log for an event, of batches of so many records.
 
     A batch makes a block for each tranche it has events of; each block's last KB is half full on average.
     """
@@ -173,7 +173,7 @@ def log_units_per_event(w: Workload, assumed: Assumptions, *, records: float) ->
 def log_refused(
     w: Workload, assumed: Assumptions, *, events_per_second: float, records: float, lanes: float
 ) -> Figure:
-    """Tell how many puts are refused a block, since several writers' blocks meet in one tranche.
+    """Return how many puts are refused a block, since several writers' blocks meet in one tranche.
 
     A put is refused when another writer's comes between it and the look before it. `bench/log_writers.py`
     simulates that.
@@ -201,7 +201,7 @@ def _log_write_units(w: Workload, assumed: Assumptions, *, records: float, refus
 
 
 def _followed(w: Workload) -> float:
-    """Tell how many read units of the table one reader takes that follows every event."""
+    """Return how many read units of the table one reader takes that follows every event."""
     return w.events_per_second * ceil(w.item_kb / READ_UNIT_KB)
 
 
@@ -219,7 +219,7 @@ def _table_read_units(w: Workload) -> Figure:
 
 
 def events_read_for_a_page(*, shards: float, page_events: float) -> float:
-    """Tell how many events a page of all streams reads at most: each shard's share and some (see `merge`)."""
+    """Return how many events a page of all streams reads at most: each shard's share and some."""
     share = ceil(page_events / shards)
     return shards * (share + max(1, ceil(2 * sqrt(share)) - 1))
 
@@ -234,7 +234,7 @@ def _index_read_units(w: Workload, *, shards: float) -> Figure:
 
 
 def _log_followed(w: Workload, assumed: Assumptions) -> float:
-    """Tell how many read units of the log one reader takes, which asks each tranche for news."""
+    """Return how many read units of the log one reader takes, which asks each tranche for news."""
     polls = w.log_tranches / assumed.subscription_poll_s
     entries = w.events_per_second * assumed.log_entry_bytes / (READ_UNIT_KB * 1_024)
     return EVENTUAL_SHARE * (polls + entries)
@@ -318,7 +318,7 @@ def _stream_shards_grown(w: Workload, quotas: Quotas, young: float, stored_gb: f
 
 
 def publisher_batch_ms(w: Workload, assumed: Assumptions, *, records: float) -> Figure:
-    """Tell how long the publisher takes for a batch of so many records of different streams."""
+    """Return how long the publisher takes for a batch of so many records of different streams."""
     calls = ceil(records / PUT_EVENTS_MAX_ENTRIES)
     known_ms, known = _known_ms(w, assumed, records=records)
     value = assumed.invoke_ms + known_ms + calls * assumed.put_events_ms
@@ -330,7 +330,7 @@ def publisher_batch_ms(w: Workload, assumed: Assumptions, *, records: float) -> 
 
 
 def log_writer_batch_ms(w: Workload, assumed: Assumptions, *, records: float) -> Figure:
-    """Tell how long the log writer takes for a batch of so many records of different streams."""
+    """Return how long the log writer takes for a batch of so many records of different streams."""
     blocks = min(w.log_tranches, records)
     known_ms, known = _known_ms(w, assumed, records=records)
     value = assumed.invoke_ms + known_ms + blocks * assumed.log_put_ms
@@ -339,7 +339,7 @@ def log_writer_batch_ms(w: Workload, assumed: Assumptions, *, records: float) ->
 
 
 def _known_ms(w: Workload, assumed: Assumptions, *, records: float) -> tuple[float, str]:
-    """Tell how long it takes to know what precedes the events of a batch, and its formula."""
+    """Return how long it takes to know what precedes the events of a batch, and its formula."""
     read_back_ms = ceil(records * w.read_back_share / READ_MAX_ADDRESSES) * assumed.read_back_ms
     formula = n(assumed.journal_ms)
     if read_back_ms:
@@ -382,7 +382,7 @@ def _put_events_calls(w: Workload, assumed: Assumptions, *, stream_shards: float
 
 
 def entries_per_call(records: float) -> float:
-    """Tell how many entries a PutEvents call has on average, of batches of so many records."""
+    """Return how many entries a PutEvents call has on average, of batches of so many records."""
     return records / ceil(records / PUT_EVENTS_MAX_ENTRIES)
 
 

@@ -35,7 +35,7 @@ _BUS_EVENT_KB: Final = 64
 def monthly_cost(
     workload: Workload, capacity: Capacity, *, assumed: Assumptions, prices: Prices
 ) -> list[Figure]:
-    """Tell what a month costs in US dollars, item by item; the last one is their sum.
+    """Return what a month costs in US dollars, item by item; the last one is their sum.
 
     Units are those of the month's average: the peak's divided by `peak_factor`. The table is as large as
     after `retention_months`, and its stream has as many shards as that gives it.

@@ -101,7 +101,7 @@ _SMALL_API: Final = frozenset(
 
 
 def quotas_of(region: str) -> Quotas:
-    """Tell the default quotas of a Region; those of EventBridge and API Gateway differ between them.
+    """Return the default quotas of a Region; those of EventBridge and API Gateway differ between them.
 
     Raises:
         InvalidInput: that is no Region's name. A name of a Region that this list doesn't have yet gets the

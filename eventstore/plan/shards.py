@@ -8,14 +8,14 @@ from eventstore.limits import WRITE_UNIT_BYTES, WRITES_PER_SHARD_PER_SECOND
 
 
 def write_units(*, item_kb: float) -> int:
-    """Tell the write units that one item of `item_kb` (KB of 1,024 bytes) takes: each begun KB is one."""
+    """Return the write units that one item of `item_kb` (KB of 1,024 bytes) takes: each begun KB is one."""
     return ceil(item_kb * 1_024 / WRITE_UNIT_BYTES)
 
 
 def write_shards_for(
     *, events_per_second: float, average_item_kb: float, utilisation_percent: float = 100
 ) -> int:
-    """Tell how many write shards keep every shard at or below so much of what a partition can write.
+    """Return how many write shards keep every shard at or below so much of what a partition can write.
 
     Args:
         events_per_second: at the peak, of all streams together.
@@ -29,7 +29,7 @@ def write_shards_for(
 
 
 def safe_utilisation_percent(*, average_item_kb: float, deviations: float) -> float:
-    """Tell up to what mean load chance keeps a shard below its limit, burst capacity left out.
+    """Return up to what mean load chance keeps a shard below its limit, burst capacity left out.
 
     A shard that is drawn at random for each event gets a number of events that is Poisson distributed: its
     standard deviation is the root of its mean. With k units an event, a mean of m units a second has a

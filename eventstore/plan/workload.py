@@ -169,7 +169,7 @@ class Assumptions:
     put_events_ms: float = parameter(20, "a call of PutEvents", unit="ms", low=0.1)
     log_put_ms: float = parameter(5, "a put of a block of the log", unit="ms", low=0.1)
     invoke_ms: float = parameter(
-        5, "what a call of publisher or log writer takes besides", unit="ms", low=0.1
+        5, "what a call of publisher or log writer takes beyond that", unit="ms", low=0.1
     )
     append_ms: float = parameter(20, "a call of the append function", unit="ms", low=0.1)
     load_ms: float = parameter(20, "a call of the read function", unit="ms", low=0.1)
@@ -187,7 +187,7 @@ class Assumptions:
     log_entry_bytes: float = parameter(
         82, "an event's entry in the log (stream id of 42 characters)", unit="bytes", low=1
     )
-    envelope_kb: float = parameter(0.5, "what an event on the bus has besides its item", unit="KB")
+    envelope_kb: float = parameter(0.5, "what an event on the bus has beyond its item", unit="KB")
     log_bytes_per_call: float = parameter(
         800, "what a call leaves in CloudWatch's logs: Lambda's three lines, metrics", unit="bytes"
     )

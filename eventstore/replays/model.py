@@ -83,7 +83,7 @@ class Replay:
 
     @property
     def is_over(self) -> bool:
-        """Tell whether it will never send again."""
+        """Return whether it will never send again."""
         return self.status in _OVER
 
     @property

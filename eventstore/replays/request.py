@@ -42,7 +42,7 @@ class Target:
         """Read the ARN of an SQS queue, a Lambda function or an EventBridge bus.
 
         Raises:
-            InvalidReplay: it is none of the three.
+            InvalidReplay: it isn't one of the three.
         """
         found = re.fullmatch(TARGET_ARN, arn)
         if not found:

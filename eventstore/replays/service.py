@@ -156,7 +156,7 @@ class Replays:
         return replay
 
     def cancel(self, replay_id: str) -> Replay:
-        """End a replay for good; what its step is just sending still goes out. Again is harmless.
+        """End a replay for good; what its step is just sending still goes out. Repeating it is harmless.
 
         Raises:
             ReplayNotFound, ReplayOver, StoreUnavailable.

@@ -117,7 +117,7 @@ class Ahead:
         return waiting.call.result() if waiting.call else None
 
     def begun_at(self) -> float | None:
-        """Tell when the call began that is the longest at work; None for none. From any thread."""
+        """Return when the call began that is the longest at work; None for none. From any thread."""
         is_ours = self._process == os.getpid()  # a fork takes no threads along
         return min([*self._begun.values()], default=None) if is_ours else None
 

@@ -140,7 +140,7 @@ class Attempts:
         return failure
 
     def is_first(self, event: Event) -> bool:
-        """Tell whether no call of this worker can have done the event lately; the next one can."""
+        """Return whether no call of this worker can have done the event lately; the next one can."""
         address = event.stream_id, event.event_id
         is_first = address not in self._may_have_done
         self._may_have_done[address] = None
@@ -206,13 +206,13 @@ class Attempts:
 
 
 def is_interrupt(error: BaseException) -> bool:
-    """Tell whether an error is the user's own stop: KeyboardInterrupt, or a group that ends by it alone."""
+    """Return whether an error is the user's own stop: KeyboardInterrupt, or a group that ends by it alone."""
     fatal = [part for part in _parts(error) if not _is_caught(part)]
     return bool(fatal) and all(isinstance(part, KeyboardInterrupt) for part in fatal)
 
 
 def _is_failure(error: BaseException) -> bool:
-    """Tell whether an error is about the event: not one that ends the worker, nor one about the handler."""
+    """Return whether an error is about the event: not one that ends the worker, nor one about the handler."""
     return not isinstance(error, NotSynchronous) and all(_is_caught(part) for part in _parts(error))
 
 

@@ -35,7 +35,7 @@ class Lease:
     fence: int
     """Rises with each owner: what an earlier owner sends is refused by it."""
     counter: int
-    """Rises with each write: who sees it rest for long enough knows that the owner is gone."""
+    """Rises with each write: where it stays the same for long enough, the owner is gone."""
     start: Start | None = None
     """The event behind the checkpoint that workers have begun to handle and not ended; None mostly."""
     horizon_us: int = 0

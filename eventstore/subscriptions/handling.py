@@ -89,7 +89,7 @@ class Handling:
         return self._handle(tranche, held, event, held.handled_after(event.stream_id, after), ahead=ahead)
 
     def after(self, held: Held, turn: Turn) -> int | None:
-        """Tell for a call before an event's turn what `HandlerCall.after` is; None when it has to wait.
+        """Return for a call before an event's turn what `HandlerCall.after` is; None when it has to wait.
 
         It waits while a worker may have died of this event or one before it: then it's stored as begun first.
         """

@@ -27,5 +27,5 @@ class Identity:
         self.session = uuid4().hex
 
     def is_inherited(self) -> bool:
-        """Tell whether this process was forked off the worker's."""
+        """Return whether this process was forked off the worker's."""
         return os.getpid() != self._process

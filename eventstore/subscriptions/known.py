@@ -36,7 +36,7 @@ class Known:
         return self.ranges[-1][0] if self.ranges else 0
 
     def has(self, event_id: int) -> bool:
-        """Tell whether an event is known to be handled or passed over."""
+        """Return whether an event is known to be handled or passed over."""
         return any(first <= event_id <= last for first, last in reversed(self.ranges))
 
     def lowest_before(self, event_id: int) -> int:
@@ -97,7 +97,7 @@ class KnownStreams:
             self.horizon_us = max(self.horizon_us, forgotten.last_us)
 
     def is_certain_behind(self, known: Known) -> bool:
-        """Tell whether a stream's events behind the last known one are known not to be handled."""
+        """Return whether a stream's events behind the last known one are known not to be handled."""
         return not self.horizon_us or known.last_us > self.horizon_us - _SLACK_US
 
     def first_unhandled(

@@ -73,7 +73,7 @@ class Membership:
         return self._identity.worker
 
     def due(self) -> bool:
-        """Tell whether it's time to `keep` again."""
+        """Return whether it's time to `keep` again."""
         self._leave_to_parent()
         return self._kept_at is None or self._monotonic() - self._kept_at >= self._interval_s
 
@@ -225,7 +225,7 @@ class Membership:
         return alive
 
     def _rests_s(self, what: int | str, value: object, now: float) -> float:
-        """Tell for how long this worker has seen a value unchanged."""
+        """Return for how long this worker has seen a value unchanged."""
         seen, since = self._seen.get(what, (None, now))
         if seen != value:
             since = now
@@ -239,6 +239,6 @@ class Membership:
 
 
 def _share(tranches: int, workers: set[str], worker: str) -> int:
-    """Tell how many tranches are this worker's part: all parts together are all tranches."""
+    """Return how many tranches are this worker's part: all parts together are all tranches."""
     part, left_over = divmod(tranches, len(workers))
     return part + (sorted(workers).index(worker) < left_over)

@@ -76,7 +76,7 @@ class Recent(Generic[Key, Value]):
     def claim(
         self, keys: Iterable[Key]
     ) -> tuple[dict[Key, Value], dict[Key, Reading[Key, Value]], Reading[Key, Value], list[Key]]:
-        """Tell what is there of keys, what others are just reading, and what is to be read by who asks.
+        """Return what is there of keys, what others are just reading, and what is to be read by who asks.
 
         Returns:
             The values that are kept; who reads which others; a reading of the rest, and its keys. This has

@@ -48,7 +48,7 @@ class SharedReader:
 
     Args:
         log, bodies: as for `subscribe`; safe for threads.
-        memory_bytes: what is kept, half of it entries of the log and half events; about, and besides what
+        memory_bytes: what is kept, half of it entries of the log and half events; about, and beyond what
             workers have at hand.
         keep_s: for so long. What somebody changed by hand in a table is seen after this time at the latest.
         poll_s: seconds between looks for news in a tranche, at most, for all subscriptions together: 0.1 s

@@ -27,7 +27,7 @@ class Stop:
             self._until_asked.release()
 
     def is_asked(self) -> bool:
-        """Tell whether the end was asked for."""
+        """Return whether the end was asked for."""
         return self._asked
 
     def forget(self) -> None:

@@ -336,7 +336,7 @@ class Subscription:
         return self._handling.handle(tranche, held, turn.event, after=turn.after, ahead=ahead)
 
     def _still_holds(self, tranche: int, held: Held, *, is_begun: bool = False) -> bool:
-        """Tell whether to go on; what has begun before its turn is done with, also when `stop` was called."""
+        """Return whether to go on; what has begun before its turn is done, also when `stop` was called."""
         if self._holding.membership.due():
             self._ahead.rest()  # a tranche is given up only while none of its events is at work
         return self._holding.still_holds(tranche, held) and (is_begun or not self._stop.is_asked())

@@ -79,7 +79,7 @@ class Terms:
     """Workers that ended while they handled one event, until it's given up like one that has failed
     `max_tries` times: killed, out of memory, or left by SystemExit. See `Start`."""
     transient: Callable[[BaseException], bool] = is_transient
-    """Tells of an error that a handler raised whether it passes by itself. Then the event hasn't failed: the
+    """Return whether an error that a handler raised passes by itself. Then the event hasn't failed: the
     worker waits and gives it to the handler again, for as long as it takes."""
     streams_remembered: int = 100_000
     """Streams of a tranche whose last EventId is remembered, about 20 MB."""

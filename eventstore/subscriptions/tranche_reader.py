@@ -167,7 +167,7 @@ class TrancheReader:
         self._known.note(stream_id, known)
 
     def _holes(self, known: Known, entry: LogEntry) -> Iterator[int]:
-        """Tell which events before a stream's newest entry nobody has read."""
+        """Return which events before a stream's newest entry nobody has read."""
         first = self._known.first_unhandled(
             known,
             entry.event_id,
@@ -178,7 +178,7 @@ class TrancheReader:
             yield from gap
 
     def _is_due(self, stream_id: str, event_id: int) -> bool:
-        """Tell whether an event is certainly not handled before, and asked for."""
+        """Return whether an event is certainly not handled before, and asked for."""
         if not self._looks_back:
             return True
         address = stream_id, event_id

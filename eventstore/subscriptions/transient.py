@@ -12,7 +12,7 @@ _REFUSED: Final = ("botocore.exceptions", "ClientError")
 
 
 def is_transient(error: BaseException) -> bool:
-    """Tell whether an error says that something is throttled or can't be reached.
+    """Return whether an error says that something is throttled or can't be reached.
 
     True for this library's `TransientError`, such as StoreUnavailable; for boto3's errors of any service that
     the store itself waits for: throttling, a conflict of transactions, a failure of the service or a proxy
@@ -83,7 +83,7 @@ def _is_passing_refusal(response: object) -> bool:
 
 
 def _is_unrelated(cancelled: object) -> bool:
-    """Tell whether a transaction's reasons have nothing to do with what it would write."""
+    """Return whether a transaction's reasons have nothing to do with what it would write."""
     given = _of(cancelled, "CancellationReasons")
     # DynamoDB always names one: without any, the answer is cut off or somebody else's.
     codes = (

@@ -144,7 +144,7 @@ def added(number_there: int | Decimal, more: int | Decimal, at: str) -> int | De
 
 
 def is_number(value: object) -> bool:
-    """Tell whether a value is stored as a number, which True isn't."""
+    """Return whether a value is stored as a number, which True isn't."""
     return is_whole(value) or isinstance(value, Decimal)
 
 

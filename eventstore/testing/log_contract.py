@@ -51,7 +51,7 @@ def at(stream_id: str, second: int) -> list[Event]:
 
 
 def addresses(entries: Sequence[LogEntry]) -> list[Address]:
-    """Tell which events entries are about."""
+    """Return which events entries are about."""
     return [(entry.stream_id, entry.event_id) for entry in entries]
 
 

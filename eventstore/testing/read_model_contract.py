@@ -310,7 +310,7 @@ def project(
 
 
 def same(one: object, other: object) -> bool:
-    """Tell whether two values are equal and of the same types: True is no 1, and Decimal(2) no 2."""
+    """Return whether two values are equal and of the same types: True is no 1, and Decimal(2) no 2."""
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(same(value, other[name]) for name, value in one.items())
     if isinstance(one, list) and isinstance(other, list):

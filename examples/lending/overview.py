@@ -22,7 +22,7 @@ READERS: Final = "readers"
 
 
 def project(event: Event) -> list[Write]:
-    """Say what an event changes: each once, however often it comes."""
+    """Return what an event changes: each once, however often it comes."""
     copy = {"Copy": event.stream_id}
     match codec.decode(event):
         case CopyLent(member=member, due=due):

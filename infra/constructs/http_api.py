@@ -38,7 +38,7 @@ _ACCESS_LOG: Final = {
 
 
 _CORS_EXPOSED: Final = ("allow", "etag", "idempotent-replay", "location", "retry-after", "x-correlation-id")
-"""Headers of answers that a page of another origin may read, besides those that every page may."""
+"""Headers of answers that a page of another origin may read, beyond those that every page may."""
 
 _CORS_MAX_AGE: Final = Duration.hours(1)
 
@@ -113,7 +113,7 @@ class HttpApi(Construct):
             if settings.retain_data:
                 Annotations.of(api).add_warning_v2(
                     OPEN_API,
-                    "auth is none, and data is retained: whoever knows the API's URL may read all events, "
+                    "auth is 'none', and data is retained: whoever knows the API's URL may read all events, "
                     "append and start replays. Set auth to iam or jwt, in cdk.json or with -c auth=...",
                 )
         alarms.add(

@@ -127,7 +127,7 @@ class Replays(Construct):
         )
 
     def send_references_to(self, api_url: str) -> None:
-        """Say where events are read that are too large to send."""
+        """Return where events are read that are too large to send."""
         self._steps.function.add_environment("API_URL", api_url)
 
     def widgets(self) -> list[cloudwatch.IWidget]:

@@ -194,7 +194,7 @@ def test_repair_with_an_empty_log_table_writes_a_log_of_its_own(
 
 
 def blocks_of(log: DynamoDBEventLog) -> list[tuple[int, int, set[str]]]:
-    """Tell of each block its tranche, number and streams."""
+    """Return of each block its tranche, number and streams."""
     found: dict[tuple[int, int], set[str]] = {}
     for tranche in range(log.tranches):
         for entry in log.read_tranche(tranche):

@@ -287,7 +287,7 @@ TROUBLE: dict[str, tuple[int, bytes, dict[str, str]]] = {
         HEADERS,
     ),
     "success of another checksum": (200, b'{"Count":0,"Items":[]}', {**HEADERS, "x-amz-crc32": "2745614147"}),
-    "success of a checksum that is none": (200, b"{}", {**HEADERS, "x-amz-crc32": "none"}),
+    "success of a checksum that isn't one": (200, b"{}", {**HEADERS, "x-amz-crc32": "none"}),
 }
 
 

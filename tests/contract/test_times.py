@@ -132,7 +132,7 @@ def test_keys_left_unprocessed_are_asked_for_again(table: Table, monkeypatch: py
         return {**answer, "UnprocessedKeys": left}
 
     monkeypatch.setattr(table.client, "batch_get_item", two_at_a_time)
-    # The first two aren't there: an answer without items that has read keys is none to wait after.
+    # The first two aren't there: an answer without items that has read keys isn't one to wait after.
     addresses = [("b", 1), ("b", 2), *(("a", event.event_id) for event in events)]
     assert table.store.read_times(addresses) == {("a", of.event_id): of.timestamp_us for of in events}
     assert (asked, table.pauses_s) == ([7, 5, 3, 1], [])

@@ -112,7 +112,7 @@ SENDING = {
     ("lambda:InvokeFunction", FUNCTIONS),
     ("events:PutEvents", BUSES),
 }
-"""What the replay function may besides, in `local` alone."""
+"""What the replay function may as well, in `local` alone."""
 
 
 def allowed(app: Synthesized, name: str) -> set[tuple[str, str]]:

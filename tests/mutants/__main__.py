@@ -47,7 +47,7 @@ class Explanation:
     became: str | None = None
 
     def fits(self, survivor: Survivor) -> bool:
-        """Say whether this explains a survivor."""
+        """Return whether this explains a survivor."""
         return (
             fnmatchcase(survivor.function, self.function)
             and self.was in {None, survivor.was}

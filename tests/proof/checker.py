@@ -172,13 +172,13 @@ class _Moments:
         }
 
     def at_least(self, stream_id: str, moment: int) -> int:
-        """Tell the version that was reached before a moment: acknowledged, or seen by a read."""
+        """Return the version that was reached before a moment: acknowledged, or seen by a read."""
         moments = self._sure.get(stream_id, [])
         place = bisect_left(moments, (moment, 0))
         return moments[place - 1][1] if place else 0
 
     def at_most(self, stream_id: str, moment: int) -> int:
-        """Tell the version that can have been reached at a moment: all appends up to it had begun."""
+        """Return the version that can have been reached at a moment: all appends up to it had begun."""
         version = 0
         for begun in self._begun.get(stream_id, ()):
             if begun > moment:

@@ -170,7 +170,7 @@ def read_recorded(service: Service, store: DynamoDBEventStore, stream_id: str) -
 
 
 def ahead_us(service: Service) -> int:
-    """Tell the time, as far ahead as a clock may be."""
+    """Return the time, as far ahead as a clock may be."""
     return service.world.now_us + round(service.faults.clock_skew_s * 1_000_000)
 
 
@@ -213,7 +213,7 @@ class AllReader:
         self._wrong_us = 0
 
     def clock_us(self) -> int:
-        """Tell the time, as far ahead as a clock may be; or whatever its clock was set to."""
+        """Return the time, as far ahead as a clock may be; or whatever its clock was set to."""
         return self._service.world.now_us + self._wrong_us if self._wrong_us else ahead_us(self._service)
 
     def _start(self) -> DynamoDBEventStore:

@@ -188,7 +188,7 @@ def breaches_of_steps(job: Job, *, most: int) -> Iterator[str]:
 
 
 def _rests(asked: Sequence[Asked]) -> Iterator[tuple[int, int]]:
-    """Tell between which moments a job had to rest: nobody had asked to resume it, or was just asking."""
+    """Return between which moments a job had to rest: nobody had asked to resume it, or was just asking."""
     resumes = [one for one in asked if one.what == "resume"]
     for one in asked:
         if one.what == "resume" or one.returned is None:

@@ -25,7 +25,7 @@ class Ending(Protocol):
     """What the log is fed by."""
 
     def has_ended_for(self, pause_s: float) -> bool:
-        """Tell whether nothing has come for so long, and nothing will."""
+        """Return whether nothing has come for so long, and nothing will."""
         ...
 
 
@@ -54,7 +54,7 @@ class Feed:
         self.ended_us = world.now_us
 
     def has_ended_for(self, pause_s: float) -> bool:
-        """Tell whether nothing has come for so long, and nothing will."""
+        """Return whether nothing has come for so long, and nothing will."""
         return self.ended_us is not None and self._world.now_us > self.ended_us + round(pause_s * 1_000_000)
 
     def _append_next(self, stream_id: str) -> None:
@@ -78,7 +78,7 @@ class Feed:
                 del self._left[stream_id]
 
     def _may_leave_out(self, stream_id: str) -> bool:
-        """Tell whether a worker will know the stream's last entry wherever it begins behind it."""
+        """Return whether a worker will know the stream's last entry wherever it begins behind it."""
         last_block = self._blocks[tranche_of(stream_id, tranches=_TRANCHES)]
         if last_block is None:
             return False

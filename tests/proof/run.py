@@ -208,7 +208,7 @@ def _streams_client(endpoint: str) -> Any:
 
 
 def headline(report: Report) -> str:
-    """Say in a line what was injected and checked."""
+    """Return in a line what was injected and checked."""
     checked = report.checked
     deliveries = sum(count for kind, count in checked.items() if kind.startswith(("deliveries", "calls")))
     kinds = sum(1 for count in report.faults.values() if count)

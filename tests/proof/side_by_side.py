@@ -106,7 +106,7 @@ class _Feed:
         self._ended_us = self._world.now_us
 
     def has_ended_for(self, pause_s: float) -> bool:
-        """Tell whether nothing has come for so long, and nothing will."""
+        """Return whether nothing has come for so long, and nothing will."""
         return self._ended_us is not None and self._world.now_us > self._ended_us + round(pause_s * 1_000_000)
 
 

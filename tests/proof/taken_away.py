@@ -49,7 +49,7 @@ class Less:
 
 
 def is_reported(endpoint: str, less: Less) -> bool:
-    """Tell whether a run reports the breach; the seed first that is known to show it."""
+    """Return whether a run reports the breach; the seed first that is known to show it."""
     for each in dict.fromkeys((less.seed, *_SEEDS)):
         random.seed(each)  # botocore's own pauses, where it makes some, come from there
         try:

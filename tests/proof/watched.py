@@ -56,7 +56,7 @@ class Watched:
 
 
 def _is_anothers(held: Any, options: Any) -> bool:
-    """Tell whether a lease that is taken was not freed by its owner: it's gone, or stalls."""
+    """Return whether a lease that is taken was not freed by its owner: it's gone, or stalls."""
     if hasattr(held, "owner"):
         return held.owner not in {None, options["owner"]}
     return bool(held.lease_until_us)

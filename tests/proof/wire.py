@@ -118,7 +118,7 @@ class Wire:
         return len(self._visible_us)
 
     def committed_us(self, stream_id: str, event_id: int) -> int:
-        """Tell when an event of a transaction can be read; 0 for any other."""
+        """Return when an event of a transaction can be read; 0 for any other."""
         return self._uncommitted_us.get((stream_id, str(event_id)), 0)
 
     def _dated(self, answer: Any) -> Any:
@@ -341,7 +341,7 @@ def _block(item: Any) -> tuple[str, str]:
 
 
 def _may_be_in_a_transaction(body: Any) -> bool:
-    """Tell whether a request is a transaction, or writes what others write in one: events."""
+    """Return whether a request is a transaction, or writes what others write in one: events."""
     return "TransactItems" in body or "GSIKey" in body.get("Item", ())
 
 

@@ -391,7 +391,7 @@ def test_streams_that_do_not_wait_behind_what_failed_come_out_of_order(
 
 
 def holds(seed: int) -> bool:
-    """Tell whether nothing is found of what must not be."""
+    """Return whether nothing is found of what must not be."""
     try:
         test_workers_dying_anywhere_lose_nothing_and_keep_each_stream_in_order(seed)
     except AssertionError:

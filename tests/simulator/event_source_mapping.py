@@ -44,7 +44,7 @@ class Clock:
         self.now_s += pause_s
 
     def now_us(self) -> int:
-        """Tell it in microseconds, as clocks are injected."""
+        """Return it in microseconds, as clocks are injected."""
         return round(self.now_s * 1_000_000)
 
 
@@ -244,7 +244,7 @@ class EventSourceMapping:
             self._retry(poller)
 
     def _checkpoint(self, answer: Any, part: list[Record]) -> int:
-        """Tell how many records of a part an answer calls done."""
+        """Return how many records of a part an answer calls done."""
         failures = (
             (answer or {}).get("batchItemFailures") if self._settings.report_batch_item_failures else None
         )

@@ -56,7 +56,7 @@ class Ledger:
         return len(published) - len(set(published))
 
     def breaches(self, history: History, *, discarded: Iterable[Address] = ()) -> list[str]:
-        """Tell everything that should not have happened."""
+        """Return everything that should not have happened."""
         lost_elsewhere = set(discarded)
         found: list[str] = []
         seen: set[Address] = set()
@@ -263,11 +263,11 @@ def _payloads(changes: Iterable[Change]) -> Iterable[tuple[Address, str | None]]
 
 
 def address_of(change: Change) -> Address:
-    """Tell which event a change is about."""
+    """Return which event a change is about."""
     keys = change["dynamodb"]["Keys"]
     return keys["StreamId"]["S"], int(keys["EventId"]["N"])
 
 
 def created_s(change: Change) -> float:
-    """Tell when a record was made, in seconds."""
+    """Return when a record was made, in seconds."""
     return float(change["dynamodb"]["ApproximateCreationDateTime"])

@@ -191,7 +191,7 @@ class LogSimulation:
 
 
 def _breaches(entries: Iterable[LogEntry], history: History, discarded: set[Address]) -> Iterable[str]:
-    """Tell everything that should not have happened."""
+    """Return everything that should not have happened."""
     expected = {address for address, payload in history.payloads.items() if payload is not None}
     seen: set[Address] = set()
     for entry in entries:

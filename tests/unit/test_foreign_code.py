@@ -145,7 +145,7 @@ def source_of(name: str) -> str:
 
 
 def unknown(name: str, known: set[str], uses: Uses) -> str:
-    """Say what to look at when a foreign function isn't one of those that are known; else nothing."""
+    """Return what to look at when a foreign function isn't one of those that are known; else nothing."""
     package = name.partition(".")[0]
     try:
         source = source_of(name)

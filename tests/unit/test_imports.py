@@ -234,7 +234,7 @@ def budget(name: str) -> set[str]:
 
 
 def as_listed(module: str) -> str:
-    """Tell a module as budgets list it: ours whole, of the others two parts of the name."""
+    """Return a module as budgets list it: ours whole, of the others two parts of the name."""
     return module if module.startswith("eventstore") else ".".join(module.split(".")[:2])
 
 

@@ -99,13 +99,13 @@ def test_what_is_published_is_journaled_once_a_batch(events: FakeEventBridge, sq
 
 
 def metrics_of(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    """Tell the lines of metrics that were printed."""
+    """Return the lines of metrics that were printed."""
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     return [line for line in lines if "_aws" in line]
 
 
 def told(log: logging.LogRecord, *names: str) -> tuple[Any, ...]:
-    """Tell the fields of a line of the log."""
+    """Return the fields of a line of the log."""
     return tuple(vars(log)[name] for name in names)
 
 

@@ -141,7 +141,7 @@ def test_looks_for_news_of_all_are_as_many_as_those_of_one() -> None:
         world.now = tenth / 1_000
         if tenth % 50 == 0:
             world.read(BlockPosition(2, 0))
-    assert len(world.log.reads) <= 10 / 0.5 + 4  # besides: 0.1, 0.2 and 0.4 s at first
+    assert len(world.log.reads) <= 10 / 0.5 + 4  # also: 0.1, 0.2 and 0.4 s at first
 
 
 def test_news_is_there_for_all_at_most_a_look_later() -> None:

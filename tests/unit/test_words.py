@@ -15,7 +15,15 @@ FILES: Final = (
 )
 KINDS: Final = frozenset({".json", ".md", ".py", ".sh", ".toml"})
 # With a capital it begins a word, or one in the middle of a name.
-INSTEAD: Final = {r"(?<![A-Za-z])mend|Mend": "repair, or fix"}
+INSTEAD: Final = {
+    r"(?<![A-Za-z])mend|Mend": "repair, or fix",
+    r"\bbesides\b": "also, or beyond",
+    r"(?<!there )(?<!There )\bis none\b": "isn't one, is missing, is invalid",
+    r"asked for so\b": "invalid",
+    r"\bsees? it rest\b": "stays the same",
+    r"Again is harmless": "Repeating ... is harmless",
+    r'"""(Tell|Say) (whether|the|how|when|which|what|where|why|a|an)\b': "Return",
+}
 
 
 def texts() -> Iterator[tuple[Path, str]]:

@@ -153,7 +153,7 @@ DESCRIPTIONS: Final[dict[str, dict[str, Any]]] = {
     "pauseReplay": {
         "summary": "Hold a replay",
         "description": "What is just being sent, for up to a minute, may still go out, a page at most. "
-        "Again is harmless.",
+        "Repeating the request is harmless.",
         "parameters": [_REPLAY_ID],
     },
     "resumeReplay": {
@@ -164,7 +164,7 @@ DESCRIPTIONS: Final[dict[str, dict[str, Any]]] = {
     },
     "cancelReplay": {
         "summary": "End a replay for good",
-        "description": "What is just being sent may still go out, a page at most. Again is harmless.",
+        "description": "A page that is just being sent may still go out. Repeating the request is harmless.",
         "parameters": [_REPLAY_ID],
     },
     "appendEvents": {

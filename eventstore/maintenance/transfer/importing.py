@@ -42,7 +42,7 @@ class ImportTarget(Protocol):
     """A store that events are written into at their own places."""
 
     def is_empty(self) -> bool:
-        """Tell whether it has no event at all, strongly consistent; the store's own items are none.
+        """Return whether it has no event at all, strongly consistent; the store's own items are none.
 
         Cost: 1 request, 1 RCU.
         """

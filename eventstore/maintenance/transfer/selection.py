@@ -25,7 +25,7 @@ CLOCK_US: Final = 2_000_000
 """Microseconds by which a Timestamp may be ahead of DynamoDB's clock: only its whole seconds are known."""
 
 _EVER_US: Final = 10**36
-"""Behind every Timestamp, also of an item that is none."""
+"""Behind every Timestamp, also of an item that isn't an event."""
 
 
 class IndexedItems(Protocol):

@@ -111,7 +111,7 @@ class LogComparison:
             )
 
     def timestamp_us(self, stream_id: str, event_id: int) -> int | None:
-        """Tell the Timestamp that the log has of an event. Cost: 1 RCU each 50 entries of its tranche."""
+        """Return the Timestamp that the log has of an event. Cost: 1 RCU each 50 entries of its tranche."""
         entries = self._read(self._tranche(stream_id))
         of_event = (entry for entry in entries if (entry.stream_id, entry.event_id) == (stream_id, event_id))
         return next((entry.timestamp_us for entry in of_event), None)
@@ -193,7 +193,7 @@ class LogComparison:
         ]
 
     def has_more(self, tranche: int, *, behind: int) -> bool:
-        """Tell whether a block stands behind one of a tranche, or behind its beginning for 0. Cost: 2 RCU."""
+        """Return whether a block stands behind one, or behind the beginning for 0. Cost: 2 RCU."""
         try:
             return any(self._log.read_tranche(tranche, after=BlockPosition(behind + 1, 0), limit=1))
         except (BlockMissing, MalformedBlock):
@@ -215,7 +215,7 @@ def _is_settled(item: StoredItem, settled_until_us: int) -> bool:
 
 
 class _SeenEvents:
-    """Tells an event's first entry from repeats: of each stream the last EventId, and the holes before it."""
+    """Tells first entries from repeats: of each stream the last EventId, and the holes before it."""
 
     def __init__(self) -> None:
         self._last: dict[str, int] = {}

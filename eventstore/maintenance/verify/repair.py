@@ -49,7 +49,7 @@ class IndexRepairer:
         self._random_shard = random_shard
 
     def can_repair(self, item: StoredItem, *, behind_us: int) -> bool:
-        """Tell whether the item's index attributes can be made from what is known."""
+        """Return whether the item's index attributes can be made from what is known."""
         return self._timestamp_us(item, behind_us) is not None
 
     def repair(self, item: StoredItem, *, behind_us: int) -> StoredItem | None:
@@ -92,7 +92,7 @@ class IndexRepairer:
         return highest if before_us else None
 
     def _before_us(self, item: StoredItem) -> int | None:
-        """Tell the next Timestamp in the stream, less room for those that miss theirs before it."""
+        """Return the next Timestamp in the stream, less room for those that miss theirs before it."""
         later = self._table.read_items(item.stream_id, from_version=item.event_id + 1)
         times = enumerate(whole(there.timestamp) for there in later)
         return next((time_us - missing for missing, time_us in times if time_us is not None), None)

@@ -47,7 +47,7 @@ class Repairer(Protocol):
     """Repairs what `segments` finds: see `repair.IndexRepairer`."""
 
     def can_repair(self, item: StoredItem, *, behind_us: int) -> bool:
-        """Tell whether the item's index attributes can be made from what is known."""
+        """Return whether the item's index attributes can be made from what is known."""
         ...
 
     def repair(self, item: StoredItem, *, behind_us: int) -> StoredItem | None:
@@ -270,7 +270,7 @@ def uid_fault(item: StoredItem, time_us: int) -> Iterator[Finding]:
 
 
 def index_fault(item: StoredItem, *, read_shards: int) -> tuple[Kind, str] | None:
-    """Tell what keeps an item out of the time index or away from its readers; None when nothing does."""
+    """Return what keeps an item out of the time index or away from its readers; None when nothing does."""
     attributes = {"GSIKey": item.shard, "Timestamp": item.timestamp}
     missing = [name for name, value in attributes.items() if value is None]
     if missing:
