@@ -300,6 +300,9 @@ def refusing(service: str, code: str, message: str, *, sent: list[Any] | None = 
             {"content-type": "application/x-amz-json-1.0", "x-amzn-requestid": "R1", "x-amzn-errortype": code}
         )
         body = json.dumps({"__type": f"x#{code}", "message": message}).encode()
+        if client.meta.service_model.metadata["protocol"] == "query":  # SQS, to the oldest botocore
+            error = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>"
+            body = f"<ErrorResponse>{error}<RequestId>R1</RequestId></ErrorResponse>".encode()
         raw: Any = type("Raw", (), {"stream": lambda *_: iter([body]), "read": lambda *_: body})()
         return AWSResponse(request.url, 400, headers, raw)
 
