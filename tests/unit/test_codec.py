@@ -241,7 +241,7 @@ def same(payload: dict[str, Any]) -> dict[str, Any]:
         ((OrderPaid(),), {}, "is no class"),
         ((OrderPaid, OrderPaid), {}, "both have the name 'OrderPaid'"),
         ((OrderPaid, OrderClosed), {"names": {OrderPaid: "OrderClosed"}}, "both have the name"),
-        ((OrderPaid,), {"names": {OrderClosed: "x"}}, "none of the types"),
+        ((OrderPaid,), {"names": {OrderClosed: "x"}}, "isn't one of the types"),
         ((OrderPaid,), {"upcasts": {("OrderPaid", 2): same}}, "gap: .* next version of 'OrderPaid' 1"),
         (
             (OrderPaid,),
