@@ -18,9 +18,10 @@ import httpx
 import pytest
 
 from localcloud.api import Api, event_text
-from localcloud.processes import FOLDER, ROOT, free_port
+from localcloud.processes import FOLDER, ROOT
 from localcloud.state import running_state
 from tests.e2e.conftest import WAIT_S
+from tests.ports import lasting_port
 
 FOLDER_OF_RUN = FOLDER / "e2e-run"
 MARK = "EVENTSTORE_TEST_MARK"
@@ -159,7 +160,7 @@ def kept() -> Iterator[Path]:
 
 
 def test_a_kept_store_goes_on_after_an_end_and_after_a_kill(kept: Path) -> None:
-    mark, environment = str(uuid4()), {"KEEP": "1", "PORT": str(free_port()), "RUN_ONCE": ""}
+    mark, environment = str(uuid4()), {"KEEP": "1", "PORT": str(lasting_port()), "RUN_ONCE": ""}
     with started(mark, folder=kept, **environment) as process:
         lines = until_it_is_up(process)
         assert any("8 events appended, 8 delivered" in line for line in lines)

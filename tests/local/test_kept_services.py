@@ -19,8 +19,9 @@ from localcloud import kept_services
 from localcloud.cloud import Cloud, local_cloud
 from localcloud.kept_services import Keeper
 from localcloud.kept_store import KeptStore
-from localcloud.processes import LocalCloudError, free_port, server
+from localcloud.processes import LocalCloudError, server
 from tests.local.test_kept_tables import TABLE, fresh_module, item
+from tests.ports import lasting_port
 
 PATIENCE_S = 120.0
 
@@ -63,7 +64,7 @@ def await_saved(folder: Path) -> None:
 
 
 def test_what_runs_in_a_kept_cloud_is_there_after_its_end(tmp_path: Path) -> None:
-    port, kept = free_port(), tmp_path / "kept"
+    port, kept = lasting_port(), tmp_path / "kept"
     with local_cloud(folder=tmp_path, port=port, kept=kept) as cloud:
         fill(cloud)
         client(cloud, "dynamodb").put_item(TableName="events", Item=item("a", 1))
@@ -82,7 +83,7 @@ def test_what_runs_in_a_kept_cloud_is_there_after_its_end(tmp_path: Path) -> Non
 
 
 def test_every_answered_write_is_there_after_a_sudden_end(tmp_path: Path) -> None:
-    port, kept = free_port(), tmp_path / "kept"
+    port, kept = lasting_port(), tmp_path / "kept"
     with local_cloud(folder=tmp_path, port=port, kept=kept) as cloud:
         fill(cloud)
         await_saved(kept)
